@@ -1,0 +1,131 @@
+// Group normalisation (arXiv 1803.08494) with an optional SiLU behind it, channels-last bfloat16, one thread.
+// ATen's CPU group norm and the separate SiLU take half of the time of a training step of a small UNet; one
+// pass over data that stays in the L2 cache takes a few per cent. Plain C interface, called through ctypes.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <vector>
+
+namespace {
+
+inline float widen(uint16_t value) {
+    uint32_t bits = static_cast<uint32_t>(value) << 16;
+    float result;
+    std::memcpy(&result, &bits, 4);
+    return result;
+}
+
+inline uint16_t narrow(float value) {  // round to nearest, ties to even
+    uint32_t bits;
+    std::memcpy(&bits, &value, 4);
+    return static_cast<uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
+// scale and shift of each channel, from the saved statistics of its group: y = scale * x + shift
+void affine(const float* stats, const float* gamma, const float* beta, int C, int G, float* scale, float* shift) {
+    const int D = C / G;
+    for (int c = 0; c < C; ++c) {
+        const float mean = stats[2 * (c / D)], rstd = stats[2 * (c / D) + 1];
+        scale[c] = rstd * gamma[c];
+        shift[c] = beta[c] - mean * scale[c];
+    }
+}
+
+}  // namespace
+
+extern "C" {
+
+// x, y: [B, P, C] bfloat16 (P pixels); gamma, beta: [C] float32; stats: [B, G, 2] float32 (mean, 1/std), written.
+void group_norm_forward(const uint16_t* x, const float* gamma, const float* beta, uint16_t* y, float* stats,
+                        int64_t B, int P, int C, int G, float eps, int silu) {
+    const int D = C / G;
+    const float count = static_cast<float>(P) * D;
+    std::vector<float> work(4 * C);
+    float *sum = work.data(), *square = sum + C, *scale = square + C, *shift = scale + C;
+    for (int64_t b = 0; b < B; ++b, x += static_cast<int64_t>(P) * C, y += static_cast<int64_t>(P) * C, stats += 2 * G) {
+        for (int c = 0; c < 2 * C; ++c) sum[c] = 0.f;
+        for (int p = 0; p < P; ++p) {
+            const uint16_t* row = x + static_cast<int64_t>(p) * C;
+            for (int c = 0; c < C; ++c) {
+                const float value = widen(row[c]);
+                sum[c] += value;
+                square[c] += value * value;
+            }
+        }
+        for (int g = 0; g < G; ++g) {
+            float total = 0.f, squares = 0.f;
+            for (int c = g * D; c < (g + 1) * D; ++c) total += sum[c], squares += square[c];
+            const float mean = total / count, variance = squares / count - mean * mean;
+            stats[2 * g] = mean;
+            stats[2 * g + 1] = 1.f / std::sqrt((variance > 0.f ? variance : 0.f) + eps);
+        }
+        affine(stats, gamma, beta, C, G, scale, shift);
+        for (int p = 0; p < P; ++p) {
+            const uint16_t* row = x + static_cast<int64_t>(p) * C;
+            uint16_t* out = y + static_cast<int64_t>(p) * C;
+            if (silu) {
+                for (int c = 0; c < C; ++c) {
+                    const float z = widen(row[c]) * scale[c] + shift[c];
+                    out[c] = narrow(z / (1.f + std::exp(-z)));
+                }
+            } else {
+                for (int c = 0; c < C; ++c) out[c] = narrow(widen(row[c]) * scale[c] + shift[c]);
+            }
+        }
+    }
+}
+
+// dy: [B, P, C] bfloat16; dx likewise, written; dgamma, dbeta: [C] float32, written.
+void group_norm_backward(const uint16_t* dy, const uint16_t* x, const float* gamma, const float* beta,
+                         const float* stats, uint16_t* dx, float* dgamma, float* dbeta, int64_t B, int P, int C,
+                         int G, int silu) {
+    const int D = C / G;
+    const int64_t size = static_cast<int64_t>(P) * C;
+    const float count = static_cast<float>(P) * D;
+    std::vector<float> work(6 * C), buffer(size);
+    float *sum = work.data(), *product = sum + C, *scale = product + C, *shift = scale + C, *slope = shift + C,
+          *constant = slope + C;
+    float* dz = buffer.data();  // gradient behind the affine map, before the SiLU
+    for (int c = 0; c < C; ++c) dgamma[c] = dbeta[c] = 0.f;
+    for (int64_t b = 0; b < B; ++b, x += size, dy += size, dx += size, stats += 2 * G) {
+        affine(stats, gamma, beta, C, G, scale, shift);
+        for (int c = 0; c < 2 * C; ++c) sum[c] = 0.f;
+        for (int p = 0; p < P; ++p) {
+            const uint16_t *row = x + static_cast<int64_t>(p) * C, *grad = dy + static_cast<int64_t>(p) * C;
+            float* out = dz + static_cast<int64_t>(p) * C;
+            for (int c = 0; c < C; ++c) {
+                const float value = widen(row[c]);
+                float d = widen(grad[c]);
+                if (silu) {
+                    const float z = value * scale[c] + shift[c], s = 1.f / (1.f + std::exp(-z));
+                    d *= s * (1.f + z * (1.f - s));
+                }
+                out[c] = d;
+                sum[c] += d;
+                product[c] += d * value;
+            }
+        }
+        for (int g = 0; g < G; ++g) {
+            const float mean = stats[2 * g], rstd = stats[2 * g + 1];
+            float first = 0.f, second = 0.f;  // sums over the group of dx^ and of dx^ x^ (x^ the normalised input)
+            for (int c = g * D; c < (g + 1) * D; ++c) {
+                const float along = (product[c] - mean * sum[c]) * rstd;
+                dgamma[c] += along;
+                dbeta[c] += sum[c];
+                first += gamma[c] * sum[c];
+                second += gamma[c] * along;
+            }
+            for (int c = g * D; c < (g + 1) * D; ++c) {
+                slope[c] = -rstd * rstd * second / count;
+                constant[c] = -rstd * first / count - mean * slope[c];
+            }
+        }
+        for (int p = 0; p < P; ++p) {
+            const uint16_t* row = x + static_cast<int64_t>(p) * C;
+            const float* grad = dz + static_cast<int64_t>(p) * C;
+            uint16_t* out = dx + static_cast<int64_t>(p) * C;
+            for (int c = 0; c < C; ++c) out[c] = narrow(grad[c] * scale[c] + widen(row[c]) * slope[c] + constant[c]);
+        }
+    }
+}
+}

@@ -1,0 +1,135 @@
+"""Train the storyworld's VQGAN: ``python -m acdc.bench.storyworld.train_tokenizer --data DIR --out DIR``.
+
+128 px, f=16, 8x8 codes of 1,024. First a plain autoencoder, then k-means on its latents starts the codebook, which
+follows by moving averages. No adversarial term: the pictures are flat drawings and the budget is a CPU core.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from ...engine.models.tokenizer.vqgan import VQGAN, VQGANConfig
+from .codebook import CodebookEma, usage
+from .pictures import Frames, picture_loss, psnr
+from .training import fit, make_optimizers
+
+CONFIG = VQGANConfig(
+    resolution=128,
+    base_channels=8,
+    channel_multipliers=(1, 2, 6, 16, 16),
+    num_res_blocks=1,
+    z_channels=16,
+    codebook_size=1024,
+    num_groups=8,
+)
+COMMITMENT = 0.25
+SEED = 1
+
+
+def make_step(
+    model: VQGAN, book: CodebookEma, frames: Frames, batch: int, device: str, start: int, restarts: int, fast: bool
+) -> Callable[[int], dict[str, Tensor]]:
+    """The step of `fit`: continuous before step `start`, quantised from then on, dead codes revived until `restarts`."""
+    wrap = torch.compile if fast else (lambda function: function)
+    encode, decode = wrap(model.latents), wrap(model.reconstruct)
+
+    def latents_of(step: int, part: int = 0) -> tuple[Tensor, Tensor]:
+        pixels = frames.batch(SEED + part, step, batch).to(device)
+        with torch.autocast(device, torch.bfloat16):
+            return pixels, encode(pixels).float()
+
+    def step_fn(step: int) -> dict[str, Tensor]:
+        if step == start:
+            with torch.no_grad():
+                book.start(torch.cat([rows(latents_of(step, part)[1]) for part in range(1, 9)]))
+        pixels, z = latents_of(step)
+        commitment, vectors = z.new_zeros(()), z
+        if step >= start:
+            codes = model.quantise(z.detach())
+            found = model.lookup(codes)
+            commitment = (z - found).square().mean()
+            vectors = z + (found - z).detach()  # straight-through gradient
+            book.update(rows(z.detach()), codes.flatten(), restart=step % 10 == 0 and step < restarts)
+        with torch.autocast(device, torch.bfloat16):
+            output = decode(vectors.contiguous(memory_format=torch.channels_last))
+        picture = picture_loss(output, pixels)
+        return {"loss": picture + COMMITMENT * commitment, "picture": picture, "commitment": commitment}
+
+    return step_fn
+
+
+def rows(latents: Tensor) -> Tensor:
+    """[B, z, h, w] to [B*h*w, z]."""
+    return latents.permute(0, 2, 3, 1).flatten(0, 2)
+
+
+def export(model: VQGAN, folder: Path) -> None:
+    """Write config.json and the fp16 model.safetensors."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(model.config.to_dict(), indent=2) + "\n")
+    state = {name: value.detach().half().contiguous().cpu() for name, value in model.state_dict().items()}
+    save_file(state, str(folder / "model.safetensors"))
+
+
+def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
+    """PSNR and codebook use of the exported files on held-out `pixels`, and how many codes survive a round trip."""
+    model = VQGAN.from_directory(folder)
+    codes = torch.cat([model.encode(part) for part in pixels.split(32)])
+    output = torch.cat([model.decode(part) for part in codes.split(32)])
+    again = torch.cat([model.encode(part) for part in output.split(32)])
+    used, perplexity = usage(codes, model.config.codebook_size)
+    kept = float((again == codes).float().mean())
+    return {"psnr": psnr(output, pixels), "codes_used": used, "perplexity": perplexity, "codes_kept": kept}
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory; OUT/tokenizer is exported.")
+@click.option("--steps", default=2000)
+@click.option("--decay", default=500)
+@click.option("--batch", default=16)
+@click.option("--lr", default=2e-3)
+@click.option("--threads", default=1)
+@click.option("--device", default="cpu")
+@click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
+@click.option("--compile/--no-compile", "fast", default=True)
+def main(
+    data: Path,
+    out: Path,
+    steps: int,
+    decay: int,
+    batch: int,
+    lr: float,
+    threads: int,
+    device: str,
+    minutes: float | None,
+    fast: bool,
+) -> None:
+    """Train, export and measure the tokenizer."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(SEED)
+    frames = Frames(data)
+    model = VQGAN(CONFIG).to(device, memory_format=torch.channels_last)
+    book = CodebookEma(model.codebook).to(device)
+    start = min(150, steps // 10)
+    step_fn = make_step(model, book, frames, batch, device, start, steps - decay, fast)
+    limit = None if minutes is None else 60.0 * minutes
+    optimizers = make_optimizers(model, lr)
+    modules = {"model": model, "codebook": book}
+    done = fit(step_fn, modules, optimizers, steps=steps, decay=decay, run_dir=out, time_limit=limit, seed=SEED)
+    export(model, out / "tokenizer")
+    report = {"steps": done, "batch": batch, "parameters": sum(p.numel() for p in model.parameters())}
+    report |= measure(out / "tokenizer", frames.heldout())
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    click.echo(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

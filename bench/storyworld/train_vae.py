@@ -1,0 +1,121 @@
+"""Train the corrector's autoencoder: ``python -m acdc.bench.storyworld.train_vae --data DIR --out DIR``.
+
+A diffusers AutoencoderKL, 128 px to 4 x 16 x 16 (f=8), with a tiny KL weight as in latent diffusion
+(arXiv 2112.10752, section 3.1). `scaling_factor` is 1 / std of the latents, as in Stable Diffusion.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+import torch
+from diffusers import AutoencoderKL
+from torch import Tensor
+
+from .pictures import Frames, picture_loss, psnr
+from .training import fit, make_optimizers
+
+CHANNELS = (8, 24, 64, 96)
+KL_WEIGHT = 1e-5  # per element of the latents
+SEED = 2
+
+
+def make_vae(channels: tuple[int, ...] = CHANNELS) -> AutoencoderKL:
+    """An untrained AutoencoderKL of the storyworld's size."""
+    return AutoencoderKL(
+        block_out_channels=channels,
+        down_block_types=("DownEncoderBlock2D",) * len(channels),
+        up_block_types=("UpDecoderBlock2D",) * len(channels),
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=8,
+        sample_size=128,
+        mid_block_add_attention=False,
+    )
+
+
+def make_step(
+    vae: AutoencoderKL, frames: Frames, batch: int, device: str, fast: bool
+) -> Callable[[int], dict[str, Tensor]]:
+    """The step of `fit`."""
+    wrap = torch.compile if fast else (lambda function: function)
+    encode = wrap(lambda pixels: vae.quant_conv(vae.encoder(pixels)))
+    decode = wrap(lambda latents: vae.decoder(vae.post_quant_conv(latents)))
+
+    def step_fn(step: int) -> dict[str, Tensor]:
+        pixels = frames.batch(SEED, step, batch).to(device)
+        with torch.autocast(device, torch.bfloat16):
+            mean, logvar = encode(pixels).float().chunk(2, dim=1)
+            logvar = logvar.clamp(-30.0, 20.0)
+            latents = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
+            output = decode(latents.contiguous(memory_format=torch.channels_last))
+        kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
+        picture = picture_loss(output, pixels)
+        return {"loss": picture + KL_WEIGHT * kl, "picture": picture, "kl": kl}
+
+    return step_fn
+
+
+@torch.no_grad()
+def latent_std(vae: AutoencoderKL, pixels: Tensor) -> float:
+    """Standard deviation over all elements of the latents' means."""
+    return float(torch.cat([vae.encode(part).latent_dist.mean for part in pixels.split(32)]).std())
+
+
+@torch.no_grad()
+def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
+    """PSNR of the exported files on held-out `pixels`, and the standard deviation of the scaled latents."""
+    vae = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
+    output = torch.cat([vae.decode(vae.encode(part).latent_dist.mean).sample for part in pixels.split(32)])
+    scaled = latent_std(vae, pixels) * vae.config.scaling_factor
+    return {"psnr": psnr(output.clamp(-1, 1), pixels), "scaled_std": scaled}
+
+
+@click.command()
+@click.option("--data", type=click.Path(path_type=Path), required=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory; OUT/vae is exported.")
+@click.option("--steps", default=1600)
+@click.option("--decay", default=400)
+@click.option("--batch", default=16)
+@click.option("--lr", default=2e-3)
+@click.option("--threads", default=1)
+@click.option("--device", default="cpu")
+@click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
+@click.option("--compile/--no-compile", "fast", default=True)
+def main(
+    data: Path,
+    out: Path,
+    steps: int,
+    decay: int,
+    batch: int,
+    lr: float,
+    threads: int,
+    device: str,
+    minutes: float | None,
+    fast: bool,
+) -> None:
+    """Train, export and measure the autoencoder."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(SEED)
+    frames = Frames(data)
+    vae = make_vae().to(device, memory_format=torch.channels_last)
+    step_fn = make_step(vae, frames, batch, device, fast)
+    limit = None if minutes is None else 60.0 * minutes
+    optimizers = make_optimizers(vae, lr)
+    done = fit(
+        step_fn, {"vae": vae}, optimizers, steps=steps, decay=decay, run_dir=out, time_limit=limit, seed=SEED
+    )
+    vae = vae.cpu().eval()
+    vae.register_to_config(scaling_factor=1.0 / latent_std(vae, frames.heldout()))
+    vae.half().save_pretrained(out / "vae")
+    report = {"steps": done, "batch": batch, "parameters": sum(p.numel() for p in vae.parameters())}
+    report |= measure(out / "vae", frames.heldout())
+    (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
+    click.echo(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()

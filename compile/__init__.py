@@ -1,0 +1,1 @@
+"""Backends that wrap a stage's pure function from outside."""

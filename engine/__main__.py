@@ -1,0 +1,8 @@
+"""``python -m acdc.engine`` is the command ``acdc``."""
+
+import sys
+
+from .cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""Write, then rename: a file on disk is either the old one or the complete new one, never a part."""
+
+import json
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data`` in one step; the folder must exist. ``OSError`` leaves the old file as it was.
+
+    The temporary name is fixed, so that what a killed run leaves behind is reused, not collected.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Replace ``path`` by ``content`` as readable JSON; a number that JSON does not know is a ``ValueError``."""
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode())
+
+
+def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
+    """Replace ``path`` by ``image`` (uint8 [H, W, 3] or a PIL image), lossless."""
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    buffer = BytesIO()
+    picture.save(buffer, format="PNG")
+    write_bytes(path, buffer.getvalue())
+
+
+def check_directory(path: Path) -> None:
+    """``ValueError`` where ``path`` cannot be a folder to write to: it lies below a file, or may not be written."""
+    nearest = path.absolute()
+    try:
+        while not nearest.exists() and not nearest.is_symlink():
+            nearest = nearest.parent
+        is_directory = nearest.is_dir()
+    except OSError as error:  # a name too long for the file system, for one
+        raise ValueError(f"output path {str(path)[:200]!r} cannot be used: {error.strerror}") from None
+    if not is_directory:
+        raise ValueError(f"output path {str(path)!r}: {str(nearest)!r} is not a directory; choose another --out")
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise ValueError(f"output path {str(path)!r}: {str(nearest)!r} is not writable; choose another --out")

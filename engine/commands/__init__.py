@@ -1,0 +1,1 @@
+"""The subcommands of ``acdc``; each module is imported when its command runs."""

@@ -1,0 +1,144 @@
+"""DDIM on a truncated schedule, as pure functions: the mathematics of the correction.
+
+Song et al., "Denoising Diffusion Implicit Models" (arXiv 2010.02502), eta = 0; SDEdit (arXiv 2108.01073): noise to t',
+then denoise from there, ACDC Eq. 2. Field names and rounding follow diffusers' scheduler configuration, so that a
+published directory means the same here.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+SPACINGS = ("leading", "trailing", "linspace")
+PREDICTIONS = ("epsilon", "v_prediction", "sample")
+BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
+# Fields of other schedulers that change nothing here, and fields that a DDIM with eta 0 never reads.
+IGNORED = {"skip_prk_steps", "dynamic_thresholding_ratio", "sample_max_value", "interpolation_type", "variance_type"}
+MUST_BE_OFF = ("thresholding", "rescale_betas_zero_snr", "use_karras_sigmas", "trained_betas")
+
+
+@dataclass(frozen=True)
+class SchedulerConfig:
+    """The noise schedule a diffusion model was trained on and the conventions it is sampled with."""
+
+    num_train_timesteps: int = 1000
+    beta_start: float = 0.0001
+    beta_end: float = 0.02
+    beta_schedule: str = "linear"
+    prediction_type: str = "epsilon"
+    timestep_spacing: str = "leading"
+    steps_offset: int = 0
+    set_alpha_to_one: bool = True
+    clip_sample: bool = True
+    clip_sample_range: float = 1.0
+
+    @classmethod
+    def from_dict(cls, raw: Mapping[str, Any]) -> "SchedulerConfig":
+        """Read a diffusers ``scheduler_config.json``, whichever scheduler it names; refuse what DDIM cannot honour."""
+        for name in MUST_BE_OFF:
+            if raw.get(name):
+                raise ValueError(f"scheduler field {name}={raw[name]!r} is not supported; it must be off")
+        known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
+        unknown = [k for k in raw if k not in {*known, *IGNORED, *MUST_BE_OFF} and not k.startswith("_")]
+        if unknown:
+            raise ValueError(f"scheduler field {unknown[0]}={raw[unknown[0]]!r} is not supported by DDIM here")
+        # A scheduler that does not know the field does not clip (PNDM); DDIM's own default is to clip.
+        if "clip_sample" not in raw and raw.get("_class_name", "DDIMScheduler") != "DDIMScheduler":
+            known["clip_sample"] = False
+        return cls(**known)
+
+    def __post_init__(self) -> None:
+        for name, value, choices in (
+            ("beta_schedule", self.beta_schedule, BETAS),
+            ("prediction_type", self.prediction_type, PREDICTIONS),
+            ("timestep_spacing", self.timestep_spacing, SPACINGS),
+        ):
+            if value not in choices:
+                raise ValueError(f"scheduler field {name}={value!r} is not supported; choose {', '.join(choices)}")
+
+
+class Step(NamedTuple):
+    """One DDIM step: the timestep the network is asked at, and alpha-bar before and after."""
+
+    timestep: int
+    alpha: float
+    alpha_next: float
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """The steps that a correction runs, first to last; ``config`` says what the network predicts."""
+
+    config: SchedulerConfig
+    steps: tuple[Step, ...]
+
+    @property
+    def start(self) -> Step:
+        """Where SDEdit enters: the noise level t' that the frame is brought to."""
+        assert self.steps, "an empty schedule has no start"
+        return self.steps[0]
+
+
+def alphas_cumprod(config: SchedulerConfig) -> Tensor:
+    """alpha-bar of every training timestep, float64 [num_train_timesteps]."""
+    count = config.num_train_timesteps
+    if config.beta_schedule == "squaredcos_cap_v2":
+        edges = torch.cos((torch.arange(count + 1, dtype=torch.float64) / count + 0.008) / 1.008 * torch.pi / 2) ** 2
+        betas = (1 - edges[1:] / edges[:-1]).clamp(max=0.999)
+    elif config.beta_schedule == "scaled_linear":
+        betas = torch.linspace(config.beta_start**0.5, config.beta_end**0.5, count, dtype=torch.float64) ** 2
+    else:
+        betas = torch.linspace(config.beta_start, config.beta_end, count, dtype=torch.float64)
+    return torch.cumprod(1 - betas, dim=0)
+
+
+def all_timesteps(config: SchedulerConfig, num_inference_steps: int) -> list[int]:
+    """The full grid, from noise to data. Worked example, 1000 training steps, N = 4, offset 1:
+    leading 751 501 251 1; trailing 999 749 499 249; linspace 999 666 333 0."""
+    total, steps = config.num_train_timesteps, num_inference_steps
+    if steps > total:
+        raise ValueError(f"num_inference_steps {steps} exceeds the {total} training timesteps; choose at most {total}")
+    if config.timestep_spacing == "leading":
+        return [i * (total // steps) + config.steps_offset for i in reversed(range(steps))]
+    if config.timestep_spacing == "trailing":
+        return [round(total - i * total / steps) - 1 for i in range(steps)]
+    return [round(float(t)) for t in torch.linspace(0, total - 1, steps, dtype=torch.float64).flip(0)]
+
+
+def make_schedule(config: SchedulerConfig, num_inference_steps: int, num_steps_run: int | None = None) -> Schedule:
+    """The last ``num_steps_run`` steps of the N-step grid (all of them when None): SDEdit's truncated schedule."""
+    alphas = alphas_cumprod(config)
+    final = 1.0 if config.set_alpha_to_one else float(alphas[0])
+    stride = config.num_train_timesteps // num_inference_steps
+    grid = all_timesteps(config, num_inference_steps)
+    kept = grid if num_steps_run is None else grid[len(grid) - num_steps_run :]
+    steps = [Step(t, float(alphas[t]), float(alphas[t - stride]) if t >= stride else final) for t in kept]
+    return Schedule(config, tuple(steps))
+
+
+def add_noise(latents: Tensor, noise: Tensor, alpha: float) -> Tensor:
+    """Forward diffusion to alpha-bar ``alpha`` (ACDC Eq. 2): sqrt(a) x0 + sqrt(1 - a) eps, any shape."""
+    return alpha**0.5 * latents + (1 - alpha) ** 0.5 * noise
+
+
+def guide(conditional: Tensor, unconditional: Tensor, guidance_scale: float) -> Tensor:
+    """Classifier-free guidance (arXiv 2207.12598): uncond + w (cond - uncond)."""
+    return unconditional + guidance_scale * (conditional - unconditional)
+
+
+def ddim_step(config: SchedulerConfig, latents: Tensor, prediction: Tensor, step: Step) -> Tensor:
+    """One step of DDIM with eta 0 (arXiv 2010.02502 Eq. 12): from alpha-bar a to a':
+    x0 and eps follow from the prediction; x' = sqrt(a') x0 + sqrt(1 - a') eps."""
+    signal, spread = step.alpha**0.5, (1 - step.alpha) ** 0.5
+    if config.prediction_type == "epsilon":
+        x0, eps = (latents - spread * prediction) / signal, prediction
+    elif config.prediction_type == "v_prediction":
+        x0, eps = signal * latents - spread * prediction, signal * prediction + spread * latents
+    else:
+        x0, eps = prediction, (latents - signal * prediction) / spread
+    if config.clip_sample:
+        x0 = x0.clamp(-config.clip_sample_range, config.clip_sample_range)
+    return step.alpha_next**0.5 * x0 + (1 - step.alpha_next) ** 0.5 * eps

@@ -1,0 +1,131 @@
+"""The engine as a library: load a bundle once, then generate stories."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+
+from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
+from .memory import load_memory
+from .pipeline import Story, draw_stories
+from .stages.condition import Correction
+from .stages.pixels import from_image
+from .story import Frame, Phase, StoryOptions, StoryResult, check_sentences, make_options
+from .timing import Clock
+from .versions import versions
+
+
+class Engine:
+    """Stories with ACDC: ``Engine.from_pretrained("storyworld").generate(["Benny the beagle sat in a garden.", ...])``."""
+
+    def __init__(self, bundle: Bundle, models: Models, device: torch.device, dtype: str) -> None:
+        """Use :meth:`from_pretrained`."""
+        self.bundle, self.models, self.device, self.dtype = bundle, models, device, dtype
+
+    @classmethod
+    def from_pretrained(
+        cls, bundle: str | Path = "storyworld", *, device: str = "cpu", dtype: str = "float32"
+    ) -> "Engine":
+        """Load a bundle by its name or directory.
+
+        ``dtype`` is float32, bfloat16, float16 or float64. Raises ``ValueError`` (one line that names the value and
+        the choices, or the file and the key) for an unknown bundle, device or dtype and for damaged files.
+        """
+        found, where, kind = find_bundle(bundle), parse_device(device), parse_dtype(dtype)
+        return cls(found, found.load(where, kind), where, dtype)
+
+    @property
+    def name(self) -> str:
+        """The bundle's name."""
+        return self.bundle.name
+
+    @property
+    def defaults(self) -> Mapping[str, Any]:
+        """The bundle's defaults for options that are left open."""
+        return self.bundle.defaults
+
+    def settings(self, options: StoryOptions) -> dict[str, Any]:
+        """Everything that decides a story besides its sentences and seed, ready for JSON."""
+        resolved = options.resolved(self.defaults)
+        run = {"bundle": self.name, "weights": self.bundle.fingerprint(), "dtype": self.dtype, "device": str(self.device)}
+        return {**run, "threads": torch.get_num_threads(), **asdict(resolved)}
+
+    def start(self, options: StoryOptions) -> dict[str, float]:
+        """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction off."""
+        if not options.correction:
+            return {}
+        start = Correction(self.models.corrector, options.resolved(self.defaults)).schedule.start
+        return {"timestep": start.timestep, "alpha_bar": start.alpha}
+
+    def stream(
+        self,
+        sentences: Sequence[str],
+        *,
+        seed: int = 0,
+        options: StoryOptions | None = None,
+        init_image: Image.Image | None = None,
+        done: Sequence[Frame] = (),
+        on_phase: Callable[[int, Phase], None] | None = None,
+        **overrides: Any,
+    ) -> Iterator[Frame]:
+        """Yield each frame as soon as it is finished.
+
+        ``options`` (or the same names as keywords, e.g. ``strength=0.4``) say how; ``init_image`` stands in for the
+        first frame's draft; ``done`` are the first frames of an interrupted run, which are not drawn again;
+        ``on_phase(index, phase)`` is told what begins. Raises ``ValueError`` before anything is drawn.
+        """
+        resolved = _merge(options, overrides).resolved(self.defaults)
+        story = Story(check_sentences(sentences), seed, self._draft(init_image), tuple(done))
+        batches = draw_stories(self.models, [story], resolved, load_memory(resolved.memory), self._clock(on_phase))
+        return (frames[0] for frames in batches)
+
+    def generate(self, sentences: Sequence[str], *, seed: int = 0, **overrides: Any) -> StoryResult:
+        """A whole story; the keywords are :meth:`stream`'s."""
+        return self.generate_batch([sentences], seeds=[seed], **overrides)[0]
+
+    def generate_batch(
+        self,
+        stories: Sequence[Sequence[str]],
+        *,
+        seeds: Sequence[int],
+        options: StoryOptions | None = None,
+        init_image: Image.Image | None = None,
+        **overrides: Any,
+    ) -> list[StoryResult]:
+        """Stories of equal length side by side; each equals the story drawn alone, up to rounding.
+
+        Raises ``ValueError`` for unequal lengths or if there is not one seed a story.
+        """
+        chosen = _merge(options, overrides)
+        resolved = chosen.resolved(self.defaults)
+        checked = [check_sentences(sentences) for sentences in stories]
+        lengths = sorted({len(sentences) for sentences in checked})
+        if len(lengths) != 1:
+            raise ValueError(f"stories have {', '.join(map(str, lengths))} sentences; give stories of one length")
+        if len(seeds) != len(checked):
+            raise ValueError(f"{len(seeds)} seeds for {len(checked)} stories; give one seed a story")
+        draft = self._draft(init_image)
+        batch = [Story(sentences, seed, draft) for sentences, seed in zip(checked, seeds, strict=True)]
+        frames = list(draw_stories(self.models, batch, resolved, load_memory(resolved.memory), self._clock(None)))
+        settings, used, start = self.settings(chosen), versions(), self.start(chosen)
+        return [
+            StoryResult(story.sentences, story.seed, settings, used, start, [chunk[row] for chunk in frames])
+            for row, story in enumerate(batch)
+        ]
+
+    def _clock(self, on_phase: Callable[[int, Phase], None] | None) -> Clock:
+        return Clock(self.device, on_phase)
+
+    def _draft(self, init_image: Image.Image | None) -> torch.Tensor | None:
+        if init_image is None:
+            return None
+        return from_image(init_image, self.models.tokenizer.config.resolution)
+
+
+def _merge(options: StoryOptions | None, overrides: Mapping[str, Any]) -> StoryOptions:
+    if options is not None and overrides:
+        raise ValueError(f"give options or keywords, not both; keywords were {', '.join(overrides)}")
+    return options if options is not None else make_options(**overrides)

@@ -1,0 +1,113 @@
+"""Static key/value buffers of a causal transformer, and who owns which range of them.
+
+Buffers are [layers, rows, heads, capacity, head_dim] and never move. Row r *owns* slots 0 .. lengths[r] - 1; what
+lies beyond is free: it may hold stale or padding values, which no query sees and the next write overwrites.
+
+Worked example: two stories, frames of 4 codes and an end-of-frame id, texts of 3 and 2 ids.
+
+    fed to the model                     row 0 owns        row 1 owns      lengths
+    text, padded to T=3 (3 | 2+pad)      0..2              0..1            [3, 2]     slot 2 of row 1 holds the pad
+    codes 0..2 of frame 0, one by one    0..5              0..4            [6, 5]     the pad was overwritten
+    replace frame 0:
+      truncate([3, 2])                   0..2              0..1            [3, 2]     rows 3..5 | 2..4 are stale
+      one pass of 4 codes + eof          0..7              0..6            [8, 7]
+
+Keys and values of a slot depend on the ids at and before it only, so the slots kept by ``truncate`` stay exact,
+and the state after ``replace`` is that of a fresh run on the corrected ids. Positions of the rotary embedding are
+slot numbers, per row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+
+class KVCache:
+    """Keys and values of ``rows`` streams. ``lengths`` int64 [rows] lives on the device, ``owned`` on the host."""
+
+    def __init__(
+        self,
+        layers: int,
+        rows: int,
+        heads: int,
+        capacity: int,
+        head_dim: int,
+        dtype: torch.dtype = torch.float32,
+        device: torch.device | str = "cpu",
+    ) -> None:
+        shape = (layers, rows, heads, capacity, head_dim)
+        # Zeros, not garbage: a masked slot still enters 0 * value, and 0 * inf is not 0.
+        self.keys = torch.zeros(shape, dtype=dtype, device=device)
+        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
+        self.owned = [0] * rows
+
+    @property
+    def rows(self) -> int:
+        return self.keys.shape[1]
+
+    @property
+    def capacity(self) -> int:
+        return self.keys.shape[3]
+
+    def positions(self, new: int) -> Tensor:
+        """The slots that ``new`` tokens would take in every row: int64 [rows, new]. ``ValueError`` if they don't fit."""
+        self._check(new)
+        return self.lengths[:, None] + torch.arange(new, device=self.lengths.device)
+
+    def mask(self, positions: Tensor) -> Tensor:
+        """Which slots each query sees, itself included: bool [rows, 1, new, S], S = the longest row afterwards."""
+        slots = torch.arange(self._extent(positions), device=positions.device)
+        return (slots <= positions[:, :, None]).unsqueeze(1)
+
+    def write(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Put [rows, H, new, head_dim] at ``positions`` -> views [rows, H, S, head_dim] that hold them."""
+        where = positions[:, None, :, None].expand_as(keys)
+        stored = self.keys[layer], self.values[layer]
+        extent = self._extent(positions)
+        for buffer, fresh in zip(stored, (keys, values), strict=True):
+            buffer.scatter_(2, where, fresh.to(buffer.dtype))
+        return stored[0][:, :, :extent], stored[1][:, :, :extent]
+
+    def advance(self, counts: Sequence[int]) -> None:
+        """Row r takes ownership of its next ``counts[r]`` slots, which have just been written."""
+        assert len(counts) == self.rows, f"{len(counts)} counts for {self.rows} rows"
+        self._check(max(counts))
+        self.owned = [have + new for have, new in zip(self.owned, counts, strict=True)]
+        if len(set(counts)) == 1:  # the common case needs no copy from the host
+            self.lengths += counts[0]
+        else:
+            self._send()
+
+    def truncate(self, lengths: Sequence[int]) -> None:
+        """Row r gives up its slots from ``lengths[r]`` on; a row that is shorter already stays as it is."""
+        assert len(lengths) == self.rows, f"{len(lengths)} lengths for {self.rows} rows"
+        assert min(lengths) >= 0, f"negative length in {list(lengths)}"
+        self.owned = [min(have, new) for have, new in zip(self.owned, lengths, strict=True)]
+        self._send()
+
+    def reset(self) -> None:
+        """All rows are empty again."""
+        self.truncate([0] * self.rows)
+
+    def fork(self, rows: Sequence[int] | None = None) -> KVCache:
+        """An independent copy, of the given rows in the given order, or of all."""
+        chosen = list(range(self.rows)) if rows is None else list(rows)
+        copy = object.__new__(KVCache)
+        copy.keys, copy.values = self.keys[:, chosen].clone(), self.values[:, chosen].clone()
+        copy.lengths = self.lengths[chosen].clone()
+        copy.owned = [self.owned[row] for row in chosen]
+        return copy
+
+    def _extent(self, positions: Tensor) -> int:
+        return max(self.owned) + positions.shape[1]
+
+    def _check(self, new: int) -> None:
+        if max(self.owned) + new > self.capacity:
+            raise ValueError(f"{new} tokens after {max(self.owned)} exceed the cache's capacity of {self.capacity}")
+
+    def _send(self) -> None:
+        self.lengths.copy_(torch.tensor(self.owned, dtype=torch.int64))

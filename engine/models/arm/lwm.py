@@ -1,0 +1,187 @@
+"""LWM's transformer: one causal stream of text and image tokens (Large World Model, arXiv 2402.08268).
+
+A LLaMA-style decoder with two embedding tables and two heads. A position is either a *text* position (``wte``,
+``lm_head``; ``<vision>`` is text) or a *vision* position (``vte``, ``vision_head``; codes and the end-of-frame id).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...kv_cache import KVCache
+from .rotary import Rotary, rotate
+
+
+@dataclass(frozen=True)
+class LWMConfig:
+    """Sizes of the transformer; the defaults that are given are those of the published vision models."""
+
+    layers: int
+    hidden: int
+    ffn: int
+    heads: int
+    text_vocab: int
+    vision_vocab: int
+    norm_eps: float = 1e-6
+    rope_theta: float = 5e7
+    max_position: int = 32768
+
+    def __post_init__(self) -> None:
+        if self.hidden % (2 * self.heads):
+            raise ValueError(f"hidden {self.hidden} is not an even multiple of heads {self.heads}")
+
+    @property
+    def head_dim(self) -> int:
+        return self.hidden // self.heads
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> LWMConfig:
+        """Reads the fields by name. Raises ``ValueError`` for a missing or an unknown one."""
+        names = [field.name for field in fields(cls)]
+        for name in values:
+            if name not in names:
+                raise ValueError(f"unknown transformer setting {name!r}; choose from {', '.join(names)}")
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(f"incomplete transformer config: {str(error).partition(' ')[2]}") from None
+
+
+class RMSNorm(nn.Module):
+    """Root-mean-square norm: computed in float32 at least, multiplied by the weight in the compute dtype."""
+
+    def __init__(self, size: int, eps: float) -> None:
+        super().__init__()
+        self.weight, self.eps = nn.Parameter(torch.ones(size)), eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        wide = x if x.dtype == torch.float64 else x.float()
+        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
+        return wide.to(x.dtype) * self.weight
+
+
+class Attention(nn.Module):
+    """Causal multi-head attention without biases."""
+
+    def __init__(self, config: LWMConfig) -> None:
+        super().__init__()
+        self.heads = config.heads
+        for name in ("wq", "wk", "wv", "wo"):
+            setattr(self, name, nn.Linear(config.hidden, config.hidden, bias=False))
+
+    def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
+        q, k, v = (w(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
+        q, k = rotate(q, place.cos, place.sin), rotate(k, place.cos, place.sin)  # [R, H, T, head_dim]
+        if place.cache is not None:
+            k, v = place.cache.write(layer, k, v, place.positions)  # [R, H, S, head_dim]
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=place.mask, is_causal=place.mask is None)
+        return self.wo(out.transpose(1, 2).flatten(2))
+
+
+class FeedForward(nn.Module):
+    """SwiGLU: w2(silu(w1 x) * w3 x)."""
+
+    def __init__(self, config: LWMConfig) -> None:
+        super().__init__()
+        self.w1 = nn.Linear(config.hidden, config.ffn, bias=False)
+        self.w2 = nn.Linear(config.ffn, config.hidden, bias=False)
+        self.w3 = nn.Linear(config.hidden, config.ffn, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+
+
+class Block(nn.Module):
+    """One pre-norm layer."""
+
+    def __init__(self, config: LWMConfig) -> None:
+        super().__init__()
+        self.attention, self.feed_forward = Attention(config), FeedForward(config)
+        self.attention_norm = RMSNorm(config.hidden, config.norm_eps)
+        self.ffn_norm = RMSNorm(config.hidden, config.norm_eps)
+
+    def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
+        x = x + self.attention(self.attention_norm(x), place, layer)
+        return x + self.feed_forward(self.ffn_norm(x))
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a pass stands in the stream: the same for all layers."""
+
+    positions: Tensor  # [R, T], or [1, T] without a cache
+    cos: Tensor  # [R, 1, T, head_dim / 2]
+    sin: Tensor
+    mask: Tensor | None  # [R, 1, T, S], True = visible; None = plain causal
+    cache: KVCache | None
+
+
+class LWM(nn.Module):
+    """The transformer. Knows no sampling, no text and no backend."""
+
+    def __init__(self, config: LWMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.wte = nn.Embedding(config.text_vocab, config.hidden)
+        self.vte = nn.Embedding(config.vision_vocab, config.hidden)
+        self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.ln_f = RMSNorm(config.hidden, config.norm_eps)
+        self.lm_head = nn.Linear(config.hidden, config.text_vocab, bias=False)
+        self.vision_head = nn.Linear(config.hidden, config.vision_vocab, bias=False)
+
+    def forward(
+        self,
+        ids: Tensor,
+        is_vision: Tensor,
+        cache: KVCache | None = None,
+        counts: Sequence[int] | None = None,
+    ) -> Tensor:
+        """``ids`` int64 [R, T], ``is_vision`` bool [R, T] -> hidden [R, T, D] after the final norm.
+
+        With a cache, row r continues at its own length, and the cache grows by ``counts[r]`` (T where None): what
+        lies right of ``counts[r]`` in a row is padding, its output is meaningless. Without a cache it is one
+        causal pass from position 0; padding on the right needs no mask there either.
+        """
+        text, vision = ids.masked_fill(is_vision, 0), ids.masked_fill(~is_vision, 0)
+        x = torch.where(is_vision[..., None], self.vte(vision), self.wte(text))
+        place = self._place(ids, cache)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, place, layer)
+        if cache is not None:
+            cache.advance(counts if counts is not None else [ids.shape[1]] * ids.shape[0])
+        return self.ln_f(x)
+
+    def _place(self, ids: Tensor, cache: KVCache | None) -> Place:
+        if cache is None:
+            positions = torch.arange(ids.shape[1], device=ids.device)[None]
+            return Place(positions, *self.rope(positions), None, None)
+        positions = cache.positions(ids.shape[1])
+        return Place(positions, *self.rope(positions), cache.mask(positions), cache)
+
+    def vision_logits(self, hidden: Tensor) -> Tensor:
+        """[..., D] -> [..., vision_vocab], float32 (float64 in a float64 model)."""
+        return _wide(self.vision_head(hidden))
+
+    def text_logits(self, hidden: Tensor) -> Tensor:
+        """[..., D] -> [..., text_vocab], float32 (float64 in a float64 model)."""
+        return _wide(self.lm_head(hidden))
+
+    def new_cache(self, rows: int, capacity: int) -> KVCache:
+        """An empty cache for ``rows`` streams of at most ``capacity`` tokens, in the weights' dtype and device."""
+        if capacity > self.config.max_position:
+            raise ValueError(f"{capacity} positions are needed, the model has {self.config.max_position}")
+        config, like = self.config, self.vision_head.weight
+        return KVCache(
+            config.layers, rows, config.heads, capacity, config.head_dim, dtype=like.dtype, device=like.device
+        )
+
+
+def _wide(logits: Tensor) -> Tensor:
+    return logits if logits.dtype == torch.float64 else logits.float()

@@ -1,0 +1,234 @@
+"""Stories side by side in one autoregressive model: draw a frame, replace it, go on (LWM's kind of stream).
+
+All stories stand at the same frame; their texts differ in length. Rows of the cache are (branch, story): first the
+conditional branch of every story, then, with guidance, the null branch, whose sentences are empty. The list of chunks
+is the truth and the cache a function of it:
+
+    chunks   text 0, image 0, text 1, image 1, ...        each for all rows, ragged texts padded on the right
+    stream   bos + the chunks that the context shows      "full": all; "window": the previous frame and this one
+    cache    a prefix of the stream: row r has been fed its first ``cache.owned[r]`` ids
+
+Whatever of the stream is missing is fed in one parallel pass. So the last code of a frame and its end-of-frame id,
+which no draw needs, ride with the next sentence; and replacing a frame is: cut the cache there, feed the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ...rng import gumbel
+from ...sampling import Policy, choose
+from .arm import Arm, Context, check_context
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A sentence or a frame of every row: ``ids`` int64 [R, n], of which the first ``counts[r]`` are real."""
+
+    kind: Literal["text", "image"]
+    ids: Tensor
+    counts: tuple[int, ...]
+    provenance: Literal["given", "sampled", "external"]
+
+
+class ArmSession:
+    """B stories in lockstep. Life of a frame: ``begin(texts)``, ``generate(...)``, then ``replace(...)`` or not."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        stories: int,
+        frames: int,
+        context: Context | None = None,
+        guided: bool = False,
+    ) -> None:
+        """``frames`` bounds the story's length; ``guided`` keeps the null branch for guidance_scale != 1.
+
+        Raises ``ValueError`` for an unknown context and for more positions than the model has.
+        """
+        if stories < 1 or frames < 1:
+            raise ValueError(f"{stories} stories of {frames} frames; choose at least 1 of each")
+        self.arm, self.stories, self.frames = arm, stories, frames
+        self.context: Context = context or arm.stream.context
+        check_context(self.context)
+        self.branches = 2 if guided else 1
+        self.chunks: list[Chunk] = []
+        self.origin = 0  # the first chunk that the context shows
+        self.cache = arm.model.new_cache(self.rows, arm.stream.capacity(frames, self.context))
+        self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
+
+    @property
+    def rows(self) -> int:
+        return self.stories * self.branches
+
+    @property
+    def drawn(self) -> int:
+        """Number of frames that have their codes."""
+        return len(self.chunks) // 2
+
+    def codes(self, frame: int) -> Tensor:
+        """Codes of a frame as they stand: int64 [B, codes_per_frame]."""
+        return self.chunks[2 * frame + 1].ids[: self.stories, : self.arm.stream.codes_per_frame]
+
+    @torch.no_grad()
+    def begin(self, texts: Sequence[str] | None) -> None:
+        """Append one sentence per story and feed what is pending, up to the logits of the frame's first code.
+
+        ``None`` lets the frame follow the last one directly, as the frames of an LWM video do. Raises ``ValueError``
+        for a wrong number of sentences, one that is too long, or more frames than the session was made for.
+        """
+        assert len(self.chunks) % 2 == 0, "the last sentence has no frame yet"
+        if self.drawn == self.frames:
+            raise ValueError(f"frame {self.drawn + 1} exceeds the {self.frames} frames of this session")
+        chunk = self._text(texts)
+        if self.context == "window":
+            self.origin = max(0, len(self.chunks) - 2)
+            self.cache.reset()
+        self.chunks.append(chunk)
+        self._catch_up()
+
+    @torch.no_grad()
+    def generate(self, policy: Policy, keys: Tensor) -> Tensor:
+        """Draw the frame of the last sentence, code by code: int64 [B, codes_per_frame].
+
+        ``keys`` [B, 4] from ``rng.make_keys``, on the model's device. Raises ``ValueError`` for guidance without a
+        null branch. The loop reads nothing back from the device.
+        """
+        assert len(self.chunks) % 2 == 1, "begin() comes before generate()"
+        if policy.guided and self.branches == 1:
+            raise ValueError(f"guidance_scale {policy.guidance_scale} needs a guided session; choose 1 or guided=True")
+        stream, vocab = self.arm.stream, self.arm.model.config.vision_vocab
+        policy = replace(policy, allowed=policy.allowed or (0, stream.codebook_size))
+        slots = torch.arange(stream.codes_per_frame, device=keys.device)
+        noise = gumbel(keys, slots, vocab) if policy.noisy else None  # [B, n, V]
+        forced = dict(policy.forced)
+        codes: list[Tensor] = []
+        for slot in range(stream.codes_per_frame):
+            logits = self._step(codes[-1]) if codes else self.last_logits
+            assert logits is not None
+            null = logits[self.stories :] if policy.guided else None
+            chosen = choose(logits[: self.stories], null, None if noise is None else noise[:, slot], policy)
+            codes.append(torch.full_like(chosen, forced[slot]) if slot in forced else chosen)
+        drawn = torch.stack(codes, 1)
+        self.chunks.append(self._image(drawn, "sampled"))
+        self.last_logits = None
+        return drawn
+
+    @torch.no_grad()
+    def extend(self, codes: Tensor) -> None:
+        """Give the frame of the last sentence its codes [B, codes_per_frame], fed with eof in one parallel pass."""
+        assert len(self.chunks) % 2 == 1, "begin() comes before extend()"
+        self.chunks.append(self._image(codes, "external"))
+        self._catch_up()
+
+    @torch.no_grad()
+    def replace(self, frame: int, codes: Tensor) -> None:
+        """Put corrected codes [B, codes_per_frame] in place of a frame's: truncate, then one parallel pass.
+
+        Later chunks stay and are fed again. In the window context the next ``begin`` prefills anyway, so here the
+        cache is only cut.
+        """
+        assert 0 <= frame < self.drawn, f"frame {frame} of {self.drawn} cannot be replaced"
+        index = 2 * frame + 1
+        self.chunks[index] = self._image(codes, "external")
+        if index >= self.origin:
+            self._forget(index)
+            if self.context == "full" or len(self.chunks) % 2 == 1:
+                self._catch_up()
+
+    def truncate(self, frames: int) -> None:
+        """Forget all but the first ``frames`` frames with their sentences."""
+        assert 0 <= frames <= self.drawn, f"{frames} of {self.drawn} frames cannot be kept"
+        del self.chunks[2 * frames :]
+        self._forget(2 * frames)
+
+    def fork(self) -> ArmSession:
+        """An independent copy that continues from the same state."""
+        return self._copy(self.branches)
+
+    def drop_null(self) -> ArmSession:
+        """A copy without the null branch, for the frames after which guidance_scale is 1."""
+        return self._copy(1)
+
+    def _copy(self, branches: int) -> ArmSession:
+        copy = object.__new__(ArmSession)
+        copy.__dict__.update(self.__dict__)
+        copy.branches = branches
+        rows = range(copy.rows)
+        copy.chunks = [replace(c, ids=c.ids[: len(rows)], counts=c.counts[: len(rows)]) for c in self.chunks]
+        copy.cache = self.cache.fork(rows)
+        copy.last_logits = None if self.last_logits is None else self.last_logits[: len(rows)]
+        return copy
+
+    def _text(self, texts: Sequence[str] | None) -> Chunk:
+        if texts is None:
+            if not self.chunks:
+                raise ValueError("the first frame needs a sentence")
+            lines: list[list[int]] = [[]] * self.rows
+        else:
+            if len(texts) != self.stories:
+                raise ValueError(f"{len(texts)} sentences for {self.stories} stories; give one per story")
+            null = [""] * (self.rows - self.stories)
+            told = [self.arm.encode(text) for text in texts] + [[] for _ in null]
+            lines = [ids + list(self.arm.stream.vision) for ids in told]
+        return self._given(lines)
+
+    def _given(self, lines: Sequence[Sequence[int]]) -> Chunk:
+        longest = max(map(len, lines))
+        padded = [[*ids, *[0] * (longest - len(ids))] for ids in lines]
+        ids = torch.tensor(padded, dtype=torch.int64).to(self.cache.lengths.device)
+        return Chunk("text", ids.reshape(self.rows, longest), tuple(map(len, lines)), "given")
+
+    def _image(self, codes: Tensor, provenance: Literal["sampled", "external"]) -> Chunk:
+        wanted = (self.stories, self.arm.stream.codes_per_frame)
+        assert tuple(codes.shape) == wanted, f"codes are {list(codes.shape)}, expected {list(wanted)}"
+        full = torch.nn.functional.pad(codes, (0, 1), value=self.arm.stream.eof)
+        return Chunk("image", full.repeat(self.branches, 1), (full.shape[1],) * self.rows, provenance)
+
+    def first_slots(self, index: int) -> list[int]:
+        """The slot at which chunk ``index`` starts in each row's cache, under the present context."""
+        before = [chunk.counts for chunk in self.chunks[self.origin : index]]
+        bos = len(self.arm.stream.bos)
+        return [bos + sum(counts[row] for counts in before) for row in range(self.rows)]
+
+    def _forget(self, index: int) -> None:
+        self.cache.truncate(self.first_slots(index))
+        self.last_logits = None
+
+    def _catch_up(self) -> None:
+        """Feed the part of the stream that the cache lacks, in one pass, and keep the logits of its last slot."""
+        bos = self._given([self.arm.stream.bos] * self.rows)
+        shown = [bos, *self.chunks[self.origin :]]
+        columns = [list(chain(*_missing(shown, row, have))) for row, have in enumerate(self.cache.owned)]
+        counts = [len(row) for row in columns]
+        if max(counts) == 0 and self.last_logits is not None:
+            return
+        assert min(counts) > 0, "nothing to feed"
+        width, device = max(counts), self.cache.lengths.device
+        index = torch.tensor([row + [0] * (width - len(row)) for row in columns]).to(device)
+        ids = torch.cat([chunk.ids for chunk in shown], 1).gather(1, index)  # [R, T]
+        kinds = torch.tensor([chunk.kind == "image" for chunk in shown for _ in range(chunk.ids.shape[1])])
+        hidden = self.arm.model(ids, kinds.to(device)[index], self.cache, counts)
+        last = torch.tensor(counts).to(device) - 1
+        self.last_logits = self.arm.model.vision_logits(hidden[torch.arange(self.rows, device=device), last])
+
+    def _step(self, codes: Tensor) -> Tensor:
+        ids = codes.repeat(self.branches)[:, None]
+        hidden = self.arm.model(ids, torch.ones_like(ids, dtype=torch.bool), self.cache)
+        return self.arm.model.vision_logits(hidden[:, -1])
+
+
+def _missing(shown: Sequence[Chunk], row: int, have: int) -> list[range]:
+    """Columns of the concatenated chunks that row ``row`` must still be fed, having been fed ``have`` ids."""
+    columns, offset = [], 0
+    for chunk in shown:
+        columns.append(range(offset + min(have, chunk.counts[row]), offset + chunk.counts[row]))
+        have -= min(have, chunk.counts[row])
+        offset += chunk.ids.shape[1]
+    return columns

@@ -1,0 +1,126 @@
+"""The levels of the UNet: down, middle, up; each with or without cross-attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .attention import KV, Transformer2D
+from .blocks import Downsample, ResnetBlock, Upsample
+
+
+@dataclass(frozen=True)
+class Common:
+    """What all levels share."""
+
+    temb_dim: int
+    groups: int
+    eps: float
+    context_dim: int
+    transformer_layers: int
+    linear: bool
+    upcast: bool
+
+    def resnet(self, in_channels: int, out_channels: int) -> ResnetBlock:
+        return ResnetBlock(in_channels, out_channels, self.groups, self.eps, self.temb_dim)
+
+    def transformer(self, channels: int, heads: int) -> Transformer2D:
+        return Transformer2D(
+            channels, heads, self.context_dim, self.transformer_layers, self.groups, self.linear, self.upcast
+        )
+
+
+class TimeEmbedding(nn.Module):
+    """Sinusoids of the timestep (arXiv 1706.03762) through a two-layer network."""
+
+    def __init__(self, channels: int, out_dim: int, flip_sin_to_cos: bool, freq_shift: float) -> None:
+        super().__init__()
+        self.half, self.flip, self.shift = channels // 2, flip_sin_to_cos, freq_shift
+        self.linear_1 = nn.Linear(channels, out_dim)
+        self.linear_2 = nn.Linear(out_dim, out_dim)
+
+    def forward(self, timesteps: Tensor) -> Tensor:
+        """`timesteps` [B] (integers or floats) -> [B, E]."""
+        waves = self.sinusoids(timesteps.reshape(-1)).to(self.linear_1.weight.dtype)
+        return self.linear_2(F.silu(self.linear_1(waves)))
+
+    def sinusoids(self, timesteps: Tensor) -> Tensor:
+        # float32 whatever the weights' type: half precision cannot hold timestep 999 times a frequency
+        steps = torch.arange(self.half, dtype=torch.float32, device=timesteps.device)
+        frequencies = torch.exp(steps * -math.log(10000) / (self.half - self.shift))
+        angles = timesteps.float()[:, None] * frequencies  # [B, E0/2]
+        pair = [angles.cos(), angles.sin()] if self.flip else [angles.sin(), angles.cos()]
+        return torch.cat(pair, dim=-1)
+
+
+class DownBlock(nn.Module):
+    """`layers` ResNet blocks, each followed by a transformer if `heads` is given; then half the size."""
+
+    def __init__(
+        self, in_channels: int, channels: int, layers: int, heads: int | None, shrink: bool, common: Common
+    ) -> None:
+        super().__init__()
+        sources = [in_channels] + [channels] * (layers - 1)
+        self.resnets = nn.ModuleList(common.resnet(c, channels) for c in sources)
+        self.attentions = nn.ModuleList(common.transformer(channels, heads) for _ in sources if heads)
+        self.downsamplers = nn.ModuleList([Downsample(channels)] if shrink else [])
+
+    def forward(self, x: Tensor, temb: Tensor, kv: Iterator[KV]) -> list[Tensor]:
+        """Returns every intermediate map, for the up path; the last one is the block's output."""
+        skips: list[Tensor] = []
+        for i, resnet in enumerate(self.resnets):
+            x = resnet(x, temb)
+            if self.attentions:
+                x = self.attentions[i](x, kv)
+            skips.append(x)
+        for downsample in self.downsamplers:
+            skips.append(downsample(x))
+        return skips
+
+
+class MidBlock(nn.Module):
+    """ResNet, transformer, ResNet at the smallest size."""
+
+    def __init__(self, channels: int, heads: int, common: Common) -> None:
+        super().__init__()
+        self.attentions = nn.ModuleList([common.transformer(channels, heads)])
+        self.resnets = nn.ModuleList([common.resnet(channels, channels) for _ in range(2)])
+
+    def forward(self, x: Tensor, temb: Tensor, kv: Iterator[KV]) -> Tensor:
+        return self.resnets[1](self.attentions[0](self.resnets[0](x, temb), kv), temb)
+
+
+class UpBlock(nn.Module):
+    """Like `DownBlock`, but each ResNet block also takes one map of the down path; then twice the size."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        skip_channels: list[int],
+        heads: int | None,
+        grow: bool,
+        common: Common,
+    ) -> None:
+        super().__init__()
+        sources = [in_channels] + [channels] * (len(skip_channels) - 1)
+        self.resnets = nn.ModuleList(
+            common.resnet(c + s, channels) for c, s in zip(sources, skip_channels, strict=True)
+        )
+        self.attentions = nn.ModuleList(common.transformer(channels, heads) for _ in sources if heads)
+        self.upsamplers = nn.ModuleList([Upsample(channels)] if grow else [])
+
+    def forward(self, x: Tensor, skips: list[Tensor], temb: Tensor, kv: Iterator[KV]) -> Tensor:
+        """Takes its maps from the end of `skips`; grows to the size of the one that is then last."""
+        for i, resnet in enumerate(self.resnets):
+            x = resnet(torch.cat([x, skips.pop()], dim=1), temb)
+            if self.attentions:
+                x = self.attentions[i](x, kv)
+        for upsample in self.upsamplers:
+            x = upsample(x, skips[-1].shape[2:])
+        return x

@@ -1,0 +1,237 @@
+"""LWM's VQGAN: pictures to a raster of codes and back (arXiv 2402.08268, section 4.1; layers as in arXiv 2012.09841)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...weights import load_into, read_json
+
+GROUP_NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class VQGANConfig:
+    """Sizes of a VQGAN; the defaults are LWM's (256 px, 16x16 codes of 8,192, 146,244,675 parameters)."""
+
+    resolution: int = 256
+    base_channels: int = 128
+    channel_multipliers: tuple[int, ...] = (1, 2, 2, 4, 6)
+    num_res_blocks: int = 2
+    z_channels: int = 64
+    codebook_size: int = 8192
+    num_groups: int = 32
+
+    def __post_init__(self) -> None:
+        if not self.channel_multipliers or self.resolution % self.downsampling:
+            raise ValueError(f"resolution {self.resolution} is no multiple of the downsampling {self.downsampling}")
+        for channels in self.channels:
+            if channels % self.num_groups:
+                raise ValueError(f"{channels} channels are not divisible by num_groups {self.num_groups}")
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Channels of the levels, from full resolution to the lowest."""
+        return tuple(self.base_channels * multiplier for multiplier in self.channel_multipliers)
+
+    @property
+    def downsampling(self) -> int:
+        """Pixels per code along one side; 16 for LWM."""
+        return int(2 ** (len(self.channel_multipliers) - 1))
+
+    @property
+    def grid(self) -> int:
+        """Codes per side; 16 for LWM."""
+        return self.resolution // self.downsampling
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str = "VQGANConfig") -> Self:
+        """The config in `values`; raises ValueError for a field that does not exist."""
+        names = [field.name for field in fields(cls)]
+        for name in values.keys() - set(names):
+            raise ValueError(f"{where}: unknown field {name!r}; the fields are {', '.join(names)}")
+        values = dict(values)
+        if "channel_multipliers" in values:
+            values["channel_multipliers"] = tuple(values["channel_multipliers"])
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The config as JSON-ready values."""
+        return {**asdict(self), "channel_multipliers": list(self.channel_multipliers)}
+
+
+def _norm(channels: int, config: VQGANConfig) -> nn.GroupNorm:
+    return nn.GroupNorm(config.num_groups, channels, eps=GROUP_NORM_EPS)
+
+
+class ResBlock(nn.Module):
+    """norm - silu - conv3x3, twice, plus the skip (a 1x1 conv only where the channels change)."""
+
+    def __init__(self, inputs: int, outputs: int, config: VQGANConfig) -> None:
+        super().__init__()
+        self.norm1 = _norm(inputs, config)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = _norm(outputs, config)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(F.silu(self.norm1(x)))
+        h = self.conv2(F.silu(self.norm2(h)))
+        return h + self.shortcut(x)  # type: ignore[no-any-return]
+
+
+class Level(nn.Module):
+    """The residual blocks of one resolution, then the change of resolution (`resample` is None at the last level)."""
+
+    def __init__(self, inputs: int, outputs: int, blocks: int, resample: nn.Module | None, c: VQGANConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([ResBlock(inputs if i == 0 else outputs, outputs, c) for i in range(blocks)])
+        self.resample = resample
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x if self.resample is None else self.resample(x)
+
+
+class Downsample(nn.Module):
+    """conv3x3 with stride 2; padded at the right and the bottom only, as LWM does."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, 1, 0, 1)))  # type: ignore[no-any-return]
+
+
+class Upsample(nn.Module):
+    """Nearest neighbour x2, then conv3x3."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))  # type: ignore[no-any-return]
+
+
+class Encoder(nn.Module):
+    """Pixels [B, 3, H, W] to features [B, z_channels, h, w]."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        widths = config.channels
+        self.conv_in = nn.Conv2d(3, widths[0], 3, padding=1)
+        levels, inputs, last = [], widths[0], len(widths) - 1
+        for i, outputs in enumerate(widths):
+            resample = Downsample(outputs) if i < last else None
+            levels.append(Level(inputs, outputs, config.num_res_blocks, resample, config))
+            inputs = outputs
+        self.levels = nn.ModuleList(levels)
+        self.mid = nn.Sequential(*[ResBlock(inputs, inputs, config) for _ in range(2)])
+        self.norm_out = _norm(inputs, config)
+        self.conv_out = nn.Conv2d(inputs, config.z_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv_in(x)
+        for level in self.levels:
+            h = level(h)
+        return self.conv_out(F.silu(self.norm_out(self.mid(h))))  # type: ignore[no-any-return]
+
+
+class Decoder(nn.Module):
+    """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W]; `levels[0]` is the lowest resolution."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        widths = config.channels[::-1]
+        self.conv_in = nn.Conv2d(config.z_channels, widths[0], 3, padding=1)
+        self.mid = nn.Sequential(*[ResBlock(widths[0], widths[0], config) for _ in range(2)])
+        levels, inputs, last = [], widths[0], len(widths) - 1
+        for i, outputs in enumerate(widths):
+            resample = Upsample(outputs) if i < last else None
+            levels.append(Level(inputs, outputs, config.num_res_blocks + 1, resample, config))
+            inputs = outputs
+        self.levels = nn.ModuleList(levels)
+        self.norm_out = _norm(inputs, config)
+        self.conv_out = nn.Conv2d(inputs, 3, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.mid(self.conv_in(z))
+        for level in self.levels:
+            h = level(h)
+        return self.conv_out(F.silu(self.norm_out(h)))  # type: ignore[no-any-return]
+
+
+class VQGAN(nn.Module):
+    """LWM's picture tokenizer without attention. Pixels are RGB in [-1, 1]; codes are row-major, h*w per picture."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quant_conv = nn.Conv2d(config.z_channels, config.z_channels, 1)
+        self.post_quant_conv = nn.Conv2d(config.z_channels, config.z_channels, 1)
+        self.codebook = nn.Embedding(config.codebook_size, config.z_channels)
+
+    @classmethod
+    def from_directory(
+        cls, folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Self:
+        """The VQGAN in `folder` (config.json, model.safetensors). Raises ValueError naming the file and the key."""
+        path = Path(folder) / "config.json"
+        config = VQGANConfig.from_dict(read_json(path), str(path))
+        with torch.device("meta"):
+            model = cls(config)
+        load_into(model, Path(folder) / "model.safetensors", dtype)
+        return model.to(device).eval().requires_grad_(False)
+
+    def latents(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, H, W] to unquantised vectors [B, z_channels, h, w]."""
+        return self.quant_conv(self.encoder(pixels))  # type: ignore[no-any-return]
+
+    def quantise(self, latents: Tensor) -> Tensor:
+        """Nearest code of each vector: latents [B, z_channels, h, w] to codes int64 [B, h*w].
+
+        Squared L2 distance in fp32, the first of equal minima (near ties flip in lower precision). ||z||^2 is the
+        same for all codes, so it is left out; one picture at a time holds only [h*w, codebook_size] distances.
+        """
+        book = self.codebook.weight.float()
+        square = book.square().sum(1)
+        flat = latents.float().flatten(2).transpose(1, 2)  # [B, h*w, z]
+        with torch.autocast(latents.device.type, enabled=False):
+            rows = [torch.addmm(square, z, book.T, alpha=-2.0).argmin(1) for z in flat]
+        return torch.stack(rows) if rows else flat.new_zeros(flat.shape[:2], dtype=torch.int64)
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Codes [B, h*w] to code vectors [B, z_channels, h, w]."""
+        side = self.config.grid
+        return self.codebook(codes).transpose(1, 2).unflatten(2, (side, side))  # type: ignore[no-any-return]
+
+    def reconstruct(self, vectors: Tensor) -> Tensor:
+        """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W], not clipped (for training)."""
+        return self.decoder(self.post_quant_conv(vectors))  # type: ignore[no-any-return]
+
+    @torch.no_grad()
+    def encode(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, H, W] in [-1, 1] to codes int64 [B, h*w]; H and W must be `config.resolution`."""
+        size = self.config.resolution
+        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, size, size):
+            raise ValueError(f"pixels have shape {list(pixels.shape)}, expected [B, 3, {size}, {size}]")
+        return self.quantise(self.latents(pixels))
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes int64 [B, h*w] to pixels [B, 3, H, W] in [-1, 1]."""
+        count = self.config.grid**2
+        if codes.ndim != 2 or codes.shape[1] != count:
+            raise ValueError(f"codes have shape {list(codes.shape)}, expected [B, {count}]")
+        return self.reconstruct(self.lookup(codes)).clamp(-1.0, 1.0)

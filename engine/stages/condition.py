@@ -1,0 +1,42 @@
+"""What a correction needs before any pixel arrives: the truncated schedule, the encoded prompts, the noise."""
+
+from collections.abc import Sequence
+
+from torch import Tensor
+
+from ..diffusion import Schedule, SchedulerConfig, make_schedule
+from ..models.corrector.stable_diffusion import StableDiffusion
+from ..rng import Purpose, make_keys, normal
+from ..story import StoryOptions
+from .correct import Conditioning, correct
+
+
+class Correction:
+    """SDEdit with one diffusion model and one set of options, for any number of frames."""
+
+    def __init__(self, corrector: StableDiffusion, options: StoryOptions) -> None:
+        """``options`` are resolved; raises ``ValueError`` where the model's scheduler cannot serve them."""
+        self.corrector, self.options = corrector, options
+        config = SchedulerConfig.from_dict(corrector.scheduler_config)
+        self.schedule: Schedule = make_schedule(config, options.num_inference_steps, options.num_steps_run)
+
+    def condition(self, prompts: Sequence[str]) -> tuple[Conditioning, list[str | None]]:
+        """Encode the prompts and the negative prompt; with the part that was kept of each prompt that was too long."""
+        assert self.options.guidance_scale is not None, "options are resolved before a correction"
+        contexts, kept = self.corrector.embed([*prompts, self.options.negative_prompt])
+        context, null_context = contexts[:-1], contexts[-1:].expand(len(prompts), -1, -1)
+        return Conditioning(context, null_context, self.options.guidance_scale), kept[:-1]
+
+    def run(self, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int) -> Tensor:
+        """Correct frame ``index`` of the stories with these seeds: [B, 3, H, W] in [-1, 1], same size out."""
+        noise = self._noise(pixels, seeds, index, Purpose.NOISE)
+        sampled = self.options.sample_posterior
+        posterior_noise = self._noise(pixels, seeds, index, Purpose.POSTERIOR) if sampled else None
+        vae, unet = self.corrector.vae, self.corrector.unet
+        return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise)
+
+    def _noise(self, pixels: Tensor, seeds: Sequence[int], index: int, purpose: Purpose) -> Tensor:
+        vae = self.corrector.vae
+        height, width = (side // vae.downscale for side in pixels.shape[-2:])
+        keys = make_keys(seeds, index, purpose, pixels.device)
+        return normal(keys, (vae.config.latent_channels, height, width)).to(pixels.dtype)

@@ -1,0 +1,93 @@
+"""Correction of a frame by SDEdit (ACDC Eq. 2, arXiv 2108.01073): noise to t', denoise with text guidance, decode.
+
+Pixels are [B, 3, H, W] in [-1, 1]. Everything here is a pure function of tensors, so that one CUDA graph can hold it.
+"""
+
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from ..diffusion import Schedule, SchedulerConfig, add_noise, ddim_step, guide
+
+
+class Autoencoder(Protocol):
+    """A latent diffusion model's coder: latents are unscaled here, ``scaling_factor`` brings them to unit variance."""
+
+    scaling_factor: float
+
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
+    def decode(self, latents: Tensor) -> Tensor: ...  # noqa: D102
+
+
+class Denoiser(Protocol):
+    """``(latents [B, C, h, w], timesteps [B], context [B, S, D]) -> prediction [B, C, h, w]``."""
+
+    def __call__(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor: ...  # noqa: D102
+
+
+class Conditioning:
+    """Text that steers the denoiser; the unconditional half exists only while guidance is on (weight above 1)."""
+
+    def __init__(self, context: Tensor, null_context: Tensor, guidance_scale: float) -> None:
+        """``context`` and ``null_context`` [B, S, D]; weights up to 1 mean no guidance, as in diffusers."""
+        self.guidance_scale = guidance_scale
+        self.guided = guidance_scale > 1.0
+        self.context = torch.cat((null_context, context)) if self.guided else context
+
+    def predict(self, unet: Denoiser, latents: Tensor, timestep: int) -> Tensor:
+        """The guided prediction at ``timestep``; both branches share one batched pass."""
+        inputs = torch.cat((latents, latents)) if self.guided else latents
+        timesteps = torch.full((inputs.shape[0],), timestep, dtype=torch.int64, device=latents.device)
+        prediction = unet(inputs, timesteps, self.context)
+        if not self.guided:
+            return prediction
+        unconditional, conditional = prediction.chunk(2)
+        return guide(conditional, unconditional, self.guidance_scale)
+
+
+def encode_latents(vae: Autoencoder, pixels: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
+    """Scaled latents [B, C, h, w]: the posterior's mode, or a sample from it where noise is given."""
+    mean, logvar = vae.encode(pixels)
+    latents = mean if posterior_noise is None else mean + torch.exp(0.5 * logvar) * posterior_noise
+    return latents * vae.scaling_factor
+
+
+def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
+    """Pixels [B, 3, H, W] in [-1, 1] from scaled latents."""
+    return vae.decode(latents / vae.scaling_factor).clamp(-1, 1)
+
+
+def denoise(unet: Denoiser, latents: Tensor, conditioning: Conditioning, schedule: Schedule) -> Tensor:
+    """Truncated DDIM from the schedule's start to data; no step returns the latents unchanged."""
+    config: SchedulerConfig = schedule.config
+    for step in schedule.steps:
+        prediction = conditioning.predict(unet, latents, step.timestep)
+        latents = ddim_step(config, latents, prediction, step)
+    return latents
+
+
+def correct(
+    vae: Autoencoder,
+    unet: Denoiser,
+    pixels: Tensor,
+    noise: Tensor,
+    conditioning: Conditioning,
+    schedule: Schedule,
+    posterior_noise: Tensor | None = None,
+) -> Tensor:
+    """SDEdit: pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w].
+
+    With an empty schedule nothing is noised and the result is the autoencoder's round trip.
+    """
+    latents = encode_latents(vae, pixels, posterior_noise)
+    if schedule.steps:
+        latents = add_noise(latents, noise, schedule.start.alpha)
+    return decode_latents(vae, denoise(unet, latents, conditioning, schedule))
+
+
+def text_to_image(
+    vae: Autoencoder, unet: Denoiser, noise: Tensor, conditioning: Conditioning, schedule: Schedule
+) -> Tensor:
+    """The diffusion model alone, from pure noise [B, C, h, w] down a full schedule: the paper's "SD" baseline."""
+    return decode_latents(vae, denoise(unet, noise, conditioning, schedule))

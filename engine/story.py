@@ -1,0 +1,181 @@
+"""Plain state of one story: what was asked, what each frame became. No tensors, no models."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from enum import StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+MAX_WORDS = 60
+CONTEXTS = ("window", "full")
+
+
+class Phase(StrEnum):
+    """The phases of a chunk, in pipeline order."""
+
+    MEMORY = "memory"
+    PREFILL = "prefill"
+    DRAW = "draw"
+    DECODE = "decode"
+    CORRECT = "correct"
+    ENCODE = "encode"
+    REPLACE = "replace"
+
+
+@dataclass(frozen=True)
+class StoryOptions:
+    """How a story is generated; ``None`` takes the bundle's default.
+
+    Correction (ACDC section 3.2, SDEdit): ``strength`` t' in (0, 1] and ``num_inference_steps`` N run
+    min(int(N * t'), N) DDIM steps, as diffusers counts them. ``correct_first`` corrects frames 1..K only,
+    ``correct_every`` frames 1, 1+K, 1+2K, ...; ``feed_back=False`` shows the corrected frame but leaves the
+    model's own tokens in its context. Drawing: the token is argmax(logits / ``temperature`` + Gumbel noise) after
+    ``top_k`` (0 = all) and ``top_p`` (1 = all); temperature 0 is greedy. ``context`` is what the ARM sees:
+    "window" (the sentence and frame before) or "full" (the whole story).
+    """
+
+    memory: str = "rules"
+    correction: bool = True
+    correct_first: int | None = None
+    correct_every: int = 1
+    feed_back: bool = True
+    strength: float = 0.5
+    num_inference_steps: int = 50
+    guidance_scale: float | None = None
+    negative_prompt: str = ""
+    sample_posterior: bool = False
+    temperature: float | None = None
+    top_k: int | None = None
+    top_p: float | None = None
+    arm_guidance_scale: float | None = None
+    context: str | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse impossible values, each with one line that names the value and the choices."""
+        if not 0.0 < self.strength <= 1.0:
+            raise ValueError(f"strength {self.strength} is out of range; choose 0 < strength <= 1")
+        if self.num_inference_steps < 1:
+            raise ValueError(f"num_inference_steps {self.num_inference_steps} is too small; choose 1 or more")
+        if self.num_steps_run < 1:
+            needed = 1.0 / self.num_inference_steps
+            raise ValueError(
+                f"strength {self.strength} leaves no step of {self.num_inference_steps}; "
+                f"choose strength >= {needed:g} or more steps"
+            )
+        if self.correct_first is not None and self.correct_first < 0:
+            raise ValueError(f"correct_first {self.correct_first} is negative; choose 0 or more frames")
+        if self.correct_every < 1:
+            raise ValueError(f"correct_every {self.correct_every} is too small; choose 1 or more")
+        if self.temperature is not None and not 0.0 <= self.temperature < float("inf"):
+            raise ValueError(f"temperature {self.temperature} is out of range; choose 0 (greedy) or more")
+        if self.top_k is not None and self.top_k < 0:
+            raise ValueError(f"top_k {self.top_k} is negative; choose 0 (all tokens) or more")
+        if self.top_p is not None and not 0.0 < self.top_p <= 1.0:
+            raise ValueError(f"top_p {self.top_p} is out of range; choose 0 < top_p <= 1")
+        for name in ("guidance_scale", "arm_guidance_scale"):
+            value = getattr(self, name)
+            if value is not None and not 0.0 <= value < float("inf"):
+                raise ValueError(f"{name} {value} is out of range; choose 0 or more (1 = no guidance)")
+        if self.context is not None and self.context not in CONTEXTS:
+            raise ValueError(f"unknown context {self.context!r}; choose one of {', '.join(CONTEXTS)}")
+
+    @property
+    def num_steps_run(self) -> int:
+        """DDIM steps that a correction runs: min(int(N * t'), N)."""
+        return min(int(self.num_inference_steps * self.strength), self.num_inference_steps)
+
+    def corrects(self, index: int) -> bool:
+        """Is frame ``index`` (from 0) corrected?"""
+        within = self.correct_first is None or index < self.correct_first
+        return self.correction and within and index % self.correct_every == 0
+
+    def resolved(self, defaults: Mapping[str, Any]) -> "StoryOptions":
+        """A copy in which every ``None`` with a default in ``defaults`` (the bundle's) is filled."""
+        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        return replace(self, **missing)
+
+
+def make_options(**given: Any) -> StoryOptions:
+    """``StoryOptions`` from keyword arguments; an unknown name is a ``ValueError`` that lists the known ones."""
+    known = [f.name for f in fields(StoryOptions)]
+    for name in given:
+        if name not in known:
+            raise ValueError(f"unknown option {name!r}; choose among {', '.join(known)}")
+    return StoryOptions(**given)
+
+
+def check_sentences(sentences: Sequence[str]) -> tuple[str, ...]:
+    """The story's sentences, stripped; ``ValueError`` for none, an empty one, or more than ``MAX_WORDS`` words."""
+    if isinstance(sentences, str):
+        raise ValueError("sentences is one string; give a list with one sentence a frame")
+    if not sentences:
+        raise ValueError("no sentence given; give at least one, one a frame")
+    for number, sentence in enumerate(sentences, 1):
+        words = len(sentence.split())
+        if words == 0:
+            raise ValueError(f"sentence {number} is empty; give one sentence a frame")
+        if words > MAX_WORDS:
+            raise ValueError(f"sentence {number} has {words} words; the limit is {MAX_WORDS}")
+    return tuple(" ".join(sentence.split()) for sentence in sentences)
+
+
+class Span(NamedTuple):
+    """When a phase ran: milliseconds since the story began, and for how long."""
+
+    phase: Phase
+    start_ms: float
+    duration_ms: float
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One finished chunk. Images are uint8 [H, W, 3]; codes are the ARM's image tokens in raster order.
+
+    ``draft`` is what the ARM drew, ``image`` what is shown (the corrected pixels, or the draft where the frame was
+    not corrected). ``draft_codes`` were drawn; ``codes`` stand in the ARM's context afterwards.
+    ``cut_prompt`` is the part of the refined prompt that the text encoder saw when it was too long, else None.
+    ``spans`` says when each phase ran; stories of one batch share their launches' spans.
+    """
+
+    index: int
+    sentence: str
+    refined_prompt: str
+    cut_prompt: str | None
+    corrected: bool
+    draft: NDArray[np.uint8]
+    image: NDArray[np.uint8]
+    draft_codes: tuple[int, ...]
+    codes: tuple[int, ...]
+    spans: tuple[Span, ...]
+
+    @property
+    def phases_ms(self) -> dict[str, float]:
+        """Milliseconds of every phase; 0 = not run."""
+        times = {phase.value: 0.0 for phase in Phase}
+        for span in self.spans:
+            times[span.phase.value] += span.duration_ms
+        return times
+
+
+@dataclass
+class StoryResult:
+    """A finished story. ``settings`` are the resolved options, ``start`` where on the noise schedule SDEdit began."""
+
+    sentences: tuple[str, ...]
+    seed: int
+    settings: Mapping[str, Any]
+    versions: Mapping[str, str]
+    start: Mapping[str, float]
+    frames: list[Frame] = field(default_factory=list)
+
+    @property
+    def refined_prompts(self) -> list[str]:
+        """What the diffusion model was asked to draw, one prompt a frame."""
+        return [frame.refined_prompt for frame in self.frames]
+
+    @property
+    def images(self) -> list[NDArray[np.uint8]]:
+        """The shown frames, uint8 [H, W, 3] each."""
+        return [frame.image for frame in self.frames]

@@ -1,0 +1,39 @@
+"""What is installed, read from package metadata: nothing heavy is imported."""
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+
+REQUIRED = {"torch": "torch", "numpy": "numpy", "pillow": "pillow", "tokenizers": "tokenizers"}
+REQUIRED |= {"safetensors": "safetensors"}
+
+OPTIONAL = {  # distribution: what it is for here
+    "diffusers": "training and parity tests",
+    "transformers": "training and parity tests",
+    "triton": "fused GPU kernels",
+    "xformers": "memory-efficient attention on GPUs",
+    "tensorrt": "compiled plans on NVIDIA GPUs",
+    "openvino": "compiled plans on Intel CPUs",
+    "onnxruntime": "compiled plans everywhere",
+}
+
+
+def installed(distribution: str) -> str | None:
+    """The installed version of a distribution, or None."""
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
+
+
+def acdc_version() -> str:
+    """The engine's own version, also where the package was not installed."""
+    from .. import __version__
+
+    return __version__
+
+
+def versions() -> dict[str, str]:
+    """The versions that decide a story's pixels: acdc, Python and the libraries that it computes with."""
+    found = {name: installed(distribution) for name, distribution in REQUIRED.items()}
+    own = {"acdc": acdc_version(), "python": platform.python_version()}
+    return own | {name: text for name, text in found.items() if text is not None}

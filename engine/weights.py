@@ -1,0 +1,65 @@
+"""Strict reading of weights and configs: what is wrong is said in one line that names the file and the key."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import nn
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The JSON object in `path`. Raises ValueError (one line, names the file) if it is missing or no object."""
+    path = Path(path)
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ValueError(f"{path}: no such file") from None
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path}: not readable as JSON ({_one_line(error)})") from None
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: expected a JSON object, found {type(value).__name__}")
+    return value
+
+
+def load_into(module: nn.Module, path: Path, dtype: torch.dtype) -> None:
+    """Fill every parameter and persistent buffer of `module` from a safetensors file, and cast floats to `dtype`.
+
+    `module` may live on the meta device: its tensors are replaced, not copied into, so that a large model is
+    held in memory once. Keys and shapes are compared before any tensor is read. The tensors stay on the CPU;
+    move the module afterwards. Raises ValueError (one line, names the file and the key) for a missing or
+    truncated file, a missing or unexpected key and a wrong shape.
+    """
+    path = Path(path)
+    expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
+    if not path.is_file():
+        raise ValueError(f"{path}: no such file")
+    try:
+        with safe_open(str(path), framework="pt", device="cpu") as file:
+            found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+            _compare(path, expected, found)
+            state = {name: _cast(file.get_tensor(name), dtype) for name in expected}
+    except (SafetensorError, OSError) as error:
+        raise ValueError(f"{path}: not a complete safetensors file ({_one_line(error)})") from None
+    module.load_state_dict(state, strict=True, assign=True)
+
+
+def _compare(path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
+    for name in sorted(expected.keys() - found.keys()):
+        raise ValueError(f"{path}: key {name!r} is missing")
+    for name in sorted(found.keys() - expected.keys()):
+        raise ValueError(f"{path}: key {name!r} is unexpected")
+    for name, shape in expected.items():
+        if found[name] != shape:
+            raise ValueError(f"{path}: key {name!r} has shape {list(found[name])}, expected {list(shape)}")
+
+
+def _cast(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    return value.to(dtype) if value.is_floating_point() else value
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -1,0 +1,1 @@
+"""Fused Triton kernels, one a file, each beside its plain PyTorch reference. Importing this has no effects."""

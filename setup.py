@@ -1,0 +1,61 @@
+"""The repository folder itself is the import package ``acdc`` (see docs/architecture.md)."""
+
+import re
+from pathlib import Path
+
+from setuptools import find_packages, setup
+from setuptools.command.build_py import build_py
+
+ROOT = Path(__file__).parent
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "__init__.py").read_text()).group(1)
+ROOMS = ["engine", "kernels", "compile", "bench"]
+
+
+class BuildWithoutSetup(build_py):
+    """``setup.py`` lies beside the package's own modules, so it must be kept out of the wheel by name."""
+
+    def find_package_modules(self, package, package_dir):
+        modules = super().find_package_modules(package, package_dir)
+        return [m for m in modules if not (package == "acdc" and m[1] == "setup")]
+
+
+setup(
+    name="acdc-engine",
+    version=VERSION,
+    description="Inference engine for stories drawn by an autoregressive model and corrected by a diffusion model",
+    long_description=(ROOT / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.11",
+    package_dir={"acdc": "."},
+    packages=["acdc"]
+    + [f"acdc.{p}" for room in ROOMS for p in [room, *(f"{room}.{q}" for q in find_packages(room))]],
+    package_data={
+        "acdc": ["py.typed"],
+        "acdc.engine.bundles": ["**/*.json", "**/*.txt", "**/*.md", "**/*.safetensors"],
+        "acdc.bench.storyworld": ["**/*.json", "**/*.safetensors"],
+    },
+    cmdclass={"build_py": BuildWithoutSetup},
+    install_requires=[
+        "torch>=2.11",
+        "numpy>=1.26",
+        "pillow>=10",
+        "safetensors>=0.4.5",
+        "tokenizers>=0.20",
+        "click>=8.1",
+        "rich>=13",
+    ],
+    extras_require={
+        "test": [
+            "diffusers>=0.35",
+            "transformers>=4.57",
+            "hypothesis>=6.100",
+            "pytest>=8",
+            "pytest-benchmark>=4",
+            "pytest-xdist>=3.6",
+        ],
+        "dev": ["mypy>=1.13", "ruff>=0.9"],
+        "train": ["diffusers>=0.35", "transformers>=4.57", "matplotlib>=3.9"],
+    },
+    entry_points={"console_scripts": ["acdc = acdc.engine.cli:main"]},
+)

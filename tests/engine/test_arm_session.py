@@ -1,0 +1,309 @@
+"""The session's contract in float64, in both contexts: what is incremental equals what is done afresh."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from acdc.engine.models.arm.arm import Arm, Context, StreamConfig
+from acdc.engine.models.arm.lwm import LWM, LWMConfig
+from acdc.engine.models.arm.session import ArmSession
+from acdc.engine.rng import Purpose, make_keys
+from acdc.engine.sampling import Policy
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from torch import Tensor
+
+SIZES = LWMConfig(layers=2, hidden=32, ffn=48, heads=4, text_vocab=32, vision_vocab=14, rope_theta=1e4, max_position=99)
+STREAM = StreamConfig(6, 10, 10, bos=(1,), vision=(2,), max_text_tokens=8, context="full")
+TEXTS = [["ab", "cdefg"], ["a", "xy"], ["bcd", "e"]]  # frame by frame, ragged across stories
+CONTEXTS: list[Context] = ["full", "window"]
+TIGHT = {"rtol": 0, "atol": 1e-11}
+
+
+def encode(text: str) -> list[int]:
+    return [3 + ord(letter) - ord("a") for letter in text]
+
+
+@pytest.fixture(scope="module")
+def arm() -> Arm:
+    torch.manual_seed(0)
+    model = LWM(SIZES).double()
+    torch.nn.init.normal_(model.vision_head.weight, std=0.8)
+    return Arm(model, encode, STREAM)
+
+
+def keys(chunk: int, seeds: tuple[int, ...] = (5, 6)) -> Tensor:
+    return make_keys(seeds, chunk, Purpose.TOKEN)
+
+
+def frame_of(seed: int, stories: int = 2) -> Tensor:
+    return torch.randint(0, 10, (stories, 6), generator=torch.Generator().manual_seed(seed))
+
+
+def session(arm: Arm, context: Context = "full", guided: bool = False, stories: int = 2) -> ArmSession:
+    return ArmSession(arm, stories, frames=3, context=context, guided=guided)
+
+
+def given(arm: Arm, frames: list[Tensor], context: Context, guided: bool = False) -> ArmSession:
+    """A fresh session on a known history, standing before the next frame."""
+    fresh = session(arm, context, guided)
+    for texts, codes in zip(TEXTS, frames, strict=False):
+        fresh.begin(texts)
+        fresh.extend(codes)
+    fresh.begin(TEXTS[len(frames)])
+    return fresh
+
+
+def last(of: ArmSession) -> Tensor:
+    assert of.last_logits is not None
+    return of.last_logits
+
+
+def from_scratch(arm: Arm, texts: list[str], frames: list[Tensor], story: int) -> Tensor:
+    """Logits after texts[0], frame 0, ..., texts[-1] without session or cache: ids laid out by hand."""
+    ids, kinds = [1], [False]
+    for number, text in enumerate(texts):
+        ids += [*encode(text), 2]
+        kinds += [False] * (len(text) + 1)
+        if number < len(frames):
+            ids += [*frames[number][story].tolist(), 10]
+            kinds += [True] * 7
+    hidden = arm.model(torch.tensor([ids]), torch.tensor([kinds]))
+    return arm.model.vision_logits(hidden[0, -1])
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("guided", [False, True])
+def test_logits_are_those_of_the_stream_laid_out_by_hand(arm: Arm, context: Context, guided: bool) -> None:
+    frames = [frame_of(1), frame_of(2)]
+    got = last(given(arm, frames, context, guided))
+    start = 1 if context == "window" else 0
+    for story in range(2):
+        texts = [line[story] for line in TEXTS][start:]
+        torch.testing.assert_close(got[story], from_scratch(arm, texts, frames[start:], story), **TIGHT)
+        if guided:
+            null = from_scratch(arm, [""] * len(texts), frames[start:], story)
+            torch.testing.assert_close(got[2 + story], null, **TIGHT)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_drawing_step_by_step_equals_one_parallel_pass(arm: Arm, context: Context) -> None:
+    drawn, frames = session(arm, context), []
+    for number, texts in enumerate(TEXTS):
+        drawn.begin(texts)
+        if number == 2:
+            break
+        frames.append(drawn.generate(Policy(), keys(number)))
+    torch.testing.assert_close(last(drawn), last(given(arm, frames, context)), **TIGHT)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_replacing_with_the_same_ids_changes_nothing(arm: Arm, context: Context) -> None:
+    kept, replaced = session(arm, context), session(arm, context)
+    for one in (kept, replaced):
+        one.begin(TEXTS[0])
+        codes = one.generate(Policy(), keys(0))
+        if one is replaced:
+            one.replace(0, codes)
+        one.begin(TEXTS[1])
+    torch.testing.assert_close(last(replaced), last(kept), **TIGHT)
+    assert torch.equal(replaced.generate(Policy(), keys(1)), kept.generate(Policy(), keys(1)))
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("frame", [0, 1])
+def test_replacing_with_new_ids_equals_a_fresh_run(arm: Arm, context: Context, frame: int) -> None:
+    """Also for a frame before the last, whose later chunks stay."""
+    frames = [frame_of(1), frame_of(2)]
+    changed = session(arm, context)
+    for texts, codes in zip(TEXTS, frames, strict=False):
+        changed.begin(texts)
+        changed.extend(codes)
+    frames[frame] = frame_of(9)
+    changed.replace(frame, frames[frame])
+    changed.begin(TEXTS[2])
+    torch.testing.assert_close(last(changed), last(given(arm, frames, context)), **TIGHT)
+    assert [chunk.provenance for chunk in changed.chunks][1::2] == ["external", "external"]
+    assert torch.equal(changed.codes(frame), frames[frame])
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("frame", [0, 1])
+def test_replacing_while_a_sentence_waits_refreshes_its_logits(arm: Arm, context: Context, frame: int) -> None:
+    frames = [frame_of(1), frame_of(2)]
+    late = given(arm, frames, context)
+    frames[frame] = frame_of(8)
+    late.replace(frame, frames[frame])
+    torch.testing.assert_close(last(late), last(given(arm, frames, context)), **TIGHT)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_null_branch_dropped_at_guidance_one_equals_kept(arm: Arm, context: Context) -> None:
+    kept = session(arm, context, guided=True)
+    kept.begin(TEXTS[0])
+    first = kept.generate(Policy(guidance_scale=5.0), keys(0))
+    dropped, never = kept.drop_null(), session(arm, context)
+    never.begin(TEXTS[0])
+    never.extend(first)
+    drawn = []
+    for one in (kept, dropped, never):
+        one.begin(TEXTS[1])
+        drawn.append(one.generate(Policy(), keys(1)))
+    torch.testing.assert_close(last_two_rows(kept), last_two_rows(dropped), **TIGHT)
+    assert torch.equal(drawn[0], drawn[1])
+    assert torch.equal(drawn[0], drawn[2])
+
+
+def last_two_rows(of: ArmSession) -> Tensor:
+    of.begin(TEXTS[2])
+    return last(of)[:2]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
+def test_a_ragged_batch_equals_single_runs(arm: Arm, context: Context, guidance_scale: float) -> None:
+    policy, guided = Policy(guidance_scale=guidance_scale, top_k=7), guidance_scale != 1
+
+    def run(stories: list[int]) -> Tensor:
+        one, out = session(arm, context, guided, len(stories)), []
+        for number, texts in enumerate(TEXTS):
+            one.begin([texts[story] for story in stories])
+            codes = one.generate(policy, keys(number, tuple(5 + story for story in stories)))
+            out.append((codes + 1) % 10)  # the corrector's part
+            one.replace(number, out[-1])
+        return torch.stack(out, 1)
+
+    assert torch.equal(run([0, 1]), torch.cat((run([0]), run([1]))))
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_forks_are_independent(arm: Arm, context: Context) -> None:
+    trunk = given(arm, [frame_of(1)], context, guided=True)
+    before, branch = last(trunk).clone(), trunk.fork()
+    branch.generate(Policy(), keys(7))
+    branch.replace(0, frame_of(4))
+    assert torch.equal(last(trunk), before)
+    assert torch.equal(trunk.codes(0), frame_of(1))
+    assert trunk.drawn == 1
+    assert branch.drawn == 2
+    fresh = given(arm, [frame_of(1)], context, guided=True)
+    assert torch.equal(trunk.generate(Policy(), keys(1)), fresh.generate(Policy(), keys(1)))
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_truncate_then_another_ending(arm: Arm, context: Context) -> None:
+    cut = given(arm, [frame_of(1), frame_of(2)], context)
+    cut.truncate(1)
+    cut.begin(TEXTS[1])
+    torch.testing.assert_close(last(cut), last(given(arm, [frame_of(1)], context)), **TIGHT)
+
+
+def test_the_window_forgets_all_but_the_previous_frame(arm: Arm) -> None:
+    one, other = (given(arm, [frame_of(seed), frame_of(2)], "window") for seed in (1, 3))
+    assert torch.equal(last(one), last(other))
+    assert one.cache.capacity == 1 + 2 * (8 + 1 + 7)
+
+
+def test_cache_length_is_the_number_of_ids_fed(arm: Arm) -> None:
+    """C3's off-by-one rule: the last code and eof are fed with the next sentence only."""
+    one = session(arm)
+    one.begin(TEXTS[0])
+    assert one.cache.owned == [1 + 2 + 1, 1 + 5 + 1]
+    one.generate(Policy(), keys(0))
+    assert one.cache.owned == [4 + 5, 7 + 5]
+    one.replace(0, frame_of(1))
+    assert one.cache.owned == one.first_slots(2) == [4 + 7, 7 + 7]
+
+
+@pytest.mark.parametrize("policy", [Policy(temperature=0), Policy(temperature=9.0), Policy(top_p=0.3, top_k=4)])
+def test_codes_stay_in_the_codebook_and_eof_ends_a_frame(arm: Arm, policy: Policy) -> None:
+    one = session(arm)
+    one.begin(TEXTS[0])
+    codes = one.generate(policy, keys(0))
+    assert codes.min() >= 0
+    assert codes.max() < 10
+    assert one.chunks[1].ids[:, -1].tolist() == [10, 10]
+
+
+def test_forced_codes_are_written_and_conditioned_on(arm: Arm) -> None:
+    free, forced = session(arm), session(arm)
+    for one in (free, forced):
+        one.begin(TEXTS[0])
+    codes = free.generate(Policy(), keys(0))
+    policy = Policy(forced=((2, 9),))
+    got = forced.generate(policy, keys(0))
+    assert torch.equal(got[:, :2], codes[:, :2])
+    assert got[:, 2].tolist() == [9, 9]
+
+
+def test_drawing_reads_nothing_back_from_the_device(arm: Arm) -> None:
+    """On the meta device any ``.item()``, ``.tolist()`` or data-dependent shape raises."""
+    meta = Arm(LWM(SIZES).to("meta"), encode, STREAM)
+    one = ArmSession(meta, 2, frames=3, guided=True)
+    for texts in TEXTS:
+        one.begin(texts)
+        one.generate(Policy(guidance_scale=2.0, top_k=3, top_p=0.9), keys(0).to("meta"))
+        one.replace(one.drawn - 1, frame_of(1).to("meta"))
+    assert one.drawn == 3
+
+
+def test_bad_requests_are_named_in_one_line(arm: Arm) -> None:
+    one = session(arm)
+    with pytest.raises(ValueError, match="1 sentences for 2 stories"):
+        one.begin(["a"])
+    with pytest.raises(ValueError, match="'abcdefghi' has 9 tokens; the limit .max_text_tokens. is 8"):
+        one.begin(["abcdefghi", "a"])
+    with pytest.raises(ValueError, match="the first frame needs a sentence"):
+        one.begin(None)
+    one.begin(TEXTS[0])
+    with pytest.raises(ValueError, match=r"guidance_scale 2.0 needs a guided session"):
+        one.generate(Policy(guidance_scale=2.0), keys(0))
+    with pytest.raises(ValueError, match="unknown context 'sliding'; choose from full, window"):
+        session(arm, "sliding")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="113 positions are needed, the model has 99"):
+        ArmSession(arm, 1, frames=7)
+    short = ArmSession(arm, 2, frames=1)
+    short.begin(TEXTS[0])
+    short.extend(frame_of(1))
+    with pytest.raises(ValueError, match="frame 2 exceeds the 1 frames of this session"):
+        short.begin(TEXTS[1])
+
+
+def write(directory: Path, arm: Arm) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"<unk>": 0, "<s>": 1, "<vision>": 2, "fox": 3}, unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(["<s>", "<vision>"])
+    tokenizer.save(str(directory / "tokenizer.json"))
+    save_file(arm.model.state_dict(), directory / "model.safetensors")
+    config = {"format": 1, "family": "lwm", "transformer": SIZES.__dict__, "stream": STREAM.__dict__}
+    (directory / "config.json").write_text(json.dumps(config))
+
+
+def test_a_directory_gives_the_same_model(arm: Arm, tmp_path: Path) -> None:
+    write(tmp_path, arm)
+    loaded = Arm.from_directory(tmp_path, dtype=torch.float64)
+    assert loaded.stream == STREAM
+    frames = [frame_of(1)]
+    assert loaded.encode("fox <vision>") == [3, 0]  # a marker in a user's text is only text
+    torch.testing.assert_close(
+        from_scratch(loaded, ["a"], frames, 0), from_scratch(arm, ["a"], frames, 0), **TIGHT
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"family": "gpt"}, "unknown ARM family 'gpt'; choose from lwm"),
+        ({"stream": {**STREAM.__dict__, "context": "endless"}}, "unknown context 'endless'; choose from full, window"),
+        ({"transformer": {**SIZES.__dict__, "hidden": 64}}, "model.safetensors: key '.*' has shape"),
+    ],
+)
+def test_a_wrong_directory_is_named(
+    arm: Arm, tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    write(tmp_path, arm)
+    config = json.loads((tmp_path / "config.json").read_text()) | change
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ValueError, match=message):
+        Arm.from_directory(tmp_path)

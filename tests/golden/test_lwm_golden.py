@@ -1,0 +1,109 @@
+"""Our LWM against the published JAX modules (commit f45d2b7) on made-up weights, 3 layers of 128."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from acdc.engine.models.arm.arm import Arm, StreamConfig
+from acdc.engine.models.arm.lwm import LWM, LWMConfig
+from acdc.engine.models.arm.session import ArmSession
+from acdc.engine.rng import Purpose, make_keys
+from acdc.engine.sampling import Policy, choose
+from torch import Tensor
+
+CONFIG = LWMConfig(3, 128, 344, 4, 32000, 8448, norm_eps=1e-6, rope_theta=5e7, max_position=1024)
+STREAM = StreamConfig(256, 8192, 8192, bos=(1,), vision=(529, 4924, 29958), max_text_tokens=32, context="full")
+DECODER = "transformer/h/scan_decoder"
+TOLERANCE = 1.3e-5  # four times what an independent restatement reached on a CPU
+Fill = Callable[[str, tuple[int, ...]], Tensor]
+
+
+@pytest.fixture(scope="module")
+def model(fill: Fill) -> LWM:
+    d, f, n = CONFIG.hidden, CONFIG.ffn, CONFIG.layers
+    state = {
+        "wte.weight": fill("transformer/wte/embedding", (CONFIG.text_vocab, d)),
+        "vte.weight": fill("transformer/vte/embedding", (CONFIG.vision_vocab, d)),
+        "ln_f.weight": fill("transformer/ln_f/kernel", (d,)),
+        "lm_head.weight": fill("lm_head/kernel", (d, CONFIG.text_vocab)).T,
+        "vision_head.weight": fill("vision_head/kernel", (d, CONFIG.vision_vocab)).T,
+    }
+    stacked = {
+        **{f"attention.{w}": fill(f"{DECODER}/attention/{w}/kernel", (n, d, d)) for w in ("wq", "wk", "wv", "wo")},
+        **{f"feed_forward.{w}": fill(f"{DECODER}/feed_forward/{w}/kernel", (n, d, f)) for w in ("w1", "w3")},
+        "feed_forward.w2": fill(f"{DECODER}/feed_forward/w2/kernel", (n, f, d)),
+        **{norm: fill(f"{DECODER}/{norm}/kernel", (n, d)) for norm in ("attention_norm", "ffn_norm")},
+    }
+    for name, value in stacked.items():
+        for layer in range(n):
+            state[f"blocks.{layer}.{name}.weight"] = value[layer].T if value.dim() == 3 else value[layer]
+    model = LWM(CONFIG)
+    model.load_state_dict(state)
+    return model.eval().requires_grad_(False)
+
+
+@pytest.fixture(scope="module")
+def golden(vectors: Callable[[str], dict[str, Tensor]]) -> dict[str, Tensor]:
+    return {name: v.long() if v.dtype == torch.int32 else v for name, v in vectors("lwm_small").items()}
+
+
+def arm_for(model: LWM, golden: dict[str, Tensor]) -> Arm:
+    sentence = golden["ids_cond"][:28].tolist()[1:-3]
+    return Arm(model, lambda text: sentence if text else [], STREAM)
+
+
+def session_for(model: LWM, golden: dict[str, Tensor], guided: bool) -> ArmSession:
+    session = ArmSession(arm_for(model, golden), stories=1, frames=2, guided=guided)
+    session.begin(["the golden prompt"])
+    return session
+
+
+KEYS = make_keys([0], 0, Purpose.TOKEN)
+
+
+def test_the_random_stream_is_the_one_of_the_vectors(fill: Fill) -> None:
+    probe = fill(f"{DECODER}/ffn_norm/kernel", (3, 128)).flatten()
+    torch.testing.assert_close(probe[:2], torch.tensor([1.0448651313781738, 0.947186291217804]), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(("branch", "texts"), [("cond", 28), ("uncond", 4)])
+def test_logits_of_both_heads(model: LWM, golden: dict[str, Tensor], branch: str, texts: int) -> None:
+    ids = golden[f"ids_{branch}"][None]
+    hidden = model(ids, torch.arange(ids.shape[1])[None] >= texts)[0]
+    seen = hidden[[texts - 1, *(texts + p for p in (0, 1, 255, 256, 257, 296))]]
+    torch.testing.assert_close(model.vision_logits(seen), golden[f"vision_logits_{branch}"], rtol=0, atol=TOLERANCE)
+    text = model.text_logits(hidden[[0, texts - 1]])[:, ::32]
+    torch.testing.assert_close(text, golden[f"text_logits_{branch}_columns"], rtol=0, atol=TOLERANCE)
+
+
+def test_greedy_guided_frame_and_the_codes_after_it(model: LWM, golden: dict[str, Tensor]) -> None:
+    session = session_for(model, golden, guided=True)
+    policy = Policy(guidance_scale=5.0, temperature=0)
+    wanted = golden["codes_only_first_frame"]
+    assert torch.equal(session.generate(policy, KEYS)[0], wanted[:256])
+    session.begin(None)  # the next frame of a video follows without text
+    assert torch.equal(session.generate(policy, KEYS)[0, :3], wanted[257:260])
+
+
+def test_greedy_over_all_ids_as_published(model: LWM, golden: dict[str, Tensor]) -> None:
+    """The published loop does not restrict the ids of a code, and overwrites every 257th with 8192."""
+    session = session_for(model, golden, guided=True)
+    policy, forced = Policy(guidance_scale=5.0, temperature=0), torch.full((1,), 8192)
+    logits, ids = session.last_logits, []
+    assert logits is not None
+    for slot in range(260):
+        ids.append(choose(logits[:1], logits[1:], None, policy, forced if slot == 256 else None))
+        logits = session._step(ids[-1])
+    assert torch.equal(torch.cat(ids), golden["greedy_first_frame"])
+
+
+@pytest.mark.parametrize("guidance_scale", [5.0, 1.0])
+def test_greedy_continuation_of_a_given_frame(
+    model: LWM, golden: dict[str, Tensor], guidance_scale: float
+) -> None:
+    session = session_for(model, golden, guided=guidance_scale != 1)
+    session.extend(golden["ids_cond"][None, 28 : 28 + 256])
+    session.begin(None)
+    wanted = golden[f"codes_only_next_cfg{guidance_scale:.0f}"]
+    drawn = session.generate(Policy(guidance_scale=guidance_scale, temperature=0), KEYS)
+    assert torch.equal(drawn[0, :12], wanted)
