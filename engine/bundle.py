@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .models.arm.session import Arm
+from .models.arm.arm import Arm
 from .models.corrector.stable_diffusion import StableDiffusion
 from .models.tokenizer.vqgan import VQGAN
 from .story import StoryOptions

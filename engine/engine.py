@@ -10,7 +10,7 @@ from PIL import Image
 
 from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
 from .memory import load_memory
-from .pipeline import Story, draw_stories
+from .pipeline import Serial, Story
 from .stages.condition import Correction
 from .stages.pixels import from_image
 from .story import Frame, Phase, StoryOptions, StoryResult, check_sentences, make_options
@@ -79,8 +79,8 @@ class Engine:
         """
         resolved = _merge(options, overrides).resolved(self.defaults)
         story = Story(check_sentences(sentences), seed, self._draft(init_image), tuple(done))
-        batches = draw_stories(self.models, [story], resolved, load_memory(resolved.memory), self._clock(on_phase))
-        return (frames[0] for frames in batches)
+        run = Serial(self.models, [story], resolved, load_memory(resolved.memory))
+        return (frames[0] for frames in run.frames(Clock(self.device, on_phase)))
 
     def generate(self, sentences: Sequence[str], *, seed: int = 0, **overrides: Any) -> StoryResult:
         """A whole story; the keywords are :meth:`stream`'s."""
@@ -109,15 +109,13 @@ class Engine:
             raise ValueError(f"{len(seeds)} seeds for {len(checked)} stories; give one seed a story")
         draft = self._draft(init_image)
         batch = [Story(sentences, seed, draft) for sentences, seed in zip(checked, seeds, strict=True)]
-        frames = list(draw_stories(self.models, batch, resolved, load_memory(resolved.memory), self._clock(None)))
+        run = Serial(self.models, batch, resolved, load_memory(resolved.memory))
+        frames = list(run.frames(Clock(self.device)))
         settings, used, start = self.settings(chosen), versions(), self.start(chosen)
         return [
             StoryResult(story.sentences, story.seed, settings, used, start, [chunk[row] for chunk in frames])
             for row, story in enumerate(batch)
         ]
-
-    def _clock(self, on_phase: Callable[[int, Phase], None] | None) -> Clock:
-        return Clock(self.device, on_phase)
 
     def _draft(self, init_image: Image.Image | None) -> torch.Tensor | None:
         if init_image is None:

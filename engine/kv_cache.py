@@ -54,7 +54,7 @@ class KVCache:
         return self.keys.shape[3]
 
     def positions(self, new: int) -> Tensor:
-        """The slots that ``new`` tokens would take in every row: int64 [rows, new]. ``ValueError`` if they don't fit."""
+        """The slots that ``new`` tokens take in every row: int64 [rows, new]. ``ValueError`` if they do not fit."""
         self._check(new)
         return self.lengths[:, None] + torch.arange(new, device=self.lengths.device)
 

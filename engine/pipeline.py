@@ -143,11 +143,11 @@ class Serial:
 
     @property
     def _device(self) -> torch.device:
-        return self.models.tokenizer.quantize_weight.device
+        return self.models.tokenizer.codebook.weight.device
 
     @property
     def _dtype(self) -> torch.dtype:
-        return self.models.tokenizer.quantize_weight.dtype
+        return self.models.tokenizer.codebook.weight.dtype
 
 
 def _policy(options: StoryOptions) -> Policy:

@@ -36,7 +36,9 @@ def frame_record(frame: Frame) -> dict[str, Any]:
         "draft_codes": list(frame.draft_codes),
         "codes": list(frame.codes),
         "phases_ms": {name: round(ms, 3) for name, ms in frame.phases_ms.items()},
-        "spans": [[span.phase.value, round(span.start_ms, 3), round(span.duration_ms, 3)] for span in frame.spans],
+        "spans": [
+            [span.phase.value, round(span.start_ms, 3), round(span.duration_ms, 3)] for span in frame.spans
+        ],
     }
 
 
@@ -96,9 +98,7 @@ def _parse_frame(directory: Path, index: int, entry: Any, sentence: str, prompt:
     _expect(image.shape == draft.shape, f"frame {index + 1}: picture and draft differ in size")
     spans = tuple(Span(Phase(name), float(start), float(ms)) for name, start, ms in entry["spans"])
     codes, draft_codes = (_codes(entry, name) for name in ("codes", "draft_codes"))
-    return Frame(
-        index, sentence, prompt, cut, entry["corrected"], draft, image, draft_codes, codes, spans
-    )
+    return Frame(index, sentence, prompt, cut, entry["corrected"], draft, image, draft_codes, codes, spans)
 
 
 def _codes(entry: Mapping[str, Any], name: str) -> tuple[int, ...]:
@@ -109,7 +109,9 @@ def _codes(entry: Mapping[str, Any], name: str) -> tuple[int, ...]:
 
 
 def _texts(value: Any, name: str) -> list[str]:
-    _expect(isinstance(value, list) and all(isinstance(text, str) for text in value), f"{name!r} is not texts")
+    _expect(
+        isinstance(value, list) and all(isinstance(text, str) for text in value), f"{name!r} is not texts"
+    )
     return list(value)
 
 

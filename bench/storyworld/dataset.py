@@ -54,7 +54,13 @@ def scene_labels(scene: Scene) -> tuple[int, ...]:
 
 
 def build_dataset(
-    out: Path, stories: int, split: str = "train", workers: int = 1, first_seed: int = 0, length: int = 6, size: int = 128
+    out: Path,
+    stories: int,
+    split: str = "train",
+    workers: int = 1,
+    first_seed: int = 0,
+    length: int = 6,
+    size: int = 128,
 ) -> None:
     """Write frames.npy, labels.npy and texts.json into ``out``; each appears under its name only when complete.
 

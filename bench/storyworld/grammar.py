@@ -13,7 +13,7 @@ from .names import NAMES, pronouns
 from .phrases import ACTION_PHRASES, CRIES, FIRST_VERBS, GROUPS, WHOLE
 from .places import LIGHT, PLACES, SKY, SKY_DETAILS, TIME_ADJECTIVES
 from .things import ABOVE, BESIDE, DIRECT, FLYING, PROP_WORDS
-from .world import ACTIONS, ANIMALS, COATS, PROPS, SETTINGS, Individual, Scene, sample_individual
+from .world import ACTIONS, COATS, PROPS, SETTINGS, Individual, Scene, sample_individual
 
 SPLITS = ("train", "heldout")
 T = TypeVar("T")
@@ -101,9 +101,11 @@ class _Teller:
         verb = self.pick(self.grouped(FIRST_VERBS[action]))
         opener = ""
         detail, marked, adjective = self.detail()
-        if self.time == "night" and not marked and "{detail}" in sentence:
+        if "{detail}" not in sentence:
+            marked = adjective is not None or "{light}" in sentence
+        elif self.time == "night" and not marked:
             detail, marked = " " + self.pick(SKY_DETAILS["night"][self.split]), True
-        if self.time == "night" and not marked or (not marked and self.chance(0.06)):
+        if (self.time == "night" and not marked) or (not marked and self.chance(0.06)):
             opener = self.pick(text.DAY_OPENERS[self.time][self.split]) + " "
         place, noun_phrase = self.place(adjective, action not in {"bark", "look up", "sniff"})
         tie = self.tie(action, prop)
@@ -171,7 +173,7 @@ class _Teller:
     def slots(self) -> dict[str, str]:
         """Slots that need no scene; several are drawn and not all are used."""
         place = PLACES[self.setting]
-        coat = COATS[self.animal][self.who.coat]
+        coat = COATS[self.animal][self.who.coat].replace("gold", "golden")
         coloured = self.animal != "golden retriever" and self.chance(0.3)
         adjective = coat if coloured else self.pick(text.TRAITS[self.split])
         animal, adjective_a = _with_article(self.animal), _with_article(adjective)
@@ -181,8 +183,8 @@ class _Teller:
             "N": self.name, "a": self.animal, "aa": animal, "Aa": animal[0].upper() + animal[1:], "adj": adjective,
             "an_adj": adjective_a, "An_adj": adjective_a[0].upper() + adjective_a[1:], "he": self.he, "his": self.his,
             "himself": {"he": "himself", "she": "herself", "it": "itself"}[self.he], "ground": self.pick(place.ground),
-            "him": self.him,
-            "feet": "claws" if self.animal == "owl" else "paws", "smell": self.pick(place.smell), "sky": self.pick(SKY[self.time]), "light": self.pick(LIGHT[self.time]),
+            "him": self.him, "feet": "claws" if self.animal == "owl" else "paws",
+            "smell": self.pick(place.smell), "sky": self.pick(SKY[self.time]), "light": self.pick(LIGHT[self.time]),
             "cry": cry, "call": call, "opener": self.pick(text.OPENERS[self.split]),
             "start": self.pick(text.STARTS[self.split]), "clause": self.pick(text.CLAUSES[self.split]),
             "clause_first": self.pick(text.CLAUSES_FIRST[self.split] or empty),
@@ -206,6 +208,7 @@ class _Teller:
         wordings = "train" if self.split == "train" or self.chance(0.5) else "heldout"
         if prop != "none" and self.chance(0.5):
             key = "jump up" if action == "jump" and prop in FLYING else action
+            key = "chase" if action == "run" and prop in FLYING | {"ball"} and self.chance(0.7) else key
             return self.pick(DIRECT[wordings][key]).replace("{prop}", self.pick(PROP_WORDS[prop])), ""
         table = ACTION_PHRASES[wordings][action]
         choices = [phrase for group in GROUPS[self.animal] for phrase in table.get(group, ())]
@@ -227,9 +230,7 @@ class _Teller:
         preposition = self.pick([p for p in place.prepositions if p != "at" or standing])
         adjective = time_adjective or (self.pick(place.adjectives[self.split]) if self.chance(0.75) else "")
         words = f"{adjective} {noun}".strip()
-        if noun == "snow":
-            article = "the "
-        elif noun in {"sand dunes", "dunes", "woods", "seaside"} or self.chance(0.1):
+        if noun == "snow" or noun in {"sand dunes", "dunes", "woods", "seaside"} or self.chance(0.1):
             article = "the "
         else:
             article = _with_article(words)[: -len(words)]

@@ -71,16 +71,17 @@ _TRAIN: dict[str, dict[str, str]] = {
         "legs": "sniffed the {ground}|sniffed around|put {his} nose to the {ground}|picked up the scent of {smell}"
         "|sniffed at {smell}|followed a smell along the {ground}|sniffed the air|smelled {smell}|stopped and sniffed"
         "|lowered {his} nose to the {ground}|breathed in the sweet scent of {smell}|pawed at the {ground}, sniffing"
-        "|stopped, nose to the {ground}|pawed playfully at the {ground}",
+        "|stopped, nose to the {ground}|came to a halt, nose to the {ground}|pawed playfully at the {ground}",
         "rabbit": "nibbled on a patch of grass|nibbled at the {ground}|twitched {his} nose at {smell}",
         "owl": "pecked at the {ground}|poked the {ground} with {his} beak|sniffed the {ground}|smelled {smell}|lowered"
         " {his} beak to the {ground}|sniffed at {smell}",
         "bear": "dug at the {ground}, sniffing",
     },
     "look up": {
-        "any": "looked up|looked up at {sky}|gazed up at {sky}|stared up at {sky}|lifted {his} head|raised {his} head to"
-        " look at {sky}|looked around, alert for any sound|peered up at {sky}|watched {sky} in wonder|stopped and"
-        " looked up|gazed at {sky} in wonder|looked up, captivated by {sky}|perked up and looked around",
+        "any": "looked up|looked up at {sky}|gazed up at {sky}|stared up at {sky}|lifted {his} head"
+        "|raised {his} head to look at {sky}|looked around, alert for any sound|peered up at {sky}"
+        "|watched {sky} in wonder|stopped and looked up"
+        "|gazed at {sky} in wonder|looked up, captivated by {sky}|perked up and looked around",
         "legs": "perked up {his} ears|perked up and listened|stopped with {his} ears perked up|pricked up {his} ears"
         "|stopped in {his} tracks, ears perked|skidded to a halt and looked up",
         "owl": "turned {his} round eyes up to {sky}|tilted {his} head toward {sky}",

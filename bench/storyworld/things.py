@@ -26,8 +26,8 @@ ABOVE = {
 # Whole verb phrases about the thing.
 DIRECT: dict[str, dict[str, tuple[str, ...]]] = {
     "train": {
-        "run": ("ran after {prop}", "chased {prop}", "raced past {prop}", "dashed toward {prop}", "chased after {prop}",
-                "darted toward {prop}", "ran around {prop}"),
+        "run": ("raced past {prop}", "dashed toward {prop}", "darted toward {prop}", "ran around {prop}"),
+        "chase": ("ran after {prop}", "chased {prop}", "chased after {prop}", "dashed after {prop}"),
         "jump": ("jumped over {prop}", "leaped over {prop}", "hopped over {prop}"),
         "jump up": ("jumped up to catch {prop}", "leaped at {prop}", "jumped toward {prop}",
                     "jumped up, trying to catch {prop}"),
@@ -40,7 +40,8 @@ DIRECT: dict[str, dict[str, tuple[str, ...]]] = {
         "spin": ("spun around {prop}", "twirled around {prop}", "spun in circles near {prop}"),
     },
     "heldout": {
-        "run": ("went running after {prop}", "gave chase to {prop}"),
+        "run": ("went running up to {prop}", "made a dash for {prop}"),
+        "chase": ("went running after {prop}", "gave chase to {prop}"),
         "jump": ("made a leap over {prop}", "cleared {prop} with one jump"),
         "jump up": ("made a jump for {prop}",),
         "sniff": ("had a good sniff at {prop}", "took a sniff of {prop}"),

@@ -40,16 +40,17 @@ def make_step(
     wrap = torch.compile if fast else (lambda function: function)
     encode, decode = wrap(model.latents), wrap(model.reconstruct)
 
-    def latents_of(step: int, part: int = 0) -> tuple[Tensor, Tensor]:
-        pixels = frames.batch(SEED + part, step, batch).to(device)
-        with torch.autocast(device, torch.bfloat16):
-            return pixels, encode(pixels).float()
+    def start_book(step: int) -> None:
+        parts = [frames.batch(SEED + part, step, batch).to(device) for part in range(1, 9)]
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+            book.start(torch.cat([rows(model.latents(pixels).float()) for pixels in parts]))
 
     def step_fn(step: int) -> dict[str, Tensor]:
         if step == start:
-            with torch.no_grad():
-                book.start(torch.cat([rows(latents_of(step, part)[1]) for part in range(1, 9)]))
-        pixels, z = latents_of(step)
+            start_book(step)
+        pixels = frames.batch(SEED, step, batch).to(device)
+        with torch.autocast(device, torch.bfloat16):
+            z = encode(pixels).float()
         commitment, vectors = z.new_zeros(()), z
         if step >= start:
             codes = model.quantise(z.detach())
@@ -123,7 +124,7 @@ def main(
     limit = None if minutes is None else 60.0 * minutes
     optimizers = make_optimizers(model, lr)
     modules = {"model": model, "codebook": book}
-    done = fit(step_fn, modules, optimizers, steps=steps, decay=decay, run_dir=out, time_limit=limit, seed=SEED)
+    done = fit(step_fn, modules, optimizers, steps=steps, decay=decay, run_dir=out, every=200, time_limit=limit, seed=SEED)
     export(model, out / "tokenizer")
     report = {"steps": done, "batch": batch, "parameters": sum(p.numel() for p in model.parameters())}
     report |= measure(out / "tokenizer", frames.heldout())

@@ -106,7 +106,7 @@ def main(
     limit = None if minutes is None else 60.0 * minutes
     optimizers = make_optimizers(vae, lr)
     done = fit(
-        step_fn, {"vae": vae}, optimizers, steps=steps, decay=decay, run_dir=out, time_limit=limit, seed=SEED
+        step_fn, {"vae": vae}, optimizers, steps=steps, decay=decay, run_dir=out, every=200, time_limit=limit, seed=SEED
     )
     vae = vae.cpu().eval()
     vae.register_to_config(scaling_factor=1.0 / latent_std(vae, frames.heldout()))

@@ -16,7 +16,9 @@ def stored_story(directory: Path, *, resume: bool, overwrite: bool) -> StoryResu
     if resume:
         return read_story(directory)
     if not overwrite and (directory / STORY_FILE).exists():
-        raise ValueError(f"{str(directory)!r} already holds a story; choose --resume, --overwrite or another --out")
+        raise ValueError(
+            f"{str(directory)!r} already holds a story; choose --resume, --overwrite or another --out"
+        )
     return None
 
 
@@ -47,4 +49,6 @@ def changed_versions(stored: Mapping[str, str], current: Mapping[str, str]) -> s
 
 
 def _mismatch(name: str, old: Any, new: Any) -> ValueError:
-    return ValueError(f"cannot resume: {name} was {old!r}, now {new!r}; repeat the first run's, or choose another --out")
+    return ValueError(
+        f"cannot resume: {name} was {old!r}, now {new!r}; repeat the first run's, or choose another --out"
+    )

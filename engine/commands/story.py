@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 SOURCE = (
     click.argument("sentences", nargs=-1),
     click.option("--example", type=click.Choice(list(EXAMPLES)), help="A story printed in the paper."),
-    click.option("--prompts", metavar="FILE", help="UTF-8 text, one sentence a line; - reads standard input."),
+    click.option(
+        "--prompts", metavar="FILE", help="UTF-8 text, one sentence a line; - reads standard input."
+    ),
     click.option("--out", metavar="DIR", help="Where the story goes.  [default: out/EXAMPLE or out/story]"),
     click.option("--resume", is_flag=True, help="Continue an interrupted story in --out."),
     click.option("--overwrite", is_flag=True, help="Replace an earlier story in --out."),
@@ -36,7 +38,9 @@ DRAWING = (
     click.option("--correct-every", type=int, metavar="K", help="Correct frames 1, 1+K, 1+2K, ..."),
     click.option("--negative-prompt", help="What the corrector should avoid."),
     click.option("--temperature", type=float, help="Of the token draw; 0 = greedy.  [default: the bundle's]"),
-    click.option("--top-k", type=int, help="Draw among the K likeliest tokens; 0 = all.  [default: the bundle's]"),
+    click.option(
+        "--top-k", type=int, help="Draw among the K likeliest tokens; 0 = all.  [default: the bundle's]"
+    ),
     click.option("--init-image", metavar="FILE", help="A picture that takes the place of the first draft."),
 )
 
@@ -77,7 +81,11 @@ def load_engine(given: dict[str, Any]) -> "Engine":
 
 
 def begin_story(
-    engine: "Engine", sentences: tuple[str, ...], seed: int, options: StoryOptions, init_image: "Image.Image | None"
+    engine: "Engine",
+    sentences: tuple[str, ...],
+    seed: int,
+    options: StoryOptions,
+    init_image: "Image.Image | None",
 ) -> StoryResult:
     """A story without frames that knows how its frames will be made."""
     settings = {**engine.settings(options), "init_image": image_digest(init_image)}

@@ -1,7 +1,14 @@
 """Word lists of the rule-based memory: kinds of protagonists, places, and signs of the time of day."""
 
+
+
+def word_set(text: str) -> frozenset[str]:
+    """The words of ``text`` as a set."""
+    return frozenset(text.split())
+
+
 # Kinds of one word and of two; a kind outside these lists is still found in "NAME the KIND" (see subject.py).
-KINDS = frozenset(
+KINDS = word_set(
     """
     beagle corgi dog puppy hound terrier poodle dachshund husky labrador retriever dalmatian bulldog collie pug
     spaniel sheepdog mastiff greyhound chihuahua shepherd mutt pup fox vixen wolf coyote jackal rabbit bunny hare
@@ -19,23 +26,23 @@ KINDS = frozenset(
     robot android snowman boy girl man woman child kid baby toddler teenager king queen prince princess knight
     wizard witch pirate sailor captain soldier farmer fisherman chef baker painter artist dancer singer musician
     teacher doctor nurse astronaut explorer hiker detective thief grandmother grandfather
-    """.split()
+    """
 )
 PAIR_KINDS = frozenset(
     {
-        "golden retriever", "german shepherd", "border collie", "great dane", "polar bear", "brown bear",
-        "black bear", "grizzly bear", "red panda", "giant panda", "arctic fox", "red fox", "barn owl", "snowy owl",
+        "golden retriever", "german shepherd", "border collie", "great dane", "polar bear", "grizzly bear",
+        "red panda", "giant panda", "arctic fox", "barn owl", "snowy owl", "horned owl",
         "guinea pig", "sea lion", "sea turtle", "sea otter", "mountain lion", "mountain goat", "snow leopard",
     }
 )  # fmt: skip
 
 # Adjectives one can see; they stay with the protagonist ("Felix the black cat"), others are dropped.
-VISIBLE = frozenset(
+VISIBLE = word_set(
     """
     black white brown grey gray red orange golden yellow cream tan blue green pink purple silver ginger chestnut
     charcoal gold striped
     spotted tabby fluffy fat thin tiny giant old young baby
-    """.split()
+    """
 )
 
 # Place noun -> its family. A place of the same family as the known setting does not replace it ("the field").
@@ -66,16 +73,16 @@ PLACE_FAMILIES: dict[str, str] = {
 COLD = frozenset({"snowy", "snow-covered", "wintry", "snowbound", "snow-dusted", "snow-capped"})
 
 # "in" unless listed: how a place is said when the story's own preposition is one of movement.
-ON_PLACES = frozenset(
+ON_PLACES = word_set(
     "beach beaches shore seashore coast coastline shoreline sandbar hillside hill mountaintop plain plains prairie"
-    " street streets road farm stage patio porch balcony rooftop planet moon island sea ocean".split()
+    " street streets road farm stage patio porch balcony rooftop planet moon island sea ocean"
 )
-BY_PLACES = frozenset("lake lakes pond lakeside lakeshore riverbank river lagoon reservoir sea ocean".split())
+BY_PLACES = word_set("lake lakes pond lakeside lakeshore riverbank river lagoon reservoir sea ocean")
 
-NIGHT = frozenset(
-    "moon night nighttime midnight moonlit moonlight moonlight's starry starlit starlight moonbeams nightfall".split()
+NIGHT = word_set(
+    "moon night nighttime midnight moonlit moonlight moonlight's starry starlit starlight moonbeams nightfall"
 )
-DAY = frozenset(
+DAY = word_set(
     "sunny sunlit sunlight sunshine sunbeams morning noon midday daylight daytime afternoon sunrise sun-drenched"
-    " sun-dappled sun-kissed sun".split()
+    " sun-dappled sun-kissed sun"
 )

@@ -4,13 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from .lexicon import word_set
 from .setting import Setting, find_setting, find_time
 from .subject import Subject, find_subject, kind_at
 from .words import Word, split_words
 
 # A prompt's head must fit well into the 77 tokens of a CLIP text encoder, in front of everything else.
 HEAD_WORDS = 16
-NOBODY_AFTER_IT = frozenset("was is seemed seems rained snowed began started had would could".split())
+NOBODY_AFTER_IT = word_set("was is seemed seems rained snowed began started had would could")
 
 
 @dataclass(frozen=True)
@@ -151,5 +152,6 @@ def _by_pronoun(words: list[Word]) -> tuple[int, int, bool] | None:
         return first.start, first.end, True
     if first.low == "it" and after not in NOBODY_AFTER_IT:
         return first.start, first.end, False
-    subject = next((word for word in words if word.low in {"he", "she"}), None)  # also in "he's"
+    told = {"he", "she", "it"} if any(word.low == "its" for word in words) else {"he", "she"}
+    subject = next((word for word in words if word.low in told), None)  # also in "he's"
     return (subject.start, subject.start + len(subject.low), False) if subject else None

@@ -2,23 +2,24 @@
 
 from dataclasses import dataclass
 
-from .lexicon import BY_PLACES, COLD, DAY, NIGHT, ON_PLACES, PLACE_FAMILIES
+from .lexicon import BY_PLACES, COLD, DAY, NIGHT, ON_PLACES, PLACE_FAMILIES, word_set
 from .words import Word, split_words
 
-STILL = frozenset("in at on by near beside inside within under along amid outside".split())
-MOVING = frozenset("through across into over around onto above beyond to below".split())
-ARRIVING = frozenset("reached entered reaching entering found visited explored exploring crossed crossing".split())
-LOOKING = frozenset(
-    "captivated fascinated look looked looking gaze gazed gazing stare stared staring peer peered peering glance glanced barked bark"
-    " glanced gazes looks stares hooted howled meowed called growled leaped jumped leapt sprang hopped vaulted".split()
+STILL = word_set("in at on by near beside inside within under along amid outside")
+MOVING = word_set("through across into over around onto above beyond to below")
+ARRIVING = word_set("reached entered reaching entering found visited explored exploring crossed crossing")
+LOOKING = word_set(
+    "captivated fascinated look looked looking gaze gazed gazing stare stared staring peer peered peering glance"
+    " barked bark glanced gazes looks stares hooted howled meowed called growled"
+    " leaped jumped leapt sprang hopped vaulted"
 )
-PARTS = frozenset("edge side heart middle shore shores bank banks border end corner foot top base center".split())
-WEAK = frozenset("with from toward towards behind beneath against".split())
+PARTS = word_set("edge side heart middle shore shores bank banks border end corner foot top base center")
+WEAK = word_set("with from toward towards behind beneath against")
 LEADS = STILL | MOVING | ARRIVING | WEAK | {"of"}
-ARTICLES = frozenset("a an the his her its their this that".split())
+ARTICLES = word_set("a an the his her its their this that")
 # Place nouns in these company words are something else: "garden path" is in the garden, "sea breeze" is no sea.
-WITHIN = frozenset("bench path gate floor fence grass wall trail pavilion lawn ground bed beds".split())
-APART = frozenset("breeze air ball man boots gnome hose owl cat fox scent smell song sounds light bird horse".split())
+WITHIN = word_set("bench path gate floor fence grass wall trail pavilion lawn ground bed beds")
+APART = word_set("breeze air ball man boots gnome hose owl cat fox scent smell song sounds light bird horse")
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
-from .lexicon import KINDS, PAIR_KINDS, VISIBLE
+from .lexicon import KINDS, PAIR_KINDS, VISIBLE, word_set
 from .words import Word, split_words
 
-NOT_NAMES = frozenset(
+NOT_NAMES = word_set(
     """
     the a an he she it they his her its their him them i we you my your our this that these those there here
     suddenly finally then next later soon meanwhile afterwards eventually now once after before while when as with
@@ -15,14 +16,14 @@ NOT_NAMES = frozenset(
     past among around down up off along above below beneath against during like see both for between of after
     toward towards onto upon within yesterday today tonight tomorrow again perhaps maybe instead together overhead
     nearby somewhere elsewhere outdoors indoors yes oh ah hello look meet please
-    """.split()
+    """
 )
-LY_NAMES = frozenset("molly lily billy polly willy emily sally milly tilly holly kelly dolly wally lilly".split())
+LY_NAMES = word_set("molly lily billy polly willy emily sally milly tilly holly kelly dolly wally lilly")
 CALLS = (["named"], ["called"], ["by", "the", "name", "of"], ["whose", "name", "was"], ["whose", "name", "is"])
-STATES = frozenset(
+STATES = word_set(
     "was is were sat sits stood stands lay lies ran runs went goes saw sees found finds took takes woke wakes slept"
     " sleeps spun spins leapt sprang flew flies swam swims kept keeps felt feels began begins came comes has had"
-    " loves lives loved lived likes wanted wants looks jumps barks rests walks trots waits hops".split()
+    " loves lives loved lived likes wanted wants looks jumps barks rests walks trots waits hops"
 )
 
 
@@ -167,7 +168,7 @@ def _plain_kind(words: list[Word]) -> Subject | None:
 
 def _bare_name(words: list[Word]) -> Subject | None:
     """A capitalised word in front of something like a verb: "Max stopped and sniffed"."""
-    for name, verb in zip(words, words[1:], strict=False):
+    for name, verb in pairwise(words):
         if is_name(name) and verb.joined and verb.text.isascii() and (verb.low in STATES or _past(verb.text)):
             return Subject(name.text, None)
     return None

@@ -103,12 +103,15 @@ for _name, _config in VAES.items():
 
 
 def randomise(module: nn.Module) -> nn.Module:
-    """Norms of fresh networks are the identity and would hide swapped weights."""
+    """The same weights each time, and norms that are not the identity, which would hide swapped ones."""
     generator = torch.Generator().manual_seed(0)
     with torch.no_grad():
-        for p in module.parameters():
+        for name, p in module.named_parameters():
             noise = torch.randn(p.shape, generator=generator)
-            p.copy_(p + 0.1 * noise if p.ndim == 1 else noise / max(p[0].numel(), 1) ** 0.5)
+            if p.ndim == 1:
+                p.copy_(0.1 * noise + (1 if name.endswith("weight") else 0))
+            else:
+                p.copy_(noise / p[0].numel() ** 0.5)
     return module.eval()
 
 
@@ -119,7 +122,7 @@ def normal(*shape: int, seed: int = 1) -> Tensor:
 def close(ours: Tensor, theirs: Tensor, dtype: torch.dtype) -> None:
     assert ours.dtype == theirs.dtype == dtype
     assert ours.shape == theirs.shape
-    assert (ours - theirs).abs().max() <= TOLERANCE[dtype]
+    assert (ours - theirs).abs().max() <= TOLERANCE[dtype] * theirs.abs().max().clamp(min=1)
 
 
 def unet_pair(name: str, dtype: torch.dtype) -> tuple[UNet, nn.Module]:
@@ -161,7 +164,7 @@ def test_unet_takes_parts_computed_once() -> None:
     assert len(kv) == 2 * (2 + 1 + 4)  # two transformer blocks each: 2 on the way down, 1 in the middle, 4 up
     assert kv[0][0].shape == (2, 2, 5, 8)
     assert torch.equal(ours(latents, ours.time_embedding(step), kv), whole)
-    assert torch.equal(ours(latents, step.expand(2), kv), whole)
+    close(ours(latents, step.expand(2), kv), whole, torch.float64)
     with pytest.raises(AssertionError):
         ours(latents, step, [*kv, kv[0]])
 
@@ -194,11 +197,7 @@ def test_full_size_parameter_counts() -> None:
             )
         )
         text = CLIPText(CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12))
-        sd2 = UNet(
-            UNetConfig(
-                cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True
-            )
-        )
+        sd2 = UNet(UNetConfig(cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True))
     assert parameters(unet) == 859_520_964
     assert parameters(sd2) == 865_910_724
     assert parameters(sd_vae) == 83_653_863
@@ -438,12 +437,29 @@ def test_tokenizer_reads_tokenizer_json_where_it_stands_alone(tokenizer_folder: 
 
 
 @pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{}", "model is not CLIP's"),
+        ('{"model": {"type": "WordPiece"}}', "model is not CLIP's"),
+        ('{"model": {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": {}}}', "key 'merges'"),
+        ('{"model": {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": {}, "merges": [3]}}', "3 is not a"),
+        (None, "no vocab.json"),
+    ],
+)
+def test_tokenizer_refuses_damaged_tokenizer_json(tmp_path: Path, text: str | None, words: str) -> None:
+    if text is not None:
+        (tmp_path / "tokenizer.json").write_text(text)
+    with pytest.raises(ValueError, match=words):
+        CLIPTokenizer.from_directory(tmp_path)
+
+
+@pytest.mark.parametrize(
     ("name", "text", "words"),
     [
         ("vocab.json", None, "vocab.json"),
         ("vocab.json", '{"a": 0}', "not in the vocabulary"),
         ("merges.txt", None, "merges.txt"),
-        ("merges.txt", "a b c\n", "merges.txt: 'a b c' is not a merge"),
+        ("merges.txt", "a b c\n", r"merges\.txt: \['a', 'b', 'c'\] is not a merge"),
         ("merges.txt", "qq zz\n", "do not fit"),
         ("tokenizer_config.json", '{"model_max_length": 1e30}', "model_max_length"),
         ("tokenizer_config.json", '{"model_max_length": 2}', "model_max_length"),
@@ -473,7 +489,7 @@ def pipeline(tmp_path_factory: pytest.TempPathFactory, tokenizer_folder: Path) -
         text_encoder=randomise(text),
         tokenizer=load_theirs(tokenizer_folder),
         unet=randomise(diffusers.UNet2DConditionModel(**UNETS["sd1-like"])),
-        scheduler=diffusers.DDIMScheduler(beta_schedule="scaled_linear"),
+        scheduler=diffusers.DDIMScheduler(beta_schedule="scaled_linear", steps_offset=1, clip_sample=False),
         safety_checker=None,
         feature_extractor=None,
         requires_safety_checker=False,

@@ -98,9 +98,7 @@ def test_greedy_over_all_ids_as_published(model: LWM, golden: dict[str, Tensor])
 
 
 @pytest.mark.parametrize("guidance_scale", [5.0, 1.0])
-def test_greedy_continuation_of_a_given_frame(
-    model: LWM, golden: dict[str, Tensor], guidance_scale: float
-) -> None:
+def test_greedy_continuation_of_a_given_frame(model: LWM, golden: dict[str, Tensor], guidance_scale: float) -> None:
     session = session_for(model, golden, guided=guidance_scale != 1)
     session.extend(golden["ids_cond"][None, 28 : 28 + 256])
     session.begin(None)

@@ -74,7 +74,7 @@ class Arm:
         with torch.device("meta"):
             model = LWM(sizes)
         load_into(model, directory / "model.safetensors", dtype)
-        return cls(model.to(device), _encoder(directory / "tokenizer.json"), stream)
+        return cls(model.to(device, dtype), _encoder(directory / "tokenizer.json"), stream)
 
     def encode(self, sentence: str) -> list[int]:
         """Text ids of one sentence. Raises ``ValueError`` if there are more than ``max_text_tokens``."""

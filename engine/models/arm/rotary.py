@@ -27,7 +27,7 @@ class Rotary(nn.Module):
         kept = torch.float64 if dtype == torch.float64 else torch.float32
         exponent = torch.arange(0, self.head_dim, 2, dtype=torch.float64, device=device) / self.head_dim
         place = torch.arange(self.max_position, dtype=torch.float64, device=device)
-        angle = place[:, None] * self.theta ** -exponent
+        angle = place[:, None] * self.theta**-exponent
         self.register_buffer("cos", angle.cos().to(kept), persistent=False)
         self.register_buffer("sin", angle.sin().to(kept), persistent=False)
 

@@ -32,9 +32,7 @@ def find_weights(folder: Path, dtype: torch.dtype) -> list[Path]:
     raise ValueError(f"{folder}: no weights ({STEMS[0]}[.fp16].safetensors or {STEMS[1]}[.fp16].safetensors)")
 
 
-def load_component(
-    module: nn.Module, folder: Path, dtype: torch.dtype, rename: Rename = lambda name: name
-) -> None:
+def load_component(module: nn.Module, folder: Path, dtype: torch.dtype, rename: Rename = lambda name: name) -> None:
     """Fill `module` (on the meta device or not) from the weights in `folder`, cast to `dtype`, on the CPU.
 
     `rename` maps a name in the file to the module's, or to None to leave it out. Raises ValueError (one line)
@@ -51,9 +49,7 @@ def load_component(
     module.load_state_dict(state, strict=True, assign=True)
 
 
-def _read(
-    path: Path, expected: dict[str, torch.Size], dtype: torch.dtype, rename: Rename
-) -> dict[str, Tensor]:
+def _read(path: Path, expected: dict[str, torch.Size], dtype: torch.dtype, rename: Rename) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     try:
         with safe_open(str(path), framework="pt", device="cpu") as file:
@@ -65,9 +61,7 @@ def _read(
                 if name not in expected:
                     raise ValueError(f"{path}: key {stored!r} is unexpected")
                 if tuple(shape) != tuple(expected[name]):
-                    raise ValueError(
-                        f"{path}: key {stored!r} has shape {shape}, expected {list(expected[name])}"
-                    )
+                    raise ValueError(f"{path}: key {stored!r} has shape {shape}, expected {list(expected[name])}")
                 state[name] = file.get_tensor(stored).to(dtype)
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())

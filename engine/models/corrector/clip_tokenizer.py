@@ -16,7 +16,8 @@ from ...weights import read_json
 START, END = "<|startoftext|>", "<|endoftext|>"
 # Contractions, words, single digits, runs of anything else; white space only separates.
 PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
-SPECIAL = ("bos_token", "eos_token", "pad_token", "unk_token")
+# In this order: where two are the same text, the later one's flags (whether it is sought in raw text) count.
+SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
 
 
 class CLIPTokenizer:
@@ -38,10 +39,10 @@ class CLIPTokenizer:
             raise ValueError(f"model_max_length={model_max_length} leaves no room for text (at least 3)")
         tokens = {"bos_token": START, "eos_token": END, "pad_token": END, "unk_token": END} | (special or {})
         for name in SPECIAL:
-            if str(_content(tokens[name])) not in vocab:
+            if _content(tokens[name]) not in vocab:
                 raise ValueError(f"{name} {_content(tokens[name])!r} is not in the vocabulary")
         self.model_max_length = model_max_length
-        self.bos_id, self.eos_id, self.pad_id = (vocab[_content(tokens[name])] for name in SPECIAL[:3])
+        self.bos_id, self.eos_id, _, self.pad_id = (vocab[_content(tokens[name])] for name in SPECIAL)
         self._tokenizer = _build(vocab, merges, tokens)
 
     @classmethod
@@ -83,9 +84,7 @@ class CLIPTokenizer:
         return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), self.model_max_length), kept
 
 
-def _build(
-    vocab: dict[str, int], merges: Sequence[tuple[str, str]], special: dict[str, str | AddedToken]
-) -> Tokenizer:
+def _build(vocab: dict[str, int], merges: Sequence[tuple[str, str]], special: dict[str, str | AddedToken]) -> Tokenizer:
     try:
         unknown = _content(special["unk_token"])
         model = BPE(vocab=vocab, merges=list(merges), end_of_word_suffix="</w>", unk_token=unknown)
@@ -115,10 +114,13 @@ def _read_bpe(folder: Path) -> tuple[dict[str, int], list[tuple[str, str]]]:
     path = folder / "tokenizer.json"
     if not path.exists():
         raise ValueError(f"{folder}: no vocab.json and merges.txt, and no tokenizer.json")
-    model = read_json(path).get("model", {})
-    if model.get("type") != "BPE" or model.get("end_of_word_suffix") != "</w>":
-        raise ValueError(f"{path}: not CLIP's tokenizer (model type {model.get('type')!r})")
-    return model["vocab"], [tuple(m.split(" ")) if isinstance(m, str) else tuple(m) for m in model["merges"]]
+    model = read_json(path).get("model")
+    if not isinstance(model, dict) or model.get("type") != "BPE" or model.get("end_of_word_suffix") != "</w>":
+        raise ValueError(f"{path}: model is not CLIP's byte-pair encoding")
+    for key, kind in (("vocab", dict), ("merges", list)):
+        if not isinstance(model.get(key), kind):
+            raise ValueError(f"{path}: key {key!r} of the model is missing")
+    return model["vocab"], [_merge(path, m.split(" ") if isinstance(m, str) else m) for m in model["merges"]]
 
 
 def _read_merges(path: Path) -> list[tuple[str, str]]:
@@ -127,11 +129,13 @@ def _read_merges(path: Path) -> list[tuple[str, str]]:
     except (OSError, UnicodeDecodeError) as error:
         raise ValueError(f"{path}: not readable ({' '.join(str(error).split())})") from None
     lines = lines[1:] if lines[0].startswith("#version") else lines
-    pairs = [tuple(line.split(" ")) for line in lines if line.strip()]
-    for pair in pairs:
-        if len(pair) != 2:
-            raise ValueError(f"{path}: {' '.join(pair)!r} is not a merge of two pieces")
-    return pairs  # type: ignore[return-value]
+    return [_merge(path, line.split(" ")) for line in lines if line.strip()]
+
+
+def _merge(path: Path, pieces: list[str]) -> tuple[str, str]:
+    if not isinstance(pieces, list) or len(pieces) != 2:
+        raise ValueError(f"{path}: {pieces!r} is not a merge of two pieces")
+    return pieces[0], pieces[1]
 
 
 def _read_special(folder: Path, config: dict[str, Any]) -> dict[str, str | AddedToken]:

@@ -97,9 +97,7 @@ def _config(folder: Path) -> tuple[dict[str, Any], str]:
     return read_json(file), str(file)
 
 
-def _check_fit(
-    path: Path, unet: UNetConfig, vae: VAEConfig, text: CLIPTextConfig, tokenizer: CLIPTokenizer
-) -> None:
+def _check_fit(path: Path, unet: UNetConfig, vae: VAEConfig, text: CLIPTextConfig, tokenizer: CLIPTokenizer) -> None:
     latent, context = vae.latent_channels, text.hidden_size
     for fits, file, words in (
         (unet.in_channels == latent, "unet", f"in_channels={unet.in_channels}, but the VAE has {latent}"),

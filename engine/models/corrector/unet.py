@@ -136,9 +136,7 @@ class UNet(nn.Module):
         )
         last = len(widths) - 1
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
-        self.time_embedding = TimeEmbedding(
-            widths[0], common.temb_dim, config.flip_sin_to_cos, config.freq_shift
-        )
+        self.time_embedding = TimeEmbedding(widths[0], common.temb_dim, config.flip_sin_to_cos, config.freq_shift)
         self.down_blocks = nn.ModuleList()
         skips, channels = [widths[0]], widths[0]  # channels of every map handed to the up path
         for i, (width, kind) in enumerate(zip(widths, config.down_block_types, strict=True)):

@@ -40,19 +40,19 @@ class TimeEmbedding(nn.Module):
 
     def __init__(self, channels: int, out_dim: int, flip_sin_to_cos: bool, freq_shift: float) -> None:
         super().__init__()
-        self.half, self.flip, self.shift = channels // 2, flip_sin_to_cos, freq_shift
+        self.waves, self.flip, self.shift = channels // 2, flip_sin_to_cos, freq_shift
         self.linear_1 = nn.Linear(channels, out_dim)
         self.linear_2 = nn.Linear(out_dim, out_dim)
 
     def forward(self, timesteps: Tensor) -> Tensor:
         """`timesteps` [B] (integers or floats) -> [B, E]."""
-        waves = self.sinusoids(timesteps.reshape(-1)).to(self.linear_1.weight.dtype)
-        return self.linear_2(F.silu(self.linear_1(waves)))
+        x = self.sinusoids(timesteps.reshape(-1)).to(self.linear_1.weight.dtype)
+        return self.linear_2(F.silu(self.linear_1(x)))
 
     def sinusoids(self, timesteps: Tensor) -> Tensor:
         # float32 whatever the weights' type: half precision cannot hold timestep 999 times a frequency
-        steps = torch.arange(self.half, dtype=torch.float32, device=timesteps.device)
-        frequencies = torch.exp(steps * -math.log(10000) / (self.half - self.shift))
+        steps = torch.arange(self.waves, dtype=torch.float32, device=timesteps.device)
+        frequencies = torch.exp(steps * -math.log(10000) / (self.waves - self.shift))
         angles = timesteps.float()[:, None] * frequencies  # [B, E0/2]
         pair = [angles.cos(), angles.sin()] if self.flip else [angles.sin(), angles.cos()]
         return torch.cat(pair, dim=-1)

@@ -62,9 +62,7 @@ class VAEConfig:
 
 def current_key(name: str) -> str:
     """The name today's weights use for a tensor: attention layers of early files were spelt differently."""
-    return re.sub(
-        r"(?<=\.attentions\.0\.)(query|key|value|proj_attn)(?=\.)", lambda m: OLD_ATTENTION[m[1]], name
-    )
+    return re.sub(r"(?<=\.attentions\.0\.)(query|key|value|proj_attn)(?=\.)", lambda m: OLD_ATTENTION[m[1]], name)
 
 
 class VAE(nn.Module):

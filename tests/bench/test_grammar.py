@@ -1,0 +1,150 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from acdc.bench.storyworld import templates
+from acdc.bench.storyworld.dataset import LABELS, build_dataset, load_dataset, scene_labels
+from acdc.bench.storyworld.grammar import SPLITS, StorySample, sample_story
+from acdc.bench.storyworld.names import NAMES
+from acdc.bench.storyworld.phrases import ACTION_PHRASES, WHOLE
+from acdc.bench.storyworld.places import PLACES, SKY_DETAILS
+from acdc.bench.storyworld.things import ABOVE, BESIDE, DIRECT, PROP_WORDS
+from acdc.bench.storyworld.world import ACTIONS, ANIMALS, PROPS, SETTINGS, check_scene
+from acdc.engine.examples import EXAMPLES
+from acdc.engine.memory.rules import Rules
+
+STORIES = {split: [sample_story(seed, split) for seed in range(400)] for split in SPLITS}
+BOTH = [story for stories in STORIES.values() for story in stories]
+NIGHT = ("night", "moonlit", "moonlight", "starlit", "starlight", "starry", "the stars", "the moon", "moon")
+SPLIT_TABLES = [
+    templates.FIRST, templates.UNNAMED, templates.OWL_FIRST, templates.LATER, templates.MOVES, templates.OPENERS,
+    templates.STARTS, templates.CLAUSES, templates.CLAUSES_FIRST, templates.REMARKS, templates.TRAITS,
+    *templates.DAY_OPENERS.values(), *SKY_DETAILS.values(), BESIDE, ABOVE,
+    *(place.details for place in PLACES.values()), *(place.adjectives for place in PLACES.values()),
+]  # fmt: skip
+
+
+def names_setting(sentence: str, setting: str) -> bool:
+    place = PLACES[setting]
+    return any(noun in sentence.lower() for noun in (place.noun, *place.others))
+
+
+def test_templates_clauses_and_names_are_disjoint() -> None:
+    for table in SPLIT_TABLES:
+        assert not set(table["train"]) & set(table["heldout"])
+    train, heldout = ({name for name, _ in NAMES[split]} for split in SPLITS)
+    assert not train & heldout
+    assert len(train) >= 60
+    assert len(heldout) >= 25
+    assert not train & {name.capitalize() for name in EXAMPLES}
+
+
+def test_heldout_verb_phrases_are_never_trained_on() -> None:
+    for table in (ACTION_PHRASES, DIRECT, WHOLE):
+        for key in table["train"]:
+            groups = [table[split][key] for split in SPLITS]
+            train, heldout = (
+                {p for phrases in g.values() for p in phrases} if isinstance(g, dict) else set(g) for g in groups
+            )
+            assert train
+            assert heldout
+            assert not train & heldout
+
+
+def test_no_sentence_of_the_paper_is_trained_on() -> None:
+    told = {sentence for story in STORIES["train"] for sentence in story.sentences}
+    assert not told & {sentence for story in EXAMPLES.values() for sentence in story}
+
+
+@pytest.mark.parametrize("split", SPLITS)
+def test_deterministic_and_varied(split: str) -> None:
+    assert [sample_story(seed, split) for seed in range(20)] == STORIES[split][:20]
+    scenes = [scene for story in STORIES[split] for scene in story.scenes]
+    assert {scene.who.animal for scene in scenes} == set(ANIMALS)
+    assert {scene.setting for scene in scenes} == set(SETTINGS)
+    assert {scene.action for scene in scenes} == set(ACTIONS)
+    assert {scene.prop for scene in scenes} == set(PROPS)
+    assert len({story.sentences for story in STORIES[split]}) == len(STORIES[split])
+
+
+def test_individuals_and_layouts_are_disjoint() -> None:
+    for attribute in ("who", "layout"):
+        train, heldout = (
+            {getattr(scene, attribute) for story in STORIES[split] for scene in story.scenes} for split in SPLITS
+        )
+        assert not train & heldout
+
+
+def test_text_tells_the_scenes() -> None:
+    for story in BOTH:
+        check_story(story)
+
+
+def check_story(story: StorySample) -> None:
+    first = story.scenes[0]
+    assert first.who.animal in story.sentences[0]
+    assert names_setting(story.sentences[0], first.setting)
+    assert any(story.name in sentence for sentence in story.sentences[:2])
+    night = any(word in story.sentences[0] for word in NIGHT)
+    assert night == (first.time == "night"), story.sentences[0]
+    for k, (sentence, scene) in enumerate(zip(story.sentences, story.scenes, strict=True)):
+        check_scene(scene)
+        assert "{" not in sentence
+        assert "  " not in sentence
+        assert ",," not in sentence
+        assert sentence[0].isupper()
+        assert (scene.who, scene.time) == (first.who, first.time)
+        before = story.scenes[max(k - 1, 0)]
+        assert (scene.setting == before.setting) == (scene.layout == before.layout)
+        if scene.setting != before.setting:
+            assert names_setting(sentence, scene.setting)
+        seen = any(words in sentence for words in PROP_WORDS.get(scene.prop, ()))
+        assert seen == (scene.prop != "none"), sentence
+
+
+def test_refined_prompts_name_species_and_setting_early() -> None:
+    for story in BOTH:
+        for refined, scene in zip(Rules().refine_story(story.sentences), story.scenes, strict=True):
+            head = " ".join(refined.split()[:16])
+            assert scene.who.animal in head
+            assert names_setting(head, scene.setting), refined
+
+
+def test_some_settings_change_and_some_names_come_late() -> None:
+    stories = STORIES["train"]
+    changed = [len({scene.setting for scene in story.scenes}) for story in stories]
+    late = [story.name not in story.sentences[0] for story in stories]
+    assert 0.08 < np.mean(np.array(changed) == 2) < 0.22
+    assert max(changed) == 2
+    assert 0.03 < np.mean(late) < 0.14
+
+
+@pytest.mark.parametrize(("seed", "split", "length"), [(0, "test", 6), (0, "train", 0), (-1, "train", 6)])
+def test_bad_arguments(seed: int, split: str, length: int) -> None:
+    with pytest.raises(ValueError, match=r"split|length"):
+        sample_story(seed, split, length)
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 9])
+def test_any_length(length: int) -> None:
+    assert len(sample_story(7, "train", length).scenes) == length
+
+
+def test_dataset_round_trip(tmp_path: Path) -> None:
+    build_dataset(tmp_path / "a", 3, "heldout", workers=1, first_seed=5, size=32)
+    data = load_dataset(tmp_path / "a")
+    story = sample_story(6, "heldout")
+    assert data.frames.shape == (3, 6, 32, 32, 3)
+    assert data.frames.dtype == np.uint8
+    assert data.labels.shape == (3, 6, len(LABELS))
+    assert data.labels[1].tolist() == [list(scene_labels(scene)) for scene in story.scenes]
+    assert data.sentences[1] == list(story.sentences)
+    assert data.refined[1] == Rules().refine_story(story.sentences)
+    assert data.names[1] == story.name
+    assert set(json.loads((tmp_path / "a" / "texts.json").read_text())) == {"sentences", "refined", "names"}
+    assert not list((tmp_path / "a").glob("*.part"))
+    with pytest.raises(ValueError, match=r"missing frames\.npy"):
+        load_dataset(tmp_path)
+    with pytest.raises(ValueError, match="split"):
+        build_dataset(tmp_path / "b", 3, "test")
