@@ -52,8 +52,6 @@ def check_directory(path: Path) -> None:
     except OSError as error:  # a name too long for the file system, for one
         raise ValueError(f"output path {str(path)[:200]!r} cannot be used: {error.strerror}") from None
     if not is_directory:
-        raise ValueError(
-            f"output path {str(path)!r}: {str(nearest)!r} is not a directory; choose another --out"
-        )
+        raise ValueError(f"output path {str(path)!r}: {str(nearest)!r} is not a directory; choose another --out")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise ValueError(f"output path {str(path)!r}: {str(nearest)!r} is not writable; choose another --out")

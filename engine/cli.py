@@ -70,9 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _fail(message: str, code: int) -> int:
     line = " ".join(message.split())
     # A value quoted from the command line may hold anything, lone surrogates and terminal escapes included.
-    printable = "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in line
-    )
+    printable = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in line)
     click.echo(f"acdc: {printable}", err=True)
     return code
 
@@ -81,9 +79,7 @@ def _describe(error: click.ClickException) -> str:
     """Click's message; for an unknown option also what may stand there."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error.format_message()
-    known = [
-        name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")
-    ]
+    known = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
     near = difflib.get_close_matches(error.option_name, known)
     choices = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(known)}"
     return f"unknown option {error.option_name}; {choices}"

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from .story import Phase, StoryOptions
 
 if TYPE_CHECKING:
+    import torch
+
     from .engine import Engine
 
 PLAIN, ACDC = "plain", "acdc"
@@ -69,18 +71,17 @@ def measure(
     any corrected one. ``cuda_mib`` is reset before each run, and empty on a CPU.
     """
     choices = {PLAIN: replace(options, correction=False), ACDC: replace(options, correction=True)}
-    cuda = engine.device.type == "cuda"
     chunks: list[Chunk] = []
     rss: dict[str, float] = {}
     peak: dict[str, float] = {}
     for variant, number, measured in _schedule(len(stories), warmup):
         if on_story is not None:
             on_story(variant, number if measured else -1)
-        _reset_cuda_peak(cuda)
+        _reset_cuda_peak(engine.device)
         ran = list(_run(engine, variant, number, stories[number], choices[variant], seed + number))
         chunks += ran if measured else []
-        if cuda:
-            peak[variant] = max(peak.get(variant, 0.0), _cuda_peak_mib())
+        if engine.device.type == "cuda":
+            peak[variant] = max(peak.get(variant, 0.0), _cuda_peak_mib(engine.device))
         if variant == ACDC or variant not in rss:
             rss[variant] = rss_peak_mib()
     return Overhead(tuple(chunks), rss, peak)
@@ -93,9 +94,7 @@ def summarise(chunks: Sequence[Chunk]) -> dict[str, Any]:
     """
     rows = {variant: [chunk for chunk in chunks if chunk.variant == variant] for variant in VARIANTS}
     plain = {(chunk.story, chunk.frame): chunk.wall_ms for chunk in rows[PLAIN]}
-    assert plain.keys() == {(chunk.story, chunk.frame) for chunk in rows[ACDC]}, (
-        "the variants ran the same chunks"
-    )
+    assert plain.keys() == {(chunk.story, chunk.frame) for chunk in rows[ACDC]}, "the variants ran the same chunks"
     ratios = [chunk.wall_ms / plain[chunk.story, chunk.frame] for chunk in rows[ACDC]]
     sums = {variant: sum(chunk.wall_ms for chunk in rows[variant]) for variant in VARIANTS}
     return {
@@ -141,14 +140,14 @@ def _phase_spreads(chunks: Sequence[Chunk]) -> dict[str, dict[str, float]]:
     return {name: spread(values)._asdict() for name, values in columns.items()}
 
 
-def _reset_cuda_peak(cuda: bool) -> None:
-    if cuda:
+def _reset_cuda_peak(device: "torch.device") -> None:
+    if device.type == "cuda":
         import torch
 
-        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.reset_peak_memory_stats(device)
 
 
-def _cuda_peak_mib() -> float:
+def _cuda_peak_mib(device: "torch.device") -> float:
     import torch
 
-    return torch.cuda.max_memory_allocated() / 2**20
+    return torch.cuda.max_memory_allocated(device) / 2**20

@@ -109,9 +109,7 @@ def _subtitle(story: StoryResult) -> str:
     """What a reader needs to draw the same story again."""
     settings = story.settings
     facts = [f"seed {story.seed}"]
-    facts += [
-        f"{name} {settings[name]}" for name in ("bundle", "memory") if isinstance(settings.get(name), str)
-    ]
+    facts += [f"{name} {settings[name]}" for name in ("bundle", "memory") if isinstance(settings.get(name), str)]
     if any(frame.corrected for frame in story.frames):
         facts.append(f"corrected from t'={settings.get('strength')}, N={settings.get('num_inference_steps')}")
     else:

@@ -36,9 +36,7 @@ def frame_record(frame: Frame) -> dict[str, Any]:
         "draft_codes": list(frame.draft_codes),
         "codes": list(frame.codes),
         "phases_ms": {name: round(ms, 3) for name, ms in frame.phases_ms.items()},
-        "spans": [
-            [span.phase.value, round(span.start_ms, 3), round(span.duration_ms, 3)] for span in frame.spans
-        ],
+        "spans": [[span.phase.value, round(span.start_ms, 3), round(span.duration_ms, 3)] for span in frame.spans],
     }
 
 
@@ -109,9 +107,7 @@ def _codes(entry: Mapping[str, Any], name: str) -> tuple[int, ...]:
 
 
 def _texts(value: Any, name: str) -> list[str]:
-    _expect(
-        isinstance(value, list) and all(isinstance(text, str) for text in value), f"{name!r} is not texts"
-    )
+    _expect(isinstance(value, list) and all(isinstance(text, str) for text in value), f"{name!r} is not texts")
     return list(value)
 
 

@@ -1,6 +1,7 @@
 """What is installed, read from package metadata: nothing heavy is imported."""
 
 import platform
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 REQUIRED = {"torch": "torch", "numpy": "numpy", "pillow": "pillow", "tokenizers": "tokenizers"}
@@ -27,9 +28,7 @@ def installed(distribution: str) -> str | None:
 
 def acdc_version() -> str:
     """The engine's own version, also where the package was not installed."""
-    from .. import __version__
-
-    return __version__
+    return str(import_module("..", __package__).__version__)
 
 
 def versions() -> dict[str, str]:

@@ -18,7 +18,7 @@ class CodebookEma(nn.Module):
     def __init__(self, codebook: nn.Embedding) -> None:
         super().__init__()
         self.weight = codebook.weight.requires_grad_(False)
-        size, width = codebook.weight.shape
+        size = len(codebook.weight)
         self.register_buffer("count", torch.ones(size))
         self.register_buffer("total", codebook.weight.detach().clone())
 

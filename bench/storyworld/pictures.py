@@ -32,7 +32,7 @@ class Frames:
         chosen = np.sort(rng.integers(0, self.trained, size))
         mirrored = torch.from_numpy(rng.random(size) < 0.5)[:, None, None, None]
         pixels = to_pixels(self.flat[chosen])
-        return torch.where(mirrored, pixels.flip(3), pixels).contiguous(memory_format=torch.channels_last)
+        return torch.where(mirrored, pixels.flip(3), pixels).contiguous()
 
     def heldout(self) -> Tensor:
         """The held-out frames [n, 3, H, W] in [-1, 1]."""
@@ -40,8 +40,8 @@ class Frames:
 
 
 def to_pixels(frames: np.ndarray) -> Tensor:
-    """uint8 [B, H, W, 3] to float [B, 3, H, W] in [-1, 1], channels last in memory."""
-    return torch.from_numpy(np.ascontiguousarray(frames)).permute(0, 3, 1, 2).float().div_(127.5).sub_(1.0)
+    """uint8 [B, H, W, 3] to float [B, 3, H, W] in [-1, 1]."""
+    return torch.from_numpy(np.array(frames)).permute(0, 3, 1, 2).float().contiguous().div_(127.5).sub_(1.0)
 
 
 def picture_loss(output: Tensor, target: Tensor) -> Tensor:

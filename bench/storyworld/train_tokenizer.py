@@ -36,7 +36,7 @@ SEED = 1
 def make_step(
     model: VQGAN, book: CodebookEma, frames: Frames, batch: int, device: str, start: int, restarts: int, fast: bool
 ) -> Callable[[int], dict[str, Tensor]]:
-    """The step of `fit`: continuous before step `start`, quantised from then on, dead codes revived until `restarts`."""
+    """The step of `fit`: continuous before step `start`, then quantised; dead codes are revived until `restarts`."""
     wrap = torch.compile if fast else (lambda function: function)
     encode, decode = wrap(model.latents), wrap(model.reconstruct)
 
@@ -59,7 +59,7 @@ def make_step(
             vectors = z + (found - z).detach()  # straight-through gradient
             book.update(rows(z.detach()), codes.flatten(), restart=step % 10 == 0 and step < restarts)
         with torch.autocast(device, torch.bfloat16):
-            output = decode(vectors.contiguous(memory_format=torch.channels_last))
+            output = decode(vectors)
         picture = picture_loss(output, pixels)
         return {"loss": picture + COMMITMENT * commitment, "picture": picture, "commitment": commitment}
 
@@ -100,7 +100,7 @@ def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
 @click.option("--threads", default=1)
 @click.option("--device", default="cpu")
 @click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
-@click.option("--compile/--no-compile", "fast", default=True)
+@click.option("--compile", "fast", is_flag=True, help="Compile the coder: minutes to build, then faster.")
 def main(
     data: Path,
     out: Path,
@@ -117,14 +117,16 @@ def main(
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     frames = Frames(data)
-    model = VQGAN(CONFIG).to(device, memory_format=torch.channels_last)
+    model = VQGAN(CONFIG).to(device)
     book = CodebookEma(model.codebook).to(device)
     start = min(150, steps // 10)
     step_fn = make_step(model, book, frames, batch, device, start, steps - decay, fast)
     limit = None if minutes is None else 60.0 * minutes
     optimizers = make_optimizers(model, lr)
     modules = {"model": model, "codebook": book}
-    done = fit(step_fn, modules, optimizers, steps=steps, decay=decay, run_dir=out, every=200, time_limit=limit, seed=SEED)
+    done = fit(
+        step_fn, modules, optimizers, steps=steps, decay=decay, run_dir=out, every=200, time_limit=limit, seed=SEED
+    )
     export(model, out / "tokenizer")
     report = {"steps": done, "batch": batch, "parameters": sum(p.numel() for p in model.parameters())}
     report |= measure(out / "tokenizer", frames.heldout())

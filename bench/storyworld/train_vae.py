@@ -51,7 +51,7 @@ def make_step(
             mean, logvar = encode(pixels).float().chunk(2, dim=1)
             logvar = logvar.clamp(-30.0, 20.0)
             latents = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
-            output = decode(latents.contiguous(memory_format=torch.channels_last))
+            output = decode(latents)
         kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
         picture = picture_loss(output, pixels)
         return {"loss": picture + KL_WEIGHT * kl, "picture": picture, "kl": kl}
@@ -84,7 +84,7 @@ def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
 @click.option("--threads", default=1)
 @click.option("--device", default="cpu")
 @click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
-@click.option("--compile/--no-compile", "fast", default=True)
+@click.option("--compile", "fast", is_flag=True, help="Compile the coder: minutes to build, then faster.")
 def main(
     data: Path,
     out: Path,
@@ -101,7 +101,7 @@ def main(
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     frames = Frames(data)
-    vae = make_vae().to(device, memory_format=torch.channels_last)
+    vae = make_vae().to(device)
     step_fn = make_step(vae, frames, batch, device, fast)
     limit = None if minutes is None else 60.0 * minutes
     optimizers = make_optimizers(vae, lr)

@@ -43,15 +43,11 @@ def read_lines(name: str) -> list[str]:
     """The lines of a UTF-8 text file (``-``: standard input), empty ones at the end left out."""
     data = _read_bytes(name)
     if len(data) > MAX_PROMPTS_BYTES:
-        raise ValueError(
-            f"prompts file {name!r} is larger than {MAX_PROMPTS_BYTES} bytes; give one sentence a line"
-        )
+        raise ValueError(f"prompts file {name!r} is larger than {MAX_PROMPTS_BYTES} bytes; give one sentence a line")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ValueError(
-            f"prompts file {name!r} is not UTF-8 (byte {error.start}); save it as UTF-8 text"
-        ) from None
+        raise ValueError(f"prompts file {name!r} is not UTF-8 (byte {error.start}); save it as UTF-8 text") from None
     if any(unicodedata.category(c) == "Cc" and c not in "\t\r\n\f" for c in text):
         raise ValueError(f"prompts file {name!r} is binary; give UTF-8 text with one sentence a line")
     if not text.strip():

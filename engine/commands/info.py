@@ -66,8 +66,7 @@ def print_info(found: dict[str, Any]) -> None:
     sections = {
         "versions": found["versions"],
         "optional": {
-            n: f"{o['version']}, {o['note']}" if o["available"] else o["note"]
-            for n, o in found["optional"].items()
+            n: f"{o['version']}, {o['note']}" if o["available"] else o["note"] for n, o in found["optional"].items()
         },
         "devices": found["devices"],
         "choices": {"bundles": ", ".join(bundles), "memories": ", ".join(found["memories"])},

@@ -36,9 +36,7 @@ CORRECTION = (
     click.option("--strength", type=float, help="t': how far a frame is noised, in (0, 1].  [default: 0.5]"),
     click.option("--steps", type=int, help="N: DDIM steps, of which int(N*t') run.  [default: 50]"),
     click.option("--guidance", type=float, help="Classifier-free guidance.  [default: the bundle's]"),
-    click.option(
-        "--context", type=click.Choice(CONTEXTS), help="What the ARM sees.  [default: the bundle's]"
-    ),
+    click.option("--context", type=click.Choice(CONTEXTS), help="What the ARM sees.  [default: the bundle's]"),
 )
 
 
@@ -55,7 +53,5 @@ def with_options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[
 
 def story_options(parameters: Mapping[str, Any], **fixed: Any) -> StoryOptions:
     """The options that were given; what was not stays at its default."""
-    given = {
-        FIELD_OF[name]: value for name, value in parameters.items() if name in FIELD_OF and value is not None
-    }
+    given = {FIELD_OF[name]: value for name, value in parameters.items() if name in FIELD_OF and value is not None}
     return make_options(**given, **fixed)

@@ -18,12 +18,8 @@ from .options import CORRECTION, RUN, story_options, with_options
 from .story import load_engine
 
 MEASURING = (
-    click.option(
-        "--stories", type=click.IntRange(min=1), default=3, show_default=True, help="How many stories."
-    ),
-    click.option(
-        "--warmup", type=click.IntRange(min=0), default=1, show_default=True, help="Unmeasured rounds."
-    ),
+    click.option("--stories", type=click.IntRange(min=1), default=3, show_default=True, help="How many stories."),
+    click.option("--warmup", type=click.IntRange(min=0), default=1, show_default=True, help="Unmeasured rounds."),
     click.option("--json", "json_file", metavar="FILE", help="Write every figure there."),
 )
 
@@ -38,9 +34,7 @@ def overhead(stories: int, warmup: int, json_file: str | None, **given: Any) -> 
     options = story_options(given)
     seed = check_seed(given["seed"])
     if seed + stories > SEED_LIMIT:
-        raise ValueError(
-            f"seed {seed} is too large for {stories} stories; choose at most {SEED_LIMIT - stories}"
-        )
+        raise ValueError(f"seed {seed} is too large for {stories} stories; choose at most {SEED_LIMIT - stories}")
     target = None if json_file is None else check_json_file(json_file)
     engine = load_engine(given)
     chosen = list(itertools.islice(itertools.cycle(EXAMPLES.values()), stories))
@@ -60,9 +54,7 @@ def check_json_file(name: str) -> Path:
     if path.is_dir():
         raise ValueError(f"--json {name!r} is a directory; give a file")
     if not path.parent.is_dir():
-        raise ValueError(
-            f"--json {name!r}: {str(path.parent)!r} is not a directory; give a file in an existing one"
-        )
+        raise ValueError(f"--json {name!r}: {str(path.parent)!r} is not a directory; give a file in an existing one")
     if not os.access(path.parent, os.W_OK | os.X_OK):
         raise ValueError(f"--json {name!r}: {str(path.parent)!r} is not writable; choose another place")
     return path
@@ -111,16 +103,15 @@ def print_overhead(result: Overhead, summary: dict[str, Any], settings: dict[str
         if name == TOTAL:
             table.add_section()
         table.add_row(name, *(f"{row[name]['median']:.1f} ± {row[name]['mad']:.1f}" for row in (plain, acdc)))
-    console = Console()
-    console.print(table)
+    Console().print(table)
     ratio = summary["ratio"]
-    console.print(
+    click.echo(
         f"overhead: {ratio['median']:.3f} x ± {ratio['mad']:.3f} (ACDC / plain, chunk by chunk; "
         f"{ratio['min']:.2f} to {ratio['max']:.2f}; of sums {summary['ratio_of_sums']:.3f})"
     )
     for name, peak in (("memory", result.rss_mib), ("CUDA memory", result.cuda_mib)):
         if peak:
-            console.print(f"peak {name}: plain {peak[PLAIN]:.0f} MiB, ACDC {peak[ACDC]:.0f} MiB")
+            click.echo(f"peak {name}: plain {peak[PLAIN]:.0f} MiB, ACDC {peak[ACDC]:.0f} MiB")
     kept = (
         "bundle",
         "device",
@@ -131,7 +122,7 @@ def print_overhead(result: Overhead, summary: dict[str, Any], settings: dict[str
         "guidance_scale",
         "context",
     )
-    console.print(", ".join(f"{name} {settings[name]}" for name in kept if name in settings))
+    click.echo(", ".join(f"{name} {settings[name]}" for name in kept if name in settings))
 
 
 def _say(stories: int) -> Callable[[str, int], None]:

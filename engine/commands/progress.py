@@ -48,9 +48,7 @@ class Lines:
 
     def frame(self, frame: Frame, seconds: float) -> None:
         times = ", ".join(f"{name} {ms:.0f}" for name, ms in frame.phases_ms.items() if ms >= 0.5)
-        click.echo(
-            f"frame {frame.index + 1}/{self._total}: {seconds:.2f} s ({times or 'under 1'} ms)", err=True
-        )
+        click.echo(f"frame {frame.index + 1}/{self._total}: {seconds:.2f} s ({times or 'under 1'} ms)", err=True)
 
 
 class Bar:

@@ -16,9 +16,7 @@ def stored_story(directory: Path, *, resume: bool, overwrite: bool) -> StoryResu
     if resume:
         return read_story(directory)
     if not overwrite and (directory / STORY_FILE).exists():
-        raise ValueError(
-            f"{str(directory)!r} already holds a story; choose --resume, --overwrite or another --out"
-        )
+        raise ValueError(f"{str(directory)!r} already holds a story; choose --resume, --overwrite or another --out")
     return None
 
 

@@ -25,9 +25,7 @@ if TYPE_CHECKING:
 SOURCE = (
     click.argument("sentences", nargs=-1),
     click.option("--example", type=click.Choice(list(EXAMPLES)), help="A story printed in the paper."),
-    click.option(
-        "--prompts", metavar="FILE", help="UTF-8 text, one sentence a line; - reads standard input."
-    ),
+    click.option("--prompts", metavar="FILE", help="UTF-8 text, one sentence a line; - reads standard input."),
     click.option("--out", metavar="DIR", help="Where the story goes.  [default: out/EXAMPLE or out/story]"),
     click.option("--resume", is_flag=True, help="Continue an interrupted story in --out."),
     click.option("--overwrite", is_flag=True, help="Replace an earlier story in --out."),
@@ -38,9 +36,7 @@ DRAWING = (
     click.option("--correct-every", type=int, metavar="K", help="Correct frames 1, 1+K, 1+2K, ..."),
     click.option("--negative-prompt", help="What the corrector should avoid."),
     click.option("--temperature", type=float, help="Of the token draw; 0 = greedy.  [default: the bundle's]"),
-    click.option(
-        "--top-k", type=int, help="Draw among the K likeliest tokens; 0 = all.  [default: the bundle's]"
-    ),
+    click.option("--top-k", type=int, help="Draw among the K likeliest tokens; 0 = all.  [default: the bundle's]"),
     click.option("--init-image", metavar="FILE", help="A picture that takes the place of the first draft."),
 )
 
@@ -107,15 +103,13 @@ def continue_story(
         remark = f"; wrote {' and '.join(written)}" if written else ""
         click.echo(f"{writer.sheet}: the story is finished, nothing to resume{remark}")
         return
-    began = time.perf_counter()
     try:
-        draw_frames(engine, result, options, init_image, writer)
+        seconds = draw_frames(engine, result, options, init_image, writer)
         writer.finish(result, title)
     except KeyboardInterrupt:
         hint = f"continue {writer.directory} with --resume" if result.frames else "nothing was written"
         raise KeyboardInterrupt(f"interrupted after {len(result.frames)} of {total} frames; {hint}") from None
-    mean = (time.perf_counter() - began) / (total - done)
-    click.echo(f"{writer.sheet}: {total} frames, {mean:.2f} s a frame")
+    click.echo(f"{writer.sheet}: {total} frames, {seconds / (total - done):.2f} s a frame")
 
 
 def draw_frames(
@@ -124,8 +118,11 @@ def draw_frames(
     options: StoryOptions,
     init_image: "Image.Image | None",
     writer: StoryWriter,
-) -> None:
-    """Stream the missing frames into ``writer``; times go on from where the stored ones end."""
+) -> float:
+    """Stream the missing frames into ``writer``; their times follow the stored ones.
+
+    Returns the seconds that drawing and writing took.
+    """
     done = tuple(result.frames)
     offset = max((span.start_ms + span.duration_ms for frame in done for span in frame.spans), default=0.0)
     with make_progress(len(result.sentences), len(done)) as progress:
@@ -137,12 +134,13 @@ def draw_frames(
             done=done,
             on_phase=progress.phase,
         )
-        last = time.perf_counter()
+        begun = last = time.perf_counter()
         for frame in frames:
             writer.add(result, shifted(frame, offset))
             now = time.perf_counter()
             progress.frame(frame, now - last)
             last = now
+    return last - begun
 
 
 def shifted(frame: Frame, offset_ms: float) -> Frame:

@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
-
 from acdc.engine.models.tokenizer.vqgan import VQGAN, VQGANConfig
 from acdc.engine.weights import read_json
+from safetensors.torch import load_file, save_file
 
 SMALL = VQGANConfig(
     resolution=16, base_channels=4, channel_multipliers=(1, 2, 3), num_res_blocks=1, z_channels=4,
@@ -79,7 +78,7 @@ def test_downsampling_pads_right_and_bottom(model: VQGAN) -> None:
         down.conv.weight[:, :, 0, 0] = 1.0  # reads the top left pixel of each window
     x = torch.zeros(1, 4, 4, 4)
     x[0, 0, 2, 2] = 1.0
-    assert float(down(x)[0, 0, 1, 1]) == 1.0
+    assert down(x)[0, 0, 1, 1].item() == 1.0
 
 
 def test_wrong_shapes_are_named(model: VQGAN) -> None:

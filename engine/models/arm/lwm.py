@@ -72,8 +72,10 @@ class Attention(nn.Module):
     def __init__(self, config: LWMConfig) -> None:
         super().__init__()
         self.heads = config.heads
-        for name in ("wq", "wk", "wv", "wo"):
-            setattr(self, name, nn.Linear(config.hidden, config.hidden, bias=False))
+        self.wq = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.wk = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.wv = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.wo = nn.Linear(config.hidden, config.hidden, bias=False)
 
     def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
         q, k, v = (w(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
@@ -161,9 +163,12 @@ class LWM(nn.Module):
     def _place(self, ids: Tensor, cache: KVCache | None) -> Place:
         if cache is None:
             positions = torch.arange(ids.shape[1], device=ids.device)[None]
-            return Place(positions, *self.rope(positions), None, None)
-        positions = cache.positions(ids.shape[1])
-        return Place(positions, *self.rope(positions), cache.mask(positions), cache)
+            mask = None
+        else:
+            positions = cache.positions(ids.shape[1])
+            mask = cache.mask(positions)
+        cos, sin = self.rope(positions)
+        return Place(positions, cos, sin, mask, cache)
 
     def vision_logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., vision_vocab], float32 (float64 in a float64 model)."""

@@ -1,4 +1,4 @@
-"""LWM's VQGAN: pictures to a raster of codes and back (arXiv 2402.08268, section 4.1; layers as in arXiv 2012.09841)."""
+"""LWM's VQGAN: pictures to codes and back (arXiv 2402.08268, section 4.1; layers as in arXiv 2012.09841)."""
 
 from __future__ import annotations
 

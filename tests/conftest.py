@@ -1,0 +1,33 @@
+"""Fixtures shared by all tests: a tiny random bundle on disk and engines over it."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+# Test helpers are imported as ``tests.tiny`` whichever directory pytest was started from.
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+
+@pytest.fixture(scope="session")
+def tiny_path(tmp_path_factory) -> Path:
+    """A complete bundle with small random weights."""
+    from tests.tiny import tiny_bundle
+
+    return tiny_bundle(tmp_path_factory.mktemp("bundle"))
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tiny_path):
+    """The tiny bundle in float32."""
+    from acdc.engine.engine import Engine
+
+    return Engine.from_pretrained(tiny_path)
+
+
+@pytest.fixture(scope="session")
+def exact_engine(tiny_path):
+    """The tiny bundle in float64, where algorithmic invariants hold without a flip."""
+    from acdc.engine.engine import Engine
+
+    return Engine.from_pretrained(tiny_path, dtype="float64")

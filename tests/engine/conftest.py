@@ -1,0 +1,34 @@
+"""Fixtures of the command line's tests: an own folder, a fake engine behind the commands, a tiny real bundle."""
+
+import pytest
+from acdc.engine.commands import overhead as overhead_command
+from acdc.engine.commands import story as story_command
+
+from tests.fake_engine import FakeEngine
+
+
+@pytest.fixture
+def own_folder(tmp_path, monkeypatch):
+    """Relative paths, the default --out among them, lead to a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def fake(monkeypatch):
+    """Install a fake engine; called again, a new one."""
+
+    def install(**how) -> FakeEngine:
+        engine = FakeEngine(**how)
+        for module in (story_command, overhead_command):
+            monkeypatch.setattr(module, "load_engine", lambda given: engine)
+        return engine
+
+    install()
+    return install
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory) -> str:
+    from tests.tiny import tiny_bundle
+
+    return str(tiny_bundle(tmp_path_factory.mktemp("tiny")))
