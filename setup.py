@@ -39,7 +39,7 @@ setup(
     install_requires=[
         "torch>=2.11",
         "numpy>=1.26",
-        "pillow>=10",
+        "pillow>=10.1",
         "safetensors>=0.4.5",
         "tokenizers>=0.20",
         "click>=8.1",

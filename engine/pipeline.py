@@ -111,12 +111,22 @@ class Serial:
         A corrected frame was entered by one parallel pass of its codes; an uncorrected one code by code, so it is
         drawn again. ``ValueError`` if that does not give the stored codes.
         """
+        stored = self._stored_codes(index)
         session.begin([story.sentences[index] for story in self.stories])
-        stored = torch.tensor([story.done[index].codes for story in self.stories], device=self._device)
         if self.options.corrects(index) and self.options.feed_back:
             session.extend(stored)
         elif not torch.equal(self._draw_codes(session, index), stored):
             raise ValueError(f"frame {index + 1} is not what this computation draws; start the story anew")
+
+    def _stored_codes(self, index: int) -> Tensor:
+        """Codes [B, N] of a finished frame; ``ValueError`` if they cannot be codes of this tokenizer."""
+        stream = self.models.arm.stream
+        rows = [story.done[index].codes for story in self.stories]
+        for row in rows:
+            if len(row) != stream.codes_per_frame or not all(0 <= code < stream.codebook_size for code in row):
+                wanted = f"{stream.codes_per_frame} codes from 0 to {stream.codebook_size - 1}"
+                raise ValueError(f"frame {index + 1} has {len(row)} codes that do not fit this bundle; expected {wanted}")
+        return torch.tensor(rows, device=self._device)
 
     def _finish(self, index: int, chunk: Chunk, clock: Clock) -> list[Frame]:
         drafts, images = to_uint8(chunk.draft), to_uint8(chunk.shown)

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+
 from acdc.engine.story import Frame, Phase, Span, StoryOptions
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from tokenizers.models import BPE
 MODEL_MAX_LENGTH = 77  # of Stable Diffusion 1.x; prompts are padded to it in training and inference alike
 START, END = "<|startoftext|>", "<|endoftext|>"
 WORD_END = "</w>"
-PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"  # CLIP's pattern
+# CLIP's pattern of pieces
+PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
 Pair = tuple[str, str]
 
 
@@ -36,7 +38,7 @@ def learn_merges(texts: Iterable[str], count: int) -> list[Pair]:
     pairs: Counter[Pair] = Counter()
     holders: defaultdict[Pair, set[int]] = defaultdict(set)
     for index, symbols in enumerate(words):
-        for pair in zip(symbols, symbols[1:], strict=False):
+        for pair in pairwise(symbols):
             pairs[pair] += times_seen[index]
             holders[pair].add(index)
     merges: list[Pair] = []
@@ -47,9 +49,9 @@ def learn_merges(texts: Iterable[str], count: int) -> list[Pair]:
         merges.append(best)
         for index in sorted(holders[best]):
             before, after = words[index], _merged(words[index], best)
-            for pair in zip(before, before[1:], strict=False):
+            for pair in pairwise(before):
                 pairs[pair] -= times_seen[index]
-            for pair in zip(after, after[1:], strict=False):
+            for pair in pairwise(after):
                 pairs[pair] += times_seen[index]
                 holders[pair].add(index)
             words[index] = after

@@ -36,17 +36,13 @@ class CaptionedLatents:
         stories = len(texts["refined"])
         for array in (latents, mirrored):
             if array is not None and len(array) != stories:
-                raise ValueError(
-                    f"{data}: {len(array)} stories of latents but {stories} of texts; encode it again"
-                )
+                raise ValueError(f"{data}: {len(array)} stories of latents but {stories} of texts; encode it again")
 
         def ids(stories: list[list[str]]) -> np.ndarray:
             flat = encode(tokenizer, [text for story in stories for text in story])
             return flat.reshape(len(stories), -1, MODEL_MAX_LENGTH)
 
-        return cls(
-            latents, mirrored, ids(texts["sentences"]), ids(texts["refined"]), encode(tokenizer, [""])[0]
-        )
+        return cls(latents, mirrored, ids(texts["sentences"]), ids(texts["refined"]), encode(tokenizer, [""])[0])
 
     @property
     def held_back(self) -> int:

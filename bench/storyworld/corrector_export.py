@@ -19,9 +19,7 @@ from .diffusion_schedule import SCHEDULER_CONFIG
 VAE_FILES = ("config.json", "diffusion_pytorch_model.safetensors")
 
 
-def export(
-    size: CorrectorSize, weights: Mapping[str, Tensor], merges: Sequence[Pair], vae: Path, folder: Path
-) -> None:
+def export(size: CorrectorSize, weights: Mapping[str, Tensor], merges: Sequence[Pair], vae: Path, folder: Path) -> None:
     """fp16 safetensors of `weights` (names of `Corrector`) with the given VAE directory as `folder`.
 
     Raises ValueError if `vae` lacks a file of a diffusers AutoencoderKL.
@@ -30,9 +28,7 @@ def export(
         if not (vae / name).is_file():
             raise ValueError(f"{vae}: not a diffusers AutoencoderKL directory: {name} is missing")
     model = Corrector(size, build_tokenizer(merges).get_vocab_size(), fast=False)
-    model.load_state_dict(
-        {**model.state_dict(), **{name: value.contiguous() for name, value in weights.items()}}
-    )
+    model.load_state_dict({**model.state_dict(), **{name: value.contiguous() for name, value in weights.items()}})
     model.to(torch.float16)
     folder.mkdir(parents=True, exist_ok=True)
     model.unet.save_pretrained(folder / "unet")

@@ -47,9 +47,7 @@ def build_unet(size: CorrectorSize) -> UNet2DConditionModel:
         block_out_channels=size.channels,
         layers_per_block=size.layers_per_block,
         down_block_types=tuple("CrossAttnDownBlock2D" if attends else "DownBlock2D" for _, attends in levels),
-        up_block_types=tuple(
-            "CrossAttnUpBlock2D" if attends else "UpBlock2D" for _, attends in reversed(levels)
-        ),
+        up_block_types=tuple("CrossAttnUpBlock2D" if attends else "UpBlock2D" for _, attends in reversed(levels)),
         cross_attention_dim=size.text_hidden,
         # diffusers' name for what is the number of heads of each level
         attention_head_dim=tuple(channels // size.head_dim for channels in size.channels),

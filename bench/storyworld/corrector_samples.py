@@ -65,7 +65,7 @@ def sample_sheet(
     empty: Tensor,
     path: Path,
 ) -> None:
-    """Four rows: truth; text-to-image; SDEdit of the truth; SDEdit under the next picture's caption (t' = 0.5, CFG 5)."""
+    """Four rows: truth; text-to-image; SDEdit of the truth; SDEdit under another caption (t' = 0.5, CFG 5)."""
     swapped = ids.roll(1, 0)
     rows = [
         latents,

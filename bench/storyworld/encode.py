@@ -53,7 +53,7 @@ def encode_all(frames: np.ndarray, encode: Encoder, dtype: type, flip: bool, bat
     flat = frames.reshape(-1, *frames.shape[2:])
     parts = []
     for start in range(0, len(flat), batch):
-        pixels = to_pixels(flat[start : start + batch]).to(device)
+        pixels = to_pixels(flat[start : start + batch]).to(device, memory_format=torch.channels_last)
         parts.append(encode(pixels.flip(3) if flip else pixels).cpu().numpy().astype(dtype))
     result = np.concatenate(parts)
     return result.reshape(count, length, *result.shape[1:])

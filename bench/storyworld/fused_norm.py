@@ -34,9 +34,7 @@ def library() -> ctypes.CDLL | None:
     target = folder / f"fused_norm-{digest}.so"
     if not target.is_file():
         part = target.with_suffix(f".{os.getpid()}")
-        built = subprocess.run(
-            [compiler, *FLAGS, str(SOURCE), "-o", str(part)], capture_output=True, check=False
-        )
+        built = subprocess.run([compiler, *FLAGS, str(SOURCE), "-o", str(part)], capture_output=True, check=False)
         if built.returncode != 0:
             return None
         os.replace(part, target)

@@ -15,14 +15,21 @@ from torch.nn import functional
 
 LUMA_WEIGHTS = (0.299, 0.587, 0.114)
 
+Change = Callable[[Tensor, Generator], Tensor]
+
 
 def _uniform(count: int, low: float, high: float, rng: Generator) -> Tensor:
     return torch.empty(count, 1, 1, 1).uniform_(low, high, generator=rng)
 
 
-def _some(changed: Tensor, gray: Tensor, share: float, rng: Generator) -> Tensor:
-    """``changed`` for a random ``share`` of the pictures, ``gray`` for the rest."""
-    return torch.where(_uniform(len(gray), 0, 1, rng) < share, changed, gray)
+def _some(change: Change, gray: Tensor, share: float, rng: Generator) -> Tensor:
+    """Apply ``change`` to a random ``share`` of the pictures; the others cost nothing."""
+    chosen = torch.rand(len(gray), generator=rng) < share
+    if not chosen.any():
+        return gray
+    result = gray.clone()
+    result[chosen] = change(gray[chosen], rng)
+    return result
 
 
 def mix_channels(images: Tensor, rng: Generator) -> Tensor:
@@ -90,9 +97,8 @@ def blocks(gray: Tensor, rng: Generator) -> Tensor:
     return tiles.transpose(2, 3).reshape(gray.shape)
 
 
-Change = Callable[[Tensor, Generator], Tensor]
 CHANGES: dict[str, tuple[Change, float]] = {  # in the order of application, with the share of pictures changed
-    "move": (move, 1.0),
+    "move": (move, 0.8),
     "blur": (blur, 0.4),
     "tone": (tone, 0.6),
     "cut_out": (cut_out, 0.3),
@@ -105,5 +111,5 @@ def augment(images: Tensor, rng: Generator) -> Tensor:
     """Training pictures 0..1 ``[N, 3, H, W]`` -> gray ``[N, 1, H, W]``, each changed in its own random way."""
     gray = mix_channels(images, rng)
     for change, share in CHANGES.values():
-        gray = _some(change(gray, rng), gray, share, rng)
+        gray = _some(change, gray, share, rng)
     return gray

@@ -33,9 +33,7 @@ def orthogonalize(matrix: Tensor, iterations: int = 5) -> Tensor:
 class MatrixMuon(Optimizer):
     """Nesterov momentum, orthogonalised; decoupled weight decay. Parameters have two or more dimensions."""
 
-    def __init__(
-        self, params: Iterable[Any], lr: float, momentum: float = 0.95, weight_decay: float = 0.01
-    ) -> None:
+    def __init__(self, params: Iterable[Any], lr: float, momentum: float = 0.95, weight_decay: float = 0.01) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -56,16 +54,10 @@ class MatrixMuon(Optimizer):
                 value.add_(update.reshape(value.shape).to(value.dtype), alpha=-group["lr"] * scale)
 
 
-def corrector_optimizers(
-    module: nn.Module, lr: float, muon: bool, weight_decay: float = 0.01
-) -> list[Optimizer]:
+def corrector_optimizers(module: nn.Module, lr: float, muon: bool, weight_decay: float = 0.01) -> list[Optimizer]:
     """AdamW, or Muon for hidden matrices and kernels with AdamW for the rest; vectors get no weight decay."""
     named = list(module.named_parameters())
-    hidden = {
-        name
-        for name, value in named
-        if muon and value.ndim > 1 and not any(part in name for part in NOT_HIDDEN)
-    }
+    hidden = {name for name, value in named if muon and value.ndim > 1 and not any(part in name for part in NOT_HIDDEN)}
     groups = [
         {
             "params": [v for n, v in named if v.ndim > 1 and n not in hidden],

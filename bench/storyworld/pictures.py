@@ -20,6 +20,8 @@ class Frames:
         if not path.is_file():
             raise ValueError(f"{path}: no such file; write it with python -m acdc.bench.storyworld.dataset")
         stories = np.load(path, mmap_mode="r")  # [N, 6, H, W, 3] uint8
+        if stories.shape[2] not in (64, 128):
+            raise ValueError(f"{path}: pictures of {stories.shape[2]} px, expected 64 or 128")
         if len(stories) <= heldout:
             raise ValueError(f"{path}: {len(stories)} stories, expected more than the {heldout} held out")
         self.size = stories.shape[2]
@@ -32,7 +34,7 @@ class Frames:
         chosen = np.sort(rng.integers(0, self.trained, size))
         mirrored = torch.from_numpy(rng.random(size) < 0.5)[:, None, None, None]
         pixels = to_pixels(self.flat[chosen])
-        return torch.where(mirrored, pixels.flip(3), pixels).contiguous()
+        return torch.where(mirrored, pixels.flip(3), pixels).contiguous(memory_format=torch.channels_last)
 
     def heldout(self) -> Tensor:
         """The held-out frames [n, 3, H, W] in [-1, 1]."""

@@ -1,4 +1,4 @@
-"""Train the bundle's diffusion model: ``python -m acdc.bench.storyworld.train_corrector --data DIR --vae DIR --out DIR``.
+"""Train the bundle's diffusion model: ``python -m acdc.bench.storyworld.train_corrector --data DIR --out DIR``.
 
 Reads latents.npy (and latents_flip.npy) and texts.json of the data directory; writes checkpoints, log.jsonl, sample
 sheets and, at the end or with --export-only, the Stable Diffusion directory `OUT/corrector` of the EMA weights.
@@ -84,9 +84,7 @@ class Watch:
             )
         ]
         error = (torch.cat(parts) - self.target).square().mean((1, 2, 3))
-        quarters = {
-            f"held_out_q{i}": round(float(error[self.timesteps // 250 == i].mean()), 4) for i in range(4)
-        }
+        quarters = {f"held_out_q{i}": round(float(error[self.timesteps // 250 == i].mean()), 4) for i in range(4)}
         return {"held_out": round(float(error.mean()), 5), **quarters}
 
     def report(self, step: int, sheet: bool) -> None:
@@ -135,9 +133,7 @@ def numbers(_context: object, _parameter: object, value: str) -> tuple[int, ...]
 
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), help="Directory with latents.npy and texts.json.")
-@click.option(
-    "--vae", type=click.Path(path_type=Path), help="diffusers AutoencoderKL: for sheets and the export."
-)
+@click.option("--vae", type=click.Path(path_type=Path), help="diffusers AutoencoderKL: for sheets and the export.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--steps", default=12000)
 @click.option("--decay", default=3000)

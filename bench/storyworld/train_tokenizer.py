@@ -1,6 +1,6 @@
 """Train the storyworld's VQGAN: ``python -m acdc.bench.storyworld.train_tokenizer --data DIR --out DIR``.
 
-128 px, f=16, 8x8 codes of 1,024. First a plain autoencoder, then k-means on its latents starts the codebook, which
+8x8 codes of 1,024: f=8 for pictures of 64 px, f=16 for 128 px. First a plain autoencoder, then k-means on its latents starts the codebook, which
 follows by moving averages. No adversarial term: the pictures are flat drawings and the budget is a CPU core.
 """
 
@@ -17,29 +17,22 @@ from torch import Tensor
 
 from ...engine.models.tokenizer.vqgan import VQGAN, VQGANConfig
 from .codebook import CodebookEma, usage
+from .fast_coder import fuse_norms
 from .pictures import Frames, picture_loss, psnr
 from .training import fit, make_optimizers
 
-CONFIG = VQGANConfig(
-    resolution=128,
-    base_channels=8,
-    channel_multipliers=(1, 2, 6, 16, 16),
-    num_res_blocks=1,
-    z_channels=16,
-    codebook_size=1024,
-    num_groups=8,
-)
+CONFIGS = {  # by the pictures' size; 8x8 codes of 1,024 in both
+    64: VQGANConfig(64, 16, (1, 2, 4, 8), num_res_blocks=1, z_channels=8, codebook_size=1024, num_groups=8),
+    128: VQGANConfig(128, 8, (1, 2, 6, 16, 16), num_res_blocks=1, z_channels=16, codebook_size=1024, num_groups=8),
+}
 COMMITMENT = 0.25
 SEED = 1
 
 
 def make_step(
-    model: VQGAN, book: CodebookEma, frames: Frames, batch: int, device: str, start: int, restarts: int, fast: bool
+    model: VQGAN, book: CodebookEma, frames: Frames, batch: int, device: str, start: int, restarts: int
 ) -> Callable[[int], dict[str, Tensor]]:
     """The step of `fit`: continuous before step `start`, then quantised; dead codes are revived until `restarts`."""
-    wrap = torch.compile if fast else (lambda function: function)
-    encode, decode = wrap(model.latents), wrap(model.reconstruct)
-
     def start_book(step: int) -> None:
         parts = [frames.batch(SEED + part, step, batch).to(device) for part in range(1, 9)]
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
@@ -50,7 +43,7 @@ def make_step(
             start_book(step)
         pixels = frames.batch(SEED, step, batch).to(device)
         with torch.autocast(device, torch.bfloat16):
-            z = encode(pixels).float()
+            z = model.latents(pixels).float()
         commitment, vectors = z.new_zeros(()), z
         if step >= start:
             codes = model.quantise(z.detach())
@@ -59,7 +52,7 @@ def make_step(
             vectors = z + (found - z).detach()  # straight-through gradient
             book.update(rows(z.detach()), codes.flatten(), restart=step % 10 == 0 and step < restarts)
         with torch.autocast(device, torch.bfloat16):
-            output = decode(vectors)
+            output = model.reconstruct(vectors)
         picture = picture_loss(output, pixels)
         return {"loss": picture + COMMITMENT * commitment, "picture": picture, "commitment": commitment}
 
@@ -100,7 +93,6 @@ def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
 @click.option("--threads", default=1)
 @click.option("--device", default="cpu")
 @click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
-@click.option("--compile", "fast", is_flag=True, help="Compile the coder: minutes to build, then faster.")
 def main(
     data: Path,
     out: Path,
@@ -111,15 +103,15 @@ def main(
     threads: int,
     device: str,
     minutes: float | None,
-    fast: bool,
 ) -> None:
     """Train, export and measure the tokenizer."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     frames = Frames(data)
-    model = VQGAN(CONFIG).to(device)
+    model = VQGAN(CONFIGS[frames.size]).to(device)
     book = CodebookEma(model.codebook).to(device)
-    start = min(150, steps // 10)
+    start = min(300, steps // 10)
+    fuse_norms(model)
     step_fn = make_step(model, book, frames, batch, device, start, steps - decay, fast)
     limit = None if minutes is None else 60.0 * minutes
     optimizers = make_optimizers(model, lr)

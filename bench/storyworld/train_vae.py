@@ -1,6 +1,6 @@
 """Train the corrector's autoencoder: ``python -m acdc.bench.storyworld.train_vae --data DIR --out DIR``.
 
-A diffusers AutoencoderKL, 128 px to 4 x 16 x 16 (f=8), with a tiny KL weight as in latent diffusion
+A diffusers AutoencoderKL to 4 x 16 x 16 latents (f=4 for 64 px, f=8 for 128 px), with a tiny KL weight as in latent diffusion
 (arXiv 2112.10752, section 3.1). `scaling_factor` is 1 / std of the latents, as in Stable Diffusion.
 """
 
@@ -15,16 +15,18 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from .fast_coder import fuse_norms
 from .pictures import Frames, picture_loss, psnr
 from .training import fit, make_optimizers
 
-CHANNELS = (8, 24, 64, 96)
+CHANNELS = {64: (16, 32, 64), 128: (8, 24, 64, 96)}  # by the pictures' size; 4 x 16 x 16 latents in both
 KL_WEIGHT = 1e-5  # per element of the latents
 SEED = 2
 
 
-def make_vae(channels: tuple[int, ...] = CHANNELS) -> AutoencoderKL:
-    """An untrained AutoencoderKL of the storyworld's size."""
+def make_vae(size: int) -> AutoencoderKL:
+    """An untrained AutoencoderKL for pictures of `size` px."""
+    channels = CHANNELS[size]
     return AutoencoderKL(
         block_out_channels=channels,
         down_block_types=("DownEncoderBlock2D",) * len(channels),
@@ -32,26 +34,22 @@ def make_vae(channels: tuple[int, ...] = CHANNELS) -> AutoencoderKL:
         layers_per_block=1,
         latent_channels=4,
         norm_num_groups=8,
-        sample_size=128,
+        sample_size=size,
         mid_block_add_attention=False,
     )
 
 
 def make_step(
-    vae: AutoencoderKL, frames: Frames, batch: int, device: str, fast: bool
+    vae: AutoencoderKL, frames: Frames, batch: int, device: str
 ) -> Callable[[int], dict[str, Tensor]]:
     """The step of `fit`."""
-    wrap = torch.compile if fast else (lambda function: function)
-    encode = wrap(lambda pixels: vae.quant_conv(vae.encoder(pixels)))
-    decode = wrap(lambda latents: vae.decoder(vae.post_quant_conv(latents)))
-
     def step_fn(step: int) -> dict[str, Tensor]:
         pixels = frames.batch(SEED, step, batch).to(device)
         with torch.autocast(device, torch.bfloat16):
-            mean, logvar = encode(pixels).float().chunk(2, dim=1)
+            mean, logvar = vae.quant_conv(vae.encoder(pixels)).float().chunk(2, dim=1)
             logvar = logvar.clamp(-30.0, 20.0)
             latents = mean + torch.randn_like(mean) * (0.5 * logvar).exp()
-            output = decode(latents)
+            output = vae.decoder(vae.post_quant_conv(latents))
         kl = 0.5 * (mean.square() + logvar.exp() - 1.0 - logvar).mean()
         picture = picture_loss(output, pixels)
         return {"loss": picture + KL_WEIGHT * kl, "picture": picture, "kl": kl}
@@ -84,7 +82,6 @@ def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
 @click.option("--threads", default=1)
 @click.option("--device", default="cpu")
 @click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
-@click.option("--compile", "fast", is_flag=True, help="Compile the coder: minutes to build, then faster.")
 def main(
     data: Path,
     out: Path,
@@ -95,14 +92,14 @@ def main(
     threads: int,
     device: str,
     minutes: float | None,
-    fast: bool,
 ) -> None:
     """Train, export and measure the autoencoder."""
     torch.set_num_threads(threads)
     torch.manual_seed(SEED)
     frames = Frames(data)
-    vae = make_vae().to(device)
-    step_fn = make_step(vae, frames, batch, device, fast)
+    vae = make_vae(frames.size).to(device)
+    fuse_norms(vae)
+    step_fn = make_step(vae, frames, batch, device)
     limit = None if minutes is None else 60.0 * minutes
     optimizers = make_optimizers(vae, lr)
     done = fit(

@@ -16,14 +16,14 @@ class Autoencoder(Protocol):
 
     scaling_factor: float
 
-    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]: ...  # noqa: D102
-    def decode(self, latents: Tensor) -> Tensor: ...  # noqa: D102
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]: ...
+    def decode(self, latents: Tensor) -> Tensor: ...
 
 
 class Denoiser(Protocol):
     """``(latents [B, C, h, w], timesteps [B], context [B, S, D]) -> prediction [B, C, h, w]``."""
 
-    def __call__(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor: ...  # noqa: D102
+    def __call__(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor: ...
 
 
 class Conditioning:

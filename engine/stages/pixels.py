@@ -21,4 +21,9 @@ def from_image(image: Image.Image, resolution: int) -> Tensor:
     left, top = (width - resolution) // 2, (height - resolution) // 2
     picture = picture.resize((width, height), Image.Resampling.LANCZOS)
     picture = picture.crop((left, top, left + resolution, top + resolution))
-    return torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1).float() / 127.5 - 1
+    return from_array(np.asarray(picture)[None])[0]
+
+
+def from_array(pictures: NDArray[np.uint8]) -> Tensor:
+    """[B, H, W, 3] -> [B, 3, H, W] in [-1, 1], float32."""
+    return torch.from_numpy(pictures.copy()).permute(0, 3, 1, 2).float() / 127.5 - 1

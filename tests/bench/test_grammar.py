@@ -3,6 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from acdc.bench.storyworld import templates
 from acdc.bench.storyworld.dataset import LABELS, build_dataset, load_dataset, scene_labels
 from acdc.bench.storyworld.grammar import SPLITS, StorySample, sample_story

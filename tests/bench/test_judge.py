@@ -7,16 +7,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner, Result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
 from acdc.bench.storyworld.__main__ import COMMANDS, main
 from acdc.bench.storyworld.draw import render
 from acdc.bench.storyworld.grammar import StorySample, sample_story
 from acdc.bench.storyworld.judge import WEIGHTS, Judge, load, save
 from acdc.bench.storyworld.judge_input import grayscale
 from acdc.bench.storyworld.judge_text import text_features
-from click.testing import CliRunner, Result
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
 
 STORIES = 7  # of 6 frames: 42 pictures
 

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
-from acdc.bench.storyworld import metrics
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from acdc.bench.storyworld import metrics
 
 
 def standardised(seed: int, count: int = 400, dim: int = 5) -> np.ndarray:

@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from acdc.bench.storyworld.draw import render
 from acdc.bench.storyworld.draw_coats import PALETTES
 from acdc.bench.storyworld.draw_props import IN_THE_AIR, PROP_INKS
@@ -18,8 +21,6 @@ from acdc.bench.storyworld.world import (
     Scene,
     sample_individual,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 PLAIN = Scene(Individual("fox", 0), "meadow", "day", 4, "sit")
 

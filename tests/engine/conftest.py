@@ -1,9 +1,9 @@
 """Fixtures of the command line's tests: an own folder, a fake engine behind the commands, a tiny real bundle."""
 
 import pytest
+
 from acdc.engine.commands import overhead as overhead_command
 from acdc.engine.commands import story as story_command
-
 from tests.fake_engine import FakeEngine
 
 
@@ -28,7 +28,6 @@ def fake(monkeypatch):
 
 
 @pytest.fixture(scope="session")
-def tiny(tmp_path_factory) -> str:
-    from tests.tiny import tiny_bundle
-
-    return str(tiny_bundle(tmp_path_factory.mktemp("tiny")))
+def tiny(tiny_path) -> str:
+    """The tiny bundle as ``--bundle`` takes it."""
+    return str(tiny_path)

@@ -5,14 +5,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models
+from torch import Tensor
+
 from acdc.engine.models.arm.arm import Arm, Context, StreamConfig
 from acdc.engine.models.arm.lwm import LWM, LWMConfig
 from acdc.engine.models.arm.session import ArmSession
 from acdc.engine.rng import Purpose, make_keys
 from acdc.engine.sampling import Policy
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, models
-from torch import Tensor
 
 SIZES = LWMConfig(layers=2, hidden=32, ffn=48, heads=4, text_vocab=32, vision_vocab=14, rope_theta=1e4, max_position=99)
 STREAM = StreamConfig(6, 10, 10, bos=(1,), vision=(2,), max_text_tokens=8, context="full")

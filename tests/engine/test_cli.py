@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+
 from acdc.engine.cli import main
 from acdc.engine.examples import EXAMPLES
-
 from tests.cli_runs import STORY, files, refuse, without_times
 from tests.fake_engine import Killed
 

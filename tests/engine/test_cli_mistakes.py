@@ -4,8 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from acdc.engine.cli import main
 
+from acdc.engine.cli import main
 from tests.cli_runs import STORY, files, refuse
 from tests.fake_engine import Killed
 

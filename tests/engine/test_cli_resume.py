@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 
 import pytest
-from acdc.engine.cli import main
-from acdc.engine.commands import story as story_command
 from PIL import Image
 
+from acdc.engine.cli import main
+from acdc.engine.commands import story as story_command
 from tests.cli_runs import STORY, files, refuse, without_times
 from tests.fake_engine import Killed
 

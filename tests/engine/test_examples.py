@@ -1,4 +1,5 @@
 import pytest
+
 from acdc.bench.storyworld.paper import PAPER_LABELS
 from acdc.bench.storyworld.world import ANIMALS, SETTINGS, TIMES
 from acdc.engine.examples import EXAMPLES

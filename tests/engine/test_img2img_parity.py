@@ -9,11 +9,11 @@ from diffusers.models.autoencoders import vae as diffusers_vae
 from diffusers.pipelines.stable_diffusion import pipeline_stable_diffusion_img2img as diffusers_img2img
 
 from acdc.engine.bundle import find_bundle
+from acdc.engine.diffusion import add_noise
 from acdc.engine.models.corrector.stable_diffusion import StableDiffusion
 from acdc.engine.rng import Purpose, make_keys, normal
 from acdc.engine.stages.condition import Correction
 from acdc.engine.stages.correct import decode_latents, denoise
-from acdc.engine.diffusion import add_noise
 from acdc.engine.story import StoryOptions
 
 PROMPTS = ["Benny the beagle in a vibrant garden. Benny jumped up.", "Luna the fox in a forest. Luna slept."]

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
-from acdc.engine.kv_cache import KVCache
 from hypothesis import given
 from hypothesis import strategies as st
+
+from acdc.engine.kv_cache import KVCache
 
 
 def new_cache(rows: int = 2, capacity: int = 10) -> KVCache:

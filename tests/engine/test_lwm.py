@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from acdc.engine.models.arm.lwm import LWM, LWMConfig
 from acdc.engine.models.arm.rotary import Rotary, rotate
 

@@ -2,12 +2,13 @@ import subprocess
 import sys
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from acdc.bench.storyworld.paper import PAPER_LABELS
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.memory import MEMORIES, load_memory
 from acdc.engine.memory.rules import Rules
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 WORDS = "The the a A fox , Luna named called in of at lake snow He It his its 's sat jumped the, edge was who"
 SENTENCES = st.one_of(

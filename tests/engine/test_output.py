@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
 from acdc.engine import atomic, sheet
 from acdc.engine.output import StoryWriter
 from acdc.engine.stored import read_story
 from acdc.engine.story import Phase, Span, StoryResult
 from acdc.engine.trace import TRACK_OF, TRACKS, trace_events
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from PIL import Image
-
 from tests.fake_engine import draw
 
 SENTENCES = ("Benny the beagle sat in a garden.", "He jumped.", "Benny slept.")

@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 
 import pytest
+
 from acdc.engine import overhead
 from acdc.engine.cli import main
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.story import StoryOptions
-
 from tests.cli_runs import STORY
 from tests.fake_engine import FakeEngine
 

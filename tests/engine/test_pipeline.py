@@ -1,5 +1,7 @@
 """Invariants of the whole loop, on a tiny random bundle; float64 where they are algorithmic."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -131,3 +133,10 @@ def test_resuming_from_frames_of_another_seed_is_refused(tiny_engine):
     foreign = tiny_engine.generate(SENTENCES, seed=9, correction=False).frames
     with pytest.raises(ValueError, match="frame 1"):
         list(tiny_engine.stream(SENTENCES, seed=8, correction=False, done=foreign[:1]))
+
+
+@pytest.mark.parametrize("codes", [(0,) * 15, (0,) * 15 + (32,), (0,) * 15 + (-1,)])
+def test_stored_codes_that_do_not_fit_are_refused(tiny_engine, codes):
+    frame = replace(tiny_engine.generate(SENTENCES[:1], seed=8, **QUICK).frames[0], codes=codes)
+    with pytest.raises(ValueError, match="16 codes from 0 to 31"):
+        list(tiny_engine.stream(SENTENCES, seed=8, done=[frame], **QUICK))

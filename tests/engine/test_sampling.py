@@ -2,11 +2,12 @@
 
 import pytest
 import torch
-from acdc.engine.rng import Purpose, gumbel, make_keys
-from acdc.engine.sampling import Policy, allow, choose, force, guide, keep_top_k, keep_top_p
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+
+from acdc.engine.rng import Purpose, gumbel, make_keys
+from acdc.engine.sampling import Policy, allow, choose, force, guide, keep_top_k, keep_top_p
 
 VOCAB = 12
 logit_rows = st.lists(st.integers(-40, 40).map(lambda n: n / 8), min_size=VOCAB, max_size=VOCAB).map(

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
+
 from acdc.engine.models.tokenizer.vqgan import VQGAN, VQGANConfig
 from acdc.engine.weights import read_json
-from safetensors.torch import load_file, save_file
 
 SMALL = VQGANConfig(
     resolution=16, base_channels=4, channel_multipliers=(1, 2, 3), num_res_blocks=1, z_channels=4,

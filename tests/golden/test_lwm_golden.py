@@ -4,12 +4,13 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor
+
 from acdc.engine.models.arm.arm import Arm, StreamConfig
 from acdc.engine.models.arm.lwm import LWM, LWMConfig
 from acdc.engine.models.arm.session import ArmSession
 from acdc.engine.rng import Purpose, make_keys
 from acdc.engine.sampling import Policy, choose
-from torch import Tensor
 
 CONFIG = LWMConfig(3, 128, 344, 4, 32000, 8448, norm_eps=1e-6, rope_theta=5e7, max_position=1024)
 STREAM = StreamConfig(256, 8192, 8192, bos=(1,), vision=(529, 4924, 29958), max_text_tokens=32, context="full")

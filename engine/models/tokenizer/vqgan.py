@@ -79,10 +79,11 @@ class ResBlock(nn.Module):
         self.norm2 = _norm(outputs, config)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+        self.activation = nn.SiLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = self.conv2(F.silu(self.norm2(h)))
+        h = self.conv1(self.activation(self.norm1(x)))
+        h = self.conv2(self.activation(self.norm2(h)))
         return h + self.shortcut(x)  # type: ignore[no-any-return]
 
 
@@ -137,13 +138,14 @@ class Encoder(nn.Module):
         self.levels = nn.ModuleList(levels)
         self.mid = nn.Sequential(*[ResBlock(inputs, inputs, config) for _ in range(2)])
         self.norm_out = _norm(inputs, config)
+        self.activation = nn.SiLU()
         self.conv_out = nn.Conv2d(inputs, config.z_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(x)
         for level in self.levels:
             h = level(h)
-        return self.conv_out(F.silu(self.norm_out(self.mid(h))))  # type: ignore[no-any-return]
+        return self.conv_out(self.activation(self.norm_out(self.mid(h))))  # type: ignore[no-any-return]
 
 
 class Decoder(nn.Module):
@@ -161,13 +163,14 @@ class Decoder(nn.Module):
             inputs = outputs
         self.levels = nn.ModuleList(levels)
         self.norm_out = _norm(inputs, config)
+        self.activation = nn.SiLU()
         self.conv_out = nn.Conv2d(inputs, 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.mid(self.conv_in(z))
         for level in self.levels:
             h = level(h)
-        return self.conv_out(F.silu(self.norm_out(h)))  # type: ignore[no-any-return]
+        return self.conv_out(self.activation(self.norm_out(h)))  # type: ignore[no-any-return]
 
 
 class VQGAN(nn.Module):

@@ -1,0 +1,70 @@
+"""The shape of the house: imports point down, light rooms stay light, names of the house are not the library's."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+BELOW = {"kernels": set(), "compile": {"kernels"}, "engine": {"compile", "kernels"}}
+ROOMS = {"engine", "compile", "kernels", "bench"}
+
+
+def imported_rooms(path: Path) -> set[str]:
+    """Rooms of the package that a file imports, absolutely or relatively."""
+    inside = path.relative_to(ROOT).parts[:-1]
+    rooms = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            above = inside[: len(inside) - node.level + 1]
+            names = (node.module or "").split(".") if node.module else [alias.name for alias in node.names]
+            rooms.add((*above, *names)[0])
+        elif isinstance(node, ast.ImportFrom):
+            parts = (node.module or "").split(".")
+            rooms |= {parts[1]} if parts[0] == "acdc" and len(parts) > 1 else {parts[0]}
+        elif isinstance(node, ast.Import):
+            rooms |= {alias.name.split(".")[0] for alias in node.names}
+    return rooms & ROOMS
+
+
+@pytest.mark.parametrize("room", BELOW)
+def test_imports_point_down(room):
+    for path in (ROOT / room).rglob("*.py"):
+        allowed = BELOW[room] | {room}
+        assert imported_rooms(path) <= allowed, f"{path.relative_to(ROOT)} imports {imported_rooms(path) - allowed}"
+
+
+def loaded_after(statement: str) -> set[str]:
+    """Top-level modules that a fresh interpreter has loaded after ``statement``."""
+    code = f"{statement}; import sys; print(*sorted({{m.split('.')[0] for m in sys.modules}}))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT.parent)
+    return set(result.stdout.split())
+
+
+@pytest.mark.parametrize("module", ["story", "memory.rules", "examples", "versions", "cli", "stored"])
+def test_decisions_import_no_torch(module):
+    loaded = loaded_after(f"import acdc.engine.{module}")
+    assert "torch" not in loaded
+
+
+def test_the_engine_runs_without_diffusers_and_transformers():
+    loaded = loaded_after("import acdc.engine.engine")
+    assert "torch" in loaded
+    assert not {"diffusers", "transformers", "scipy", "matplotlib"} & loaded
+
+
+def test_kernels_have_no_effects_at_import():
+    assert "torch" not in loaded_after("import acdc.kernels")
+
+
+def test_files_stay_small():
+    """Past 300 lines a file holds a second noun."""
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 300
+    }
+    assert not long

@@ -1,0 +1,41 @@
+"""What README.md tells people to type works: Python blocks run, shell commands name options that exist."""
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+PYTHON = [text for language, text in BLOCKS if language == "python"]
+ACDC = [
+    part.strip().removeprefix(".venv/bin/")
+    for language, text in BLOCKS
+    if language == "sh"
+    for line in text.replace("\\\n", " ").splitlines()
+    for part in line.split("#")[0].split("&&")
+    if part.strip().removeprefix(".venv/bin/").startswith("acdc ")
+]
+
+
+@pytest.mark.parametrize("block", PYTHON)
+def test_python_blocks_run(block, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("command", ACDC)
+def test_acdc_commands_run(command, tmp_path, monkeypatch):
+    from acdc.engine.cli import main
+
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(command)[1:]) == 0
+
+
+def test_readme_has_both_commands_and_ci_runs_the_second():
+    assert len(PYTHON) >= 1
+    assert len(ACDC) >= 2
+    assert "<!-- tests -->" in README
+    assert "README.md" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
