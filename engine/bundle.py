@@ -90,18 +90,20 @@ def find_bundle(bundle: str | Path) -> Bundle:
     embedded = EMBEDDED / str(bundle)
     path = embedded if str(bundle) in embedded_names() else Path(bundle)
     if not path.is_dir():
-        raise ValueError(f"unknown bundle {str(bundle)!r}; choose {', '.join(embedded_names())} or a bundle's directory")
-    raw = read_json(path / "bundle.json")
+        names = ", ".join(embedded_names())
+        raise ValueError(f"unknown bundle {str(bundle)!r}; choose {names} or a bundle's directory")
+    file = path / "bundle.json"
+    raw = read_json(file)
     if raw.get("format") != FORMAT:
-        raise ValueError(f"{path / 'bundle.json'}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
+        raise ValueError(f"{file}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
     for part in PARTS:
         if not isinstance(raw.get(part), str) or not (path / raw[part]).is_dir():
-            raise ValueError(f"{path / 'bundle.json'}: {part} {raw.get(part)!r} is no directory beside it")
+            raise ValueError(f"{file}: {part} {raw.get(part)!r} is no directory beside it")
     defaults = raw.get("defaults", {})
     known = [f.name for f in fields(StoryOptions)]
     for name in defaults:
         if name not in known:
-            raise ValueError(f"{path / 'bundle.json'}: unknown default {name!r}; choose among {', '.join(known)}")
+            raise ValueError(f"{file}: unknown default {name!r}; choose among {', '.join(known)}")
     parts = {part: path / raw[part] for part in PARTS}
     return Bundle(str(raw.get("name", path.name)), path, parts, {**FALLBACKS, **defaults})
 

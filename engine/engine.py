@@ -19,7 +19,7 @@ from .versions import versions
 
 
 class Engine:
-    """Stories with ACDC: ``Engine.from_pretrained("storyworld").generate(["Benny the beagle sat in a garden.", ...])``."""
+    """Stories with ACDC: ``Engine.from_pretrained("storyworld").generate(["Benny the beagle sat down.", ...])``."""
 
     def __init__(self, bundle: Bundle, models: Models, device: torch.device, dtype: str) -> None:
         """Use :meth:`from_pretrained`."""
@@ -50,8 +50,9 @@ class Engine:
     def settings(self, options: StoryOptions) -> dict[str, Any]:
         """Everything that decides a story besides its sentences and seed, ready for JSON."""
         resolved = options.resolved(self.defaults)
-        run = {"bundle": self.name, "weights": self.bundle.fingerprint(), "dtype": self.dtype, "device": str(self.device)}
-        return {**run, "threads": torch.get_num_threads(), **asdict(resolved)}
+        loaded = {"bundle": self.name, "weights": self.bundle.fingerprint(), "dtype": self.dtype}
+        machine = {"device": str(self.device), "threads": torch.get_num_threads()}
+        return {**loaded, **machine, **asdict(resolved)}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
         """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction off."""

@@ -125,7 +125,7 @@ class Serial:
         for row in rows:
             if len(row) != stream.codes_per_frame or not all(0 <= code < stream.codebook_size for code in row):
                 wanted = f"{stream.codes_per_frame} codes from 0 to {stream.codebook_size - 1}"
-                raise ValueError(f"frame {index + 1} has {len(row)} codes that do not fit this bundle; expected {wanted}")
+                raise ValueError(f"frame {index + 1}: {len(row)} stored codes do not fit; expected {wanted}")
         return torch.tensor(rows, device=self._device)
 
     def _finish(self, index: int, chunk: Chunk, clock: Clock) -> list[Frame]:

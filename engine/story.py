@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 MAX_WORDS = 60
-CONTEXTS = ("window", "full")
+Context = Literal["window", "full"]
+CONTEXTS: tuple[str, ...] = get_args(Context)
 
 
 class Phase(StrEnum):
@@ -50,7 +51,7 @@ class StoryOptions:
     top_k: int | None = None
     top_p: float | None = None
     arm_guidance_scale: float | None = None
-    context: str | None = None
+    context: Context | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible values, each with one line that names the value and the choices."""

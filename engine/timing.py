@@ -12,7 +12,9 @@ from .story import Phase, Span
 class Clock:
     """Collects the spans of one story, in milliseconds since the clock was made."""
 
-    def __init__(self, device: torch.device | str = "cpu", on_phase: Callable[[int, Phase], None] | None = None) -> None:
+    def __init__(
+        self, device: torch.device | str = "cpu", on_phase: Callable[[int, Phase], None] | None = None
+    ) -> None:
         """``on_phase(frame index, phase)`` is called as a phase begins; it is how a progress bar listens."""
         self._device = torch.device(device)
         self._on_phase = on_phase

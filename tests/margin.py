@@ -1,4 +1,4 @@
-"""The margin rule: in float32 two ways of computing may choose different tokens only where the choice was a near tie."""
+"""The margin rule: in float32 two ways of computing may choose different tokens only where it was a near tie."""
 
 import torch
 

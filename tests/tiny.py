@@ -82,7 +82,8 @@ def _write_corrector(directory: Path) -> None:
     _save(UNet(unet), directory / "unet" / "diffusion_pytorch_model.safetensors")
     _save(CLIPText(text), directory / "text_encoder" / "model.safetensors")
     _json(directory / "vae" / "config.json", {"_class_name": "AutoencoderKL", **asdict(vae)})
-    _json(directory / "unet" / "config.json", {"_class_name": "UNet2DConditionModel", "sample_size": 16, **asdict(unet)})
+    written = {"_class_name": "UNet2DConditionModel", "sample_size": 16, **asdict(unet)}
+    _json(directory / "unet" / "config.json", written)
     _json(directory / "text_encoder" / "config.json", {"model_type": "clip_text_model", **asdict(text)})
     _json(directory / "scheduler" / "scheduler_config.json", SCHEDULER)
     _write_clip_tokenizer(directory / "tokenizer")
@@ -109,10 +110,8 @@ def _write_clip_tokenizer(directory: Path) -> None:
 def _save(module: nn.Module, path: Path, spread: float = 1.0) -> None:
     """Random weights; ``spread`` widens the matrices, so that a random ARM's logits are not all alike."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    state = {
-        name: (value * spread if value.dim() == 2 else value).contiguous() for name, value in module.state_dict().items()
-    }
-    save_file(state, str(path))
+    state = {name: value * spread if value.dim() == 2 else value for name, value in module.state_dict().items()}
+    save_file({name: value.contiguous() for name, value in state.items()}, str(path))
 
 
 def _json(path: Path, value: dict[str, Any]) -> None:

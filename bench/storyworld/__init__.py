@@ -1,1 +1,1 @@
-""""""
+"""The embedded bundle's world: renderer, text grammar, training scripts, judge and quality study."""

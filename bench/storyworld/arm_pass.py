@@ -22,7 +22,7 @@ class _Rotate(torch.autograd.Function):
     """Interleaved rotary embedding as a complex product; its backward turns the other way."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, turn: Tensor) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, turn: Tensor) -> Tensor:
         ctx.save_for_backward(turn)
         return _Rotate.apply_turn(x, turn)
 
@@ -33,7 +33,7 @@ class _Rotate(torch.autograd.Function):
         return wide.to(x.dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         return _Rotate.apply_turn(grad, ctx.saved_tensors[0].conj()), None
 
 
@@ -41,14 +41,14 @@ class _Norm(torch.autograd.Function):
     """RMSNorm of the wide residual stream into the compute dtype."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:  # type: ignore[override]
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float, dtype: torch.dtype) -> Tensor:
         length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
         scale = torch.rsqrt(length.square() / x.shape[-1] + eps)
         ctx.save_for_backward(x, weight, scale)
         return (x * scale).mul_(weight).to(dtype)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> Any:
         x, weight, scale = ctx.saved_tensors
         unit = x * scale
         grad = grad.to(x.dtype)
@@ -69,13 +69,13 @@ def fast_hidden(model: LWM, ids: Tensor, is_vision: Tensor, dtype: torch.dtype =
     turn = torch.complex(model.rope.cos[:length], model.rope.sin[:length])[None, :, None]  # [1, T, 1, head_dim / 2]
     bias = torch.full((length, length), -torch.inf, dtype=dtype).triu(1)
     for block in model.blocks:
-        x = x + _attend(block.attention, _norm(block.attention_norm, x, dtype), turn, bias)  # type: ignore[arg-type]
-        x = x + _feed(block.feed_forward, _norm(block.ffn_norm, x, dtype))  # type: ignore[arg-type]
+        x = x + _attend(block.attention, _norm(block.attention_norm, x, dtype), turn, bias)
+        x = x + _feed(block.feed_forward, _norm(block.ffn_norm, x, dtype))
     return _norm(model.ln_f, x, dtype)
 
 
 def _norm(norm: RMSNorm, x: Tensor, dtype: torch.dtype) -> Tensor:
-    return _Norm.apply(x, norm.weight, norm.eps, dtype)  # type: ignore[no-any-return]
+    return _Norm.apply(x, norm.weight, norm.eps, dtype)
 
 
 def _attend(attention: Attention, x: Tensor, turn: Tensor, bias: Tensor) -> Tensor:

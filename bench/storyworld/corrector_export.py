@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import diffusers
 import torch
@@ -27,14 +28,15 @@ def export(size: CorrectorSize, weights: Mapping[str, Tensor], merges: Sequence[
     for name in VAE_FILES:
         if not (vae / name).is_file():
             raise ValueError(f"{vae}: not a diffusers AutoencoderKL directory: {name} is missing")
-    model = Corrector(size, build_tokenizer(merges).get_vocab_size(), fast=False)
+    model: Any = Corrector(size, build_tokenizer(merges).get_vocab_size(), fast=False)
     model.load_state_dict({**model.state_dict(), **{name: value.contiguous() for name, value in weights.items()}})
     model.to(torch.float16)
     folder.mkdir(parents=True, exist_ok=True)
     model.unet.save_pretrained(folder / "unet")
     model.text_encoder.save_pretrained(folder / "text_encoder")
     save_tokenizer(merges, folder / "tokenizer")
-    DDIMScheduler(**SCHEDULER_CONFIG).save_pretrained(folder / "scheduler")
+    scheduler: Any = DDIMScheduler(**SCHEDULER_CONFIG)
+    scheduler.save_pretrained(folder / "scheduler")
     (folder / "vae").mkdir(exist_ok=True)
     for name in VAE_FILES:
         shutil.copyfile(vae / name, folder / "vae" / name)

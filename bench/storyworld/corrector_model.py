@@ -27,7 +27,7 @@ from .fused_norm import FusedGroupNorm
 class CorrectorSize:
     """Widths of the two networks; `heads` are `head_dim` wide everywhere."""
 
-    channels: tuple[int, ...] = (64, 160)
+    channels: tuple[int, ...] = (64, 128)
     layers_per_block: int = 1
     attention_levels: tuple[bool, ...] = (False, True)
     head_dim: int = 32
@@ -37,8 +37,8 @@ class CorrectorSize:
     latent_size: int = 16
 
 
-def build_unet(size: CorrectorSize) -> UNet2DConditionModel:
-    """The UNet with random weights."""
+def build_unet(size: CorrectorSize) -> Any:
+    """The UNet2DConditionModel with random weights."""
     levels = list(zip(size.channels, size.attention_levels, strict=True))
     return UNet2DConditionModel(
         sample_size=size.latent_size,
@@ -57,6 +57,7 @@ def build_unet(size: CorrectorSize) -> UNet2DConditionModel:
 
 def build_text_encoder(size: CorrectorSize, vocab_size: int) -> CLIPTextModel:
     """The text encoder with random weights; start and end are the last two ids of the vocabulary."""
+    options: dict[str, Any] = {"attn_implementation": "eager"}  # plain products, as in the UNet
     config = CLIPTextConfig(
         vocab_size=vocab_size,
         hidden_size=size.text_hidden,
@@ -68,7 +69,7 @@ def build_text_encoder(size: CorrectorSize, vocab_size: int) -> CLIPTextModel:
         bos_token_id=vocab_size - 2,
         eos_token_id=vocab_size - 1,
         pad_token_id=vocab_size - 1,
-        attn_implementation="eager",
+        **options,
     )
     return CLIPTextModel(config)
 
@@ -105,7 +106,7 @@ class _Resnet(ResnetBlock2D):
         return shortcut + h
 
 
-def prepare_for_training(unet: UNet2DConditionModel) -> None:
+def prepare_for_training(unet: Any) -> None:
     """Exchange slow parts of `unet` in place for equal fast ones; names of parameters stay."""
     unet.set_attn_processor(_MatmulAttention())
     for module in unet.modules():
@@ -115,8 +116,10 @@ def prepare_for_training(unet: UNet2DConditionModel) -> None:
         if type(module) is ResnetBlock2D:
             assert module.time_embedding_norm == "default"
             assert module.output_scale_factor == 1
-            module.norm1.silu = module.norm2.silu = True
             module.__class__ = _Resnet
+            for norm in (module.norm1, module.norm2):
+                assert isinstance(norm, FusedGroupNorm)
+                norm.silu = True
     unet.conv_norm_out.silu = True
     unet.conv_act = nn.Identity()
     unet.to(memory_format=torch.channels_last)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, DDIMScheduler
+from diffusers import DDIMScheduler
 from PIL import Image
 from torch import Tensor
 
@@ -29,7 +29,7 @@ def denoise(
     seed: int = 0,
 ) -> Tensor:
     """DDIM latents [B, 4, h, w] under captions `ids` [B, 77]; SDEdit (arXiv 2108.01073) of `start` below strength 1."""
-    scheduler = DDIMScheduler(**SCHEDULER_CONFIG)
+    scheduler: Any = DDIMScheduler(**SCHEDULER_CONFIG)
     scheduler.set_timesteps(steps)
     timesteps = scheduler.timesteps[steps - int(steps * strength) :]
     noise = torch.randn(start.shape, generator=torch.Generator().manual_seed(seed)).to(start.device)
@@ -44,10 +44,11 @@ def denoise(
 
 
 @torch.inference_mode()
-def decode(vae: AutoencoderKL, latents: Tensor) -> Tensor:
-    """Scaled latents to pixels uint8 [B, H, W, 3] on the CPU."""
-    pixels: Any = vae.decode(latents / vae.config.scaling_factor).sample
-    return ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().permute(0, 2, 3, 1).byte().cpu()
+def decode(vae: Any, latents: Tensor) -> Tensor:
+    """Scaled latents to pixels uint8 [B, H, W, 3] on the CPU, by a diffusers AutoencoderKL."""
+    pixels = vae.decode(latents / vae.config.scaling_factor).sample
+    result: Tensor = ((pixels / 2 + 0.5).clamp(0, 1) * 255).round().permute(0, 2, 3, 1).byte().cpu()
+    return result
 
 
 def save_grid(rows: list[Tensor], path: Path) -> None:
@@ -59,7 +60,7 @@ def save_grid(rows: list[Tensor], path: Path) -> None:
 def sample_sheet(
     model: Corrector,
     weights: Mapping[str, Tensor],
-    vae: AutoencoderKL,
+    vae: Any,
     latents: Tensor,
     ids: Tensor,
     empty: Tensor,

@@ -6,7 +6,6 @@ study can be stopped, continued and split over processes with ``--rows``) and th
 
 from __future__ import annotations
 
-import json
 import platform
 import time
 from collections.abc import Sequence
@@ -20,6 +19,7 @@ import torch
 from ...engine.engine import Engine
 from ...engine.examples import EXAMPLES
 from ...engine.memory import load_memory
+from ...engine.story import StoryOptions
 from ...engine.versions import versions
 from .evaluate_report import write_report
 from .grammar import StorySample, sample_story
@@ -42,6 +42,11 @@ from .rows import Drawn, Pictures, Row, draw_truth, make_rows
 from .world import ACTIONS, ANIMALS, SETTINGS
 
 LABELS = {"animal": ANIMALS, "setting": SETTINGS, "action": ACTIONS}
+PAIRS = (
+    *(("all", other) for other in ("plain", "no_memory", "diffusion_alone", "no_feedback")),
+    *((other, "plain") for other in ("first_2", "first_4", "no_memory")),
+    ("full_all", "full_plain"),
+)
 REFERENCE_SEED = 500_000  # true renders for the Frechet distance come from stories that no row draws
 
 
@@ -89,10 +94,8 @@ def measure(judge: Judge, pictures: Pictures, truth: dict[str, np.ndarray], text
 
 def differences(rows: dict[str, Any]) -> dict[str, Any]:
     """Paired differences against the plain ARM and against ACDC on all frames, shown frames."""
-    pairs = [("all", "plain"), ("all", "no_memory"), ("all", "diffusion_alone"), ("all", "no_feedback"),
-             ("first_2", "plain"), ("first_4", "plain"), ("no_memory", "plain"), ("full_all", "full_plain")]  # fmt: skip
     result = {}
-    for first, second in pairs:
+    for first, second in PAIRS:
         if first in rows and second in rows:
             a, b = rows[first]["shown"], rows[second]["shown"]
             result[f"{first} - {second}"] = {
@@ -119,11 +122,13 @@ def judge_paper_stories(engine: Engine, judge: Judge, seeds: Sequence[int]) -> d
             "frames": int(animal.size),
         }
     frames = sum(r["frames"] for r in result.values())
-    overall = {key: sum(r[key] * r["frames"] for r in result.values()) / frames for key in ("animal", "setting", "both")}
-    return {"stories": result, "overall": {**overall, "frames": frames}}
+    total = {key: sum(r[key] * r["frames"] for r in result.values()) for key in ("animal", "setting", "both")}
+    return {"stories": result, "overall": {**{key: value / frames for key, value in total.items()}, "frames": frames}}
 
 
-def draw_row(row: Row, engine: Engine, stories: Sequence[StorySample], seeds: Sequence[int], out: Path, batch: int) -> Drawn:
+def draw_row(
+    row: Row, engine: Engine, stories: Sequence[StorySample], seeds: Sequence[int], out: Path, batch: int
+) -> Drawn:
     """The row's pictures, from disk where they are there already."""
     path = out / f"{row.name}.npz"
     if not path.exists():
@@ -167,7 +172,12 @@ def evaluate(
 
 
 def study(
-    engine: Engine, rows: Sequence[Row], drawn: dict[str, Drawn], stories: Sequence[StorySample], seeds: range, paper: int
+    engine: Engine,
+    rows: Sequence[Row],
+    drawn: dict[str, Drawn],
+    stories: Sequence[StorySample],
+    seeds: range,
+    paper_seeds: int,
 ) -> dict[str, Any]:
     """The whole study as JSON-ready values."""
     judge, memory, truth = load_judge(), load_memory("rules"), story_labels(stories)
@@ -190,28 +200,15 @@ def study(
         "stories": len(stories),
         "frames": len(stories[0].sentences),
         "first_seed": seeds.start,
-        "settings": engine.settings(make_default_options()),
-        "start": engine.start(make_default_options()),
+        "settings": engine.settings(StoryOptions()),
+        "start": engine.start(StoryOptions()),
         "versions": versions(),
         "machine": {"platform": platform.platform(), "processor": platform.machine()},
         "rows": measured,
         "differences": differences(measured),
-        "paper": judge_paper_stories(engine, judge, range(paper)),
+        "paper": judge_paper_stories(engine, judge, range(paper_seeds)),
     }
-
-
-def make_default_options() -> Any:
-    """The engine's defaults, for the record."""
-    from ...engine.story import StoryOptions
-
-    return StoryOptions()
 
 
 def _interval(value: Interval) -> dict[str, float]:
     return {"mean": value.mean, "low": value.low, "high": value.high}
-
-
-def read_study(path: Path) -> dict[str, Any]:
-    """A study that was written before."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found

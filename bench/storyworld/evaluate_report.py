@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +17,12 @@ from .rows import Drawn
 SHEET_ROWS = ("truth", "plain", "all", "no_memory", "diffusion_alone", "full_plain", "full_all")
 SHEET_STORIES = 3
 NAME = "storyworld_quality"
+BY_STORY = ("subject_by_story", "animal_last", "action_by_story")
 
 
-def write_report(folder: Path, study: Mapping[str, Any], drawn: Mapping[str, Drawn], stories: Sequence[StorySample]) -> None:
+def write_report(
+    folder: Path, study: Mapping[str, Any], drawn: Mapping[str, Drawn], stories: Sequence[StorySample]
+) -> None:
     """Write ``storyworld_quality.json``, ``.md`` and ``.png`` into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{NAME}.json").write_text(json.dumps(_compact(study), indent=1) + "\n", encoding="utf-8")
@@ -33,8 +37,8 @@ def markdown(study: Mapping[str, Any]) -> str:
     lines = [
         "# Quality of the embedded bundle",
         "",
-        f"{study['stories']} held-out stories of {study['frames']} frames (unseen templates, names and individuals), seeds from "
-        f"{study['first_seed']}, judged by the grayscale judge. Defaults: strength {settings['strength']}, "
+        f"{study['stories']} held-out stories of {study['frames']} frames (unseen templates, names and individuals), "
+        f"seeds from {study['first_seed']}, judged by the grayscale judge. Defaults: strength {settings['strength']}, "
         f"{settings['num_inference_steps']} steps, guidance {settings['guidance_scale']}, memory {settings['memory']}, "
         f"context {settings['context']}, {settings['dtype']}; SDEdit starts at timestep {start['timestep']}, alpha-bar "
         f"{start['alpha_bar']:.4f}. Made by `python -m acdc.bench.storyworld evaluate`.",
@@ -53,9 +57,9 @@ def markdown(study: Mapping[str, Any]) -> str:
         "",
         "## Distances and similarities, shown frames",
         "",
-        "FD: Frechet distance of the judge's features to as many true renders of other stories. Consistency: mean cosine of",
-        "consecutive frames' embeddings. Text: cosine of a frame's embedding and its refined sentence's. Background: mean",
-        "absolute change of the upper 30 % of the picture between frames, of 255.",
+        "FD: Frechet distance of the judge's features to as many true renders of other stories. Consistency: mean",
+        "cosine of consecutive frames' embeddings. Text: cosine of a frame's embedding and its refined sentence's.",
+        "Background: mean absolute change of the upper 30 % of the picture between frames, of 255.",
         "",
         *_distances(rows),
         "",
@@ -127,8 +131,7 @@ def _percent(value: Mapping[str, float], sign: bool = False) -> str:
 def _compact(value: Any) -> Any:
     """Floats rounded to six places, arrays of single stories left out: a file a person can open."""
     if isinstance(value, Mapping):
-        return {k: _compact(v) for k, v in value.items() if k not in ("subject_by_story", "animal_last", "action_by_story")
-                or isinstance(v, Mapping)}  # fmt: skip
+        return {k: _compact(v) for k, v in value.items() if k not in BY_STORY or isinstance(v, Mapping)}
     if isinstance(value, list | tuple):
         return [_compact(v) for v in value]
     return round(value, 6) if isinstance(value, float) else value
@@ -157,6 +160,4 @@ def sheet(drawn: Mapping[str, Drawn], stories: Sequence[StorySample]) -> Image.I
 
 
 def _wrap(text: str, width: int, lines: int) -> str:
-    import textwrap
-
     return "\n".join(textwrap.wrap(text, width, max_lines=lines, placeholder=" ..."))

@@ -53,9 +53,7 @@ def _pixels(x: Tensor) -> Tensor:
 
 class _FusedNorm(torch.autograd.Function):
     @staticmethod
-    def forward(  # type: ignore[override]
-        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool
-    ) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor, groups: int, eps: float, silu: bool) -> Tensor:
         kernel = library()
         assert kernel is not None, "checked by the caller"
         x, weight, bias = _pixels(x), weight.float().contiguous(), bias.float().contiguous()
@@ -71,7 +69,7 @@ class _FusedNorm(torch.autograd.Function):
         return y
 
     @staticmethod
-    def backward(ctx: Any, dy: Tensor) -> Any:  # type: ignore[override]
+    def backward(ctx: Any, dy: Tensor) -> Any:
         kernel = library()
         assert kernel is not None, "checked by the caller"
         x, weight, bias, stats = ctx.saved_tensors

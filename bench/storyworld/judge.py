@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as serialise
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -137,4 +138,4 @@ def save(judge: Judge, directory: str | Path) -> None:
         name: (t.float() if "running" in name else t.half()).cpu().contiguous()
         for name, t in judge.state_dict().items()
     }
-    save_file(tensors, folder / "judge.safetensors")
+    (folder / "judge.safetensors").write_bytes(serialise(tensors))  # save_file would make it readable by its owner only

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 import torch
@@ -103,11 +104,11 @@ class Watch:
             file.write(json.dumps(entry) + "\n")
 
 
-def load_vae(folder: Path, device: str) -> torch.nn.Module:
+def load_vae(folder: Path, device: str) -> Any:
     """The AutoencoderKL of a diffusers directory, in evaluation mode."""
     from diffusers import AutoencoderKL
 
-    vae: torch.nn.Module = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).to(device).eval()
+    vae: Any = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).to(device).eval()
     return vae
 
 
@@ -116,8 +117,9 @@ def export_checkpoint(out: Path, vae: Path) -> Path:
     path = out / "checkpoint.pt"
     if not path.is_file():
         raise ValueError(f"{path}: no checkpoint yet")
-    settings = json.loads((out / "size.json").read_text(encoding="utf-8"))
-    size = CorrectorSize(**{k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()})
+    settings: dict[str, Any] = json.loads((out / "size.json").read_text(encoding="utf-8"))
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in settings.items()}
+    size = CorrectorSize(**fields)
     weights = torch.load(path, map_location="cpu", weights_only=True)["ema"]
     export(size, weights, load_merges(out / "tokenizer"), vae, out / "corrector")
     return out / "corrector"
@@ -136,12 +138,12 @@ def numbers(_context: object, _parameter: object, value: str) -> tuple[int, ...]
 @click.option("--vae", type=click.Path(path_type=Path), help="diffusers AutoencoderKL: for sheets and the export.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
 @click.option("--steps", default=12000)
-@click.option("--decay", default=3000)
+@click.option("--decay", default=1000)
 @click.option("--batch", default=64)
-@click.option("--lr", default=2e-3)
+@click.option("--lr", default=5e-3)
 @click.option("--muon/--adamw", default=True)
 @click.option("--min-snr", default=0.0, help="gamma of arXiv 2303.09556; 0 weighs all timesteps alike.")
-@click.option("--channels", default="64,160", callback=numbers)
+@click.option("--channels", default="64,128", callback=numbers)
 @click.option("--text-hidden", default=128)
 @click.option("--seconds", type=float, help="Begin the decay in time to end within so many seconds.")
 @click.option("--evaluate-every", default=500)

@@ -148,6 +148,7 @@ def main(
         steps=steps,
         decay=decay,
         run_dir=out,
+        every=100,
         time_limit=None if minutes is None else 60 * minutes,
     )
     folder = target or out / "weights"

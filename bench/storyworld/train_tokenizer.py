@@ -1,7 +1,8 @@
 """Train the storyworld's VQGAN: ``python -m acdc.bench.storyworld.train_tokenizer --data DIR --out DIR``.
 
-8x8 codes of 1,024: f=8 for pictures of 64 px, f=16 for 128 px. First a plain autoencoder, then k-means on its latents starts the codebook, which
-follows by moving averages. No adversarial term: the pictures are flat drawings and the budget is a CPU core.
+8x8 codes of 1,024: f=8 for pictures of 64 px, f=16 for 128 px. First a plain autoencoder, then
+k-means on its latents starts the codebook, which follows by moving averages. No adversarial term: the pictures are
+flat drawings and the budget is a CPU core.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ def make_step(
     model: VQGAN, book: CodebookEma, frames: Frames, batch: int, device: str, start: int, restarts: int
 ) -> Callable[[int], dict[str, Tensor]]:
     """The step of `fit`: continuous before step `start`, then quantised; dead codes are revived until `restarts`."""
+
     def start_book(step: int) -> None:
         parts = [frames.batch(SEED + part, step, batch).to(device) for part in range(1, 9)]
         with torch.no_grad(), torch.autocast(device, torch.bfloat16):
@@ -112,7 +114,7 @@ def main(
     book = CodebookEma(model.codebook).to(device)
     start = min(300, steps // 10)
     fuse_norms(model)
-    step_fn = make_step(model, book, frames, batch, device, start, steps - decay, fast)
+    step_fn = make_step(model, book, frames, batch, device, start, steps - decay)
     limit = None if minutes is None else 60.0 * minutes
     optimizers = make_optimizers(model, lr)
     modules = {"model": model, "codebook": book}
@@ -120,7 +122,7 @@ def main(
         step_fn, modules, optimizers, steps=steps, decay=decay, run_dir=out, every=200, time_limit=limit, seed=SEED
     )
     export(model, out / "tokenizer")
-    report = {"steps": done, "batch": batch, "parameters": sum(p.numel() for p in model.parameters())}
+    report: dict[str, float] = {"steps": done, "batch": batch, "parameters": sum(p.numel() for p in model.parameters())}
     report |= measure(out / "tokenizer", frames.heldout())
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     click.echo(json.dumps(report))

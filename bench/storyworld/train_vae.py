@@ -1,7 +1,7 @@
 """Train the corrector's autoencoder: ``python -m acdc.bench.storyworld.train_vae --data DIR --out DIR``.
 
-A diffusers AutoencoderKL to 4 x 16 x 16 latents (f=4 for 64 px, f=8 for 128 px), with a tiny KL weight as in latent diffusion
-(arXiv 2112.10752, section 3.1). `scaling_factor` is 1 / std of the latents, as in Stable Diffusion.
+A diffusers AutoencoderKL to 4 x 16 x 16 latents (f=4 for 64 px, f=8 for 128 px), with a tiny KL weight as in
+latent diffusion (arXiv 2112.10752, section 3.1). `scaling_factor` is 1 / std of the latents, as in Stable Diffusion.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ def make_step(
     vae: AutoencoderKL, frames: Frames, batch: int, device: str
 ) -> Callable[[int], dict[str, Tensor]]:
     """The step of `fit`."""
+
     def step_fn(step: int) -> dict[str, Tensor]:
         pixels = frames.batch(SEED, step, batch).to(device)
         with torch.autocast(device, torch.bfloat16):

@@ -128,7 +128,7 @@ def fit(
         torch.manual_seed(seed + step)
         result = step_fn(step)
         losses = result if isinstance(result, Mapping) else {"loss": result}
-        losses["loss"].backward()  # type: ignore[no-untyped-call]
+        losses["loss"].backward()
         norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm)
         for optimizer in optimizers:
             if torch.isfinite(norm):  # one broken batch must not end a long run

@@ -1,1 +1,1 @@
-""""""
+"""Bundles that the package ships, one directory each."""

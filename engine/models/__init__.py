@@ -1,1 +1,1 @@
-""""""
+"""The networks: ordinary modules that know no backend."""

@@ -14,8 +14,8 @@ from ..diffusion import Schedule, SchedulerConfig, add_noise, ddim_step, guide
 class Autoencoder(Protocol):
     """A latent diffusion model's coder: latents are unscaled here, ``scaling_factor`` brings them to unit variance."""
 
-    scaling_factor: float
-
+    @property
+    def scaling_factor(self) -> float: ...
     def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]: ...
     def decode(self, latents: Tensor) -> Tensor: ...
 

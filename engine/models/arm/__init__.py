@@ -1,1 +1,1 @@
-""""""
+"""Autoregressive multimodal models."""

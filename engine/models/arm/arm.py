@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer
 
+from ...story import CONTEXTS, Context
 from ...weights import load_into, read_json
 from .lwm import LWM, LWMConfig
 
-Context = Literal["full", "window"]
-CONTEXTS: tuple[str, ...] = get_args(Context)
 
 
 @dataclass(frozen=True)

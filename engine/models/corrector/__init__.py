@@ -1,1 +1,1 @@
-""""""
+"""Diffusion models that correct frames."""

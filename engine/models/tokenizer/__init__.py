@@ -1,1 +1,1 @@
-""""""
+"""Visual tokenizers: pixels to codes and back."""

@@ -84,7 +84,7 @@ class ResBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(self.activation(self.norm1(x)))
         h = self.conv2(self.activation(self.norm2(h)))
-        return h + self.shortcut(x)  # type: ignore[no-any-return]
+        return h + self.shortcut(x)
 
 
 class Level(nn.Module):
@@ -109,7 +109,7 @@ class Downsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (0, 1, 0, 1)))  # type: ignore[no-any-return]
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
 class Upsample(nn.Module):
@@ -120,7 +120,7 @@ class Upsample(nn.Module):
         self.conv = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))  # type: ignore[no-any-return]
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
 
 
 class Encoder(nn.Module):
@@ -145,7 +145,7 @@ class Encoder(nn.Module):
         h = self.conv_in(x)
         for level in self.levels:
             h = level(h)
-        return self.conv_out(self.activation(self.norm_out(self.mid(h))))  # type: ignore[no-any-return]
+        return self.conv_out(self.activation(self.norm_out(self.mid(h))))
 
 
 class Decoder(nn.Module):
@@ -170,7 +170,7 @@ class Decoder(nn.Module):
         h = self.mid(self.conv_in(z))
         for level in self.levels:
             h = level(h)
-        return self.conv_out(self.activation(self.norm_out(h)))  # type: ignore[no-any-return]
+        return self.conv_out(self.activation(self.norm_out(h)))
 
 
 class VQGAN(nn.Module):
@@ -199,7 +199,7 @@ class VQGAN(nn.Module):
 
     def latents(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, H, W] to unquantised vectors [B, z_channels, h, w]."""
-        return self.quant_conv(self.encoder(pixels))  # type: ignore[no-any-return]
+        return self.quant_conv(self.encoder(pixels))
 
     def quantise(self, latents: Tensor) -> Tensor:
         """Nearest code of each vector: latents [B, z_channels, h, w] to codes int64 [B, h*w].
@@ -217,11 +217,11 @@ class VQGAN(nn.Module):
     def lookup(self, codes: Tensor) -> Tensor:
         """Codes [B, h*w] to code vectors [B, z_channels, h, w]."""
         side = self.config.grid
-        return self.codebook(codes).transpose(1, 2).unflatten(2, (side, side))  # type: ignore[no-any-return]
+        return self.codebook(codes).transpose(1, 2).unflatten(2, (side, side))
 
     def reconstruct(self, vectors: Tensor) -> Tensor:
         """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W], not clipped (for training)."""
-        return self.decoder(self.post_quant_conv(vectors))  # type: ignore[no-any-return]
+        return self.decoder(self.post_quant_conv(vectors))
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:

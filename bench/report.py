@@ -1,0 +1,112 @@
+"""Tables of README.md and docs/, made from files under ``bench/results/``: ``python -m acdc.bench.report``.
+
+A table stands between ``<!-- table: NAME -->`` and ``<!-- end -->``; what is between is replaced. ``--check`` only
+says whether the page is up to date, which a test does.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+RESULTS = Path(__file__).parent / "results"
+PAGES = ("README.md",)
+BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+QUALITY_ROWS = ("truth", "plain", "all", "first_2", "no_memory", "diffusion_alone", "full_plain", "full_all")
+
+
+def newest(pattern: str) -> tuple[str, dict[str, Any]]:
+    """Name and content of the last result of that kind; names end in a date."""
+    files = sorted(RESULTS.glob(pattern))
+    if not files:
+        raise ValueError(f"no {pattern} under {RESULTS}")
+    found: dict[str, Any] = json.loads(files[-1].read_text(encoding="utf-8"))
+    return files[-1].name, found
+
+
+def overhead_table() -> str:
+    """Milliseconds per chunk and phase, plain and with ACDC."""
+    name, result = newest("overhead_cpu_*.json")
+    plain, acdc = result["phases_ms"]["plain"], result["phases_ms"]["acdc"]
+    lines = ["| phase | plain ARM, ms per chunk | with ACDC, ms per chunk |", "|---|---|---|"]
+    for phase in acdc:
+        cells = [_spread(side[phase]) for side in (plain, acdc)]
+        lines.append(f"| {phase} | {cells[0]} | {cells[1]} |")
+    ratio, rss = result["ratio"], result["peak_rss_mib"]
+    lines += [
+        "",
+        f"Overhead {ratio['median']:.2f}x (median of paired chunks, MAD {ratio['mad']:.2f}, {result['chunks']} chunks each); "
+        f"peak memory {rss['plain']:.0f} and {rss['acdc']:.0f} MiB; {_conditions(result)}. Source: `bench/results/{name}`.",
+    ]
+    return "\n".join(lines)
+
+
+def quality_table() -> str:
+    """The main rows of the quality study."""
+    name, study = newest("storyworld_quality.json")
+    lines = ["| shown frames | right animal and setting | animal, last frame | action | FD |", "|---|---|---|---|---|"]
+    for key in QUALITY_ROWS:
+        row = study["rows"][key]
+        shown, accuracy = row["shown"], row["shown"]["accuracy"]
+        subject = shown["subject"]
+        lines.append(
+            f"| {row['title']} | {100 * subject['mean']:.1f} % ({100 * subject['low']:.1f} to {100 * subject['high']:.1f}) "
+            f"| {100 * accuracy['animal']['by_frame'][-1]:.1f} % | {100 * accuracy['action']['overall']:.1f} % "
+            f"| {shown['frechet']:.2f} |"
+        )
+    paper = study["paper"]["overall"]
+    lines += [
+        "",
+        f"{study['stories']} held-out stories, {study['settings']['dtype']}. The paper's seven stories: "
+        f"{100 * paper['both']:.1f} % of {paper['frames']} frames show the right animal and setting. "
+        f"Source: `bench/results/{name}`.",
+    ]
+    return "\n".join(lines)
+
+
+TABLES: Mapping[str, Callable[[], str]] = {"overhead": overhead_table, "quality": quality_table}
+
+
+def render(page: str) -> str:
+    """The page with every table made anew."""
+
+    def table(match: re.Match[str]) -> str:
+        if match[2] not in TABLES:
+            raise ValueError(f"unknown table {match[2]!r}; choose among {', '.join(TABLES)}")
+        return f"{match[1]}{TABLES[match[2]]()}\n{match[3]}"
+
+    return BLOCK.sub(table, page)
+
+
+@click.command()
+@click.option("--check", is_flag=True, help="Write nothing; fail if a page is out of date.")
+def main(check: bool) -> None:
+    """Bring the tables of the pages up to date."""
+    root = Path(__file__).parents[1]
+    for name in PAGES:
+        path = root / name
+        page = path.read_text(encoding="utf-8")
+        made = render(page)
+        if check and made != page:
+            raise click.ClickException(f"{name} is out of date; run python -m acdc.bench.report")
+        if not check:
+            path.write_text(made, encoding="utf-8")
+
+
+def _spread(value: Mapping[str, float]) -> str:
+    return f"{value['median']:.1f} ± {value['mad']:.1f}" if value["median"] else "0"
+
+
+def _conditions(result: Mapping[str, Any]) -> str:
+    settings, machine = result["settings"], result["machine"]
+    where = machine.get("processor") or machine.get("platform", "")
+    return f"{settings['dtype']}, {settings['threads']} threads, {where}, torch {result['versions']['torch']}"
+
+
+if __name__ == "__main__":
+    main()

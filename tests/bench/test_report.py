@@ -1,0 +1,28 @@
+"""README's numbers are those of the result files."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from acdc.bench.report import BLOCK, TABLES, render
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_readme_is_up_to_date():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert {match[2] for match in BLOCK.finditer(page)} == set(TABLES)
+    assert render(page) == page
+
+
+def test_a_changed_number_is_noticed():
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    table = BLOCK.search(page)[0]
+    changed = page.replace(table, re.sub(r"\d", "9", table))
+    assert render(changed) == page
+
+
+def test_unknown_table_is_named():
+    with pytest.raises(ValueError, match="elephants"):
+        render("<!-- table: elephants -->\n<!-- end -->")
