@@ -28,8 +28,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11",
     package_dir={"acdc": "."},
-    packages=["acdc"]
-    + [f"acdc.{p}" for room in ROOMS for p in [room, *(f"{room}.{q}" for q in find_packages(room))]],
+    packages=["acdc"] + [f"acdc.{p}" for room in ROOMS for p in [room, *(f"{room}.{q}" for q in find_packages(room))]],
     package_data={
         "acdc": ["py.typed"],
         "acdc.engine.bundles": ["**/*.json", "**/*.txt", "**/*.md", "**/*.safetensors"],

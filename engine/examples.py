@@ -30,8 +30,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "Oliver the owl perched high on an ancient oak tree, the moonlight casting a silvery glow"
         " over the tranquil meadow below.",
         "He spread his wings wide, feeling the night air beneath him, and took off into the starry sky.",
-        "With a graceful glide, Oliver swooped down, searching for the shimmering fireflies"
-        " dancing in the moonlight.",
+        "With a graceful glide, Oliver swooped down, searching for the shimmering fireflies dancing in the moonlight.",
         "The wise owl twirled mid-air, playfully chasing after a particularly bright firefly.",
         "He landed softly on a fence post, watching as the glowing lights flickered around him.",
         "Oliver hooted joyfully, reveling in the magic of the night and the beauty of his surroundings.",
@@ -40,8 +39,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "Luna, the fox, stood at the edge of a moonlit forest vibrant with glowing fireflies.",
         "With a flick of her bushy tail, she slipped stealthily through the underbrush,"
         " her paws barely making a sound.",
-        "Luna darted between the trees, her amber eyes glinting in the dim light"
-        " as she chased a fluttering moth.",
+        "Luna darted between the trees, her amber eyes glinting in the dim light as she chased a fluttering moth.",
         "Suddenly, she stopped in her tracks, her ears perked up at the rustle of leaves nearby.",
         "With a playful bounce, Luna leaped over a fallen log, determined not to lose her target.",
     ),
@@ -58,9 +56,7 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "Ruby, the rabbit, bounded playfully between patches of colorful blooms.",
         "With a swift turn, Ruby, the rabbit, darted towards a butterfly fluttering nearby,"
         " her ears perked with excitement.",
-        "Ruby, the rabbit, leaped gracefully, her paws barely brushing the ground"
-        " as she chased the delicate creature.",
-        "Suddenly, Ruby, the rabbit, skidded to a halt, captivated by a glimmering stream"
-        " sparkling in the sunlight.",
+        "Ruby, the rabbit, leaped gracefully, her paws barely brushing the ground as she chased the delicate creature.",
+        "Suddenly, Ruby, the rabbit, skidded to a halt, captivated by a glimmering stream sparkling in the sunlight.",
     ),
 }

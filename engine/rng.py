@@ -34,9 +34,7 @@ class Purpose(IntEnum):
     POSTERIOR = 2
 
 
-def make_keys(
-    seeds: Sequence[int], chunk: int, purpose: Purpose, device: torch.device | str = "cpu"
-) -> Tensor:
+def make_keys(seeds: Sequence[int], chunk: int, purpose: Purpose, device: torch.device | str = "cpu") -> Tensor:
     """One row per story: int64 [B, 4] = (seed low, seed high, chunk, purpose).
 
     ``seeds`` are in [0, 2^64), ``chunk`` is the frame's index. Raises ``ValueError`` for a seed out of range.

@@ -55,9 +55,7 @@ def draw_animal(ink: Ink, who: Individual, action: str, night: bool) -> complex:
     f = FIGURES[who.animal]
     f = Figure(f.head * size, f.length * size, f.body * size * body, f.leg * size * leg, f.thick * size)
     pose = POSES[action](f)
-    b = BodyInk(
-        ink, pose, complex(0, -(f.leg + f.body)) if action != "spin" else complex(0, -(0.95 * f.body + 16.5))
-    )
+    b = BodyInk(ink, pose, complex(0, -(f.leg + f.body)) if action != "spin" else complex(0, -(0.95 * f.body + 16.5)))
     tail = Tail(b, pose, f, coat)
     TAILS[who.animal](tail)
     if pose.far:
@@ -106,10 +104,7 @@ def _stripes(b: BodyInk, coat: Coat, pose: Pose) -> None:
     colour = mix(coat.main, coat.dark, 0.75)
     b.fill(
         colour,
-        *(
-            taper([(x + s * wide, y - 2.5), (x + s * wide - 0.6, y + 3)], [1.3, 0.6])
-            for s in (-0.3, 0.05, 0.4)
-        ),
+        *(taper([(x + s * wide, y - 2.5), (x + s * wide - 0.6, y + 3)], [1.3, 0.6]) for s in (-0.3, 0.05, 0.4)),
     )
 
 

@@ -49,9 +49,7 @@ def _mirrored(shape: Shape) -> Shape:
 
 def exclaim(ink: Ink, head: complex) -> None:
     x, y = head.real + 20, head.imag - 17.5
-    ink.part(
-        (255, 214, 84), taper([(x + 3.2, y - 9), (x + 0.6, y)], [2.6, 1.3]), ellipse(x - 0.8, y + 5.2, 2.0)
-    )
+    ink.part((255, 214, 84), taper([(x + 3.2, y - 9), (x + 0.6, y)], [2.6, 1.3]), ellipse(x - 0.8, y + 5.2, 2.0))
 
 
 def sound(ink: Ink, head: complex) -> None:

@@ -45,17 +45,13 @@ class HeadInk:
         self.ink.part(colour, *self._at(shapes))
 
 
-def eyes(
-    h: HeadInk, coat: Coat, near: tuple[float, float], far: tuple[float, float], size: float = 0.2
-) -> None:
+def eyes(h: HeadInk, coat: Coat, near: tuple[float, float], far: tuple[float, float], size: float = 0.2) -> None:
     """Big shining eyes, or two arcs when asleep; a touch of blush below the near one."""
     blush = mix(coat.main, (255, 120, 120), 0.4)
     h.fill(blush, ellipse(near[0] - 1.25 * size, near[1] + 1.75 * size, 0.75 * size, 0.5 * size))
     for (x, y), s in ((near, size), (far, 0.84 * size)):
         if h.face.asleep:
-            h.fill(
-                DARK, taper([(x - 1.1 * s, y), (x, y + 0.75 * s), (x + 1.1 * s, y)], [0.062, 0.075, 0.062])
-            )
+            h.fill(DARK, taper([(x - 1.1 * s, y), (x, y + 0.75 * s), (x + 1.1 * s, y)], [0.062, 0.075, 0.062]))
         else:
             h.fill(DARK, ellipse(x, y, s, 1.28 * s))
             h.fill(
@@ -86,9 +82,7 @@ def snout(h: HeadInk, nose: tuple[float, float], size: float, colour: Colour = D
     h.fill(WHITE, ellipse(x - 0.2 * size, y - 0.3 * size, 0.26 * size, 0.16 * size))
 
 
-def upright(
-    h: HeadInk, base: tuple[float, float], tip: tuple[float, float], wide: float, colour: Colour
-) -> Shape:
+def upright(h: HeadInk, base: tuple[float, float], tip: tuple[float, float], wide: float, colour: Colour) -> Shape:
     """A pointed ear; returns its inner shape."""
     x0, y0 = base
     x1, y1 = x0 + (tip[0] - x0) * h.face.ear, y0 + (tip[1] - y0) * h.face.ear

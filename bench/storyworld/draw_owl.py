@@ -74,23 +74,15 @@ def draw_owl(ink: Ink, build: tuple[float, float, float, float], coat: Coat, act
 
 def _wing(x: float, y: float, angle: float, side: int) -> Shape:
     """A drop of feathers hanging from the shoulder, swung outwards by `angle`."""
-    drop = blob(
-        (0, -4.5), (side * -3.6, 4), (side * -1, 15), (side * 2.5, 21), (side * 4.6, 12), (side * 4, 1)
-    )
+    drop = blob((0, -4.5), (side * -3.6, 4), (side * -1, 15), (side * 2.5, 21), (side * 4.6, 12), (side * 4, 1))
     return moved(drop, complex(x, y), angle)
 
 
 def _feet(ink: Ink, pose: OwlPose, size: float, leg: float, place: Callable[[complex], complex]) -> None:
     flying = pose.lift > 8
     for x, step in ((-5.0, -pose.step), (6.0, pose.step)):
-        foot = (
-            complex(x + step, -3.2 - (2.0 if step < 0 else 0.0)) if not pose.lean else complex(x + step, -1.5)
-        )
-        tip = (
-            place(foot)
-            if flying or abs(pose.lean) > 90
-            else complex(size * foot.real, -1.4 + (foot.imag + 3.2))
-        )
+        foot = complex(x + step, -3.2 - (2.0 if step < 0 else 0.0)) if not pose.lean else complex(x + step, -1.5)
+        tip = place(foot) if flying or abs(pose.lean) > 90 else complex(size * foot.real, -1.4 + (foot.imag + 3.2))
         hip = place(complex(x, -7.0 * leg))
         ink.part(
             BEAK,
@@ -108,9 +100,7 @@ def _head(ink: Ink, coat: Coat, pose: OwlPose, at: complex, radius: float, ear: 
     tip = -1.22 * ear
     ink.part(
         coat.dark,
-        *on(
-            taper([(-0.6, -0.5), (-0.98, tip)], [0.3, 0.06]), taper([(0.72, -0.5), (1.04, tip)], [0.28, 0.06])
-        ),
+        *on(taper([(-0.6, -0.5), (-0.98, tip)], [0.3, 0.06]), taper([(0.72, -0.5), (1.04, tip)], [0.28, 0.06])),
     )
     ink.part(coat.main, *on(ellipse(0, 0, 1.1, 0.88)))
     near, far = (-0.3, 0.02, 0.52), (0.56, 0.02, 0.46)

@@ -22,10 +22,7 @@ def bloom(s: Stage, x: float, y: float, r: float, colour: Colour, stem: float = 
         s.fill((82, 150, 78), taper([(x, y), (x, y + stem)], [0.5, 0.5]))
     s.fill(
         colour,
-        *(
-            ellipse(x + 0.72 * r * np.cos(a), y + 0.72 * r * np.sin(a), 0.62 * r)
-            for a in np.arange(5) * 1.2566
-        ),
+        *(ellipse(x + 0.72 * r * np.cos(a), y + 0.72 * r * np.sin(a), 0.62 * r) for a in np.arange(5) * 1.2566),
     )
     s.fill((255, 226, 120), ellipse(x, y, 0.45 * r))
 
@@ -69,9 +66,7 @@ def palm(s: Stage, x: float, lean: int) -> None:
     s.fill((164, 118, 82), taper([(x, 75), (x + lean * 1, 74 - 0.5 * tall), top], [2.1, 1.7, 1.3]))
     for dx, dy in ((-15, 3), (15, 3), (-11, -6), (11, -6), (-10, 11), (10, 11)):
         tip = (top[0] + dx, top[1] + dy)
-        s.fill(
-            (84, 160, 96), taper([top, (top[0] + 0.55 * dx, top[1] + 0.55 * dy - 3.5), tip], [1.2, 2.0, 0.3])
-        )
+        s.fill((84, 160, 96), taper([top, (top[0] + 0.55 * dx, top[1] + 0.55 * dy - 3.5), tip], [1.2, 2.0, 0.3]))
     s.fill((128, 86, 62), ellipse(top[0] - 1.4, top[1] + 1.8, 1.7), ellipse(top[0] + 1.6, top[1] + 1.8, 1.7))
 
 

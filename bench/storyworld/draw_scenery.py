@@ -131,9 +131,7 @@ def park(s: Stage) -> None:
         w, top = s.uniform(5, 7.5), s.uniform(28, 44)
         s.fill((186, 192, 214), rect(x - w, top, x + w, 62))
         windows = [
-            rect(x + dx - 0.9, y, x + dx + 0.9, y + 2.4)
-            for dx in (-2.8, 2.2)
-            for y in np.arange(top + 3, 52, 5.5)
+            rect(x + dx - 0.9, y, x + dx + 0.9, y + 2.4) for dx in (-2.8, 2.2) for y in np.arange(top + 3, 52, 5.5)
         ]
         s.glow((255, 222, 140) if s.night else (216, 222, 236), *windows)
     for x in s.spread(4, -4, 104):

@@ -80,9 +80,7 @@ def sun_or_moon(s: Stage, colour: Colour = (255, 220, 98)) -> None:
         s.glow(colour, ellipse(x, y, 7.2))
         return
     for sx, sy, r in stars:
-        star = polygon(
-            (0, -1.6), (0.4, -0.4), (1.6, 0), (0.4, 0.4), (0, 1.6), (-0.4, 0.4), (-1.6, 0), (-0.4, -0.4)
-        )
+        star = polygon((0, -1.6), (0.4, -0.4), (1.6, 0), (0.4, 0.4), (0, 1.6), (-0.4, 0.4), (-1.6, 0), (-0.4, -0.4))
         s.glow((250, 244, 210), moved(star, complex(sx, sy), 0, r))
     s.glow((62, 68, 132), ellipse(x, y, 10.5))
     s.glow((255, 246, 208), ellipse(x, y, 7.4))
@@ -97,8 +95,5 @@ def clouds(s: Stage, count: int, low: float = 10.0, high: float = 30.0) -> None:
         white = (250, 252, 255) if not s.night else (150, 156, 196)
         s.fill(
             white,
-            *(
-                ellipse(x + k * dx, y + k * dy, k * r, k * min(r, 3.2) if r > 8 else k * r)
-                for dx, dy, r in puffs
-            ),
+            *(ellipse(x + k * dx, y + k * dy, k * r, k * min(r, 3.2) if r > 8 else k * r) for dx, dy, r in puffs),
         )

@@ -139,9 +139,7 @@ _HELDOUT: dict[str, dict[str, str]] = {
     },
 }
 ACTION_PHRASES: dict[str, dict[str, dict[str, tuple[str, ...]]]] = {
-    split: {
-        action: {group: _split(text) for group, text in groups.items()} for action, groups in table.items()
-    }
+    split: {action: {group: _split(text) for group, text in groups.items()} for action, groups in table.items()}
     for split, table in {"train": _TRAIN, "heldout": _HELDOUT}.items()
 }
 

@@ -39,9 +39,7 @@ def make_vae(size: int) -> AutoencoderKL:
     )
 
 
-def make_step(
-    vae: AutoencoderKL, frames: Frames, batch: int, device: str
-) -> Callable[[int], dict[str, Tensor]]:
+def make_step(vae: AutoencoderKL, frames: Frames, batch: int, device: str) -> Callable[[int], dict[str, Tensor]]:
     """The step of `fit`."""
 
     def step_fn(step: int) -> dict[str, Tensor]:

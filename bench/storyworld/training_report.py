@@ -70,7 +70,17 @@ def markdown(runs: Sequence[Run], machine: str, notes: str) -> str:
         )
     lines += ["", "Measured at the end of each run:", ""]
     lines += [f"- {run.part}: `{run.measured()}`" for run in runs]
-    lines += ["", "Commands, in order:", "", "```sh", *(run.command for run in runs if run.command), "```", "", notes, ""]
+    lines += [
+        "",
+        "Commands, in order:",
+        "",
+        "```sh",
+        *(run.command for run in runs if run.command),
+        "```",
+        "",
+        notes,
+        "",
+    ]
     return "\n".join(lines)
 
 

@@ -78,9 +78,7 @@ def sample_individual(rng: np.random.Generator, animal: str | None = None) -> In
         animal = ANIMALS[int(rng.integers(len(ANIMALS)))]
     check("animal", animal, ANIMALS)
     coat = int(rng.integers(len(COATS[animal])))
-    size, leg, ear, body = (
-        float(v) for v in np.round(rng.uniform(-1, 1, 4) * (0.06, 0.10, 0.10, 0.07) + 1, 4)
-    )
+    size, leg, ear, body = (float(v) for v in np.round(rng.uniform(-1, 1, 4) * (0.06, 0.10, 0.10, 0.07) + 1, 4))
     red, green, blue = (float(v) for v in np.round(rng.uniform(-0.035, 0.035, 3), 4))
     return Individual(animal, coat, (size, leg, ear, body), (red, green, blue))
 

@@ -1,7 +1,6 @@
 """Word lists of the rule-based memory: kinds of protagonists, places, and signs of the time of day."""
 
 
-
 def word_set(text: str) -> frozenset[str]:
     """The words of ``text`` as a set."""
     return frozenset(text.split())

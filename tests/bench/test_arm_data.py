@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
+
 from acdc.bench.storyworld.arm_data import CODE_LOSS, TEXT_LOSS, Layout, buckets, collate, read_stories, sample, whole
 from acdc.bench.storyworld.arm_data import window as window_of
 from acdc.bench.storyworld.text import BOS, VISION, train_tokenizer
 from acdc.bench.storyworld.train_arm import export, main, make_model
 from acdc.engine.models.arm.arm import Arm, Context
 from acdc.engine.models.arm.session import ArmSession
-from click.testing import CliRunner
 
 LAYOUT = Layout(codes_per_frame=4, codebook_size=10)
 LINES = ["Benny the beagle sat.", "He ran.", "The dog slept by a log."]
@@ -79,7 +80,22 @@ def test_the_tokenizer_is_deterministic_and_spells_any_text() -> None:
 
 def test_a_short_run_trains_evaluates_and_exports(tmp_path: Path) -> None:
     write(tmp_path, 20)
-    options = "--steps 3 --decay 2 --frames 6 --layers 1 --hidden 32 --heads 1 --codebook-size 10".split()
+    options = [
+        "--steps",
+        "3",
+        "--decay",
+        "2",
+        "--frames",
+        "6",
+        "--layers",
+        "1",
+        "--hidden",
+        "32",
+        "--heads",
+        "1",
+        "--codebook-size",
+        "10",
+    ]
     out = tmp_path / "run"
     result = CliRunner().invoke(main, ["--data", str(tmp_path), "--out", str(out), *options], catch_exceptions=False)
     assert result.exit_code == 0

@@ -75,9 +75,7 @@ def test_every_place_holds_every_prop(setting: str, time: str) -> None:
 
 
 def test_settings_and_layouts_differ() -> None:
-    pictures = {
-        pixels(dataclasses.replace(PLAIN, setting=s, layout=n)).tobytes() for s in SETTINGS for n in range(5)
-    }
+    pictures = {pixels(dataclasses.replace(PLAIN, setting=s, layout=n)).tobytes() for s in SETTINGS for n in range(5)}
     assert len(pictures) == 5 * len(SETTINGS)
 
 
@@ -85,9 +83,7 @@ def test_animals_are_told_apart_without_colour() -> None:
     """All species in one coat still differ in grayscale, and by more than a trace."""
     shared = [(a, COATS[a].index("orange")) for a in ANIMALS if "orange" in COATS[a]]
     shared = [Individual(a, c) for a, c in shared]
-    gray = [
-        np.asarray(render(Scene(w, "snow", "day", 2, "sit"), 64).convert("L"), dtype=np.int16) for w in shared
-    ]
+    gray = [np.asarray(render(Scene(w, "snow", "day", 2, "sit"), 64).convert("L"), dtype=np.int16) for w in shared]
     for i, a in enumerate(gray):
         for b in gray[i + 1 :]:
             assert np.abs(a - b).mean() > 1.5

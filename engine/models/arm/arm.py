@@ -15,7 +15,6 @@ from ...weights import load_into, read_json
 from .lwm import LWM, LWMConfig
 
 
-
 @dataclass(frozen=True)
 class StreamConfig:
     """The layout of the token stream: bos, then per frame a sentence, ``vision``, the codes, ``eof``.
