@@ -1,5 +1,7 @@
 """One story of the embedded bundle, plain and corrected: ``pytest bench/bench_story.py``."""
 
+from typing import Any
+
 import pytest
 
 from acdc.engine.engine import Engine
@@ -9,12 +11,12 @@ SENTENCES = EXAMPLES["benny"][:2]
 
 
 @pytest.fixture(scope="module")
-def engine():
+def engine() -> Engine:
     return Engine.from_pretrained("storyworld")
 
 
 @pytest.mark.parametrize("correction", [False, True], ids=["plain", "acdc"])
-def test_two_frames(benchmark, engine, correction):
+def test_two_frames(benchmark: Any, engine: Engine, correction: bool) -> None:
     """Seconds for two frames, memory to picture; the phases' medians stand in ``extra_info``."""
     result = benchmark.pedantic(
         engine.generate, (SENTENCES,), {"seed": 0, "correction": correction}, rounds=5, warmup_rounds=1

@@ -40,8 +40,9 @@ def overhead_table() -> str:
     ratio, rss = result["ratio"], result["peak_rss_mib"]
     lines += [
         "",
-        f"Overhead {ratio['median']:.2f}x (median of paired chunks, MAD {ratio['mad']:.2f}, {result['chunks']} chunks each); "
-        f"peak memory {rss['plain']:.0f} and {rss['acdc']:.0f} MiB; {_conditions(result)}. Source: `bench/results/{name}`.",
+        f"Overhead {ratio['median']:.2f}x (median of paired chunks, MAD {ratio['mad']:.2f}, {result['chunks']} chunks "
+        f"each); peak memory {rss['plain']:.0f} and {rss['acdc']:.0f} MiB; {_conditions(result)}. "
+        f"Source: `bench/results/{name}`.",
     ]
     return "\n".join(lines)
 
@@ -50,12 +51,11 @@ def quality_table() -> str:
     """The main rows of the quality study."""
     name, study = newest("storyworld_quality.json")
     lines = ["| shown frames | right animal and setting | animal, last frame | action | FD |", "|---|---|---|---|---|"]
-    for key in QUALITY_ROWS:
-        row = study["rows"][key]
+    for row in (study["rows"][key] for key in QUALITY_ROWS if key in study["rows"]):
         shown, accuracy = row["shown"], row["shown"]["accuracy"]
-        subject = shown["subject"]
+        mean, low, high = (100 * shown["subject"][key] for key in ("mean", "low", "high"))
         lines.append(
-            f"| {row['title']} | {100 * subject['mean']:.1f} % ({100 * subject['low']:.1f} to {100 * subject['high']:.1f}) "
+            f"| {row['title']} | {mean:.1f} % ({low:.1f} to {high:.1f}) "
             f"| {100 * accuracy['animal']['by_frame'][-1]:.1f} % | {100 * accuracy['action']['overall']:.1f} % "
             f"| {shown['frechet']:.2f} |"
         )

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...engine.models.arm.lwm import LWM, Attention, FeedForward, RMSNorm
+from ...engine.models.arm.lwm import LWM, Attention, Block, FeedForward, RMSNorm
 
 BLOCK = 128  # queries of one attention block
 
@@ -69,6 +69,7 @@ def fast_hidden(model: LWM, ids: Tensor, is_vision: Tensor, dtype: torch.dtype =
     turn = torch.complex(model.rope.cos[:length], model.rope.sin[:length])[None, :, None]  # [1, T, 1, head_dim / 2]
     bias = torch.full((length, length), -torch.inf, dtype=dtype).triu(1)
     for block in model.blocks:
+        assert isinstance(block, Block)
         x = x + _attend(block.attention, _norm(block.attention_norm, x, dtype), turn, bias)
         x = x + _feed(block.feed_forward, _norm(block.ffn_norm, x, dtype))
     return _norm(model.ln_f, x, dtype)

@@ -22,7 +22,8 @@ Encoder = Callable[[Tensor], Tensor]
 
 def tokenizer_encoder(folder: Path, device: str) -> Encoder:
     """Pixels [B, 3, H, W] to codes [B, h*w]; the convolutions in bf16, the nearest code in fp32."""
-    model = VQGAN.from_directory(folder, device).to(memory_format=torch.channels_last)
+    model = VQGAN.from_directory(folder, device)
+    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(pixels: Tensor) -> Tensor:
         with torch.autocast(device, torch.bfloat16):
@@ -51,7 +52,7 @@ def encode_all(frames: np.ndarray, encode: Encoder, dtype: type, flip: bool, bat
     """`encode` of all frames [N, F, H, W, 3] (mirrored with `flip`) as an array [N, F, ...] of `dtype`."""
     count, length = frames.shape[:2]
     flat = frames.reshape(-1, *frames.shape[2:])
-    parts = []
+    parts: list[np.ndarray] = []
     for start in range(0, len(flat), batch):
         pixels = to_pixels(flat[start : start + batch]).to(device, memory_format=torch.channels_last)
         parts.append(encode(pixels.flip(3) if flip else pixels).cpu().numpy().astype(dtype))

@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SOURCE = Path(__file__).with_name("fused_norm.cpp")
-FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", "-ffast-math", "-fPIC", "-shared")
+# Not -ffast-math: linked into a library it flushes subnormal numbers in the whole process.
+LOOSE = ("-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fassociative-math", "-freciprocal-math")
+FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", *LOOSE, "-fPIC", "-shared")
 
 
 @cache

@@ -80,22 +80,8 @@ def test_the_tokenizer_is_deterministic_and_spells_any_text() -> None:
 
 def test_a_short_run_trains_evaluates_and_exports(tmp_path: Path) -> None:
     write(tmp_path, 20)
-    options = [
-        "--steps",
-        "3",
-        "--decay",
-        "2",
-        "--frames",
-        "6",
-        "--layers",
-        "1",
-        "--hidden",
-        "32",
-        "--heads",
-        "1",
-        "--codebook-size",
-        "10",
-    ]
+    numbers = {"steps": 3, "decay": 2, "frames": 6, "layers": 1, "hidden": 32, "heads": 1, "codebook-size": 10}
+    options = [word for name, value in numbers.items() for word in (f"--{name}", str(value))]
     out = tmp_path / "run"
     result = CliRunner().invoke(main, ["--data", str(tmp_path), "--out", str(out), *options], catch_exceptions=False)
     assert result.exit_code == 0

@@ -260,7 +260,7 @@ def test_bad_requests_are_named_in_one_line(arm: Arm) -> None:
     one.begin(TEXTS[0])
     with pytest.raises(ValueError, match=r"guidance_scale 2.0 needs a guided session"):
         one.generate(Policy(guidance_scale=2.0), keys(0))
-    with pytest.raises(ValueError, match="unknown context 'sliding'; choose from full, window"):
+    with pytest.raises(ValueError, match="unknown context 'sliding'; choose from window, full"):
         session(arm, "sliding")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="113 positions are needed, the model has 99"):
         ArmSession(arm, 1, frames=7)
@@ -295,7 +295,7 @@ def test_a_directory_gives_the_same_model(arm: Arm, tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"family": "gpt"}, "unknown ARM family 'gpt'; choose from lwm"),
-        ({"stream": {**STREAM.__dict__, "context": "endless"}}, "unknown context 'endless'; choose from full, window"),
+        ({"stream": {**STREAM.__dict__, "context": "endless"}}, "unknown context 'endless'; choose from window, full"),
         ({"transformer": {**SIZES.__dict__, "hidden": 64}}, "model.safetensors: key '.*' has shape"),
     ],
 )
