@@ -17,9 +17,10 @@ from torch import Tensor, nn
 
 from ...engine.models.tokenizer.vqgan import VQGAN
 from . import train_tokenizer, train_vae
+from .budget import Budget, budget_options
 from .fast_coder import fuse_norms
 from .pictures import Frames, picture_loss, to_pixels
-from .training import fit, make_optimizers, step_rng
+from .training import make_optimizers, step_rng
 
 SEED = 3
 Decode = Callable[[Tensor], Tensor]
@@ -62,47 +63,24 @@ class Encoded:
 @click.option("--coder", type=click.Path(path_type=Path), required=True, help="Directory of a VQGAN or AutoencoderKL.")
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT/tokenizer or OUT/vae is exported.")
-@click.option("--steps", default=3000)
-@click.option("--decay", default=1000)
-@click.option("--batch", default=8)
-@click.option("--lr", default=1e-3)
-@click.option("--threads", default=1)
-@click.option("--device", default="cpu")
-@click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
-def main(
-    coder: Path,
-    data: Path,
-    out: Path,
-    steps: int,
-    decay: int,
-    batch: int,
-    lr: float,
-    threads: int,
-    device: str,
-    minutes: float | None,
-) -> None:
+@budget_options(steps=3000, decay=1000, batch=8, lr=1e-3)
+def main(coder: Path, data: Path, out: Path, budget: Budget) -> None:
     """Train the decoder of --coder on, export the coder and measure it."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(SEED)
+    budget.begin(SEED)
     model, parts, decode, name = load_coder(coder)
     encoded = Encoded(data, name)
-    model.to(device)
+    model.to(budget.device)
     for part in parts:
         part.requires_grad_(True)
     fuse_norms(model)
 
     def step_fn(step: int) -> Tensor:
-        stored, pixels = encoded.batch(step, batch)
-        with torch.autocast(device, torch.bfloat16):
-            output = decode(stored.to(device))
-        return picture_loss(output, pixels.to(device))
+        stored, pixels = encoded.batch(step, budget.batch)
+        with torch.autocast(budget.device, torch.bfloat16):
+            output = decode(stored.to(budget.device))
+        return picture_loss(output, pixels.to(budget.device))
 
-    limit = None if minutes is None else 60.0 * minutes
-    optimizers = make_optimizers(model, lr)
-    done = fit(
-        step_fn, {"model": model}, optimizers, steps=steps, decay=decay, run_dir=out, every=200, time_limit=limit,
-        seed=SEED,
-    )  # fmt: skip
+    done = budget.fit(step_fn, {"model": model}, make_optimizers(model, budget.lr), out, SEED)
     heldout = encoded.frames.heldout()
     if isinstance(model, VQGAN):
         train_tokenizer.export(model, out / "tokenizer")

@@ -17,10 +17,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ...engine.models.tokenizer.vqgan import VQGAN, VQGANConfig
+from .budget import Budget, budget_options
 from .codebook import CodebookEma, usage
 from .fast_coder import fuse_norms
 from .pictures import Frames, picture_loss, psnr
-from .training import fit, make_optimizers
+from .training import make_optimizers
 
 CONFIGS = {  # by the pictures' size; 8x8 codes of 1,024 in both
     64: VQGANConfig(64, 16, (1, 2, 4, 8), num_res_blocks=1, z_channels=8, codebook_size=1024, num_groups=8),
@@ -88,41 +89,21 @@ def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory; OUT/tokenizer is exported.")
-@click.option("--steps", default=2000)
-@click.option("--decay", default=500)
-@click.option("--batch", default=16)
-@click.option("--lr", default=2e-3)
-@click.option("--threads", default=1)
-@click.option("--device", default="cpu")
-@click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
-def main(
-    data: Path,
-    out: Path,
-    steps: int,
-    decay: int,
-    batch: int,
-    lr: float,
-    threads: int,
-    device: str,
-    minutes: float | None,
-) -> None:
+@budget_options(steps=2000, decay=500, batch=16, lr=2e-3)
+def main(data: Path, out: Path, budget: Budget) -> None:
     """Train, export and measure the tokenizer."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(SEED)
+    budget.begin(SEED)
     frames = Frames(data)
-    model = VQGAN(CONFIGS[frames.size]).to(device)
-    book = CodebookEma(model.codebook).to(device)
-    start = min(300, steps // 10)
+    model = VQGAN(CONFIGS[frames.size]).to(budget.device)
+    book = CodebookEma(model.codebook).to(budget.device)
+    start = min(300, budget.steps // 10)
     fuse_norms(model)
-    step_fn = make_step(model, book, frames, batch, device, start, steps - decay)
-    limit = None if minutes is None else 60.0 * minutes
-    optimizers = make_optimizers(model, lr)
+    step_fn = make_step(model, book, frames, budget.batch, budget.device, start, budget.steps - budget.decay)
     modules = {"model": model, "codebook": book}
-    done = fit(
-        step_fn, modules, optimizers, steps=steps, decay=decay, run_dir=out, every=200, time_limit=limit, seed=SEED
-    )
+    done = budget.fit(step_fn, modules, make_optimizers(model, budget.lr), out, SEED)
     export(model, out / "tokenizer")
-    report: dict[str, float] = {"steps": done, "batch": batch, "parameters": sum(p.numel() for p in model.parameters())}
+    report: dict[str, float] = {"steps": done, "batch": budget.batch}
+    report["parameters"] = sum(p.numel() for p in model.parameters())
     report |= measure(out / "tokenizer", frames.heldout())
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     click.echo(json.dumps(report))

@@ -15,9 +15,10 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
+from .budget import Budget, budget_options
 from .fast_coder import fuse_norms
 from .pictures import Frames, picture_loss, psnr
-from .training import fit, make_optimizers
+from .training import make_optimizers
 
 CHANNELS = {64: (16, 32, 64), 128: (8, 24, 64, 96)}  # by the pictures' size; 4 x 16 x 16 latents in both
 KL_WEIGHT = 1e-5  # per element of the latents
@@ -74,40 +75,19 @@ def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory; OUT/vae is exported.")
-@click.option("--steps", default=1600)
-@click.option("--decay", default=400)
-@click.option("--batch", default=16)
-@click.option("--lr", default=2e-3)
-@click.option("--threads", default=1)
-@click.option("--device", default="cpu")
-@click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
-def main(
-    data: Path,
-    out: Path,
-    steps: int,
-    decay: int,
-    batch: int,
-    lr: float,
-    threads: int,
-    device: str,
-    minutes: float | None,
-) -> None:
+@budget_options(steps=1600, decay=400, batch=16, lr=2e-3)
+def main(data: Path, out: Path, budget: Budget) -> None:
     """Train, export and measure the autoencoder."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(SEED)
+    budget.begin(SEED)
     frames = Frames(data)
-    vae = make_vae(frames.size).to(device)
+    vae = make_vae(frames.size).to(budget.device)
     fuse_norms(vae)
-    step_fn = make_step(vae, frames, batch, device)
-    limit = None if minutes is None else 60.0 * minutes
-    optimizers = make_optimizers(vae, lr)
-    done = fit(
-        step_fn, {"vae": vae}, optimizers, steps=steps, decay=decay, run_dir=out, every=200, time_limit=limit, seed=SEED
-    )
+    step_fn = make_step(vae, frames, budget.batch, budget.device)
+    done = budget.fit(step_fn, {"vae": vae}, make_optimizers(vae, budget.lr), out, SEED)
     vae = vae.cpu().eval()
     vae.register_to_config(scaling_factor=1.0 / latent_std(vae, frames.heldout()))
     vae.half().save_pretrained(out / "vae")
-    report = {"steps": done, "batch": batch, "parameters": sum(p.numel() for p in vae.parameters())}
+    report = {"steps": done, "batch": budget.batch, "parameters": sum(p.numel() for p in vae.parameters())}
     report |= measure(out / "vae", frames.heldout())
     (out / "report.json").write_text(json.dumps(report, indent=2) + "\n")
     click.echo(json.dumps(report))
