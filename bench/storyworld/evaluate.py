@@ -1,7 +1,7 @@
 """The quality study: held-out stories drawn in every variant, judged, compared.
 
 ``python -m acdc.bench.storyworld evaluate --out DIR`` draws each row once (a row that lies in DIR already is kept, so a
-study can be stopped, continued and split over processes with ``--rows``) and then writes the report.
+study can be stopped, continued and split over processes with ``--rows`` and ``--draw-only``), then writes the report.
 """
 
 from __future__ import annotations
@@ -143,7 +143,8 @@ def draw_row(
 @click.option("--stories", "count", default=200, show_default=True, help="Held-out stories.")
 @click.option("--first-seed", default=100_000, show_default=True, help="Of the stories and of their draws.")
 @click.option("--paper-seeds", default=8, show_default=True, help="Draws of each of the paper's stories.")
-@click.option("--rows", "names", default="", help="Comma-separated: draw only these and write no report.")
+@click.option("--rows", "names", default="", help="Comma-separated: only these; all by default.")
+@click.option("--draw-only", is_flag=True, help="Draw the rows and write no report.")
 @click.option("--batch", default=20, show_default=True)
 @click.option("--dtype", default="float32", show_default=True)
 @click.option("--device", default="cpu", show_default=True)
@@ -151,7 +152,7 @@ def draw_row(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of drawn rows.")
 @click.option("--results", type=click.Path(path_type=Path), help="Directory of the report; OUT by default.")
 def evaluate(
-    bundle: str, count: int, first_seed: int, paper_seeds: int, names: str, batch: int, dtype: str, device: str,
+    bundle: str, count: int, first_seed: int, paper_seeds: int, names: str, draw_only: bool, batch: int, dtype: str, device: str,
     threads: int | None, out: Path, results: Path | None,
 ) -> None:  # fmt: skip
     if threads is not None:
@@ -166,9 +167,11 @@ def evaluate(
     seeds = range(first_seed, first_seed + count)
     stories = [sample_story(seed, "heldout") for seed in seeds]
     drawn = {row.name: draw_row(row, engine, stories, seeds, out, batch) for row in rows if row.name in chosen}
-    if names:
-        return
-    write_report(results or out, study(engine, rows, drawn, stories, seeds, paper_seeds), drawn, stories)
+    if not draw_only:
+        kept = [row for row in rows if row.name in drawn]
+        measured = study(engine, kept, drawn, stories, seeds, paper_seeds)
+        measured["left_out"] = [row.name for row in rows if row.name not in drawn]
+        write_report(results or out, measured, drawn, stories)
 
 
 def study(

@@ -43,6 +43,7 @@ def markdown(study: Mapping[str, Any]) -> str:
         f"context {settings['context']}, {settings['dtype']}; SDEdit starts at timestep {start['timestep']}, alpha-bar "
         f"{start['alpha_bar']:.4f}. Made by `python -m acdc.bench.storyworld evaluate`.",
         "",
+        *([f"Not drawn in this study: {', '.join(study['left_out'])}.", ""] if study["left_out"] else []),
         "## Shown frames",
         "",
         *_accuracy(rows, "shown"),
