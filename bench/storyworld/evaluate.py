@@ -152,8 +152,8 @@ def draw_row(
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of drawn rows.")
 @click.option("--results", type=click.Path(path_type=Path), help="Directory of the report; OUT by default.")
 def evaluate(
-    bundle: str, count: int, first_seed: int, paper_seeds: int, names: str, draw_only: bool, batch: int, dtype: str, device: str,
-    threads: int | None, out: Path, results: Path | None,
+    bundle: str, count: int, first_seed: int, paper_seeds: int, names: str, draw_only: bool, batch: int, dtype: str,
+    device: str, threads: int | None, out: Path, results: Path | None,
 ) -> None:  # fmt: skip
     if threads is not None:
         torch.set_num_threads(threads)
