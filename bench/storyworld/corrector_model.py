@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -123,6 +124,14 @@ def prepare_for_training(unet: Any) -> None:
     unet.conv_norm_out.silu = True
     unet.conv_act = nn.Identity()
     unet.to(memory_format=torch.channels_last)
+
+
+def load_weights(model: Corrector, folder: Path) -> None:
+    """Continue from an exported Stable Diffusion directory of the same sizes."""
+    unet: Any = UNet2DConditionModel.from_pretrained(folder / "unet", torch_dtype=torch.float32)
+    text_encoder: Any = CLIPTextModel.from_pretrained(folder / "text_encoder", torch_dtype=torch.float32)
+    model.unet.load_state_dict(unet.state_dict())
+    model.text_encoder.load_state_dict(text_encoder.state_dict())
 
 
 class Corrector(nn.Module):

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...engine.models.arm.arm import StreamConfig
 from ...engine.models.arm.lwm import LWM, LWMConfig
+from ...engine.weights import load_into
 from .arm_data import CODE_LOSS, TEXT_LOSS, Batch, Layout, Row, Stories, buckets, read_stories, sample, whole, window
 from .arm_pass import fast_hidden
 from .text import BOS, VISION, train_tokenizer
@@ -111,9 +112,16 @@ def make_model(layers: int, hidden: int, heads: int, text_vocab: int, layout: La
     return model
 
 
+def learn_tokenizer(data: Path) -> Tokenizer:
+    """The byte-level BPE of all sentences of a data directory."""
+    sentences = json.loads((data / "texts.json").read_text(encoding="utf-8"))["sentences"]
+    return train_tokenizer(line for story in sentences for line in story)
+
+
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory; OUT/arm is exported.")
+@click.option("--init", type=click.Path(path_type=Path, exists=True), help="Continue from an exported arm/ directory.")
 @click.option("--heldout", type=click.Path(path_type=Path), help="Another data directory to evaluate on.")
 @click.option("--codebook-size", default=1024)
 @click.option("--steps", default=3000)
@@ -129,8 +137,8 @@ def make_model(layers: int, hidden: int, heads: int, text_vocab: int, layout: La
 @click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
 @click.option("--seed", default=0)
 def main(
-    data: Path, out: Path, heldout: Path | None, codebook_size: int, steps: int, decay: int, frames: int,
-    layers: int, hidden: int, heads: int, lr: float, muon_lr: float, threads: int, device: str,
+    data: Path, out: Path, init: Path | None, heldout: Path | None, codebook_size: int, steps: int, decay: int,
+    frames: int, layers: int, hidden: int, heads: int, lr: float, muon_lr: float, threads: int, device: str,
     minutes: float | None, seed: int,
 ) -> None:  # fmt: skip
     """Train, evaluate on stories kept apart, export."""
@@ -138,13 +146,15 @@ def main(
     torch.manual_seed(seed)
     if not (data / "texts.json").is_file():
         raise ValueError(f"{data / 'texts.json'}: no such file; write it with dataset")
-    sentences = json.loads((data / "texts.json").read_text(encoding="utf-8"))["sentences"]
-    tokenizer = train_tokenizer(line for story in sentences for line in story)
+    tokenizer = learn_tokenizer(data) if init is None else Tokenizer.from_file(str(init / "tokenizer.json"))
     stories = read_stories(data, tokenizer, spellings=2)
     apart = min(128, len(stories) // 10)
     train, validation = replace(stories, end=stories.end - apart), replace(stories, first=stories.end - apart)
     layout = Layout(int(stories.codes[0].shape[2]), codebook_size)
     model = make_model(layers, hidden, heads, tokenizer.get_vocab_size(), layout).to(device)
+    if init is not None:
+        load_into(model, init / "model.safetensors", torch.float32)
+        model.to(device)
     optimizers = make_optimizers(model, lr=lr, muon_lr=muon_lr)
     warmup, group = 100, optimizers[0].param_groups[0]
 

@@ -18,10 +18,10 @@ import click
 import torch
 from torch import Tensor
 
-from .caption_tokenizer import build_tokenizer, learn_merges, load_merges, save_tokenizer
+from .caption_tokenizer import Pair, build_tokenizer, learn_merges, load_merges, save_tokenizer
 from .corrector_data import CaptionedLatents, read_texts
 from .corrector_export import export
-from .corrector_model import Corrector, CorrectorSize
+from .corrector_model import Corrector, CorrectorSize, load_weights
 from .diffusion_schedule import alphas_cumprod, min_snr_weights, noised, stratified_timesteps
 from .matrix_muon import corrector_optimizers
 from .training import Ema, fit, step_rng
@@ -125,6 +125,13 @@ def export_checkpoint(out: Path, vae: Path) -> Path:
     return out / "corrector"
 
 
+def caption_merges(data: Path) -> list[Pair]:
+    """The BPE merges of all captions of a data directory."""
+    texts = read_texts(data)
+    stories = (*texts["sentences"], *texts["refined"])
+    return learn_merges((text for story in stories for text in story), MERGES)
+
+
 def numbers(_context: object, _parameter: object, value: str) -> tuple[int, ...]:
     """A click callback: "64,160" as a tuple."""
     try:
@@ -137,6 +144,7 @@ def numbers(_context: object, _parameter: object, value: str) -> tuple[int, ...]
 @click.option("--data", type=click.Path(path_type=Path), help="Directory with latents.npy and texts.json.")
 @click.option("--vae", type=click.Path(path_type=Path), help="diffusers AutoencoderKL: for sheets and the export.")
 @click.option("--out", type=click.Path(path_type=Path), required=True)
+@click.option("--init", type=click.Path(path_type=Path, exists=True), help="Continue from an exported corrector.")
 @click.option("--steps", default=12000)
 @click.option("--decay", default=1000)
 @click.option("--batch", default=64)
@@ -155,6 +163,7 @@ def main(
     data: Path | None,
     vae: Path | None,
     out: Path,
+    init: Path | None,
     steps: int,
     decay: int,
     batch: int,
@@ -190,13 +199,14 @@ def main(
     )
     out.mkdir(parents=True, exist_ok=True)
     if not (out / "tokenizer" / "merges.txt").is_file():
-        texts = read_texts(data)
-        stories = (*texts["sentences"], *texts["refined"])
-        save_tokenizer(learn_merges((text for story in stories for text in story), MERGES), out / "tokenizer")
+        merges = caption_merges(data) if init is None else load_merges(init / "tokenizer")
+        save_tokenizer(merges, out / "tokenizer")
         (out / "size.json").write_text(json.dumps(asdict(size)) + "\n", encoding="utf-8")
     tokenizer = build_tokenizer(load_merges(out / "tokenizer"))
     pairs = CaptionedLatents.load(data, tokenizer)
     model = Corrector(size, tokenizer.get_vocab_size()).to(device)
+    if init is not None:
+        load_weights(model, init)
     parameters = sum(value.numel() for value in model.parameters())
     click.echo(
         f"{parameters / 1e6:.2f} M parameters, vocabulary {tokenizer.get_vocab_size()}, {len(pairs.latents)} stories"
