@@ -18,7 +18,7 @@ from acdc.bench.storyworld.caption_tokenizer import (
     save_tokenizer,
 )
 from acdc.bench.storyworld.corrector_data import CaptionedLatents
-from acdc.bench.storyworld.corrector_model import Corrector, CorrectorSize
+from acdc.bench.storyworld.corrector_model import Corrector, CorrectorSize, load_weights
 from acdc.bench.storyworld.diffusion_schedule import (
     SCHEDULER_CONFIG,
     alphas_cumprod,
@@ -95,6 +95,17 @@ def test_trains_and_exports_what_diffusers_loads(data: Path, vae: Path, tmp_path
     options = ["--out", str(tmp_path), "--vae", str(vae), "--export-only"]
     assert CliRunner().invoke(main, options, catch_exceptions=False).exit_code == 0
     assert (folder / "unet" / "diffusion_pytorch_model.safetensors").read_bytes() == checkpoint
+
+    size = CorrectorSize(channels=(32, 32), attention_levels=(False, True), text_hidden=32)
+    continued = Corrector(size, len(ids_of_vocabulary(folder)), fast=False)
+    load_weights(continued, folder)
+    for name, value in pipe.unet.state_dict().items():
+        assert torch.equal(continued.unet.state_dict()[name], value), name
+
+
+def ids_of_vocabulary(folder: Path) -> dict[str, int]:
+    vocabulary: dict[str, int] = json.loads((folder / "tokenizer" / "vocab.json").read_text())
+    return vocabulary
 
 
 def test_fast_modules_equal_diffusers() -> None:
