@@ -31,3 +31,13 @@ def fake(monkeypatch):
 def tiny(tiny_path) -> str:
     """The tiny bundle as ``--bundle`` takes it."""
     return str(tiny_path)
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory):
+    """A CLIP tokenizer's files over a small vocabulary."""
+    from tests.published import write_tokenizer  # here, because it imports diffusers
+
+    folder = tmp_path_factory.mktemp("tokenizer")
+    write_tokenizer(folder)
+    return folder
