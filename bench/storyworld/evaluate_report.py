@@ -16,6 +16,7 @@ from .rows import Drawn
 
 SHEET_ROWS = ("truth", "plain", "all", "no_memory", "diffusion_alone", "full_plain", "full_all")
 SHEET_STORIES = 3
+TILE = 128  # pictures are shown at this size, so that sentences fit above them
 NAME = "storyworld_quality"
 BY_STORY = ("subject_by_story", "animal_last", "action_by_story")
 
@@ -141,7 +142,7 @@ def _compact(value: Any) -> Any:
 def sheet(drawn: Mapping[str, Drawn], stories: Sequence[StorySample]) -> Image.Image:
     """The first stories, one line a row: the truth, the plain ARM, ACDC and its ablations."""
     names = [name for name in SHEET_ROWS if name in drawn]
-    size, margin, gap, head = drawn[names[0]].shown.shape[2], 120, 3, 34
+    size, margin, gap, head = TILE, 120, 3, 34
     frames = drawn[names[0]].shown.shape[1]
     count = min(SHEET_STORIES, len(stories))
     width, block = margin + frames * (size + gap), head + len(names) * (size + gap)
@@ -150,12 +151,13 @@ def sheet(drawn: Mapping[str, Drawn], stories: Sequence[StorySample]) -> Image.I
     for number in range(count):
         top = number * block
         for index, sentence in enumerate(stories[number].sentences):
-            draw.multiline_text((margin + index * (size + gap), top + 2), _wrap(sentence, 24, 2), "black", font)
+            draw.multiline_text((margin + index * (size + gap), top + 2), _wrap(sentence, 22, 2), "black", font)
         for line, name in enumerate(names):
             y = top + head + line * (size + gap)
             draw.text((6, y + size // 2), name.replace("_", " "), "black", font)
             for index in range(frames):
                 picture = Image.fromarray(np.ascontiguousarray(drawn[name].shown[number, index]))
+                picture = picture.resize((size, size), Image.Resampling.LANCZOS)
                 page.paste(picture, (margin + index * (size + gap), y))
     return page
 
