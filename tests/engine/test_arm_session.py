@@ -1,77 +1,33 @@
 """The session's contract in float64, in both contexts: what is incremental equals what is done afresh."""
 
-import json
-from pathlib import Path
-
 import pytest
 import torch
-from safetensors.torch import save_file
-from tokenizers import Tokenizer, models
 from torch import Tensor
 
-from acdc.engine.models.arm.arm import Arm, Context, StreamConfig
-from acdc.engine.models.arm.lwm import LWM, LWMConfig
+from acdc.engine.models.arm.arm import Arm, Context
+from acdc.engine.models.arm.lwm import LWM
 from acdc.engine.models.arm.session import ArmSession
-from acdc.engine.rng import Purpose, make_keys
 from acdc.engine.sampling import Policy
-
-SIZES = LWMConfig(layers=2, hidden=32, ffn=48, heads=4, text_vocab=32, vision_vocab=14, rope_theta=1e4, max_position=99)
-STREAM = StreamConfig(6, 10, 10, bos=(1,), vision=(2,), max_text_tokens=8, context="full")
-TEXTS = [["ab", "cdefg"], ["a", "xy"], ["bcd", "e"]]  # frame by frame, ragged across stories
-CONTEXTS: list[Context] = ["full", "window"]
-TIGHT = {"rtol": 0, "atol": 1e-11}
-
-
-def encode(text: str) -> list[int]:
-    return [3 + ord(letter) - ord("a") for letter in text]
+from tests.small_arm import (
+    CONTEXTS,
+    SIZES,
+    STREAM,
+    TEXTS,
+    TIGHT,
+    encode,
+    frame_of,
+    from_scratch,
+    given,
+    keys,
+    last,
+    make_arm,
+    session,
+)
 
 
 @pytest.fixture(scope="module")
 def arm() -> Arm:
-    torch.manual_seed(0)
-    model = LWM(SIZES).double()
-    torch.nn.init.normal_(model.vision_head.weight, std=0.8)
-    return Arm(model, encode, STREAM)
-
-
-def keys(chunk: int, seeds: tuple[int, ...] = (5, 6)) -> Tensor:
-    return make_keys(seeds, chunk, Purpose.TOKEN)
-
-
-def frame_of(seed: int, stories: int = 2) -> Tensor:
-    return torch.randint(0, 10, (stories, 6), generator=torch.Generator().manual_seed(seed))
-
-
-def session(arm: Arm, context: Context = "full", guided: bool = False, stories: int = 2) -> ArmSession:
-    return ArmSession(arm, stories, frames=3, context=context, guided=guided)
-
-
-def given(arm: Arm, frames: list[Tensor], context: Context, guided: bool = False) -> ArmSession:
-    """A fresh session on a known history, standing before the next frame."""
-    fresh = session(arm, context, guided)
-    for texts, codes in zip(TEXTS, frames, strict=False):
-        fresh.begin(texts)
-        fresh.extend(codes)
-    fresh.begin(TEXTS[len(frames)])
-    return fresh
-
-
-def last(of: ArmSession) -> Tensor:
-    assert of.last_logits is not None
-    return of.last_logits
-
-
-def from_scratch(arm: Arm, texts: list[str], frames: list[Tensor], story: int) -> Tensor:
-    """Logits after texts[0], frame 0, ..., texts[-1] without session or cache: ids laid out by hand."""
-    ids, kinds = [1], [False]
-    for number, text in enumerate(texts):
-        ids += [*encode(text), 2]
-        kinds += [False] * (len(text) + 1)
-        if number < len(frames):
-            ids += [*frames[number][story].tolist(), 10]
-            kinds += [True] * 7
-    hidden = arm.model(torch.tensor([ids]), torch.tensor([kinds]))
-    return arm.model.vision_logits(hidden[0, -1])
+    return make_arm()
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -269,39 +225,3 @@ def test_bad_requests_are_named_in_one_line(arm: Arm) -> None:
     short.extend(frame_of(1))
     with pytest.raises(ValueError, match="frame 2 exceeds the 1 frames of this session"):
         short.begin(TEXTS[1])
-
-
-def write(directory: Path, arm: Arm) -> None:
-    vocab = {"<unk>": 0, "<s>": 1, "<vision>": 2, "f": 3, "o": 4, "x": 5}
-    tokenizer = Tokenizer(models.BPE(vocab, merges=[], unk_token="<unk>"))
-    tokenizer.add_special_tokens(["<s>", "<vision>"])
-    tokenizer.save(str(directory / "tokenizer.json"))
-    save_file(arm.model.state_dict(), directory / "model.safetensors")
-    config = {"format": 1, "family": "lwm", "transformer": SIZES.__dict__, "stream": STREAM.__dict__}
-    (directory / "config.json").write_text(json.dumps(config))
-
-
-def test_a_directory_gives_the_same_model(arm: Arm, tmp_path: Path) -> None:
-    write(tmp_path, arm)
-    loaded = Arm.from_directory(tmp_path, dtype=torch.float64)
-    assert loaded.stream == STREAM
-    frames = [frame_of(1)]
-    assert loaded.encode("fox") == [3, 4, 5]
-    assert 2 not in loaded.encode("<vision>")  # a marker in a user's text is only text
-    torch.testing.assert_close(from_scratch(loaded, ["a"], frames, 0), from_scratch(arm, ["a"], frames, 0), **TIGHT)
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"family": "gpt"}, "unknown ARM family 'gpt'; choose from lwm"),
-        ({"stream": {**STREAM.__dict__, "context": "endless"}}, "unknown context 'endless'; choose from window, full"),
-        ({"transformer": {**SIZES.__dict__, "hidden": 64}}, "model.safetensors: key '.*' has shape"),
-    ],
-)
-def test_a_wrong_directory_is_named(arm: Arm, tmp_path: Path, change: dict[str, object], message: str) -> None:
-    write(tmp_path, arm)
-    config = json.loads((tmp_path / "config.json").read_text()) | change
-    (tmp_path / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=message):
-        Arm.from_directory(tmp_path)
