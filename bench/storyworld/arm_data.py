@@ -107,10 +107,15 @@ def whole(texts: Sequence[Sequence[int]], codes: np.ndarray, layout: Layout) -> 
     return build(texts, codes, layout, [True] * len(codes), text_loss=True)
 
 
-def window(texts: Sequence[Sequence[int]], codes: np.ndarray, layout: Layout, frame: int) -> Row:
-    """Frame ``frame`` in the window context: behind the previous frame, which is only read, or alone if first."""
+def window(
+    texts: Sequence[Sequence[int]], codes: np.ndarray, layout: Layout, frame: int, learn_previous: bool = False
+) -> Row:
+    """Frame ``frame`` in the window context: behind the previous frame, or alone if first.
+
+    The previous frame is only read, or learned too: from its own sentence alone, as any first frame is drawn.
+    """
     first = max(0, frame - 1)
-    learned = [False] * (frame - first) + [True]
+    learned = [learn_previous] * (frame - first) + [True]
     return build(texts[first : frame + 1], codes[first : frame + 1], layout, learned, text_loss=False)
 
 
@@ -144,10 +149,10 @@ def buckets(rows: Sequence[Row], tokens: int) -> list[Batch]:
 def sample(stories: Stories, layout: Layout, rng: np.random.Generator, frames: int, windows: float) -> list[Row]:
     """About ``frames`` learned frames, a share of ``windows`` of them in windows, the others in whole stories."""
     length = stories.codes[0].shape[1]
-    crops = round(frames * windows)
-    rows = [whole(*_draw(stories, rng), layout) for _ in range(round((frames - crops) / length))]
-    for frame in rng.integers(0, length, crops):
-        rows.append(window(*_draw(stories, rng), layout, int(frame)))
+    crops = round(frames * windows / 2)  # of two frames each
+    rows = [whole(*_draw(stories, rng), layout) for _ in range(round((frames - 2 * crops) / length))]
+    for frame in rng.integers(1, length, crops):
+        rows.append(window(*_draw(stories, rng), layout, int(frame), learn_previous=True))
     return rows
 
 

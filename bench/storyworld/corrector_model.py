@@ -22,6 +22,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 
 from .caption_tokenizer import MODEL_MAX_LENGTH
 from .fused_norm import FusedGroupNorm
+from .precision import compute_dtype
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def load_weights(model: Corrector, folder: Path) -> None:
 
 
 class Corrector(nn.Module):
-    """Both networks; `forward` predicts v for noisy latents under caption ids, in bfloat16."""
+    """Both networks; `forward` predicts v for noisy latents under caption ids."""
 
     def __init__(self, size: CorrectorSize, vocab_size: int, fast: bool = True) -> None:
         super().__init__()
@@ -154,8 +155,9 @@ class Corrector(nn.Module):
     def low_precision(
         self, latents: Tensor, timesteps: Tensor, ids: Tensor, weights: Mapping[str, Tensor] | None = None
     ) -> Tensor:
-        """`forward` with bfloat16 copies of `weights` (own parameters if None); gradients reach the originals."""
+        """`forward` with low-precision copies of `weights` (own parameters if None); gradients reach the originals."""
         named = dict(self.named_parameters()) if weights is None else weights
-        copies = {name: value.to(torch.bfloat16) for name, value in named.items()}
+        dtype = compute_dtype(latents.device.type)
+        copies = {name: value.to(dtype) for name, value in named.items()}
         v: Tensor = functional_call(self, copies, (latents, timesteps, ids))
         return v.float()

@@ -16,17 +16,18 @@ from torch import Tensor
 
 from ...engine.models.tokenizer.vqgan import VQGAN
 from .pictures import to_pixels
+from .precision import autocast
 
 Encoder = Callable[[Tensor], Tensor]
 
 
 def tokenizer_encoder(folder: Path, device: str) -> Encoder:
-    """Pixels [B, 3, H, W] to codes [B, h*w]; the convolutions in bf16, the nearest code in fp32."""
+    """Pixels [B, 3, H, W] to codes [B, h*w]; the convolutions in bf16 where that is fast, the nearest code in fp32."""
     model = VQGAN.from_directory(folder, device)
     model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def encode(pixels: Tensor) -> Tensor:
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             return model.encode(pixels)
 
     return encode
@@ -40,7 +41,7 @@ def vae_encoder(folder: Path, device: str) -> Encoder:
     vae = vae.to(device, memory_format=torch.channels_last).eval()
 
     def encode(pixels: Tensor) -> Tensor:
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             mean = vae.encode(pixels).latent_dist.mean
         return mean.float() * vae.config.scaling_factor  # type: ignore[no-any-return]
 

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 
+from .precision import compute_dtype
+
 COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # of the quintic Newton-Schulz iteration
 NOT_HIDDEN = ("embedding", "conv_in", "conv_out")  # input and output layers stay with AdamW
 
 
 def orthogonalize(matrix: Tensor, iterations: int = 5) -> Tensor:
-    """The nearest semi-orthogonal matrix, roughly: singular values of [R, C] driven towards 1, in bfloat16."""
+    """The nearest semi-orthogonal matrix, roughly: singular values of [R, C] driven towards 1, in low precision."""
     a, b, c = COEFFICIENTS
-    x = matrix.to(torch.bfloat16)
+    x = matrix.to(compute_dtype(matrix.device.type))
     tall = x.shape[0] > x.shape[1]
     x = x.T if tall else x
     x = x / (x.norm() + 1e-7)

@@ -22,6 +22,7 @@ from ...engine.models.arm.lwm import LWM, LWMConfig
 from ...engine.weights import load_into
 from .arm_data import CODE_LOSS, TEXT_LOSS, Batch, Layout, Row, Stories, buckets, read_stories, sample, whole, window
 from .arm_pass import fast_hidden
+from .precision import autocast, compute_dtype
 from .text import BOS, VISION, train_tokenizer
 from .training import fit, make_optimizers, step_rng
 
@@ -33,11 +34,12 @@ MAX_POSITION = 2048
 
 
 def hidden_states(model: LWM, ids: Tensor, is_vision: Tensor) -> Tensor:
-    """[R, T, D] in bfloat16, by the pass that suits the device."""
+    """[R, T, D] in the compute dtype, by the pass that suits the device."""
+    dtype = compute_dtype(ids.device.type)
     if ids.device.type == "cpu":
-        return fast_hidden(model, ids, is_vision)
-    with torch.autocast(ids.device.type, torch.bfloat16):
-        return model(ids, is_vision).bfloat16()
+        return fast_hidden(model, ids, is_vision, dtype)
+    with autocast(ids.device.type):
+        return model(ids, is_vision).to(dtype)
 
 
 def predicted(hidden: Tensor, batch: Batch, kind: int, head: torch.nn.Linear) -> Tensor:

@@ -20,6 +20,7 @@ from . import train_tokenizer, train_vae
 from .budget import Budget, budget_options
 from .fast_coder import fuse_norms
 from .pictures import Frames, picture_loss, to_pixels
+from .precision import autocast
 from .training import make_optimizers, step_rng
 
 SEED = 3
@@ -76,7 +77,7 @@ def main(coder: Path, data: Path, out: Path, budget: Budget) -> None:
 
     def step_fn(step: int) -> Tensor:
         stored, pixels = encoded.batch(step, budget.batch)
-        with torch.autocast(budget.device, torch.bfloat16):
+        with autocast(budget.device):
             output = decode(stored.to(budget.device))
         return picture_loss(output, pixels.to(budget.device))
 

@@ -19,6 +19,7 @@ from .judge import Judge, load, save
 from .judge_augment import CHANGES, augment, luma, mix_channels
 from .judge_data import COLUMNS, Renders, load_renders
 from .judge_text import pack
+from .precision import autocast
 from .training import fit, make_optimizers
 
 WORDS_DROPPED = 0.15
@@ -36,7 +37,7 @@ def contrastive_loss(images: Tensor, texts: Tensor, scale: Tensor, labels: Tenso
 
 def losses(judge: Judge, gray: Tensor, labels: Tensor, captions: list[str], rng: Generator) -> dict[str, Tensor]:
     """The mean cross entropy of each head, the contrastive loss and their weighted sum "loss"."""
-    with torch.autocast(gray.device.type, torch.bfloat16):
+    with autocast(gray.device.type):
         _, logits, embedded = judge(gray)
     result = {
         name: functional.cross_entropy(logits[name].float(), labels[:, i], label_smoothing=0.02)

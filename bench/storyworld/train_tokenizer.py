@@ -21,6 +21,7 @@ from .budget import Budget, budget_options
 from .codebook import CodebookEma, usage
 from .fast_coder import fuse_norms
 from .pictures import Frames, picture_loss, psnr
+from .precision import autocast
 from .training import make_optimizers
 
 CONFIGS = {  # by the pictures' size; 8x8 codes of 1,024 in both
@@ -38,14 +39,14 @@ def make_step(
 
     def start_book(step: int) -> None:
         parts = [frames.batch(SEED + part, step, batch).to(device) for part in range(1, 9)]
-        with torch.no_grad(), torch.autocast(device, torch.bfloat16):
+        with torch.no_grad(), autocast(device):
             book.start(torch.cat([rows(model.latents(pixels).float()) for pixels in parts]))
 
     def step_fn(step: int) -> dict[str, Tensor]:
         if step == start:
             start_book(step)
         pixels = frames.batch(SEED, step, batch).to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             z = model.latents(pixels).float()
         commitment, vectors = z.new_zeros(()), z
         if step >= start:
@@ -54,7 +55,7 @@ def make_step(
             commitment = (z - found).square().mean()
             vectors = z + (found - z).detach()  # straight-through gradient
             book.update(rows(z.detach()), codes.flatten(), restart=step % 10 == 0 and step < restarts)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             output = model.reconstruct(vectors)
         picture = picture_loss(output, pixels)
         return {"loss": picture + COMMITMENT * commitment, "picture": picture, "commitment": commitment}

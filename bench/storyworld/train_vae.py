@@ -18,6 +18,7 @@ from torch import Tensor
 from .budget import Budget, budget_options
 from .fast_coder import fuse_norms
 from .pictures import Frames, picture_loss, psnr
+from .precision import autocast
 from .training import make_optimizers
 
 CHANNELS = {64: (16, 32, 64), 128: (8, 24, 64, 96)}  # by the pictures' size; 4 x 16 x 16 latents in both
@@ -45,7 +46,7 @@ def make_step(vae: AutoencoderKL, frames: Frames, batch: int, device: str) -> Ca
 
     def step_fn(step: int) -> dict[str, Tensor]:
         pixels = frames.batch(SEED, step, batch).to(device)
-        with torch.autocast(device, torch.bfloat16):
+        with autocast(device):
             mean, logvar = vae.quant_conv(vae.encoder(pixels)).float().chunk(2, dim=1)
             logvar = logvar.clamp(-30.0, 20.0)
             latents = mean + torch.randn_like(mean) * (0.5 * logvar).exp()

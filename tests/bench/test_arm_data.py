@@ -61,6 +61,16 @@ def test_a_whole_story_learns_texts_and_codes_but_no_marker_of_an_end() -> None:
     assert (row.loss[row.is_vision & (row.ids == LAYOUT.eof)] == 0).all()
 
 
+def test_windows_in_training_learn_the_previous_frame_too(tmp_path: Path) -> None:
+    write(tmp_path, 5)
+    stories = read_stories(tmp_path, TOKENIZER)
+    rows = sample(stories, LAYOUT, np.random.default_rng(0), frames=8, windows=1.0)
+    assert len(rows) == 4
+    for row in rows:
+        assert (row.loss == CODE_LOSS).sum() == 2 * LAYOUT.codes_per_frame
+        assert (row.loss != TEXT_LOSS).all()
+
+
 def test_buckets_hold_every_row_once_and_pad_little(tmp_path: Path) -> None:
     write(tmp_path, 5)
     stories = read_stories(tmp_path, TOKENIZER, spellings=2)
