@@ -32,7 +32,7 @@ setup(
     package_data={
         "acdc": ["py.typed"],
         "acdc.engine.bundles": ["**/*.json", "**/*.txt", "**/*.md", "**/*.safetensors"],
-        "acdc.bench.storyworld": ["**/*.json", "**/*.safetensors", "*.cpp"],
+        "acdc.bench.storyworld": ["**/*.json", "**/*.safetensors", "**/*.cpp"],
     },
     cmdclass={"build_py": BuildWithoutSetup},
     install_requires=[

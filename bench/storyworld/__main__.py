@@ -7,8 +7,8 @@ from importlib import import_module
 import click
 
 COMMANDS = {  # name: (module, attribute, one line of help); a module is imported when its command runs
-    "judge": ("judge_command", "judge", "Say which animal, setting and action pictures show."),
-    "evaluate": ("evaluate", "evaluate", "Draw and judge held-out stories in every variant of the engine."),
+    "judge": ("judge.command", "judge", "Say which animal, setting and action pictures show."),
+    "evaluate": ("study.evaluate", "evaluate", "Draw and judge held-out stories in every variant of the engine."),
 }
 
 

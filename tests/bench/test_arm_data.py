@@ -8,10 +8,19 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from acdc.bench.storyworld.arm_data import CODE_LOSS, TEXT_LOSS, Layout, buckets, collate, read_stories, sample, whole
-from acdc.bench.storyworld.arm_data import window as window_of
-from acdc.bench.storyworld.text import BOS, VISION, train_tokenizer
-from acdc.bench.storyworld.train_arm import export, main, make_model
+from acdc.bench.storyworld.train.arm import export, main, make_model
+from acdc.bench.storyworld.train.arm_data import (
+    CODE_LOSS,
+    TEXT_LOSS,
+    Layout,
+    buckets,
+    collate,
+    read_stories,
+    sample,
+    whole,
+)
+from acdc.bench.storyworld.train.arm_data import window as window_of
+from acdc.bench.storyworld.train.arm_text import BOS, VISION, train_tokenizer
 from acdc.engine.models.arm.arm import Arm, Context
 from acdc.engine.models.arm.session import ArmSession
 

@@ -2,7 +2,7 @@
 
 import torch
 
-from acdc.bench.storyworld.arm_pass import fast_hidden
+from acdc.bench.storyworld.train.arm_pass import fast_hidden
 from acdc.engine.models.arm.lwm import LWM, LWMConfig
 
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from acdc.bench.storyworld.codebook import CodebookEma, usage
-from acdc.bench.storyworld.fast_coder import fuse_norms
-from acdc.bench.storyworld.pictures import Frames, picture_loss, psnr
+from acdc.bench.storyworld.train.codebook import CodebookEma, usage
+from acdc.bench.storyworld.train.fast_coder import fuse_norms
+from acdc.bench.storyworld.train.pictures import Frames, picture_loss, psnr
 from acdc.engine.models.tokenizer.vqgan import VQGAN, VQGANConfig
 
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from acdc.bench.storyworld.evaluate import evaluate
-from acdc.bench.storyworld.rows import Drawn, make_rows, matched_strength
+from acdc.bench.storyworld.study.evaluate import evaluate
+from acdc.bench.storyworld.study.rows import Drawn, make_rows, matched_strength
 from acdc.engine.diffusion import SchedulerConfig, make_schedule
 from acdc.engine.story import StoryOptions
 

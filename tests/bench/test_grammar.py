@@ -4,14 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acdc.bench.storyworld import templates
-from acdc.bench.storyworld.dataset import LABELS, build_dataset, load_dataset, scene_labels
-from acdc.bench.storyworld.grammar import SPLITS, StorySample, sample_story
-from acdc.bench.storyworld.names import NAMES
-from acdc.bench.storyworld.phrases import ACTION_PHRASES, WHOLE
-from acdc.bench.storyworld.places import PLACES, SKY_DETAILS
-from acdc.bench.storyworld.things import ABOVE, BESIDE, DIRECT, PROP_WORDS
-from acdc.bench.storyworld.world import ACTIONS, ANIMALS, PROPS, SETTINGS, check_scene
+from acdc.bench.storyworld.train.dataset import LABELS, build_dataset, load_dataset, scene_labels
+from acdc.bench.storyworld.world import templates
+from acdc.bench.storyworld.world.grammar import SPLITS, StorySample, sample_story
+from acdc.bench.storyworld.world.kinds import ACTIONS, ANIMALS, PROPS, SETTINGS, check_scene
+from acdc.bench.storyworld.world.names import NAMES
+from acdc.bench.storyworld.world.phrases import ACTION_PHRASES, WHOLE
+from acdc.bench.storyworld.world.places import PLACES, SKY_DETAILS
+from acdc.bench.storyworld.world.things import ABOVE, BESIDE, DIRECT, PROP_WORDS
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.memory.rules import Rules
 

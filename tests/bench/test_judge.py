@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from acdc.bench.storyworld.__main__ import COMMANDS, main
-from acdc.bench.storyworld.draw import render
-from acdc.bench.storyworld.grammar import StorySample, sample_story
-from acdc.bench.storyworld.judge import WEIGHTS, Judge, load, save
-from acdc.bench.storyworld.judge_input import grayscale
-from acdc.bench.storyworld.judge_text import text_features
+from acdc.bench.storyworld.draw.scene import render
+from acdc.bench.storyworld.judge.input import grayscale
+from acdc.bench.storyworld.judge.judge import WEIGHTS, Judge, load, save
+from acdc.bench.storyworld.judge.text import text_features
+from acdc.bench.storyworld.world.grammar import StorySample, sample_story
 
 STORIES = 7  # of 6 frames: 42 pictures
 

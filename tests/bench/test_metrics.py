@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.bench.storyworld import metrics
+from acdc.bench.storyworld.study import metrics
 
 
 def standardised(seed: int, count: int = 400, dim: int = 5) -> np.ndarray:

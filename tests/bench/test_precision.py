@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from acdc.bench.storyworld.precision import autocast, compute_dtype
+from acdc.bench.storyworld.train.precision import autocast, compute_dtype
 
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, amx: bool, avx512_bf16: bool) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from acdc.bench.storyworld.caption_tokenizer import (
+from acdc.bench.storyworld.train.caption_tokenizer import (
     END,
     MODEL_MAX_LENGTH,
     build_tokenizer,
@@ -17,18 +17,18 @@ from acdc.bench.storyworld.caption_tokenizer import (
     load_merges,
     save_tokenizer,
 )
-from acdc.bench.storyworld.corrector_data import CaptionedLatents
-from acdc.bench.storyworld.corrector_model import Corrector, CorrectorSize, load_weights
-from acdc.bench.storyworld.diffusion_schedule import (
+from acdc.bench.storyworld.train.corrector import main
+from acdc.bench.storyworld.train.corrector_data import CaptionedLatents
+from acdc.bench.storyworld.train.corrector_model import Corrector, CorrectorSize, load_weights
+from acdc.bench.storyworld.train.diffusion_schedule import (
     SCHEDULER_CONFIG,
     alphas_cumprod,
     min_snr_weights,
     noised,
     stratified_timesteps,
 )
-from acdc.bench.storyworld.fused_norm import FusedGroupNorm
-from acdc.bench.storyworld.matrix_muon import orthogonalize
-from acdc.bench.storyworld.train_corrector import main
+from acdc.bench.storyworld.train.fused_norm import FusedGroupNorm
+from acdc.bench.storyworld.train.matrix_muon import orthogonalize
 
 STORY = [
     "Benny the beagle sat in a vibrant garden.",

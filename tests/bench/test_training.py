@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from acdc.bench.storyworld.training import Ema, fit, make_optimizers, step_rng, wsd_factor
+from acdc.bench.storyworld.train.loop import Ema, fit, make_optimizers, step_rng, wsd_factor
 
 
 def make_run(folder: Path, steps: int, decay: int = 4, muon: bool = False, **more: object) -> tuple[nn.Module, Ema]:

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.bench.storyworld.draw import render
-from acdc.bench.storyworld.draw_coats import PALETTES
-from acdc.bench.storyworld.draw_props import IN_THE_AIR, PROP_INKS
-from acdc.bench.storyworld.world import (
+from acdc.bench.storyworld.draw.coats import PALETTES
+from acdc.bench.storyworld.draw.props import IN_THE_AIR, PROP_INKS
+from acdc.bench.storyworld.draw.scene import render
+from acdc.bench.storyworld.world.kinds import (
     ACTIONS,
     ANIMALS,
     COATS,

@@ -1,7 +1,7 @@
 import pytest
 
-from acdc.bench.storyworld.paper import PAPER_LABELS
-from acdc.bench.storyworld.world import ANIMALS, SETTINGS, TIMES
+from acdc.bench.storyworld.study.paper import PAPER_LABELS
+from acdc.bench.storyworld.world.kinds import ANIMALS, SETTINGS, TIMES
 from acdc.engine.examples import EXAMPLES
 
 LENGTHS = {"max": 6, "thumper": 6, "benny": 6, "oliver": 6, "luna": 5, "baxter": 5, "ruby": 5}

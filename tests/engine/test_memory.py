@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.bench.storyworld.paper import PAPER_LABELS
+from acdc.bench.storyworld.study.paper import PAPER_LABELS
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.memory import MEMORIES, load_memory
 from acdc.engine.memory.rules import Rules

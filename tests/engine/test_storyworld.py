@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from acdc.bench.storyworld.evaluate import verdicts
-from acdc.bench.storyworld.judge import load as load_judge
-from acdc.bench.storyworld.paper import PAPER_LABELS
-from acdc.bench.storyworld.world import ANIMALS, SETTINGS
+from acdc.bench.storyworld.judge.judge import load as load_judge
+from acdc.bench.storyworld.study.evaluate import verdicts
+from acdc.bench.storyworld.study.paper import PAPER_LABELS
+from acdc.bench.storyworld.world.kinds import ANIMALS, SETTINGS
 from acdc.engine.bundle import find_bundle
 from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES

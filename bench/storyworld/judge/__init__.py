@@ -1,0 +1,1 @@
+"""The grayscale judge of pictures."""

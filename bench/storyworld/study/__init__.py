@@ -1,0 +1,1 @@
+"""The quality study of the bundle."""

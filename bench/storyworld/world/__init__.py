@@ -1,0 +1,1 @@
+"""What the storyworld can show, and its texts."""
