@@ -41,6 +41,7 @@ setup(
         "pillow>=10.1",
         "safetensors>=0.4.5",
         "tokenizers>=0.20",
+        "openvino>=2025.3; platform_machine in 'x86_64 AMD64 arm64 aarch64'",
         "click>=8.1",
         "rich>=13",
     ],

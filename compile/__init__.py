@@ -1,1 +1,1 @@
-"""Backends that wrap a stage's pure function from outside."""
+"""Backends that wrap a stage from outside: ``compile_stage(run, spec, backend)`` has the signature of ``run``."""

@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from PIL import Image
 
+from ..compile.cache import PlanCache
 from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
 from .memory import load_memory
 from .pipeline import Serial, Story
+from .plans import parse_backends, planned
 from .stages.condition import Correction
 from .stages.pixels import from_image
 from .story import Frame, Phase, StoryOptions, StoryResult, check_sentences, make_options
@@ -21,21 +23,35 @@ from .versions import versions
 class Engine:
     """Stories with ACDC: ``Engine.from_pretrained("storyworld").generate(["Benny the beagle sat down.", ...])``."""
 
-    def __init__(self, bundle: Bundle, models: Models, device: torch.device, dtype: str) -> None:
+    def __init__(self, bundle: Bundle, models: Models, device: torch.device, dtype: str, backend: str) -> None:
         """Use :meth:`from_pretrained`."""
-        self.bundle, self.models, self.device, self.dtype = bundle, models, device, dtype
+        self.bundle, self.models, self.device, self.dtype, self.backend = bundle, models, device, dtype, backend
 
     @classmethod
     def from_pretrained(
-        cls, bundle: str | Path = "storyworld", *, device: str = "cpu", dtype: str = "float32"
+        cls,
+        bundle: str | Path = "storyworld",
+        *,
+        device: str = "cpu",
+        dtype: str = "float32",
+        backend: str = "eager",
+        cache: PlanCache | None = None,
     ) -> "Engine":
         """Load a bundle by its name or directory.
 
-        ``dtype`` is float32, bfloat16, float16 or float64. Raises ``ValueError`` (one line that names the value and
-        the choices, or the file and the key) for an unknown bundle, device or dtype and for damaged files.
+        ``dtype`` is float32, bfloat16, float16 or float64; ``backend`` is one for all stages or ``stage=NAME,...``;
+        ``cache`` keeps the plans that backends make (in the user's cache folder where None). Raises ``ValueError``
+        (one line that names the value and the choices, or the file and the key) for an unknown bundle, device, dtype
+        or backend and for damaged files.
         """
-        found, where, kind = find_bundle(bundle), parse_device(device), parse_dtype(dtype)
-        return cls(found, found.load(where, kind), where, dtype)
+        found, where, kind, backends = (
+            find_bundle(bundle),
+            parse_device(device),
+            parse_dtype(dtype),
+            parse_backends(backend),
+        )
+        models = planned(found.load(where, kind), backends, cache or PlanCache())
+        return cls(found, models, where, dtype, backend)
 
     @property
     def name(self) -> str:
@@ -51,7 +67,7 @@ class Engine:
         """Everything that decides a story besides its sentences and seed, ready for JSON."""
         resolved = options.resolved(self.defaults)
         loaded = {"bundle": self.name, "weights": self.bundle.fingerprint(), "dtype": self.dtype}
-        machine = {"device": str(self.device), "threads": torch.get_num_threads()}
+        machine = {"device": str(self.device), "threads": torch.get_num_threads(), "backend": self.backend}
         return {**loaded, **machine, **asdict(resolved)}
 
     def start(self, options: StoryOptions) -> dict[str, float]:

@@ -5,7 +5,7 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 
 REQUIRED = {"torch": "torch", "numpy": "numpy", "pillow": "pillow", "tokenizers": "tokenizers"}
-REQUIRED |= {"safetensors": "safetensors"}
+REQUIRED |= {"safetensors": "safetensors", "openvino": "openvino"}
 
 OPTIONAL = {  # distribution: what it is for here
     "diffusers": "training and parity tests",
@@ -13,7 +13,6 @@ OPTIONAL = {  # distribution: what it is for here
     "triton": "fused GPU kernels",
     "xformers": "memory-efficient attention on GPUs",
     "tensorrt": "compiled plans on NVIDIA GPUs",
-    "openvino": "compiled plans on Intel CPUs",
     "onnxruntime": "compiled plans everywhere",
 }
 

@@ -9,6 +9,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def plan_cache(tmp_path_factory):
+    """Plans that tests build stay out of the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACDC_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory) -> Path:
     """A complete bundle with small random weights."""

@@ -43,7 +43,7 @@ def loaded_after(statement: str) -> set[str]:
     return set(result.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["story", "memory.rules", "examples", "versions", "cli", "stored"])
+@pytest.mark.parametrize("module", ["story", "memory.rules", "examples", "versions", "cli", "stored", "commands.cache"])
 def test_decisions_import_no_torch(module):
     loaded = loaded_after(f"import acdc.engine.{module}")
     assert "torch" not in loaded
@@ -53,6 +53,10 @@ def test_the_engine_runs_without_diffusers_and_transformers():
     loaded = loaded_after("import acdc.engine.engine")
     assert "torch" in loaded
     assert not {"diffusers", "transformers", "scipy", "matplotlib"} & loaded
+
+
+def test_backends_are_loaded_when_they_are_asked_for():
+    assert not {"openvino", "onnx", "tensorrt"} & loaded_after("import acdc.engine.engine")
 
 
 def test_kernels_have_no_effects_at_import():

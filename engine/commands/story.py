@@ -73,7 +73,8 @@ def load_engine(given: dict[str, Any]) -> "Engine":
     set_threads(given["threads"])
     from ..engine import Engine
 
-    return Engine.from_pretrained(given["bundle"], device=given["device"], dtype=given["dtype"])
+    names = ("device", "dtype", "backend")
+    return Engine.from_pretrained(given["bundle"], **{name: given[name] for name in names})
 
 
 def begin_story(

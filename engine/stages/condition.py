@@ -25,7 +25,8 @@ class Correction:
         assert self.options.guidance_scale is not None, "options are resolved before a correction"
         contexts, kept = self.corrector.embed([*prompts, self.options.negative_prompt])
         context, null_context = contexts[:-1], contexts[-1:].expand(len(prompts), -1, -1)
-        return Conditioning(context, null_context, self.options.guidance_scale), kept[:-1]
+        unet, scale = self.corrector.unet, self.options.guidance_scale
+        return Conditioning(unet, context, null_context, scale), kept[:-1]
 
     def run(self, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int) -> Tensor:
         """Correct frame ``index`` of the stories with these seeds: [B, 3, H, W] in [-1, 1], same size out."""

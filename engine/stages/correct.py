@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ..diffusion import Schedule, SchedulerConfig, add_noise, ddim_step, guide
+from ..models.corrector.denoiser import Denoiser
 
 
 class Autoencoder(Protocol):
@@ -20,26 +21,21 @@ class Autoencoder(Protocol):
     def decode(self, latents: Tensor) -> Tensor: ...
 
 
-class Denoiser(Protocol):
-    """``(latents [B, C, h, w], timesteps [B], context [B, S, D]) -> prediction [B, C, h, w]``."""
-
-    def __call__(self, latents: Tensor, timesteps: Tensor, context: Tensor) -> Tensor: ...
-
-
 class Conditioning:
-    """Text that steers the denoiser; the unconditional half exists only while guidance is on (weight above 1)."""
+    """Text that steers the denoiser, as the keys and values of its cross-attention, which no step changes.
 
-    def __init__(self, context: Tensor, null_context: Tensor, guidance_scale: float) -> None:
+    The unconditional half exists only while guidance is on (weight above 1).
+    """
+
+    def __init__(self, unet: Denoiser, context: Tensor, null_context: Tensor, guidance_scale: float) -> None:
         """``context`` and ``null_context`` [B, S, D]; weights up to 1 mean no guidance, as in diffusers."""
         self.guidance_scale = guidance_scale
         self.guided = guidance_scale > 1.0
-        self.context = torch.cat((null_context, context)) if self.guided else context
+        self.kv = unet.context_kv(torch.cat((null_context, context)) if self.guided else context)
 
-    def predict(self, unet: Denoiser, latents: Tensor, timestep: int) -> Tensor:
-        """The guided prediction at ``timestep``; both branches share one batched pass."""
-        inputs = torch.cat((latents, latents)) if self.guided else latents
-        timesteps = torch.full((inputs.shape[0],), timestep, dtype=torch.int64, device=latents.device)
-        prediction = unet(inputs, timesteps, self.context)
+    def predict(self, unet: Denoiser, latents: Tensor, temb: Tensor) -> Tensor:
+        """The guided prediction under the time embedding ``temb`` [1, E]; both branches share one batched pass."""
+        prediction = unet(torch.cat((latents, latents)) if self.guided else latents, temb, self.kv)
         if not self.guided:
             return prediction
         unconditional, conditional = prediction.chunk(2)
@@ -61,8 +57,11 @@ def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
 def denoise(unet: Denoiser, latents: Tensor, conditioning: Conditioning, schedule: Schedule) -> Tensor:
     """Truncated DDIM from the schedule's start to data; no step returns the latents unchanged."""
     config: SchedulerConfig = schedule.config
-    for step in schedule.steps:
-        prediction = conditioning.predict(unet, latents, step.timestep)
+    if not schedule.steps:
+        return latents
+    timesteps = torch.tensor([step.timestep for step in schedule.steps], device=latents.device)
+    for step, temb in zip(schedule.steps, unet.time_embedding(timesteps).split(1), strict=True):
+        prediction = conditioning.predict(unet, latents, temb)
         latents = ddim_step(config, latents, prediction, step)
     return latents
 

@@ -148,16 +148,17 @@ def draw_row(
 @click.option("--batch", default=20, show_default=True)
 @click.option("--dtype", default="float32", show_default=True)
 @click.option("--device", default="cpu", show_default=True)
+@click.option("--backend", default="eager", show_default=True, help="NAME, or stage=NAME,...")
 @click.option("--threads", type=int, help="Of torch; all by default.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of drawn rows.")
 @click.option("--results", type=click.Path(path_type=Path), help="Directory of the report; OUT by default.")
 def evaluate(
     bundle: str, count: int, first_seed: int, paper_seeds: int, names: str, draw_only: bool, batch: int, dtype: str,
-    device: str, threads: int | None, out: Path, results: Path | None,
+    device: str, backend: str, threads: int | None, out: Path, results: Path | None,
 ) -> None:  # fmt: skip
     if threads is not None:
         torch.set_num_threads(threads)
-    engine = Engine.from_pretrained(bundle, device=device, dtype=dtype)
+    engine = Engine.from_pretrained(bundle, device=device, dtype=dtype, backend=backend)
     rows = make_rows(engine)
     chosen = [name for name in names.split(",") if name] or [row.name for row in rows]
     for name in chosen:

@@ -78,7 +78,7 @@ def draw_diffusion_alone(
         for index in range(len(part[0].sentences)):
             conditioning, _ = correction.condition([memory.refine(s.sentences[: index + 1]) for s in part])
             noise = normal(make_keys(seeds[start : start + batch], index, Purpose.NOISE, engine.device), shape)
-            noise = noise.to(next(corrector.unet.parameters()).dtype)
+            noise = noise.to(engine.models.tokenizer.codebook.weight.dtype)
             pixels = text_to_image(corrector.vae, corrector.unet, noise, conditioning, schedule)
             frames.append(to_uint8(pixels))
         shown.extend(np.stack(frames, axis=1))

@@ -14,6 +14,7 @@ from . import clip_text, vae
 from .checkpoint import Rename, load_component
 from .clip_text import CLIPText, CLIPTextConfig
 from .clip_tokenizer import CLIPTokenizer
+from .denoiser import Denoiser
 from .unet import UNet, UNetConfig
 from .vae import VAE, VAEConfig
 
@@ -35,7 +36,7 @@ IGNORED = frozenset({"safety_checker", "requires_safety_checker", "feature_extra
 class StableDiffusion:
     """The networks of one directory, in evaluation mode and without gradients."""
 
-    unet: UNet
+    unet: Denoiser
     vae: VAE
     text_encoder: CLIPText
     tokenizer: CLIPTokenizer

@@ -1,0 +1,50 @@
+"""The table of backends, and the one way to a plan.
+
+Each module of the table has ``unsupported_reasons(spec)`` (empty = it can serve) and
+``make_plan(run, spec, cache) -> Plan``; it is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from .cache import PlanCache
+
+if TYPE_CHECKING:
+    from .spec import Plan, StageSpec
+
+BACKENDS = {  # name: (module, what it is)
+    "eager": ("eager", "plain PyTorch, the reference"),
+    "openvino": ("openvino", "OpenVINO on the CPU, float32 exact to rounding"),
+}
+
+
+def check_backend(name: str) -> None:
+    """``ValueError`` for a name that is not in the table."""
+    if name not in BACKENDS:
+        raise ValueError(f"unknown backend {name!r}; choose among {', '.join(BACKENDS)}")
+
+
+def unsupported_reasons(spec: StageSpec, backend: str) -> list[str]:
+    """Why ``backend`` cannot serve ``spec``: all reasons, or none. ``ValueError`` for an unknown backend."""
+    return list(_module(backend).unsupported_reasons(spec))
+
+
+def compile_stage(run: nn.Module, spec: StageSpec, backend: str, cache: PlanCache) -> Plan:
+    """A plan with ``run``'s signature for exactly the shapes of ``spec``.
+
+    Raises ``ValueError`` (one line with every reason) where the backend cannot serve; nothing falls back unasked.
+    """
+    reasons = unsupported_reasons(spec, backend)
+    if reasons:
+        raise ValueError(f"backend {backend!r} cannot run {spec}: {'; '.join(reasons)}")
+    plan: Plan = _module(backend).make_plan(run, spec, cache)
+    return plan
+
+
+def _module(backend: str) -> Any:
+    check_backend(backend)
+    return import_module(f".{BACKENDS[backend][0]}", __package__)

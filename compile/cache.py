@@ -1,0 +1,127 @@
+"""Plans on disk: a folder of entries under keys that change with everything that decides a plan.
+
+    ROOT/<key>/manifest.json    {"what": "vae_decoder(...)", "files": {"plan.bin": <blake2b>, ...}}
+    ROOT/<key>/...              the backend's own files
+
+An entry is written beside its place and renamed into it, so processes that build the same plan at once do not
+disturb each other. One that is damaged is built again, with one line of warning. Nothing here is unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+LOG = logging.getLogger("acdc")
+MANIFEST = "manifest.json"
+GIB = 1 << 30
+
+
+def default_root() -> Path:
+    """``$ACDC_CACHE/plans``, else the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``) ``/acdc/plans``."""
+    if own := os.environ.get("ACDC_CACHE"):
+        return Path(own) / "plans"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acdc" / "plans"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One plan on disk."""
+
+    folder: Path
+    what: str
+    num_bytes: int
+    used: float  # seconds since the epoch
+
+
+class PlanCache:
+    """The folder. ``limit`` bytes bound it: the entries that were used longest ago make room."""
+
+    def __init__(self, root: Path | None = None, limit: int = 8 * GIB) -> None:
+        self.root, self.limit = root or default_root(), limit
+
+    def entry(self, key: str, what: str, build: Callable[[Path], None]) -> Path:
+        """The folder of ``key``; ``build(folder)`` fills it if it is missing or damaged."""
+        folder = self.root / key
+        if folder.is_dir():
+            if intact(folder):
+                os.utime(folder)
+                return folder
+            LOG.warning("plan cache: %s is damaged, building %s again", folder, what)
+            shutil.rmtree(folder, ignore_errors=True)
+        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        part = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.root))
+        try:
+            build(part)
+            seal(part, what)
+            _publish(part, folder)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
+        self._make_room(folder)
+        return folder
+
+    def entries(self) -> Iterator[Entry]:
+        """What lies there, the longest unused first."""
+        found = []
+        for manifest in self.root.glob(f"[!.]*/{MANIFEST}"):
+            folder = manifest.parent
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            found.append(Entry(folder, _read(manifest).get("what", "?"), size, folder.stat().st_mtime))
+        yield from sorted(found, key=lambda entry: entry.used)
+
+    def clear(self) -> int:
+        """Remove every entry; returns how many there were."""
+        entries = list(self.entries())
+        for entry in entries:
+            shutil.rmtree(entry.folder, ignore_errors=True)
+        return len(entries)
+
+    def _make_room(self, keep: Path) -> None:
+        entries = list(self.entries())
+        excess = sum(entry.num_bytes for entry in entries) - self.limit
+        for entry in entries:
+            if excess > 0 and entry.folder != keep:
+                shutil.rmtree(entry.folder, ignore_errors=True)
+                excess -= entry.num_bytes
+
+
+def seal(folder: Path, what: str) -> None:
+    """Write the manifest, last: a folder without one is not an entry."""
+    files = {path.name: _digest(path) for path in sorted(folder.iterdir())}
+    (folder / MANIFEST).write_text(json.dumps({"what": what, "files": files}, indent=1), encoding="utf-8")
+
+
+def intact(folder: Path) -> bool:
+    """Do all files of the manifest lie there, unchanged?"""
+    files = _read(folder / MANIFEST).get("files")
+    if not isinstance(files, dict) or not files:
+        return False
+    return all((folder / name).is_file() and _digest(folder / name) == digest for name, digest in files.items())
+
+
+def _publish(part: Path, folder: Path) -> None:
+    try:
+        part.rename(folder)
+    except OSError:  # another process was first: its plan is as good
+        if not intact(folder):
+            raise
+
+
+def _read(manifest: Path) -> dict[str, object]:
+    try:
+        content = json.loads(manifest.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()

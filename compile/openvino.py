@@ -1,0 +1,103 @@
+"""OpenVINO on the CPU: a stage exported by torch.export, kept on disk as OpenVINO's IR, compiled in float32.
+
+The IR is made by OpenVINO's PyTorch frontend itself: ``openvino.convert_model`` would report its use over the network.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from .cache import PlanCache
+from .key import plan_key
+from .spec import Plan, StageSpec
+
+FILE = "plan.xml"  # beside it lies plan.bin with the weights
+MAKER = "1"  # counts up when this module makes another IR of the same stage
+
+
+def unsupported_reasons(spec: StageSpec) -> list[str]:
+    """No OpenVINO, another device, or another number type than float32."""
+    reasons = []
+    if installed_version() is None:
+        reasons.append("openvino is not installed: pip install openvino")
+    if spec.device != "cpu":
+        reasons.append(f"it runs on the CPU, not on {spec.device}")
+    kinds = {str(value.dtype).removeprefix("torch.") for value in spec.inputs} - {"float32"}
+    if kinds:
+        reasons.append(f"it takes float32, not {', '.join(sorted(kinds))}")
+    return reasons
+
+
+def installed_version() -> str | None:
+    """OpenVINO's version, or None."""
+    try:
+        return version("openvino")
+    except PackageNotFoundError:
+        return None
+
+
+def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
+    """Compile ``run`` for the shapes of ``spec`` and for as many threads as torch has now."""
+    key = plan_key(run, spec, "openvino", f"{installed_version()}-{MAKER}")
+    return OpenVINOPlan(cache.entry(key, str(spec), lambda folder: save_ir(run, spec, folder)) / FILE)
+
+
+def save_ir(run: nn.Module, spec: StageSpec, folder: Path) -> None:
+    """Write the IR of ``run`` with static shapes and float32 weights into ``folder``."""
+    import openvino
+    from openvino.frontend import FrontEndManager
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    with torch.no_grad(), warnings.catch_warnings(), _quiet():
+        warnings.simplefilter("ignore", FutureWarning)
+        program = torch.export.export(run, spec.examples())
+        decoder = TorchFXPythonDecoder.from_exported_program(program)  # the frontend does not keep it alive
+        frontend = FrontEndManager().load_by_framework("pytorch")
+        model = frontend.convert(frontend.load(decoder))
+    for port, given in zip(model.inputs, spec.inputs, strict=True):
+        port.get_node().set_partial_shape(openvino.PartialShape(list(given.shape)))
+    model.validate_nodes_and_infer_types()
+    openvino.save_model(model, str(folder / FILE), compress_to_fp16=False)
+
+
+class OpenVINOPlan:
+    """A compiled IR; tensors in, new tensors out. One plan serves one caller at a time."""
+
+    def __init__(self, path: Path) -> None:
+        import openvino
+
+        options: dict[str, Any] = {
+            "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+            "INFERENCE_PRECISION_HINT": "f32",  # else a CPU with AMX computes in bfloat16
+            "NUM_STREAMS": 1,
+        }
+        core = openvino.Core()
+        self.request = core.compile_model(core.read_model(str(path)), "CPU", options).create_infer_request()
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """What the stage returns: a tensor, or a tuple of them."""
+        arrays = [value.detach().contiguous().numpy() for value in inputs]  # read in place, not copied
+        results = self.request.infer(arrays, share_inputs=True)
+        outputs = tuple(torch.from_numpy(results[index]) for index in range(len(results)))
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """The frontend logs operators that its decomposition table does not know and does not need."""
+    logger = logging.getLogger()
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

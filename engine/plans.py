@@ -1,0 +1,105 @@
+"""Stages of the loaded models, run by the backends that the user chose.
+
+A planned module stands in for the module that it wraps, with the same signature; each shape is compiled at its first
+use. The models themselves know no backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor, nn
+
+from ..compile.backends import check_backend, compile_stage
+from ..compile.cache import PlanCache
+from ..compile.spec import Plan, StageSpec
+from .bundle import Models
+from .models.corrector.attention import KV
+from .models.corrector.unet import UNet
+
+STAGES = ("tokenizer_decoder", "tokenizer_encoder", "vae_decoder", "vae_encoder", "unet")
+
+
+def parse_backends(text: str) -> dict[str, str]:
+    """``NAME`` for all stages, or ``stage=NAME,...`` with the others eager: stage -> backend.
+
+    ``ValueError`` names the stage or backend that is unknown.
+    """
+    chosen = dict.fromkeys(STAGES, "eager")
+    if "=" not in text:
+        check_backend(text)
+        return dict.fromkeys(STAGES, text)
+    for part in text.split(","):
+        stage, _, backend = part.partition("=")
+        if stage not in chosen:
+            raise ValueError(f"unknown stage {stage!r} in backend {text!r}; choose among {', '.join(STAGES)}")
+        check_backend(backend)
+        chosen[stage] = backend
+    return chosen
+
+
+class PlannedModule(nn.Module):
+    """``run`` with each shape of its inputs as a plan; signature, weights and attributes of ``run``."""
+
+    def __init__(self, run: nn.Module, stage: str, backend: str, cache: PlanCache) -> None:
+        super().__init__()
+        self.run, self.stage, self.backend, self.cache = run, stage, backend, cache
+        self.plans: dict[StageSpec, Plan] = {}
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """What ``run`` returns. ``ValueError`` at a shape's first use if the backend cannot serve it."""
+        spec = StageSpec.of(self.stage, inputs)
+        if spec not in self.plans:
+            self.plans[spec] = compile_stage(self.run, spec, self.backend, self.cache)
+        return self.plans[spec](*inputs)
+
+
+class UNetPass(nn.Module):
+    """A UNet's pass over plain tensors: keys and values of the prompt follow one another, as traced graphs need it."""
+
+    def __init__(self, unet: UNet) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, latents: Tensor, temb: Tensor, *kv: Tensor) -> Tensor:
+        """``latents`` [B, C, h, w], ``temb`` [B or 1, E], then key, value, key, value, ..."""
+        prediction: Tensor = self.unet(latents, temb, list(zip(kv[::2], kv[1::2], strict=True)))
+        return prediction
+
+
+class PlannedUNet(nn.Module):
+    """A UNet whose passes are plans; what is computed once (time embedding, keys and values) stays the UNet's own."""
+
+    def __init__(self, unet: UNet, backend: str, cache: PlanCache) -> None:
+        super().__init__()
+        self.config, self.time_embedding = unet.config, unet.time_embedding
+        self.unet, self.step = unet, PlannedModule(UNetPass(unet), "unet", backend, cache)
+
+    def context_kv(self, context: Tensor) -> list[KV]:
+        """As :meth:`UNet.context_kv`, in memory order."""
+        return [(keys.contiguous(), values.contiguous()) for keys, values in self.unet.context_kv(context)]
+
+    def forward(self, latents: Tensor, temb: Tensor, kv: Sequence[KV]) -> Tensor:
+        """``latents`` [B, C, h, w], ``temb`` [B or 1, E], the list from :meth:`context_kv` -> [B, C, h, w]."""
+        prediction: Tensor = self.step(latents, temb, *(value for pair in kv for value in pair))
+        return prediction
+
+
+def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Models:
+    """The models with each stage on its backend. Tokenizer and VAE are changed in place: they belong to one engine."""
+
+    def stand_in(run: nn.Module, stage: str) -> Any:
+        backend = backends[stage]
+        return run if backend == "eager" else PlannedModule(run, stage, backend, cache)
+
+    tokenizer, corrector = models.tokenizer, models.corrector
+    tokenizer.encoder = stand_in(tokenizer.encoder, "tokenizer_encoder")
+    tokenizer.decoder = stand_in(tokenizer.decoder, "tokenizer_decoder")
+    corrector.vae.encoder = stand_in(corrector.vae.encoder, "vae_encoder")
+    corrector.vae.decoder = stand_in(corrector.vae.decoder, "vae_decoder")
+    if backends["unet"] != "eager":
+        assert isinstance(corrector.unet, UNet), "planned once"
+        corrector = replace(corrector, unet=PlannedUNet(corrector.unet, backends["unet"], cache))
+    return Models(models.arm, tokenizer, corrector)

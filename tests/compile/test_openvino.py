@@ -1,0 +1,108 @@
+"""OpenVINO against eager: every planned stage, odd batches, swapped weights, whole stories."""
+
+import numpy as np
+import pytest
+import torch
+
+from acdc.compile import openvino
+from acdc.compile.backends import compile_stage
+from acdc.compile.cache import PlanCache
+from acdc.compile.spec import StageSpec
+from acdc.engine.engine import Engine
+from acdc.engine.plans import UNetPass
+from tests.margin import check_same_story
+
+ATOL, RTOL = 2e-5, 1e-5  # float32: sums in another order
+SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a log."]
+
+
+@pytest.fixture(scope="module")
+def plans(tmp_path_factory):
+    """One folder for the module, so that a plan is built once."""
+    return PlanCache(tmp_path_factory.mktemp("plans"))
+
+
+def stages(engine, batch):
+    """(name, module, inputs) of every stage that a backend may take over."""
+    generator = torch.Generator().manual_seed(batch)
+
+    def random(*shape):
+        return torch.randn(batch, *shape, generator=generator)
+
+    tokenizer, corrector = engine.models.tokenizer, engine.models.corrector
+    side, grid = tokenizer.config.resolution, tokenizer.config.grid
+    latent = side // corrector.vae.downscale
+    channels = corrector.vae.config.latent_channels
+    yield "tokenizer_decoder", tokenizer.decoder, [random(tokenizer.config.z_channels, grid, grid)]
+    yield "tokenizer_encoder", tokenizer.encoder, [random(3, side, side)]
+    yield "vae_decoder", corrector.vae.decoder, [random(channels, latent, latent)]
+    yield "vae_encoder", corrector.vae.encoder, [random(3, side, side)]
+    unet = corrector.unet
+    kv = unet.context_kv(random(7, unet.config.cross_attention_dim))
+    temb = unet.time_embedding(torch.tensor([321]))
+    yield "unet", UNetPass(unet), [random(channels, latent, latent), temb, *(v.contiguous() for kv_ in kv for v in kv_)]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 5])
+@torch.no_grad()
+def test_every_stage_equals_eager(tiny_engine, plans, batch):
+    for name, run, inputs in stages(tiny_engine, batch):
+        plan = compile_stage(run, StageSpec.of(name, inputs), "openvino", plans)
+        torch.testing.assert_close(plan(*inputs), run(*inputs), atol=ATOL, rtol=RTOL, msg=lambda m, n=name: f"{n}: {m}")
+
+
+@torch.no_grad()
+def test_a_second_plan_comes_from_disk(tiny_engine, plans, monkeypatch):
+    name, run, inputs = next(stages(tiny_engine, 1))
+    spec = StageSpec.of(name, inputs)
+    first = compile_stage(run, spec, "openvino", plans)(*inputs)
+    monkeypatch.setattr(openvino, "save_ir", lambda *_: pytest.fail("built again"))
+    assert torch.equal(compile_stage(run, spec, "openvino", plans)(*inputs), first)
+
+
+@torch.no_grad()
+def test_results_outlive_the_next_call(tiny_engine, plans):
+    name, run, inputs = next(stages(tiny_engine, 1))
+    plan = compile_stage(run, StageSpec.of(name, inputs), "openvino", plans)
+    first = plan(*inputs)
+    kept = first.clone()
+    plan(inputs[0] + 1)
+    assert torch.equal(first, kept)
+
+
+@torch.no_grad()
+def test_swapping_weights_there_and_back_is_bit_equal(tiny_engine, plans):
+    """No stale plan: A, then B, then A again."""
+    name, run, inputs = next(stages(tiny_engine, 1))
+    spec, weight = StageSpec.of(name, inputs), run.conv_in.weight
+    original = weight.clone()
+    results = []
+    for factor in (1.0, 1.5, 1.0):
+        weight.copy_(original * factor)
+        results.append(compile_stage(run, spec, "openvino", plans)(*inputs))
+    weight.copy_(original)
+    assert torch.equal(results[0], results[2])
+    assert not torch.allclose(results[0], results[1])
+
+
+@pytest.mark.parametrize("options", [{}, {"guidance_scale": 1.0}, {"sample_posterior": True, "context": "full"}])
+def test_stories_are_the_same_by_the_margin_rule(tiny_path, tiny_engine, plans, options):
+    engine = Engine.from_pretrained(tiny_path, backend="openvino", cache=plans)
+    options = {"num_inference_steps": 6, **options}
+    for seed in range(3):
+        reference = tiny_engine.generate(SENTENCES, seed=seed, **options)
+        check_same_story(tiny_engine, reference, engine.generate(SENTENCES, seed=seed, **options))
+
+
+def test_a_batch_of_stories_too(tiny_path, tiny_engine, plans):
+    engine = Engine.from_pretrained(tiny_path, backend="unet=openvino", cache=plans)
+    told = {"stories": [SENTENCES] * 3, "seeds": [1, 2, 3], "num_inference_steps": 6}
+    for one, other in zip(tiny_engine.generate_batch(**told), engine.generate_batch(**told), strict=True):
+        check_same_story(tiny_engine, one, other)
+        assert np.abs(one.images[0].astype(int) - other.images[0]).max() <= 1
+
+
+def test_another_dtype_is_refused_when_the_stage_first_runs(tiny_path, plans):
+    engine = Engine.from_pretrained(tiny_path, dtype="bfloat16", backend="openvino", cache=plans)
+    with pytest.raises(ValueError, match=r"cannot run tokenizer_decoder\(.* bfloat16\) on cpu: it takes float32"):
+        engine.generate(SENTENCES[:1])
