@@ -16,6 +16,7 @@ import click
 
 RESULTS = Path(__file__).parent / "results"
 PAGES = ("README.md",)
+OVERHEAD = {"eager": "overhead_cpu_2*.json", "openvino": "overhead_cpu_openvino_2*.json"}
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 QUALITY_ROWS = ("truth", "plain", "all", "first_2", "no_memory", "diffusion_alone", "full_plain", "full_all")
 
@@ -30,20 +31,24 @@ def newest(pattern: str) -> tuple[str, dict[str, Any]]:
 
 
 def overhead_table() -> str:
-    """Milliseconds per chunk and phase, plain and with ACDC."""
-    name, result = newest("overhead_cpu_*.json")
-    plain, acdc = result["phases_ms"]["plain"], result["phases_ms"]["acdc"]
-    lines = ["| phase | plain ARM, ms per chunk | with ACDC, ms per chunk |", "|---|---|---|"]
-    for phase in acdc:
-        cells = [_spread(side[phase]) for side in (plain, acdc)]
-        lines.append(f"| {phase} | {cells[0]} | {cells[1]} |")
-    ratio, rss = result["ratio"], result["peak_rss_mib"]
-    lines += [
-        "",
-        f"Overhead {ratio['median']:.2f}x (median of paired chunks, MAD {ratio['mad']:.2f}, {result['chunks']} chunks "
-        f"each); peak memory {rss['plain']:.0f} and {rss['acdc']:.0f} MiB; {_conditions(result)}. "
-        f"Source: `bench/results/{name}`.",
-    ]
+    """Milliseconds per chunk and phase, plain and with ACDC, on each backend that was measured."""
+    found = {backend: newest(pattern) for backend, pattern in OVERHEAD.items() if [*RESULTS.glob(pattern)]}
+    sides = [(backend, side, result) for backend, (_, result) in found.items() for side in ("plain", "acdc")]
+    titles = {"plain": "plain ARM", "acdc": "with ACDC"}
+    lines = [f"| ms per chunk | {' | '.join(f'{titles[side]}, {backend}' for backend, side, _ in sides)} |"]
+    lines.append("|---" * (1 + len(sides)) + "|")
+    for phase in sides[0][2]["phases_ms"]["acdc"]:
+        lines.append(
+            f"| {phase} | {' | '.join(_spread(result['phases_ms'][side][phase]) for _, side, result in sides)} |"
+        )
+    for backend, (name, result) in found.items():
+        ratio, rss = result["ratio"], result["peak_rss_mib"]
+        lines += [
+            "",
+            f"{backend}: overhead {ratio['median']:.2f}x (median of paired chunks, MAD {ratio['mad']:.2f}, "
+            f"{result['chunks']} chunks each); peak memory {rss['plain']:.0f} and {rss['acdc']:.0f} MiB; "
+            f"{_conditions(result)}. Source: `bench/results/{name}`.",
+        ]
     return "\n".join(lines)
 
 

@@ -73,7 +73,7 @@ class PlanCache:
         for manifest in self.root.glob(f"[!.]*/{MANIFEST}"):
             folder = manifest.parent
             size = sum(path.stat().st_size for path in folder.iterdir())
-            found.append(Entry(folder, _read(manifest).get("what", "?"), size, folder.stat().st_mtime))
+            found.append(Entry(folder, str(_read(manifest).get("what", "?")), size, folder.stat().st_mtime))
         yield from sorted(found, key=lambda entry: entry.used)
 
     def clear(self) -> int:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
-from ..compile.backends import check_backend, compile_stage
+from ..compile.backends import BACKENDS, check_backend, compile_stage, unsupported_reasons
 from ..compile.cache import PlanCache
-from ..compile.spec import Plan, StageSpec
+from ..compile.spec import Plan, StageSpec, TensorSpec
 from .bundle import Models
 from .models.corrector.attention import KV
 from .models.corrector.unet import UNet
@@ -38,6 +39,16 @@ def parse_backends(text: str) -> dict[str, str]:
         check_backend(backend)
         chosen[stage] = backend
     return chosen
+
+
+def availability() -> dict[str, str]:
+    """Backend -> what it is, or every reason why it cannot serve a float32 stage on this machine's CPU."""
+    probe = StageSpec("a stage", (TensorSpec((1,), torch.float32),))
+    reasons = {name: unsupported_reasons(probe, name) for name in BACKENDS}
+    return {
+        name: f"not available: {'; '.join(reasons[name])}" if reasons[name] else about
+        for name, (_, about) in BACKENDS.items()
+    }
 
 
 class PlannedModule(nn.Module):

@@ -25,11 +25,13 @@ def info(as_json: bool) -> None:
 def collect() -> dict[str, Any]:
     """Everything that ``acdc info`` shows; a reason stands where something is not available."""
     from ..bundle import embedded_names
+    from ..plans import availability
 
     return {
         "versions": versions(),
         "optional": {name: optional(name, purpose) for name, purpose in OPTIONAL.items()},
         "devices": devices(),
+        "backends": availability(),
         "bundles": embedded_names(),
         "memories": list(MEMORIES),
     }
@@ -69,6 +71,7 @@ def print_info(found: dict[str, Any]) -> None:
             n: f"{o['version']}, {o['note']}" if o["available"] else o["note"] for n, o in found["optional"].items()
         },
         "devices": found["devices"],
+        "backends": found["backends"],
         "choices": {"bundles": ", ".join(bundles), "memories": ", ".join(found["memories"])},
     }
     # Lines are folded for a terminal only: a log or a pipe gets them whole.

@@ -128,9 +128,9 @@ class TestOtherCommands:
     def test_info(self, capsys):
         assert main(["info"]) == 0
         text = capsys.readouterr().out
-        assert all(word in text for word in ("acdc", "torch", "cpu", "cuda", "rules"))
+        assert all(word in text for word in ("acdc", "torch", "cpu", "cuda", "rules", "openvino"))
         assert main(["info", "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
-        assert {"versions", "optional", "devices", "bundles", "memories"} == set(found)
+        assert {"versions", "optional", "devices", "backends", "bundles", "memories"} == set(found)
         for name, entry in found["optional"].items():
             assert entry["available"] or f"pip install {name}" in entry["note"]

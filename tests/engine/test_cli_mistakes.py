@@ -99,6 +99,9 @@ class TestMistakes:
             (["--bundle", "atlantis"], "unknown bundle 'atlantis'"),
             (["--device", "abacus"], "'abacus'"),
             (["--device", "cuda:99"], "'cuda:99'"),
+            (["--backend", "abacus"], "unknown backend 'abacus'"),
+            (["--backend", "unet=abacus"], "unknown backend 'abacus'"),
+            (["--backend", "lathe=eager"], "unknown stage 'lathe'"),
         ],
     )
     def test_what_the_engine_refuses(self, capsys, argv, word, tiny):
@@ -130,7 +133,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("argv", "word"),
         [
-            (["sing"], "story, info, overhead"),
+            (["sing"], "story, info, cache, overhead"),
             (["--xyzzy"], "--xyzzy"),
             (["info", "extra"], "extra"),
             (["overhead", "--stories", "0"], "x>=1"),

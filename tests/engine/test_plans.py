@@ -2,8 +2,10 @@
 
 import pytest
 
+from acdc.compile import openvino
+from acdc.compile.backends import BACKENDS
 from acdc.engine.engine import Engine
-from acdc.engine.plans import STAGES, PlannedModule, PlannedUNet, parse_backends
+from acdc.engine.plans import STAGES, PlannedModule, PlannedUNet, availability, parse_backends
 from acdc.engine.story import StoryOptions
 
 
@@ -42,3 +44,9 @@ def test_the_backend_is_part_of_what_decides_a_story(tiny_path):
     engine = Engine.from_pretrained(tiny_path, backend="unet=openvino")
     assert engine.settings(StoryOptions())["backend"] == "unet=openvino"
     assert isinstance(engine.models.corrector.unet, PlannedUNet)
+
+
+def test_what_is_missing_is_said_with_what_to_do(monkeypatch):
+    assert availability() == {"eager": "plain PyTorch, the reference", "openvino": BACKENDS["openvino"][1]}
+    monkeypatch.setattr(openvino, "installed_version", lambda: None)
+    assert availability()["openvino"] == "not available: openvino is not installed: pip install openvino"
