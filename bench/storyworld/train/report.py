@@ -57,9 +57,9 @@ class Run:
         return count, size
 
 
-def markdown(runs: Sequence[Run], machine: str, notes: str) -> str:
-    """The page: one table, the commands, the notes."""
-    lines = ["# Training of the embedded bundle", "", machine, "", f"![loss curves]({NAME}.png)", ""]
+def markdown(runs: Sequence[Run], name: str, machine: str, notes: str) -> str:
+    """The page `name`.md: one table, the commands, the notes."""
+    lines = ["# Training of the embedded bundle", "", machine, "", f"![loss curves]({name}.png)", ""]
     lines += ["| part | parameters | fp16 MB | steps | minutes | last loss |", "|---|---|---|---|---|---|"]
     for run in runs:
         log, (parameters, size) = run.log(), run.parameters()
@@ -103,16 +103,17 @@ def curves(runs: Sequence[Run], path: Path) -> None:
 @click.option("--run", "runs", multiple=True, required=True, help="PART=DIRECTORY[=COMMAND], in order.")
 @click.option("--machine", required=True, help="One sentence: where and with what it was trained.")
 @click.option("--notes", default="", help="What a reader must know besides.")
+@click.option("--name", default=NAME, show_default=True, help="Of the page; a training that goes on has its own.")
 @click.option("--results", type=click.Path(path_type=Path), default=Path(__file__).parents[2] / "results")
-def main(runs: tuple[str, ...], machine: str, notes: str, results: Path) -> None:
+def main(runs: tuple[str, ...], machine: str, notes: str, name: str, results: Path) -> None:
     """Write the page and the picture of the loss curves."""
     found = []
     for text in runs:
         part, folder, command = (*text.split("=", 2), "")[:3]
         found.append(Run(part, Path(folder), command))
     results.mkdir(parents=True, exist_ok=True)
-    curves(found, results / f"{NAME}.png")
-    (results / f"{NAME}.md").write_text(markdown(found, machine, notes), encoding="utf-8")
+    curves(found, results / f"{name}.png")
+    (results / f"{name}.md").write_text(markdown(found, name, machine, notes), encoding="utf-8")
 
 
 if __name__ == "__main__":
