@@ -20,7 +20,7 @@ def plan_key(run: nn.Module, spec: StageSpec, backend: str, version: str) -> str
     for path in sorted({inspect.getfile(type(module)) for module in run.modules()}):
         digest.update(Path(path).read_bytes())
     digest.update(repr([(name, type(module).__qualname__) for name, module in run.named_modules()]).encode())
-    for name, value in run.state_dict().items():
+    for name, value in (*run.named_parameters(), *run.named_buffers()):  # also buffers that no checkpoint holds
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
     return digest.hexdigest()

@@ -20,9 +20,31 @@ slot numbers, per row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
+
+
+class Cache(Protocol):
+    """What a transformer asks of a cache, whoever holds the buffers."""
+
+    def positions(self, new: int) -> Tensor:
+        """The slots of ``new`` tokens in every row: int64 [rows, new]."""
+        ...
+
+    def mask(self, positions: Tensor) -> Tensor:
+        """Which slots the queries at ``positions`` see; passed back to ``attend``."""
+        ...
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention of ``q`` over the layer's cache and the new ``k`` and ``v``, all [rows, H, new, head_dim]."""
+        ...
+
+    def advance(self, counts: Sequence[int]) -> None:
+        """Row r keeps its next ``counts[r]`` slots."""
+        ...
 
 
 class KVCache:
@@ -71,6 +93,19 @@ class KVCache:
         for buffer, fresh in zip(stored, (keys, values), strict=True):
             buffer.scatter_(2, where, fresh.to(buffer.dtype))
         return stored[0][:, :, :extent], stored[1][:, :, :extent]
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        """Write the new keys and values, then attend: all [rows, H, new, head_dim]."""
+        keys, values = self.write(layer, k, v, positions)
+        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+
+    def put(self, keys: Tensor, values: Tensor) -> None:
+        """Every row takes one new slot, computed elsewhere: [layers, rows, H, 1, head_dim] each."""
+        self._check(1)
+        where = self.lengths[None, :, None, None, None].expand_as(keys)
+        self.keys.scatter_(3, where, keys)
+        self.values.scatter_(3, where, values)
+        self.advance([1] * self.rows)
 
     def advance(self, counts: Sequence[int]) -> None:
         """Row r takes ownership of its next ``counts[r]`` slots, which have just been written."""

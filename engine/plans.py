@@ -17,10 +17,13 @@ from ..compile.backends import BACKENDS, check_backend, compile_stage, unsupport
 from ..compile.cache import PlanCache
 from ..compile.spec import Plan, StageSpec, TensorSpec
 from .bundle import Models
+from .kv_cache import KVCache
+from .models.arm.lwm import LWM
 from .models.corrector.attention import KV
 from .models.corrector.unet import UNet
+from .stages.decode import DecodeStep
 
-STAGES = ("tokenizer_decoder", "tokenizer_encoder", "vae_decoder", "vae_encoder", "unet")
+STAGES = ("arm_decode", "tokenizer_decoder", "tokenizer_encoder", "vae_decoder", "vae_encoder", "unet")
 
 
 def parse_backends(text: str) -> dict[str, str]:
@@ -98,14 +101,29 @@ class PlannedUNet(nn.Module):
         return prediction
 
 
+class PlannedDecode:
+    """The ARM's decoding step as a plan, with the signature of ``Arm.decode``."""
+
+    def __init__(self, model: LWM, backend: str, cache: PlanCache) -> None:
+        self.step = PlannedModule(DecodeStep(model), "arm_decode", backend, cache)
+
+    def __call__(self, codes: Tensor, cache: KVCache) -> Tensor:
+        """``codes`` [R] -> hidden [R, D]; the cache grows by one slot a row."""
+        hidden, keys, values = self.step(codes, cache.lengths, cache.keys, cache.values)
+        cache.put(keys, values)
+        return hidden
+
+
 def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Models:
-    """The models with each stage on its backend. Tokenizer and VAE are changed in place: they belong to one engine."""
+    """The models with each stage on its backend; ARM, tokenizer and VAE are changed in place (one engine owns them)."""
 
     def stand_in(run: nn.Module, stage: str) -> Any:
         backend = backends[stage]
         return run if backend == "eager" else PlannedModule(run, stage, backend, cache)
 
-    tokenizer, corrector = models.tokenizer, models.corrector
+    arm, tokenizer, corrector = models
+    if backends["arm_decode"] != "eager":
+        arm.decode = PlannedDecode(arm.model, backends["arm_decode"], cache)
     tokenizer.encoder = stand_in(tokenizer.encoder, "tokenizer_encoder")
     tokenizer.decoder = stand_in(tokenizer.decoder, "tokenizer_decoder")
     corrector.vae.encoder = stand_in(corrector.vae.encoder, "vae_encoder")
@@ -113,4 +131,4 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
     if backends["unet"] != "eager":
         assert isinstance(corrector.unet, UNet), "planned once"
         corrector = replace(corrector, unet=PlannedUNet(corrector.unet, backends["unet"], cache))
-    return Models(models.arm, tokenizer, corrector)
+    return Models(arm, tokenizer, corrector)

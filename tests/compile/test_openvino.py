@@ -10,6 +10,7 @@ from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
 from acdc.engine.plans import UNetPass
+from acdc.engine.stages.decode import DecodeStep
 from tests.margin import check_same_story
 
 ATOL, RTOL = 2e-5, 1e-5  # float32: sums in another order
@@ -33,6 +34,11 @@ def stages(engine, batch):
     side, grid = tokenizer.config.resolution, tokenizer.config.grid
     latent = side // corrector.vae.downscale
     channels = corrector.vae.config.latent_channels
+    arm = engine.models.arm
+    cache = arm.model.new_cache(batch, 12)
+    arm.model(torch.arange(3).expand(batch, 3), torch.ones(batch, 3, dtype=torch.bool), cache)
+    codes = torch.arange(batch) % arm.stream.codebook_size
+    yield "arm_decode", DecodeStep(arm.model), [codes, cache.lengths, cache.keys, cache.values]
     yield "tokenizer_decoder", tokenizer.decoder, [random(tokenizer.config.z_channels, grid, grid)]
     yield "tokenizer_encoder", tokenizer.encoder, [random(3, side, side)]
     yield "vae_decoder", corrector.vae.decoder, [random(channels, latent, latent)]
@@ -41,6 +47,10 @@ def stages(engine, batch):
     kv = unet.context_kv(random(7, unet.config.cross_attention_dim))
     temb = unet.time_embedding(torch.tensor([321]))
     yield "unet", UNetPass(unet), [random(channels, latent, latent), temb, *(v.contiguous() for kv_ in kv for v in kv_)]
+
+
+def one_stage(engine):
+    return next(stage for stage in stages(engine, 1) if stage[0] == "tokenizer_decoder")
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
@@ -53,7 +63,7 @@ def test_every_stage_equals_eager(tiny_engine, plans, batch):
 
 @torch.no_grad()
 def test_a_second_plan_comes_from_disk(tiny_engine, plans, monkeypatch):
-    name, run, inputs = next(stages(tiny_engine, 1))
+    name, run, inputs = one_stage(tiny_engine)
     spec = StageSpec.of(name, inputs)
     first = compile_stage(run, spec, "openvino", plans)(*inputs)
     monkeypatch.setattr(openvino, "save_ir", lambda *_: pytest.fail("built again"))
@@ -62,7 +72,7 @@ def test_a_second_plan_comes_from_disk(tiny_engine, plans, monkeypatch):
 
 @torch.no_grad()
 def test_results_outlive_the_next_call(tiny_engine, plans):
-    name, run, inputs = next(stages(tiny_engine, 1))
+    name, run, inputs = one_stage(tiny_engine)
     plan = compile_stage(run, StageSpec.of(name, inputs), "openvino", plans)
     first = plan(*inputs)
     kept = first.clone()
@@ -73,7 +83,7 @@ def test_results_outlive_the_next_call(tiny_engine, plans):
 @torch.no_grad()
 def test_swapping_weights_there_and_back_is_bit_equal(tiny_engine, plans):
     """No stale plan: A, then B, then A again."""
-    name, run, inputs = next(stages(tiny_engine, 1))
+    name, run, inputs = one_stage(tiny_engine)
     spec, weight = StageSpec.of(name, inputs), run.conv_in.weight
     original = weight.clone()
     results = []
@@ -104,5 +114,5 @@ def test_a_batch_of_stories_too(tiny_path, tiny_engine, plans):
 
 def test_another_dtype_is_refused_when_the_stage_first_runs(tiny_path, plans):
     engine = Engine.from_pretrained(tiny_path, dtype="bfloat16", backend="openvino", cache=plans)
-    with pytest.raises(ValueError, match=r"cannot run tokenizer_decoder\(.* bfloat16\) on cpu: it takes float32"):
+    with pytest.raises(ValueError, match=r"cannot run arm_decode\(.* bfloat16\) on cpu: it takes float32 and int64"):
         engine.generate(SENTENCES[:1])

@@ -25,7 +25,7 @@ def test_named_stages_leave_the_others_eager():
         ("", "unknown backend ''; choose among"),
         ("unet=fast", "unknown backend 'fast'"),
         ("unet=", "unknown backend ''"),
-        ("vae=eager", "unknown stage 'vae' in backend 'vae=eager'; choose among tokenizer_decoder"),
+        ("vae=eager", "unknown stage 'vae' in backend 'vae=eager'; choose among arm_decode"),
         ("unet=eager,", "unknown stage ''"),
     ],
 )

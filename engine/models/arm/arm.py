@@ -9,10 +9,14 @@ from typing import Any
 
 import torch
 from tokenizers import Tokenizer
+from torch import Tensor
 
+from ...kv_cache import KVCache
 from ...story import CONTEXTS, Context
 from ...weights import load_into, read_json
 from .lwm import LWM, LWMConfig
+
+Decode = Callable[[Tensor, KVCache], Tensor]
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Arm:
     def __init__(self, model: LWM, encode: Callable[[str], list[int]], stream: StreamConfig) -> None:
         self.model, self.stream = model.eval().requires_grad_(False), stream
         self._encode = encode
+        self.decode: Decode = self._decode  # a backend may put its own in place
 
     @classmethod
     def from_directory(
@@ -73,6 +78,12 @@ class Arm:
             model = LWM(sizes)
         load_into(model, directory / "model.safetensors", dtype)
         return cls(model.to(device, dtype), _encoder(directory / "tokenizer.json"), stream)
+
+    def _decode(self, codes: Tensor, cache: KVCache) -> Tensor:
+        """One code a row [R] -> hidden [R, D] after it; the cache grows by one slot a row."""
+        ids = codes[:, None]
+        hidden: Tensor = self.model(ids, torch.ones_like(ids, dtype=torch.bool), cache)
+        return hidden[:, -1]
 
     def encode(self, sentence: str) -> list[int]:
         """Text ids of one sentence. Raises ``ValueError`` if there are more than ``max_text_tokens``."""

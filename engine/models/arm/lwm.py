@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...kv_cache import KVCache
+from ...kv_cache import Cache, KVCache
 from .rotary import Rotary, rotate
 
 
@@ -80,9 +80,10 @@ class Attention(nn.Module):
     def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
         q, k, v = (w(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
         q, k = rotate(q, place.cos, place.sin), rotate(k, place.cos, place.sin)  # [R, H, T, head_dim]
-        if place.cache is not None:
-            k, v = place.cache.write(layer, k, v, place.positions)  # [R, H, S, head_dim]
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=place.mask, is_causal=place.mask is None)
+        if place.cache is None:
+            out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
+        else:
+            out = place.cache.attend(layer, q, k, v, place.positions, place.mask)
         return self.wo(out.transpose(1, 2).flatten(2))
 
 
@@ -120,8 +121,8 @@ class Place:
     positions: Tensor  # [R, T], or [1, T] without a cache
     cos: Tensor  # [R, 1, T, head_dim / 2]
     sin: Tensor
-    mask: Tensor | None  # [R, 1, T, S], True = visible; None = plain causal
-    cache: KVCache | None
+    mask: Tensor | None  # [R, 1, T, S], True = visible; None without a cache, where attention is plainly causal
+    cache: Cache | None
 
 
 class LWM(nn.Module):
@@ -142,7 +143,7 @@ class LWM(nn.Module):
         self,
         ids: Tensor,
         is_vision: Tensor,
-        cache: KVCache | None = None,
+        cache: Cache | None = None,
         counts: Sequence[int] | None = None,
     ) -> Tensor:
         """``ids`` int64 [R, T], ``is_vision`` bool [R, T] -> hidden [R, T, D] after the final norm.
@@ -160,7 +161,7 @@ class LWM(nn.Module):
             cache.advance(counts if counts is not None else [ids.shape[1]] * ids.shape[0])
         return self.ln_f(x)
 
-    def _place(self, ids: Tensor, cache: KVCache | None) -> Place:
+    def _place(self, ids: Tensor, cache: Cache | None) -> Place:
         if cache is None:
             positions = torch.arange(ids.shape[1], device=ids.device)[None]
             mask = None

@@ -219,9 +219,8 @@ class ArmSession:
         self.last_logits = self.arm.model.vision_logits(hidden[torch.arange(self.rows, device=device), last])
 
     def _step(self, codes: Tensor) -> Tensor:
-        ids = codes.repeat(self.branches)[:, None]
-        hidden = self.arm.model(ids, torch.ones_like(ids, dtype=torch.bool), self.cache)
-        return self.arm.model.vision_logits(hidden[:, -1])
+        hidden = self.arm.decode(codes.repeat(self.branches), self.cache)
+        return self.arm.model.vision_logits(hidden)
 
 
 def _missing(shown: Sequence[Chunk], row: int, have: int) -> list[range]:
