@@ -22,5 +22,5 @@ def plan_key(run: nn.Module, spec: StageSpec, backend: str, version: str) -> str
     digest.update(repr([(name, type(module).__qualname__) for name, module in run.named_modules()]).encode())
     for name, value in (*run.named_parameters(), *run.named_buffers()):  # also buffers that no checkpoint holds
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
-        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+        digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
