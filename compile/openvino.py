@@ -79,6 +79,7 @@ class OpenVINOPlan:
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
             "INFERENCE_PRECISION_HINT": "f32",  # else a CPU with AMX computes in bfloat16
             "NUM_STREAMS": 1,
+            "ENABLE_CPU_PINNING": False,  # it would bind the caller's thread too: two processes then share one core
         }
         core = openvino.Core()
         self.request = core.compile_model(core.read_model(str(path)), "CPU", options).create_infer_request()

@@ -80,6 +80,15 @@ def test_results_outlive_the_next_call(tiny_engine, plans):
     assert torch.equal(first, kept)
 
 
+def test_no_thread_is_bound_to_a_core(tiny_engine, plans):
+    """While a plan runs, bound threads of two processes would share one core and leave another one idle."""
+    name, run, inputs = one_stage(tiny_engine)
+    plan = compile_stage(run, StageSpec.of(name, inputs), "openvino", plans)
+    compiled = plan.request.get_compiled_model()
+    assert compiled.get_property("ENABLE_CPU_PINNING") is False
+    assert compiled.get_property("INFERENCE_NUM_THREADS") == torch.get_num_threads()
+
+
 @torch.no_grad()
 def test_swapping_weights_there_and_back_is_bit_equal(tiny_engine, plans):
     """No stale plan: A, then B, then A again."""
