@@ -15,6 +15,7 @@ import logging
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,10 +43,15 @@ class Entry:
 
 
 class PlanCache:
-    """The folder. ``limit`` bytes bound it: the entries that were used longest ago make room."""
+    """The folder. ``limit`` bytes bound it: the entries that were used longest ago make room.
 
-    def __init__(self, root: Path | None = None, limit: int = 8 * GIB) -> None:
-        self.root, self.limit = root or default_root(), limit
+    ``on_build(what, seconds)`` is told of each plan that had to be built.
+    """
+
+    def __init__(
+        self, root: Path | None = None, limit: int = 8 * GIB, on_build: Callable[[str, float], None] | None = None
+    ) -> None:
+        self.root, self.limit, self.on_build = root or default_root(), limit, on_build
 
     def entry(self, key: str, what: str, build: Callable[[Path], None]) -> Path:
         """The folder of ``key``; ``build(folder)`` fills it if it is missing or damaged."""
@@ -58,6 +64,7 @@ class PlanCache:
             shutil.rmtree(folder, ignore_errors=True)
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.root))
+        began = time.perf_counter()
         try:
             build(part)
             seal(part, what)
@@ -65,6 +72,8 @@ class PlanCache:
         finally:
             shutil.rmtree(part, ignore_errors=True)
         self._make_room(folder)
+        if self.on_build is not None:
+            self.on_build(what, time.perf_counter() - began)
         return folder
 
     def entries(self) -> Iterator[Entry]:

@@ -13,6 +13,7 @@ from .versions import acdc_version
 COMMANDS = {  # name: (module, one line of help); a module is imported when its command runs
     "story": ("story", "Draw a story: one picture a sentence, each corrected before the next is drawn."),
     "info": ("info", "Show versions, devices and bundles; what is missing, and why."),
+    "compile": ("compile", "Build the plans of a backend ahead of time."),
     "cache": ("cache", "List or clear the plans that backends keep on disk."),
     "overhead": ("overhead", "Measure what the correction costs, against the plain autoregressive model."),
 }

@@ -26,6 +26,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+BUCKET = 128
+
+
+def bucket(capacity: int, limit: int) -> int:
+    """``capacity`` rounded up to a multiple of 128, at most ``limit``: one compiled shape serves many lengths.
+
+    A capacity beyond the limit is returned as it is, for its owner to refuse.
+    """
+    return max(capacity, min(-(-capacity // BUCKET) * BUCKET, limit))
+
 
 class Cache(Protocol):
     """What a transformer asks of a cache, whoever holds the buffers."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ...compile.cache import PlanCache
 from ..atomic import check_directory
 from ..examples import EXAMPLES
 from ..output import StoryWriter
@@ -68,13 +69,13 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
     continue_story(engine, new, options, init_image, StoryWriter(directory), title)
 
 
-def load_engine(given: dict[str, Any]) -> "Engine":
+def load_engine(given: dict[str, Any], cache: PlanCache | None = None) -> "Engine":
     """The bundle on the device; torch is imported here and not before."""
     set_threads(given["threads"])
     from ..engine import Engine
 
     names = ("device", "dtype", "backend")
-    return Engine.from_pretrained(given["bundle"], **{name: given[name] for name in names})
+    return Engine.from_pretrained(given["bundle"], cache=cache, **{name: given[name] for name in names})
 
 
 def begin_story(

@@ -159,7 +159,7 @@ def test_truncate_then_another_ending(arm: Arm, context: Context) -> None:
 def test_the_window_forgets_all_but_the_previous_frame(arm: Arm) -> None:
     one, other = (given(arm, [frame_of(seed), frame_of(2)], "window") for seed in (1, 3))
     assert torch.equal(last(one), last(other))
-    assert one.cache.capacity == 1 + 2 * (8 + 1 + 7)
+    assert 1 + 2 * (8 + 1 + 7) <= one.cache.capacity == ArmSession(arm, 2, 3, "window").cache.capacity
 
 
 def test_cache_length_is_the_number_of_ids_fed(arm: Arm) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from acdc.engine.cli import main
 from acdc.engine.examples import EXAMPLES
+from acdc.engine.plans import STAGES
 from tests.cli_runs import STORY, files, refuse, without_times
 from tests.fake_engine import Killed
 
@@ -134,3 +135,20 @@ class TestOtherCommands:
         assert {"versions", "optional", "devices", "backends", "bundles", "memories"} == set(found)
         for name, entry in found["optional"].items():
             assert entry["available"] or f"pip install {name}" in entry["note"]
+
+    def test_compile_builds_once_what_stories_need_and_cache_lists_it(self, capsys, tiny, tmp_path, monkeypatch):
+        monkeypatch.setenv("ACDC_CACHE", str(tmp_path / "kept"))
+        asked = ["compile", "--bundle", tiny, "--frames", "2", "--backend", "openvino"]
+        assert main(asked) == 0
+        first = capsys.readouterr().out.splitlines()
+        assert len(first) == 7, first  # six stages and the summary
+        assert first[-1].startswith(str(tmp_path / "kept" / "plans"))
+        assert main(asked) == 0
+        assert "0 plans built" in capsys.readouterr().out
+        assert main(["cache"]) == 0
+        listed = capsys.readouterr().out
+        assert all(stage in listed for stage in STAGES)
+        assert main(["cache", "--clear"]) == 0
+        assert "removed 6 plans" in capsys.readouterr().out
+        assert main(["cache"]) == 0
+        assert "0 plans" in capsys.readouterr().out

@@ -133,10 +133,13 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("argv", "word"),
         [
-            (["sing"], "story, info, cache, overhead"),
+            (["sing"], "story, info, compile, cache, overhead"),
             (["--xyzzy"], "--xyzzy"),
             (["info", "extra"], "extra"),
             (["overhead", "--stories", "0"], "x>=1"),
+            (["compile", "--frames", "0"], "x>=1"),
+            (["compile", "--backend", "abacus"], "unknown backend 'abacus'"),
+            (["cache", "--clean"], "did you mean --clear?"),
             (["overhead", "--warmup", "-1"], "x>=0"),
             (["overhead", "--json", "."], "is a directory"),
             (["overhead", "--json", "no/such/file"], "'no/such'"),

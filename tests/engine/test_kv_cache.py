@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acdc.engine.kv_cache import KVCache
+from acdc.engine.kv_cache import KVCache, bucket
 
 
 def new_cache(rows: int = 2, capacity: int = 10) -> KVCache:
@@ -84,3 +84,14 @@ def test_over_capacity_is_told_with_numbers() -> None:
 def test_written_views_share_the_buffer() -> None:
     cache = new_cache()
     assert feed(cache, [[1, 2], [3, 4]]).data_ptr() == cache.keys.data_ptr()
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000))
+def test_buckets_hold_what_was_asked_for(capacity, limit):
+    found = bucket(capacity, limit)
+    assert found >= capacity
+    if capacity <= limit:
+        assert found <= limit
+        assert found % 128 == 0 or found == limit
+    else:
+        assert found == capacity

@@ -22,6 +22,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from ...kv_cache import bucket
 from ...rng import gumbel
 from ...sampling import Policy, choose
 from .arm import Arm, Context, check_context
@@ -60,7 +61,8 @@ class ArmSession:
         self.branches = 2 if guided else 1
         self.chunks: list[Chunk] = []
         self.origin = 0  # the first chunk that the context shows
-        self.cache = arm.model.new_cache(self.rows, arm.stream.capacity(frames, self.context))
+        capacity = bucket(arm.stream.capacity(frames, self.context), arm.model.config.max_position)
+        self.cache = arm.model.new_cache(self.rows, capacity)
         self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
 
     @property
