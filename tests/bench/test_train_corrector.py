@@ -1,6 +1,7 @@
 """The corrector's training: fast modules equal diffusers' own, and the export is a directory diffusers loads."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -193,12 +194,47 @@ def test_tokenizer_is_deterministic_and_covers_bytes(tmp_path: Path) -> None:
 
 def test_batches_mix_captions_and_keep_stories_back(data: Path) -> None:
     pairs = CaptionedLatents.load(data, build_tokenizer([]))
-    latents, ids = pairs.batch(np.random.default_rng(0), 2000)
+    latents, ids, starts = pairs.batch(np.random.default_rng(0), 2000)
     assert latents.shape == (2000, 4, 16, 16)
+    assert torch.equal(starts, latents), "no drafts, so each frame starts from itself"
     empty = (ids == torch.from_numpy(pairs.empty)).all(1).float().mean()
     assert 0.07 < empty < 0.13
     held = torch.from_numpy(pairs.latents[-pairs.held_back :].astype(np.float32)).flatten(2)[0, :, 0]
     assert not torch.isin(latents.flatten(1)[:, 0], held).any()
+
+
+def test_drafted_target_leads_from_the_draft_to_the_frame() -> None:
+    torch.manual_seed(0)
+    latents, drafts, noise = torch.randn(3, 3, 4, 2, 2, dtype=torch.float64)
+    timesteps, alphas = torch.tensor([200, 481, 699]), alphas_cumprod().double()
+    noisy, v = noised(latents, noise, timesteps, alphas, drafts)
+    a, s = (value.sqrt()[:, None, None, None] for value in (alphas[timesteps], 1 - alphas[timesteps]))
+    torch.testing.assert_close(noisy, a * drafts + s * noise)
+    torch.testing.assert_close(a * noisy - s * v, latents)
+    for plain, same in zip(
+        noised(latents, noise, timesteps, alphas), noised(latents, noise, timesteps, alphas, latents), strict=True
+    ):
+        torch.testing.assert_close(same, plain)
+
+
+def test_half_of_the_frames_with_a_draft_start_from_it(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path, dirs_exist_ok=True)
+    stories = len(np.load(data / "latents.npy"))
+    shape = (stories // 2, *np.load(data / "latents.npy").shape[1:])
+    np.save(tmp_path / "drafts.npy", np.full(shape, 9.0, np.float16))
+    pairs = CaptionedLatents.load(tmp_path, build_tokenizer([]))
+    latents, _, starts = pairs.batch(np.random.default_rng(0), 4000)
+    drafted = (starts == 9).flatten(1).all(1)
+    told = (stories // 2 - pairs.held_back) / (stories - pairs.held_back)
+    upright = 1.0 if pairs.mirrored is None else 0.5  # the mirrored frames have no drafts
+    assert drafted.float().mean() == pytest.approx(told * upright / 2, abs=0.03)
+    assert torch.equal(starts[~drafted], latents[~drafted])
+    plain = CaptionedLatents.load(data, build_tokenizer([])).batch(np.random.default_rng(0), 4000)
+    assert torch.equal(plain[0], latents), "drafts change no other draw"
+    assert (pairs.evaluation(8)[2] == 9).all()
+    np.save(tmp_path / "drafts.npy", np.zeros((stories + 1, *shape[1:]), np.float16))
+    with pytest.raises(ValueError, match=r"drafts\.npy: \d+ stories, expected"):
+        CaptionedLatents.load(tmp_path, build_tokenizer([]))
 
 
 def test_mistakes(data: Path, tmp_path: Path) -> None:

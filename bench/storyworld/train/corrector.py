@@ -29,6 +29,7 @@ from .matrix_muon import corrector_optimizers
 SEED = 4
 MERGES = 1486  # with 512 byte tokens, start and end: a vocabulary of 2,000
 EVALUATION = 256  # held-back frames
+DRAFT_TIMESTEPS = (200, 700)  # where a draft takes the frame's place: about what SDEdit's strengths start from
 
 
 def keep_memory() -> None:
@@ -41,16 +42,23 @@ def keep_memory() -> None:
     mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
+def takes_draft(timesteps: Tensor) -> Tensor:
+    """Whether a draft may stand at the timestep: bool [B, 1, 1, 1]."""
+    first, end = DRAFT_TIMESTEPS
+    return ((timesteps >= first) & (timesteps < end))[:, None, None, None]
+
+
 def make_step(
     model: Corrector, data: CaptionedLatents, batch: int, gamma: float, device: str
 ) -> Callable[[int], dict[str, Tensor]]:
-    """The step of `fit`: the v-prediction loss of a random batch."""
+    """The step of `fit`: the v-prediction loss of a random batch, of which some frames are drafts to be corrected."""
     alphas = alphas_cumprod().to(device)
 
     def step_fn(step: int) -> dict[str, Tensor]:
-        latents, ids = (value.to(device) for value in data.batch(step_rng(SEED, step), batch))
+        latents, ids, drafts = (value.to(device) for value in data.batch(step_rng(SEED, step), batch))
         timesteps = stratified_timesteps(batch, device)
-        noisy, target = noised(latents, torch.randn_like(latents), timesteps, alphas)
+        starts = torch.where(takes_draft(timesteps), drafts, latents)
+        noisy, target = noised(latents, torch.randn_like(latents), timesteps, alphas, starts)
         error = (model.low_precision(noisy, timesteps, ids) - target).square().mean((1, 2, 3))
         loss = (error * min_snr_weights(timesteps, alphas, gamma)).mean()
         return {"loss": loss, "v_mse": error.mean()}
@@ -66,27 +74,37 @@ class Watch:
     ) -> None:
         self.model, self.ema, self.out, self.device = model, ema, out, device
         self.alphas = alphas_cumprod().to(device)
-        latents, ids = data.evaluation(EVALUATION)
-        self.latents, self.ids = latents.to(device), ids.to(device)
+        latents, ids, drafts = data.evaluation(EVALUATION)
+        self.latents, self.ids, self.drafts = latents.to(device), ids.to(device), drafts.to(device)
         self.empty = torch.from_numpy(data.empty).long().to(device)
-        noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(SEED))
+        self.noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(SEED)).to(device)
         count = len(latents)
         self.timesteps = ((torch.arange(count) + 0.5) * 1000 / count).long().to(device)
-        self.noisy, self.target = noised(self.latents, noise.to(device), self.timesteps, self.alphas)
         self.vae = None if vae is None else load_vae(vae, device)
 
     @torch.inference_mode()
-    def held_out(self, weights: dict[str, Tensor]) -> dict[str, float]:
-        """v-MSE with fixed noise and timesteps: over the full range and in the four quarters of it."""
+    def errors(self, weights: dict[str, Tensor], starts: Tensor) -> Tensor:
+        """v-MSE [B] of each held-back frame, with fixed noise and timesteps."""
+        noisy, target = noised(self.latents, self.noise, self.timesteps, self.alphas, starts)
         parts = [
-            self.model.low_precision(noisy, timesteps, ids, weights)
-            for noisy, timesteps, ids in zip(
-                self.noisy.split(64), self.timesteps.split(64), self.ids.split(64), strict=True
-            )
+            self.model.low_precision(*part, weights)
+            for part in zip(noisy.split(64), self.timesteps.split(64), self.ids.split(64), strict=True)
         ]
-        error = (torch.cat(parts) - self.target).square().mean((1, 2, 3))
+        return (torch.cat(parts) - target).square().mean((1, 2, 3))
+
+    def held_out(self, weights: dict[str, Tensor]) -> dict[str, float]:
+        """v-MSE over the full range, in the four quarters of it, and of drafts in the timesteps that take them."""
+        error = self.errors(weights, self.latents)
         quarters = {f"held_out_q{i}": round(float(error[self.timesteps // 250 == i].mean()), 4) for i in range(4)}
-        return {"held_out": round(float(error.mean()), 5), **quarters}
+        drafted = takes_draft(self.timesteps).flatten()
+        of_drafts = float(self.errors(weights, self.drafts)[drafted].mean())
+        of_frames = float(error[drafted].mean())
+        return {
+            "held_out": round(float(error.mean()), 5),
+            **quarters,
+            "held_out_drafts": round(of_drafts, 4),
+            "held_out_frames": round(of_frames, 4),
+        }
 
     def report(self, step: int, sheet: bool) -> None:
         """One line of evaluation.jsonl; with `sheet` also a PNG."""

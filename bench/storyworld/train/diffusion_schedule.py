@@ -25,11 +25,20 @@ def alphas_cumprod() -> Tensor:
     return torch.cumprod(1 - betas, 0).float()
 
 
-def noised(latents: Tensor, noise: Tensor, timesteps: Tensor, alphas: Tensor) -> tuple[Tensor, Tensor]:
-    """Noisy latents and v targets at `timesteps` [B]: x_t = a x_0 + s e, v = a e - s x_0."""
+def noised(
+    latents: Tensor, noise: Tensor, timesteps: Tensor, alphas: Tensor, starts: Tensor | None = None
+) -> tuple[Tensor, Tensor]:
+    """Noisy latents and v targets at `timesteps` [B]: x_t = a x_0 + s e, v = a e - s x_0.
+
+    With `starts` those are noised instead, x_t = a start + s e, and v is the one that leads from there to the
+    latents, x_0 = a x_t - s v; it grows with 1 / s, so small timesteps are not for that.
+    """
     a = alphas[timesteps].sqrt()[:, None, None, None]
     s = (1 - alphas[timesteps]).sqrt()[:, None, None, None]
-    return a * latents + s * noise, a * noise - s * latents
+    v = a * noise - s * latents
+    if starts is None:
+        return a * latents + s * noise, v
+    return a * starts + s * noise, v + a * a / s * (starts - latents)
 
 
 def stratified_timesteps(batch: int, device: torch.device | str = "cpu") -> Tensor:
