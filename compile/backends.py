@@ -19,13 +19,8 @@ if TYPE_CHECKING:
 BACKENDS = {  # name: (module, what it is)
     "eager": ("eager", "plain PyTorch, the reference"),
     "openvino": ("openvino", "OpenVINO on the CPU, float32 exact to rounding"),
+    "openvino-bf16": ("openvino_bf16", "OpenVINO on a CPU with bfloat16 units, not exact"),
 }
-
-
-def check_backend(name: str) -> None:
-    """``ValueError`` for a name that is not in the table."""
-    if name not in BACKENDS:
-        raise ValueError(f"unknown backend {name!r}; choose among {', '.join(BACKENDS)}")
 
 
 def unsupported_reasons(spec: StageSpec, backend: str) -> list[str]:
@@ -46,5 +41,6 @@ def compile_stage(run: nn.Module, spec: StageSpec, backend: str, cache: PlanCach
 
 
 def _module(backend: str) -> Any:
-    check_backend(backend)
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; choose among {', '.join(BACKENDS)}")
     return import_module(f".{BACKENDS[backend][0]}", __package__)

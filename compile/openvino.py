@@ -45,10 +45,18 @@ def installed_version() -> str | None:
         return None
 
 
-def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
+def capabilities() -> list[str]:
+    """The number types that this CPU computes in: FP32, BF16, ..."""
+    import openvino
+
+    found: list[str] = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return found
+
+
+def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache, precision: str = "f32") -> Plan:
     """Compile ``run`` for the shapes of ``spec`` and for as many threads as torch has now."""
     key = plan_key(run, spec, "openvino", f"{installed_version()}-{MAKER}")
-    return OpenVINOPlan(cache.entry(key, str(spec), lambda folder: save_ir(run, spec, folder)) / FILE)
+    return OpenVINOPlan(cache.entry(key, str(spec), lambda folder: save_ir(run, spec, folder)) / FILE, precision)
 
 
 def save_ir(run: nn.Module, spec: StageSpec, folder: Path) -> None:
@@ -72,12 +80,13 @@ def save_ir(run: nn.Module, spec: StageSpec, folder: Path) -> None:
 class OpenVINOPlan:
     """A compiled IR; tensors in, new tensors out. One plan serves one caller at a time."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, precision: str) -> None:
+        """``precision`` is f32 or bf16: what products are computed in."""
         import openvino
 
         options: dict[str, Any] = {
             "INFERENCE_NUM_THREADS": torch.get_num_threads(),
-            "INFERENCE_PRECISION_HINT": "f32",  # else a CPU with AMX computes in bfloat16
+            "INFERENCE_PRECISION_HINT": precision,  # left open, a CPU with AMX computes in bfloat16
             "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False,  # it would bind the caller's thread too: two processes then share one core
         }

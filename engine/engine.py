@@ -12,7 +12,7 @@ from ..compile.cache import PlanCache
 from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
 from .memory import load_memory
 from .pipeline import Serial, Story
-from .plans import parse_backends, planned
+from .plans import describe, parse_backends, planned
 from .stages.condition import Correction
 from .stages.pixels import from_image
 from .story import Frame, Phase, StoryOptions, StoryResult, check_sentences, make_options
@@ -39,19 +39,15 @@ class Engine:
     ) -> "Engine":
         """Load a bundle by its name or directory.
 
-        ``dtype`` is float32, bfloat16, float16 or float64; ``backend`` is one for all stages or ``stage=NAME,...``;
-        ``cache`` keeps the plans that backends make (in the user's cache folder where None). Raises ``ValueError``
-        (one line that names the value and the choices, or the file and the key) for an unknown bundle, device, dtype
-        or backend and for damaged files.
+        ``dtype`` is float32, bfloat16, float16 or float64; ``backend`` is one for all stages (``auto``: the fastest
+        exact one that can serve) or ``stage=NAME,...``; ``cache`` keeps the plans that backends make (in the user's
+        cache folder where None). Raises ``ValueError`` (one line that names the value and the choices, or the file
+        and the key) for an unknown bundle, device, dtype or backend and for damaged files.
         """
-        found, where, kind, backends = (
-            find_bundle(bundle),
-            parse_device(device),
-            parse_dtype(dtype),
-            parse_backends(backend),
-        )
+        found, where, kind = find_bundle(bundle), parse_device(device), parse_dtype(dtype)
+        backends = parse_backends(backend, where, kind)
         models = planned(found.load(where, kind), backends, cache or PlanCache())
-        return cls(found, models, where, dtype, backend)
+        return cls(found, models, where, dtype, describe(backends))
 
     @property
     def name(self) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ..compile.backends import BACKENDS, check_backend, compile_stage, unsupported_reasons
+from ..compile.auto import choose
+from ..compile.backends import BACKENDS, compile_stage, unsupported_reasons
 from ..compile.cache import PlanCache
 from ..compile.spec import Plan, StageSpec, TensorSpec
 from .bundle import Models
@@ -26,31 +27,49 @@ from .stages.decode import DecodeStep
 STAGES = ("arm_decode", "tokenizer_decoder", "tokenizer_encoder", "vae_decoder", "vae_encoder", "unet")
 
 
-def parse_backends(text: str) -> dict[str, str]:
+def parse_backends(text: str, device: torch.device, dtype: torch.dtype) -> dict[str, str]:
     """``NAME`` for all stages, or ``stage=NAME,...`` with the others eager: stage -> backend.
 
+    ``auto`` becomes the fastest exact backend that can serve the stage on this device and with this dtype.
     ``ValueError`` names the stage or backend that is unknown.
     """
     chosen = dict.fromkeys(STAGES, "eager")
     if "=" not in text:
-        check_backend(text)
-        return dict.fromkeys(STAGES, text)
+        return {stage: _resolved(stage, text, device, dtype) for stage in STAGES}
     for part in text.split(","):
         stage, _, backend = part.partition("=")
         if stage not in chosen:
             raise ValueError(f"unknown stage {stage!r} in backend {text!r}; choose among {', '.join(STAGES)}")
-        check_backend(backend)
-        chosen[stage] = backend
+        chosen[stage] = _resolved(stage, backend, device, dtype)
     return chosen
 
 
-def availability() -> dict[str, str]:
-    """Backend -> what it is, or every reason why it cannot serve a float32 stage on this machine's CPU."""
-    probe = StageSpec("a stage", (TensorSpec((1,), torch.float32),))
-    reasons = {name: unsupported_reasons(probe, name) for name in BACKENDS}
+def _resolved(stage: str, backend: str, device: torch.device, dtype: torch.dtype) -> str:
+    if backend == "auto":
+        return choose(probe(stage, device, dtype))
+    if backend not in BACKENDS:
+        raise ValueError(f"unknown backend {backend!r}; choose among auto, {', '.join(BACKENDS)}")
+    return backend
+
+
+def describe(backends: dict[str, str]) -> str:
+    """The shortest text that :func:`parse_backends` reads as ``backends``."""
+    names = set(backends.values())
+    if len(names) == 1:
+        return names.pop()
+    return ",".join(f"{stage}={backend}" for stage, backend in backends.items() if backend != "eager")
+
+
+def probe(stage: str, device: torch.device, dtype: torch.dtype) -> StageSpec:
+    """A spec that stands for all shapes of a stage, to ask a backend about."""
+    codes = (TensorSpec((1,), torch.int64),) if stage == "arm_decode" else ()
+    return StageSpec(stage, (*codes, TensorSpec((1,), dtype)), device.type)
+
+
+def refusals(device: torch.device, dtype: torch.dtype = torch.float32) -> dict[str, dict[str, list[str]]]:
+    """Backend -> stage -> every reason why that backend cannot serve that stage there; no reason: it can."""
     return {
-        name: f"not available: {'; '.join(reasons[name])}" if reasons[name] else about
-        for name, (_, about) in BACKENDS.items()
+        name: {stage: unsupported_reasons(probe(stage, device, dtype), name) for stage in STAGES} for name in BACKENDS
     }
 
 

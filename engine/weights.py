@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -23,6 +26,29 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ValueError(f"{path}: expected a JSON object, found {type(value).__name__}")
     return value
+
+
+class _Undrawn(TorchFunctionMode):
+    """Passes over every function of ``torch.nn.init``."""
+
+    def __torch_function__(
+        self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@contextmanager
+def skeleton() -> Iterator[None]:
+    """Modules made within have shapes and no values, for :func:`load_into`: no time or memory for random numbers.
+
+    The meta device alone would still *draw* them: for an embedding's it imports torch's compiler, which takes two
+    seconds.
+    """
+    with torch.device("meta"), _Undrawn():
+        yield
 
 
 def load_into(module: nn.Module, path: Path, dtype: torch.dtype) -> None:

@@ -59,6 +59,12 @@ def test_backends_are_loaded_when_they_are_asked_for():
     assert not {"openvino", "onnx", "tensorrt"} & loaded_after("import acdc.engine.engine")
 
 
+def test_loading_a_bundle_does_not_wake_torchs_compiler():
+    """Its import takes longer than all else that a start does."""
+    statement = 'import sys; from acdc.engine.engine import Engine; Engine.from_pretrained("storyworld")'
+    assert "sympy" not in loaded_after(statement)
+
+
 def test_kernels_have_no_effects_at_import():
     assert "torch" not in loaded_after("import acdc.kernels")
 

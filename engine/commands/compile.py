@@ -35,4 +35,4 @@ def compile(frames: int, stories: int, guidance: float | None, **given: Any) -> 
     engine = load_engine(given, plans)
     seeds = range(given["seed"], given["seed"] + stories)
     engine.generate_batch([[SENTENCE] * frames] * stories, seeds=list(seeds), options=options)
-    click.echo(f"{plans.root}: {len(built)} plans built for {stories} x {frames} frames with {given['backend']}")
+    click.echo(f"{plans.root}: {len(built)} plans built for {stories} x {frames} frames with {engine.backend}")

@@ -25,13 +25,12 @@ def info(as_json: bool) -> None:
 def collect() -> dict[str, Any]:
     """Everything that ``acdc info`` shows; a reason stands where something is not available."""
     from ..bundle import embedded_names
-    from ..plans import availability
 
     return {
         "versions": versions(),
         "optional": {name: optional(name, purpose) for name, purpose in OPTIONAL.items()},
         "devices": devices(),
-        "backends": availability(),
+        "backends": backends(),
         "bundles": embedded_names(),
         "memories": list(MEMORIES),
     }
@@ -60,6 +59,23 @@ def devices() -> dict[str, str]:
     return found
 
 
+def backends() -> dict[str, dict[str, Any]]:
+    """Backend -> what it is, and for each stage every reason why it cannot serve (none: it can), in float32.
+
+    Asked for the GPU where there is one, else for the CPU.
+    """
+    import torch
+
+    from ...compile.backends import BACKENDS
+    from ..plans import refusals
+
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    stages = refusals(device)
+    return {
+        name: {"about": about, "device": device.type, "stages": stages[name]} for name, (_, about) in BACKENDS.items()
+    }
+
+
 def print_info(found: dict[str, Any]) -> None:
     """Plain tables on standard output."""
     from rich.console import Console
@@ -71,13 +87,33 @@ def print_info(found: dict[str, Any]) -> None:
             n: f"{o['version']}, {o['note']}" if o["available"] else o["note"] for n, o in found["optional"].items()
         },
         "devices": found["devices"],
-        "backends": found["backends"],
+        "backends": {name: _about(entry) for name, entry in found["backends"].items()},
         "choices": {"bundles": ", ".join(bundles), "memories": ", ".join(found["memories"])},
     }
     # Lines are folded for a terminal only: a log or a pipe gets them whole.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)
     for title, rows in sections.items():
         console.print(_table(title, rows))
+        if title == "backends":
+            console.print(_stages(found["backends"]))
+
+
+def _about(backend: dict[str, Any]) -> str:
+    """What the backend is, or every reason why it serves no stage."""
+    refused = list(backend["stages"].values())
+    if not all(refused):
+        return str(backend["about"])
+    return f"not available: {'; '.join(dict.fromkeys(reason for reasons in refused for reason in reasons))}"
+
+
+def _stages(backends: dict[str, Any]) -> Any:
+    """Stages x backends: which can serve which."""
+    from rich.table import Table
+
+    table = Table(*("stage", *backends), box=None, padding=(0, 2, 0, 2))
+    for stage in next(iter(backends.values()))["stages"]:
+        table.add_row(stage, *("no" if entry["stages"][stage] else "yes" for entry in backends.values()))
+    return table
 
 
 def _table(title: str, rows: dict[str, str]) -> Any:

@@ -29,7 +29,7 @@ RUN = (
     click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same pictures."),
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
     click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Numbers."),
-    click.option("--backend", default="eager", show_default=True, help="Runs the stages: NAME or stage=NAME,..."),
+    click.option("--backend", default="eager", show_default=True, help="Runs the stages: auto, NAME or stage=NAME,..."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's choice]"),
 )
 CORRECTION = (

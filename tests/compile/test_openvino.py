@@ -14,6 +14,7 @@ from acdc.engine.stages.decode import DecodeStep
 from tests.margin import check_same_story
 
 ATOL, RTOL = 2e-5, 1e-5  # float32: sums in another order
+BF16 = 0.05  # of the output's norm: eight bits of mantissa, a dozen layers deep
 SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a log."]
 
 
@@ -125,3 +126,25 @@ def test_another_dtype_is_refused_when_the_stage_first_runs(tiny_path, plans):
     engine = Engine.from_pretrained(tiny_path, dtype="bfloat16", backend="openvino", cache=plans)
     with pytest.raises(ValueError, match=r"cannot run arm_decode\(.* bfloat16\) on cpu: it takes float32 and int64"):
         engine.generate(SENTENCES[:1])
+
+
+@torch.no_grad()
+def test_bfloat16_is_near_eager_where_the_cpu_has_it_and_refused_elsewhere(tiny_engine, plans):
+    for name, run, inputs in stages(tiny_engine, 3):
+        spec = StageSpec.of(name, inputs)
+        if "BF16" not in openvino.capabilities():
+            with pytest.raises(ValueError, match="this CPU has no bfloat16 units"):
+                compile_stage(run, spec, "openvino-bf16", plans)
+            continue
+        wanted, found = run(*inputs), compile_stage(run, spec, "openvino-bf16", plans)(*inputs)
+        for ours, theirs in zip(*((v,) if isinstance(v, torch.Tensor) else v for v in (found, wanted)), strict=True):
+            assert (ours - theirs).norm() <= BF16 * theirs.norm(), name
+
+
+def test_bfloat16_shares_the_stored_plan(tiny_engine, tmp_path, monkeypatch):
+    monkeypatch.setattr(openvino, "capabilities", lambda: ["FP32", "BF16"])
+    name, run, inputs = one_stage(tiny_engine)
+    cache = PlanCache(tmp_path)
+    for backend in ("openvino", "openvino-bf16"):
+        compile_stage(run, StageSpec.of(name, inputs), backend, cache)
+    assert len(list(cache.entries())) == 1

@@ -1,28 +1,33 @@
 """Which backend runs which stage."""
 
 import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from acdc.compile import openvino
-from acdc.compile.backends import BACKENDS
+from acdc.engine.commands.info import collect, print_info
 from acdc.engine.engine import Engine
-from acdc.engine.plans import STAGES, PlannedModule, PlannedUNet, availability, parse_backends
+from acdc.engine.plans import STAGES, PlannedModule, PlannedUNet, describe, parse_backends, refusals
 from acdc.engine.story import StoryOptions
+
+CPU, F32 = torch.device("cpu"), torch.float32
 
 
 def test_one_name_is_for_all_stages():
-    assert parse_backends("openvino") == dict.fromkeys(STAGES, "openvino")
+    assert parse_backends("openvino", CPU, F32) == dict.fromkeys(STAGES, "openvino")
 
 
 def test_named_stages_leave_the_others_eager():
-    chosen = parse_backends("unet=openvino,vae_decoder=eager")
+    chosen = parse_backends("unet=openvino,vae_decoder=eager", CPU, F32)
     assert chosen == {**dict.fromkeys(STAGES, "eager"), "unet": "openvino"}
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("fast", "unknown backend 'fast'; choose among eager, openvino"),
-        ("", "unknown backend ''; choose among"),
+        ("fast", "unknown backend 'fast'; choose among auto, eager, openvino"),
+        ("", "unknown backend ''; choose among auto"),
         ("unet=fast", "unknown backend 'fast'"),
         ("unet=", "unknown backend ''"),
         ("vae=eager", "unknown stage 'vae' in backend 'vae=eager'; choose among arm_decode"),
@@ -31,7 +36,7 @@ def test_named_stages_leave_the_others_eager():
 )
 def test_mistakes_name_the_value_and_the_choices(text, message):
     with pytest.raises(ValueError, match=message):
-        parse_backends(text)
+        parse_backends(text, CPU, F32)
 
 
 def test_eager_stages_are_left_alone(tiny_path):
@@ -46,7 +51,26 @@ def test_the_backend_is_part_of_what_decides_a_story(tiny_path):
     assert isinstance(engine.models.corrector.unet, PlannedUNet)
 
 
-def test_what_is_missing_is_said_with_what_to_do(monkeypatch):
-    assert availability() == {"eager": "plain PyTorch, the reference", "openvino": BACKENDS["openvino"][1]}
+def test_auto_is_the_fastest_exact_backend_that_can_serve(tiny_path, monkeypatch):
+    assert parse_backends("auto", CPU, F32) == dict.fromkeys(STAGES, "openvino")
+    assert parse_backends("auto", CPU, torch.float64) == dict.fromkeys(STAGES, "eager")
+    assert parse_backends("unet=auto", CPU, F32) == {**dict.fromkeys(STAGES, "eager"), "unet": "openvino"}
+    assert Engine.from_pretrained(tiny_path, backend="auto").backend == "openvino"
     monkeypatch.setattr(openvino, "installed_version", lambda: None)
-    assert availability()["openvino"] == "not available: openvino is not installed: pip install openvino"
+    assert Engine.from_pretrained(tiny_path, backend="auto").backend == "eager"
+
+
+@given(st.fixed_dictionaries({stage: st.sampled_from(["eager", "openvino"]) for stage in STAGES}))
+def test_a_description_reads_back_as_the_same_choice(backends):
+    assert parse_backends(describe(backends), CPU, F32) == backends
+
+
+def test_what_is_missing_is_said_with_what_to_do(monkeypatch, capsys):
+    assert refusals(CPU)["openvino"] == {stage: [] for stage in STAGES}
+    monkeypatch.setattr(openvino, "installed_version", lambda: None)
+    assert refusals(CPU)["openvino"]["unet"] == ["openvino is not installed: pip install openvino"]
+    print_info(collect())
+    printed = capsys.readouterr().out
+    assert "not available: openvino is not installed: pip install openvino" in printed
+    row = next(line.split() for line in printed.splitlines() if line.split()[:1] == ["unet"])
+    assert row[1:3] == ["yes", "no"]

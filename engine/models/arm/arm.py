@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...kv_cache import KVCache
 from ...story import CONTEXTS, Context
-from ...weights import load_into, read_json
+from ...weights import load_into, read_json, skeleton
 from .lwm import LWM, LWMConfig
 
 Decode = Callable[[Tensor, KVCache], Tensor]
@@ -74,7 +74,7 @@ class Arm:
         directory = Path(directory)
         config = read_json(directory / "config.json")
         stream, sizes = _settings(directory / "config.json", config)
-        with torch.device("meta"):
+        with skeleton():
             model = LWM(sizes)
         load_into(model, directory / "model.safetensors", dtype)
         return cls(model.to(device, dtype), _encoder(directory / "tokenizer.json"), stream)

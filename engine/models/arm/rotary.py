@@ -25,11 +25,18 @@ class Rotary(nn.Module):
 
     def _build(self, dtype: torch.dtype, device: torch.device) -> None:
         kept = torch.float64 if dtype == torch.float64 else torch.float32
+        cos, sin = self._tables(device)
+        self.register_buffer("cos", cos.to(kept), persistent=False)
+        self.register_buffer("sin", sin.to(kept), persistent=False)
+
+    def _tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
+        """cos and sin, float64 [max_position, head_dim / 2]."""
+        if device.type == "meta":  # only shapes are wanted, and cos there would import torch's compiler: two seconds
+            shapes = torch.empty(2, self.max_position, self.head_dim // 2, dtype=torch.float64, device=device)
+            return shapes[0], shapes[1]
         exponent = torch.arange(0, self.head_dim, 2, dtype=torch.float64, device=device) / self.head_dim
-        place = torch.arange(self.max_position, dtype=torch.float64, device=device)
-        angle = place[:, None] * self.theta**-exponent
-        self.register_buffer("cos", angle.cos().to(kept), persistent=False)
-        self.register_buffer("sin", angle.sin().to(kept), persistent=False)
+        angle = torch.arange(self.max_position, dtype=torch.float64, device=device)[:, None] * self.theta**-exponent
+        return angle.cos(), angle.sin()
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Rotary:
         target = fn(torch.empty(0, dtype=self.cos.dtype, device="cpu"))

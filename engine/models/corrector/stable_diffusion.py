@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ...weights import read_json
+from ...weights import read_json, skeleton
 from . import clip_text, vae
 from .checkpoint import Rename, load_component
 from .clip_text import CLIPText, CLIPTextConfig
@@ -54,7 +54,7 @@ class StableDiffusion:
         path = Path(path)
         _check_index(path)
         tokenizer = CLIPTokenizer.from_directory(path / "tokenizer")
-        with torch.device("meta"):  # no time or memory for random numbers that are replaced at once
+        with skeleton():
             unet = UNet(UNetConfig.from_dict(*_config(path / "unet")))
             autoencoder = VAE(VAEConfig.from_dict(*_config(path / "vae")))
             text_encoder = CLIPText(CLIPTextConfig.from_dict(*_config(path / "text_encoder")))

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...weights import load_into, read_json
+from ...weights import load_into, read_json, skeleton
 
 GROUP_NORM_EPS = 1e-6
 
@@ -192,7 +192,7 @@ class VQGAN(nn.Module):
         """The VQGAN in `folder` (config.json, model.safetensors). Raises ValueError naming the file and the key."""
         path = Path(folder) / "config.json"
         config = VQGANConfig.from_dict(read_json(path), str(path))
-        with torch.device("meta"):
+        with skeleton():
             model = cls(config)
         load_into(model, Path(folder) / "model.safetensors", dtype)
         return model.to(device).eval().requires_grad_(False)
