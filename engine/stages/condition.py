@@ -26,17 +26,18 @@ class Correction:
         contexts, kept = self.corrector.embed([*prompts, self.options.negative_prompt])
         context, null_context = contexts[:-1], contexts[-1:].expand(len(prompts), -1, -1)
         unet, scale = self.corrector.unet, self.options.guidance_scale
-        return Conditioning(unet, context, null_context, scale), kept[:-1]
+        return Conditioning.of(unet, context, null_context, scale), kept[:-1]
 
     def run(self, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int) -> Tensor:
         """Correct frame ``index`` of the stories with these seeds: [B, 3, H, W] in [-1, 1], same size out."""
-        noise = self._noise(pixels, seeds, index, Purpose.NOISE)
+        noise = self.noise(pixels, seeds, index)
         sampled = self.options.sample_posterior
-        posterior_noise = self._noise(pixels, seeds, index, Purpose.POSTERIOR) if sampled else None
+        posterior_noise = self.noise(pixels, seeds, index, Purpose.POSTERIOR) if sampled else None
         vae, unet = self.corrector.vae, self.corrector.unet
         return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise)
 
-    def _noise(self, pixels: Tensor, seeds: Sequence[int], index: int, purpose: Purpose) -> Tensor:
+    def noise(self, pixels: Tensor, seeds: Sequence[int], index: int, purpose: Purpose = Purpose.NOISE) -> Tensor:
+        """Each story's own draw for frame ``index``: [B, C, h, w] in the dtype of ``pixels``."""
         vae = self.corrector.vae
         height, width = (side // vae.downscale for side in pixels.shape[-2:])
         keys = make_keys(seeds, index, purpose, pixels.device)

@@ -3,12 +3,14 @@
 Pixels are [B, 3, H, W] in [-1, 1]. Everything here is a pure function of tensors, so that one CUDA graph can hold it.
 """
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
 from ..diffusion import Schedule, SchedulerConfig, add_noise, ddim_step, guide
+from ..models.corrector.attention import KV
 from ..models.corrector.denoiser import Denoiser
 
 
@@ -21,17 +23,25 @@ class Autoencoder(Protocol):
     def decode(self, latents: Tensor) -> Tensor: ...
 
 
-class Conditioning:
+class Conditioning(NamedTuple):
     """Text that steers the denoiser, as the keys and values of its cross-attention, which no step changes.
 
-    The unconditional half exists only while guidance is on (weight above 1).
+    The unconditional half (first in the batch) exists only while guidance is on.
     """
 
-    def __init__(self, unet: Denoiser, context: Tensor, null_context: Tensor, guidance_scale: float) -> None:
-        """``context`` and ``null_context`` [B, S, D]; weights up to 1 mean no guidance, as in diffusers."""
-        self.guidance_scale = guidance_scale
-        self.guided = guidance_scale > 1.0
-        self.kv = unet.context_kv(torch.cat((null_context, context)) if self.guided else context)
+    kv: Sequence[KV]
+    guidance_scale: float
+
+    @property
+    def guided(self) -> bool:
+        """Weights up to 1 mean no guidance, as in diffusers."""
+        return self.guidance_scale > 1.0
+
+    @classmethod
+    def of(cls, unet: Denoiser, context: Tensor, null_context: Tensor, guidance_scale: float) -> "Conditioning":
+        """From the text encoder's states ``context`` and ``null_context`` [B, S, D]."""
+        guided = cls((), guidance_scale).guided
+        return cls(unet.context_kv(torch.cat((null_context, context)) if guided else context), guidance_scale)
 
     def predict(self, unet: Denoiser, latents: Tensor, temb: Tensor) -> Tensor:
         """The guided prediction under the time embedding ``temb`` [1, E]; both branches share one batched pass."""
@@ -54,13 +64,23 @@ def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
     return vae.decode(latents / vae.scaling_factor).clamp(-1, 1)
 
 
-def denoise(unet: Denoiser, latents: Tensor, conditioning: Conditioning, schedule: Schedule) -> Tensor:
-    """Truncated DDIM from the schedule's start to data; no step returns the latents unchanged."""
+def time_table(unet: Denoiser, schedule: Schedule, device: torch.device) -> Tensor:
+    """The time embedding of each of the schedule's steps [N, E], which hangs on nothing else: once a schedule."""
+    return unet.time_embedding(torch.tensor([step.timestep for step in schedule.steps], device=device))
+
+
+def denoise(
+    unet: Denoiser, latents: Tensor, conditioning: Conditioning, schedule: Schedule, table: Tensor | None = None
+) -> Tensor:
+    """Truncated DDIM from the schedule's start to data; no step returns the latents unchanged.
+
+    ``table`` is the schedule's :func:`time_table` where it was made before.
+    """
     config: SchedulerConfig = schedule.config
     if not schedule.steps:
         return latents
-    timesteps = torch.tensor([step.timestep for step in schedule.steps], device=latents.device)
-    for step, temb in zip(schedule.steps, unet.time_embedding(timesteps).split(1), strict=True):
+    table = time_table(unet, schedule, latents.device) if table is None else table
+    for step, temb in zip(schedule.steps, table.split(1), strict=True):
         prediction = conditioning.predict(unet, latents, temb)
         latents = ddim_step(config, latents, prediction, step)
     return latents
@@ -74,15 +94,16 @@ def correct(
     conditioning: Conditioning,
     schedule: Schedule,
     posterior_noise: Tensor | None = None,
+    table: Tensor | None = None,
 ) -> Tensor:
-    """SDEdit: pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w].
+    """SDEdit: pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], ``table`` as in `denoise`.
 
     With an empty schedule nothing is noised and the result is the autoencoder's round trip.
     """
     latents = encode_latents(vae, pixels, posterior_noise)
     if schedule.steps:
         latents = add_noise(latents, noise, schedule.start.alpha)
-    return decode_latents(vae, denoise(unet, latents, conditioning, schedule))
+    return decode_latents(vae, denoise(unet, latents, conditioning, schedule, table))
 
 
 def text_to_image(

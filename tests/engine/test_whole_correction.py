@@ -1,0 +1,47 @@
+"""The whole correction as one function against the stages one after another."""
+
+import pytest
+import torch
+
+from acdc.compile.backends import compile_stage
+from acdc.compile.cache import PlanCache
+from acdc.compile.spec import StageSpec
+from acdc.engine.stages.condition import Correction
+from acdc.engine.stages.whole import WholeCorrection
+from acdc.engine.story import StoryOptions
+
+SEEDS = [3, 4, 5]
+
+
+def pieces(engine, guidance_scale):
+    """(module, its inputs, what the stages give) for three frames and two steps."""
+    options = StoryOptions(num_inference_steps=4, guidance_scale=guidance_scale).resolved(engine.defaults)
+    _, tokenizer, corrector = engine.models
+    correction = Correction(corrector, options)
+    conditioning, _ = correction.condition(["a cat", "a bear in snow", ""])
+    side = tokenizer.config.resolution
+    pixels = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    pixels = pixels.to(tokenizer.codebook.weight.dtype)
+    shown = correction.run(pixels, conditioning, SEEDS, 1)
+    noise = correction.noise(pixels, SEEDS, 1)
+    whole = WholeCorrection(corrector, tokenizer, correction.schedule, guidance_scale)
+    kv = [value.contiguous() for pair in conditioning.kv for value in pair]
+    return whole, [pixels, noise, *kv], (shown, tokenizer.encode(shown))
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
+@torch.no_grad()
+def test_it_is_the_stages_one_after_another(tiny_engine, guidance_scale):
+    whole, inputs, (shown, codes) = pieces(tiny_engine, guidance_scale)
+    found, found_codes = whole(*inputs)
+    assert torch.equal(found, shown)
+    assert torch.equal(found_codes, codes)
+
+
+@torch.no_grad()
+def test_as_one_plan_it_equals_eager(tiny_engine, tmp_path):
+    whole, inputs, (shown, _) = pieces(tiny_engine, 5.0)
+    spec = StageSpec.of("correction", inputs)
+    found, codes = compile_stage(whole, spec, "openvino", PlanCache(tmp_path))(*inputs)
+    torch.testing.assert_close(found, shown, rtol=0, atol=2e-4)
+    assert torch.equal(codes, tiny_engine.models.tokenizer.encode(found)), "the codes of its own pixels"
