@@ -1,0 +1,32 @@
+"""What all benchmarks share: the machine's measured rates, and what is not measurable here with its reason."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+
+from acdc.bench.roofline import Machine
+
+
+@pytest.fixture(scope="session")
+def machine(request: pytest.FixtureRequest) -> Machine | None:
+    """The roofline's two rates; not measured where nothing is timed."""
+    return None if request.config.getoption("benchmark_disable") else Machine.measure()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[Any]:
+    """A workload that does not fit into memory is no failure of the code: it is reported as not measured."""
+    try:
+        return (yield)
+    except (torch.OutOfMemoryError, MemoryError) as error:
+        pytest.skip(f"out of memory: {str(error).splitlines()[0]}")
+
+
+def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
+    """What decides a figure besides the processor; names of this host are no one's business."""
+    machine_info.pop("node", None)
+    machine_info.update(torch=torch.__version__, threads=torch.get_num_threads())

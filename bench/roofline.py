@@ -1,0 +1,64 @@
+"""The least time that a stage can take on this machine: its operations at the measured rate of matrix products, its bytes
+at the measured rate of copies, whichever is longer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+REPEATS = 9
+MATRIX = 1536  # on a side: large enough for full rate, small enough for a laptop
+COPY_BYTES = 2**28
+
+
+class Machine(NamedTuple):
+    """Measured rates with torch's present number of threads: floating-point operations and bytes a second."""
+
+    flops: float
+    bandwidth: float
+
+    @classmethod
+    def measure(cls, dtype: torch.dtype = torch.float32) -> Machine:
+        """The best of some runs: a rate that is reached at all is a bound that holds."""
+        a, b = torch.randn(2, MATRIX, MATRIX).to(dtype)
+        product = torch.empty_like(a)
+        source = torch.ones(COPY_BYTES, dtype=torch.uint8)
+        target = torch.empty_like(source)
+        return cls(
+            2 * MATRIX**3 / _best(lambda: torch.mm(a, b, out=product)),
+            2 * COPY_BYTES / _best(lambda: target.copy_(source)),  # read and written
+        )
+
+
+class Cost(NamedTuple):
+    """What one call of a stage needs: products and sums, and bytes that must be touched at least once."""
+
+    flops: int
+    bytes: int
+
+    @classmethod
+    def of(cls, run: nn.Module, inputs: Sequence[Tensor]) -> Cost:
+        """Counted by running it once: matrix products and convolutions; weights, inputs and outputs."""
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            outputs = run(*inputs)
+        outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+        touched = (*run.parameters(), *inputs, *outputs)
+        return cls(counter.get_total_flops(), sum(value.numel() * value.element_size() for value in touched))
+
+    def floor(self, machine: Machine) -> float:
+        """Seconds below which the machine cannot do it."""
+        return max(self.flops / machine.flops, self.bytes / machine.bandwidth)
+
+
+def _best(work: Callable[[], Any]) -> float:
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - began)
+    return min(times)

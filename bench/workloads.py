@@ -1,0 +1,62 @@
+"""What is timed, and the only place that knows its shapes: every stage of a loaded engine with inputs of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ..engine.engine import Engine
+from ..engine.plans import UNetPass
+from ..engine.stages.decode import DecodeStep
+from ..engine.story import StoryOptions
+
+BATCHES = (1, 4)  # stories side by side
+CACHE_SLOTS = 256  # a window story's bucket
+TIMESTEP = 321
+
+
+class Workload(NamedTuple):
+    """A stage and what it is given."""
+
+    name: str
+    run: nn.Module
+    inputs: list[Tensor]
+
+
+@torch.no_grad()
+def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: int | None = None) -> Iterator[Workload]:
+    """Every stage that a backend may take over, for ``batch`` stories: drawn from a fixed seed.
+
+    The UNet is given both branches of guidance where the bundle is guided: 2 x ``batch`` rows. ``text_tokens`` is the
+    text encoder's length where None.
+    """
+    generator = torch.Generator().manual_seed(batch)
+
+    def random(rows: int, *shape: int) -> Tensor:
+        return torch.randn(rows, *shape, generator=generator).to(dtype)
+
+    arm, tokenizer, corrector = engine.models
+    dtype = tokenizer.codebook.weight.dtype
+    side, grid = tokenizer.config.resolution, tokenizer.config.grid
+    latent, channels = side // corrector.vae.downscale, corrector.vae.config.latent_channels
+    cache = arm.model.new_cache(batch, slots)
+    arm.model(torch.arange(3).expand(batch, 3), torch.ones(batch, 3, dtype=torch.bool), cache)
+    codes = torch.arange(batch) % arm.stream.codebook_size
+    yield Workload("arm_decode", DecodeStep(arm.model), [codes, cache.lengths, cache.keys, cache.values])
+    yield Workload("tokenizer_decoder", tokenizer.decoder, [random(batch, tokenizer.config.z_channels, grid, grid)])
+    yield Workload("tokenizer_encoder", tokenizer.encoder, [random(batch, 3, side, side)])
+    yield Workload("vae_decoder", corrector.vae.decoder, [random(batch, channels, latent, latent)])
+    yield Workload("vae_encoder", corrector.vae.encoder, [random(batch, 3, side, side)])
+    guidance = StoryOptions().resolved(engine.defaults).guidance_scale
+    rows = 2 * batch if guidance is not None and guidance > 1 else batch
+    unet, tokens = corrector.unet, text_tokens or corrector.tokenizer.model_max_length
+    kv = [
+        value.contiguous()
+        for pair in unet.context_kv(random(rows, tokens, unet.config.cross_attention_dim))
+        for value in pair
+    ]
+    temb = unet.time_embedding(torch.tensor([TIMESTEP]))
+    yield Workload("unet", UNetPass(unet), [random(rows, channels, latent, latent), temb, *kv])
