@@ -1,4 +1,5 @@
-"""A story's chunks from sentence to picture: the libraries' way, the reference, and every backend.
+"""A story's chunks from sentence to picture: the libraries' way, the reference, and every backend that serves
+on a CPU (those that compile for minutes with ``-m slow``).
 
 ``pytest bench/bench_chunk.py --benchmark-json FILE``; a round's time divided by ``extra_info["chunks"]`` is that of one
 chunk (draw, correct, enter again).
@@ -11,12 +12,13 @@ import pytest
 import torch
 
 from acdc.bench.baselines import Baseline
-from acdc.compile.backends import BACKENDS
+from acdc.bench.workloads import backends_to_time
 from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.plans import refusals
 
 SENTENCES = EXAMPLES["benny"][:3]
+WAYS = ["libraries", *backends_to_time()]
 
 
 def runner(way: str) -> Callable[[], Any]:
@@ -29,13 +31,11 @@ def runner(way: str) -> Callable[[], Any]:
 
 
 @pytest.mark.benchmark(group="chunk, float32")
-@pytest.mark.parametrize("way", ["libraries", *BACKENDS])
+@pytest.mark.parametrize("way", WAYS)
 def test_chunk(benchmark: Any, way: str) -> None:
     refused = {} if way == "libraries" else refusals(torch.device("cpu"))[way]
     if any(refused.values()):
         pytest.skip(f"{way}: {next(iter(filter(None, refused.values())))}")
     pictures = benchmark.pedantic(runner(way), rounds=7, warmup_rounds=2)
-    benchmark.extra_info.update(
-        way=way, chunks=len(SENTENCES), threads=torch.get_num_threads(), torch=torch.__version__
-    )
+    benchmark.extra_info.update(way=way, chunks=len(SENTENCES))
     assert len(pictures) == len(SENTENCES)

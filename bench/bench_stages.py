@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from acdc.bench.roofline import Cost, Machine
-from acdc.bench.workloads import BATCHES, Workload, stages
-from acdc.compile.backends import BACKENDS, compile_stage, unsupported_reasons
+from acdc.bench.workloads import BATCHES, Workload, backends_to_time, stages
+from acdc.compile.backends import compile_stage, unsupported_reasons
 from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
@@ -27,7 +27,7 @@ def workloads(batch: int) -> dict[str, Workload]:
 
 
 @pytest.mark.benchmark(group="stages, float32")
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", backends_to_time())
 @pytest.mark.parametrize("batch", BATCHES)
 @pytest.mark.parametrize("stage", STAGES)
 def test_stage(benchmark: Any, machine: Machine | None, stage: str, batch: int, backend: str) -> None:

@@ -1,5 +1,7 @@
-"""The least time that a stage can take on this machine: its operations at the measured rate of matrix products, its bytes
-at the measured rate of copies, whichever is longer."""
+"""The least time that a stage can take on this machine.
+
+Its operations at the measured rate of matrix products, or its bytes at the measured rate of copies: what is longer.
+"""
 
 from __future__ import annotations
 

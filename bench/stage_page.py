@@ -53,14 +53,15 @@ def page(found: Mapping[str, Any]) -> str:
     lines = [
         "# Stages of the embedded bundle on a CPU",
         "",
-        f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}, float32, {found['datetime'][:10]}; medians.",
+        f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}, float32, {found['datetime'][:10]}.",
+        "Medians.",
     ]
     if stages:
         rates = stages[0]["rates"]
         lines += [
-            f"Measured here: matrix products {rates['flops'] / 1e9:.0f} GFLOP/s, copies {rates['bandwidth'] / 1e9:.1f} GB/s.",
-            "The floor is the longer of FLOPs and bytes (weights, inputs, outputs, once) at these rates; a cache that holds",
-            "the weights can beat it.",
+            f"Measured: products {rates['flops'] / 1e9:.0f} GFLOP/s, copies {rates['bandwidth'] / 1e9:.1f} GB/s.",
+            "The floor is the longer of FLOPs and bytes (weights, inputs, outputs, once) at these rates; a cache that",
+            "holds the weights can beat it.",
             "",
             *stage_table(stages),
         ]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
+from ..compile.backends import BACKENDS
 from ..engine.engine import Engine
 from ..engine.plans import UNetPass
 from ..engine.stages.decode import DecodeStep
@@ -16,6 +17,7 @@ from ..engine.story import StoryOptions
 BATCHES = (1, 4)  # stories side by side
 CACHE_SLOTS = 256  # a window story's bucket
 TIMESTEP = 321
+COMPILES_LONG = ("inductor", "inductor-jit")  # many seconds a stage
 
 
 class Workload(NamedTuple):
@@ -24,6 +26,13 @@ class Workload(NamedTuple):
     name: str
     run: nn.Module
     inputs: list[Tensor]
+
+
+def backends_to_time() -> list[Any]:
+    """The table of backends as parameters of a benchmark; those that compile long are marked slow."""
+    import pytest
+
+    return [pytest.param(name, marks=pytest.mark.slow if name in COMPILES_LONG else ()) for name in BACKENDS]
 
 
 @torch.no_grad()

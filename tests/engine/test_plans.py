@@ -67,6 +67,7 @@ def test_a_description_reads_back_as_the_same_choice(backends):
 
 def test_what_is_missing_is_said_with_what_to_do(monkeypatch, capsys):
     assert refusals(CPU)["openvino"] == {stage: [] for stage in STAGES}
+    assert "it runs on cuda, not on cpu" in refusals(CPU)["cudagraph"]["unet"]
     monkeypatch.setattr(openvino, "installed_version", lambda: None)
     assert refusals(CPU)["openvino"]["unet"] == ["openvino is not installed: pip install openvino"]
     print_info(collect())

@@ -1,0 +1,89 @@
+"""CUDA graphs: the kernels of a stage, captured once a shape and launched together. Not yet run on a GPU.
+
+A graph reads and writes tensors that never move: a call copies its inputs in and copies of the results out. It also
+reads the weights where they lie, so weights that are changed in place take effect at the next call, as in eager; a
+plan keeps them alive. Graphs live in memory, nothing is kept on disk.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import Tensor, nn
+
+from .cache import PlanCache
+from .capture import capture_hazards
+from .graph_pool import GraphPool
+from .spec import Plan, StageSpec
+
+WARM_UPS = 3  # libraries choose kernels and take their workspace at first calls, which a capture must not see
+POOLS: WeakKeyDictionary[PlanCache, GraphPool] = WeakKeyDictionary()  # an engine has one cache, and is one slot
+
+
+def unsupported_reasons(spec: StageSpec) -> list[str]:
+    """No CUDA device, or inputs elsewhere. What ``run`` itself may do against it is found by ``make_plan``."""
+    reasons = []
+    if not torch.cuda.is_available():
+        reasons.append("torch sees no CUDA device")
+    if spec.device != "cuda":
+        reasons.append(f"it runs on cuda, not on {spec.device}")
+    return reasons
+
+
+def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
+    """A plan that captures at its first call. ``ValueError`` (one line, all hazards) if a graph would go wrong."""
+    hazards = capture_hazards(run, spec)
+    if hazards:
+        raise ValueError(f"backend 'cudagraph' cannot capture {spec}: {'; '.join(hazards)}")
+    if cache not in POOLS:
+        POOLS[cache] = GraphPool(torch.cuda.graph_pool_handle)
+    return GraphPlan(run, spec, POOLS[cache])
+
+
+class GraphPlan:
+    """A stage at one set of shapes; its graph is captured anew where the pool had to let it go."""
+
+    def __init__(self, run: nn.Module, spec: StageSpec, pool: GraphPool) -> None:
+        self.run, self.spec, self.pool = run, spec, pool
+
+    def __call__(self, *inputs: Tensor) -> Any:
+        """What the stage returns: a tensor, or a tuple of them; the caller's own."""
+        assert StageSpec.of(self.spec.name, inputs) == self.spec, "a graph has one shape"
+        return self.pool.graph(self, lambda handle: StageGraph(self.run, self.spec, handle)).replay(inputs)
+
+
+class StageGraph:
+    """A captured graph with the tensors that it reads and writes."""
+
+    def __init__(self, run: nn.Module, spec: StageSpec, handle: Any) -> None:
+        self.kept = [*run.parameters(), *run.buffers()]  # the graph knows their addresses only
+        self.graph = torch.cuda.CUDAGraph()
+        with torch.inference_mode(False), torch.no_grad():
+            self.inputs = spec.examples()
+            stream = warmed_up(run, self.inputs)
+            before = torch.cuda.memory_reserved()
+            with torch.cuda.graph(self.graph, pool=handle, stream=stream, capture_error_mode="thread_local"):
+                self.outputs = run(*self.inputs)
+        grown = torch.cuda.memory_reserved() - before
+        self.num_bytes = max(0, grown) + sum(value.nbytes for value in self.inputs)
+
+    def replay(self, inputs: tuple[Tensor, ...]) -> Any:
+        """Copy in, launch, copy out, all on the current stream."""
+        for own, given in zip(self.inputs, inputs, strict=True):
+            own.copy_(given)
+        self.graph.replay()
+        return self.outputs.clone() if isinstance(self.outputs, Tensor) else tuple(o.clone() for o in self.outputs)
+
+
+def warmed_up(run: nn.Module, inputs: tuple[Tensor, ...]) -> torch.cuda.Stream:
+    """A side stream on which ``run`` has run; memory that this left unused is given back, for a true count."""
+    stream = torch.cuda.Stream()
+    stream.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(stream):
+        for _ in range(WARM_UPS):
+            run(*inputs)
+    torch.cuda.synchronize()
+    torch.cuda.empty_cache()
+    return stream
