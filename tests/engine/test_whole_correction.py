@@ -5,6 +5,7 @@ import torch
 
 from acdc.compile.backends import compile_stage
 from acdc.compile.cache import PlanCache
+from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
 from acdc.engine.stages.condition import Correction
 from acdc.engine.stages.whole import WholeCorrection
@@ -45,3 +46,10 @@ def test_as_one_plan_it_equals_eager(tiny_engine, tmp_path):
     found, codes = compile_stage(whole, spec, "openvino", PlanCache(tmp_path))(*inputs)
     torch.testing.assert_close(found, shown, rtol=0, atol=2e-4)
     assert torch.equal(codes, tiny_engine.models.tokenizer.encode(found)), "the codes of its own pixels"
+
+
+@pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
+@torch.no_grad()
+def test_one_cuda_graph_could_hold_it(tiny_engine, guidance_scale):
+    whole, inputs, _ = pieces(tiny_engine, guidance_scale)
+    assert capture_hazards(whole, StageSpec.of("correction", inputs)) == []

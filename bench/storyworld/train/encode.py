@@ -28,7 +28,8 @@ def tokenizer_encoder(folder: Path, device: str) -> Encoder:
 
     def encode(pixels: Tensor) -> Tensor:
         with autocast(device):
-            return model.encode(pixels)
+            latents = model.latents(pixels)
+        return model.quantise(latents)
 
     return encode
 

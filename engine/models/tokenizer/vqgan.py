@@ -210,8 +210,7 @@ class VQGAN(nn.Module):
         book = self.codebook.weight.float()
         square = book.square().sum(1)
         flat = latents.float().flatten(2).transpose(1, 2)  # [B, h*w, z]
-        with torch.autocast(latents.device.type, enabled=False):
-            rows = [torch.addmm(square, z, book.T, alpha=-2.0).argmin(1) for z in flat]
+        rows = [torch.addmm(square, z, book.T, alpha=-2.0).argmin(1) for z in flat]
         return torch.stack(rows) if rows else flat.new_zeros(flat.shape[:2], dtype=torch.int64)
 
     def lookup(self, codes: Tensor) -> Tensor:
