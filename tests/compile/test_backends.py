@@ -87,6 +87,7 @@ class TestKey:
         other_shape = StageSpec.of("twice", [X.T.contiguous()])
         other_dtype = StageSpec.of("twice", [X.double()])
         other_code = nn.Sequential(Twice())
+        norms = [nn.GroupNorm(1, 2), nn.GroupNorm(2, 2), nn.GroupNorm(1, 2, eps=1e-3)]  # alike in code and weights
         variants = [
             (Twice(), SPEC, "a", "1"),
             (Twice(3.0), SPEC, "a", "1"),
@@ -96,5 +97,6 @@ class TestKey:
             (Twice(), other_dtype, "a", "1"),
             (Twice(), SPEC, "b", "1"),
             (Twice(), SPEC, "a", "2"),
+            *((nn.Sequential(Twice(), norm), SPEC, "a", "1") for norm in norms),
         ]
         assert len({plan_key(*variant) for variant in variants}) == len(variants)
