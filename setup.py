@@ -55,6 +55,7 @@ setup(
             "pytest-xdist>=3.6",
         ],
         "dev": ["mypy>=1.13", "ruff>=0.9"],
+        "xformers": ["xformers>=0.0.33"],
         "train": ["diffusers>=0.35", "transformers>=4.57", "matplotlib>=3.9"],
     },
     entry_points={"console_scripts": ["acdc = acdc.engine.cli:main"]},

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from ..compile.backends import BACKENDS
 from ..engine.engine import Engine
+from ..engine.models.corrector.unet import UNet
 from ..engine.plans import UNetPass
 from ..engine.stages.decode import DecodeStep
 from ..engine.story import StoryOptions
@@ -61,6 +62,7 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     yield Workload("vae_encoder", corrector.vae.encoder, [random(batch, 3, side, side)])
     guidance = StoryOptions().resolved(engine.defaults).guidance_scale
     rows = 2 * batch if guidance is not None and guidance > 1 else batch
+    assert isinstance(corrector.unet, UNet), "workloads are of an eager engine"
     unet, tokens = corrector.unet, text_tokens or corrector.tokenizer.model_max_length
     kv = [
         value.contiguous()

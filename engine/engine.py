@@ -9,8 +9,11 @@ import torch
 from PIL import Image
 
 from ..compile.cache import PlanCache
+from ..kernels.attention import find_attention
 from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
 from .memory import load_memory
+from .models.corrector.attention import set_attention
+from .models.corrector.unet import UNet
 from .pipeline import Serial, Story
 from .plans import describe, parse_backends, planned
 from .stages.condition import Correction
@@ -23,9 +26,12 @@ from .versions import versions
 class Engine:
     """Stories with ACDC: ``Engine.from_pretrained("storyworld").generate(["Benny the beagle sat down.", ...])``."""
 
-    def __init__(self, bundle: Bundle, models: Models, device: torch.device, dtype: str, backend: str) -> None:
+    def __init__(
+        self, bundle: Bundle, models: Models, device: torch.device, dtype: str, backend: str, attention: str
+    ) -> None:
         """Use :meth:`from_pretrained`."""
-        self.bundle, self.models, self.device, self.dtype, self.backend = bundle, models, device, dtype, backend
+        self.bundle, self.models, self.device = bundle, models, device
+        self.dtype, self.backend, self.attention = dtype, backend, attention
 
     @classmethod
     def from_pretrained(
@@ -35,19 +41,24 @@ class Engine:
         device: str = "cpu",
         dtype: str = "float32",
         backend: str = "eager",
+        attention: str = "sdpa",
         cache: PlanCache | None = None,
     ) -> "Engine":
         """Load a bundle by its name or directory.
 
         ``dtype`` is float32, bfloat16, float16 or float64; ``backend`` is one for all stages (``auto``: the fastest
-        exact one that can serve) or ``stage=NAME,...``; ``cache`` keeps the plans that backends make (in the user's
-        cache folder where None). Raises ``ValueError`` (one line that names the value and the choices, or the file
-        and the key) for an unknown bundle, device, dtype or backend and for damaged files.
+        exact one that can serve) or ``stage=NAME,...``; ``attention`` (sdpa, xformers) is the UNet's; ``cache`` keeps
+        the plans that backends make (in the user's cache folder where None). Raises ``ValueError`` (one line that
+        names the value and the choices, or the file and the key) for an unknown bundle, device, dtype, backend or
+        attention and for damaged files.
         """
         found, where, kind = find_bundle(bundle), parse_device(device), parse_dtype(dtype)
-        backends = parse_backends(backend, where, kind)
-        models = planned(found.load(where, kind), backends, cache or PlanCache())
-        return cls(found, models, where, dtype, describe(backends))
+        backends, attend = parse_backends(backend, where, kind), find_attention(attention, where.type, kind)
+        loaded = found.load(where, kind)
+        assert isinstance(loaded.corrector.unet, UNet), "no plan has taken its place yet"
+        set_attention(loaded.corrector.unet, attend)
+        models = planned(loaded, backends, cache or PlanCache())
+        return cls(found, models, where, dtype, describe(backends), attention)
 
     @property
     def name(self) -> str:
@@ -63,8 +74,9 @@ class Engine:
         """Everything that decides a story besides its sentences and seed, ready for JSON."""
         resolved = options.resolved(self.defaults)
         loaded = {"bundle": self.name, "weights": self.bundle.fingerprint(), "dtype": self.dtype}
-        machine = {"device": str(self.device), "threads": torch.get_num_threads(), "backend": self.backend}
-        return {**loaded, **machine, **asdict(resolved)}
+        machine = {"device": str(self.device), "threads": torch.get_num_threads()}
+        chosen = {"backend": self.backend, "attention": self.attention}
+        return {**loaded, **machine, **chosen, **asdict(resolved)}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
         """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction off."""

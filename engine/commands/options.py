@@ -30,6 +30,7 @@ RUN = (
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
     click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Numbers."),
     click.option("--backend", default="eager", show_default=True, help="Runs the stages: auto, NAME or stage=NAME,..."),
+    click.option("--attention", default="sdpa", show_default=True, help="Of the UNet: sdpa or xformers."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's choice]"),
 )
 CORRECTION = (

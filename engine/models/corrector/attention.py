@@ -7,6 +7,8 @@ from collections.abc import Iterator
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ....kernels.attention import Attend, sdpa
+
 KV = tuple[Tensor, Tensor]  # keys and values, [B, H, S, D] each
 
 
@@ -23,6 +25,7 @@ class Attention(nn.Module):
     ) -> None:
         super().__init__()
         self.heads, self.upcast = heads, upcast
+        self.attend: Attend = sdpa
         self.to_q = nn.Linear(channels, channels, bias=bias)
         self.to_k = nn.Linear(context_dim or channels, channels, bias=bias)
         self.to_v = nn.Linear(context_dim or channels, channels, bias=bias)
@@ -38,14 +41,21 @@ class Attention(nn.Module):
         k, v = self.keys_values(x) if kv is None else kv
         # SD 2.x overflows fp16 in the product q k^T, hence the flag in its config.
         out = (
-            F.scaled_dot_product_attention(q.float(), k.float(), v.float()).to(v.dtype)
+            self.attend(q.float(), k.float(), v.float()).to(v.dtype)
             if self.upcast and q.element_size() < 4
-            else F.scaled_dot_product_attention(q, k, v)
+            else self.attend(q, k, v)
         )
         return self.to_out[0](out.transpose(1, 2).flatten(2))
 
     def _split(self, x: Tensor) -> Tensor:
         return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)  # [B, S, C] -> [B, H, S, D]
+
+
+def set_attention(model: nn.Module, attend: Attend) -> None:
+    """Let every attention of ``model`` be computed by ``attend``."""
+    for module in model.modules():
+        if isinstance(module, Attention):
+            module.attend = attend
 
 
 class GEGLU(nn.Module):
