@@ -16,7 +16,7 @@ from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES
 
 SENTENCES = EXAMPLES["benny"][:3]
-WAYS = ["libraries", "eager", "openvino"]
+WAYS: list[Any] = ["libraries", "eager", "openvino"]
 WAYS += [pytest.param(name, marks=pytest.mark.slow) for name in ("inductor", "inductor-jit")]
 
 

@@ -59,6 +59,10 @@ def test_backends_are_loaded_when_they_are_asked_for():
     assert not {"openvino", "onnx", "tensorrt"} & loaded_after("import acdc.engine.engine")
 
 
+def test_which_graphs_are_kept_is_decided_without_torch():
+    assert "torch" not in loaded_after("import acdc.compile.graph_pool")
+
+
 def test_kernels_have_no_effects_at_import():
     assert "torch" not in loaded_after("import acdc.kernels")
 
