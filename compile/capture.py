@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -59,11 +60,12 @@ def graph_hazards(graph: fx.Graph, device: str) -> Iterator[str]:
     for node in graph.nodes:
         if node.op == "get_attr":
             yield "uses a tensor that is no input, weight or buffer, such as one made of host data"
-        elif isinstance(node.target, torch._ops.OpOverload):
+        elif isinstance(node.target, OpOverload):
             yield from (f"{reason} ({node.target})" for reason in _reasons(node, torch.device(device)))
 
 
 def _reasons(node: fx.Node, device: torch.device) -> Iterator[str]:
+    assert isinstance(node.target, OpOverload)
     tags = node.target.tags
     results = [value for value in tree_leaves(node.meta["val"]) if isinstance(value, Tensor)]
     if torch.Tag.data_dependent_output in tags:
@@ -78,6 +80,7 @@ def _reasons(node: fx.Node, device: torch.device) -> Iterator[str]:
 
 def _argument(node: fx.Node, name: str) -> Any:
     """The value of an argument of the node's operator, given or by default; None if it has none of this name."""
+    assert isinstance(node.target, OpOverload)
     for position, argument in enumerate(node.target._schema.arguments):
         if argument.name == name:
             given = node.args[position] if position < len(node.args) else argument.default_value

@@ -65,6 +65,10 @@ def test_loading_a_bundle_does_not_wake_torchs_compiler():
     assert "sympy" not in loaded_after(statement)
 
 
+def test_which_graphs_are_kept_is_decided_without_torch():
+    assert "torch" not in loaded_after("import acdc.compile.graph_pool")
+
+
 def test_kernels_have_no_effects_at_import():
     assert "torch" not in loaded_after("import acdc.kernels")
 
