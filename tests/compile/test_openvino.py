@@ -9,9 +9,8 @@ from acdc.compile.backends import compile_stage
 from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
-from acdc.engine.plans import UNetPass
-from acdc.engine.stages.decode import DecodeStep
 from tests.margin import check_same_story
+from tests.stages import stages
 
 ATOL, RTOL = 2e-5, 1e-5  # float32: sums in another order
 SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a log."]
@@ -21,32 +20,6 @@ SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a
 def plans(tmp_path_factory):
     """One folder for the module, so that a plan is built once."""
     return PlanCache(tmp_path_factory.mktemp("plans"))
-
-
-def stages(engine, batch):
-    """(name, module, inputs) of every stage that a backend may take over."""
-    generator = torch.Generator().manual_seed(batch)
-
-    def random(*shape):
-        return torch.randn(batch, *shape, generator=generator)
-
-    tokenizer, corrector = engine.models.tokenizer, engine.models.corrector
-    side, grid = tokenizer.config.resolution, tokenizer.config.grid
-    latent = side // corrector.vae.downscale
-    channels = corrector.vae.config.latent_channels
-    arm = engine.models.arm
-    cache = arm.model.new_cache(batch, 12)
-    arm.model(torch.arange(3).expand(batch, 3), torch.ones(batch, 3, dtype=torch.bool), cache)
-    codes = torch.arange(batch) % arm.stream.codebook_size
-    yield "arm_decode", DecodeStep(arm.model), [codes, cache.lengths, cache.keys, cache.values]
-    yield "tokenizer_decoder", tokenizer.decoder, [random(tokenizer.config.z_channels, grid, grid)]
-    yield "tokenizer_encoder", tokenizer.encoder, [random(3, side, side)]
-    yield "vae_decoder", corrector.vae.decoder, [random(channels, latent, latent)]
-    yield "vae_encoder", corrector.vae.encoder, [random(3, side, side)]
-    unet = corrector.unet
-    kv = unet.context_kv(random(7, unet.config.cross_attention_dim))
-    temb = unet.time_embedding(torch.tensor([321]))
-    yield "unet", UNetPass(unet), [random(channels, latent, latent), temb, *(v.contiguous() for kv_ in kv for v in kv_)]
 
 
 def one_stage(engine):
