@@ -5,10 +5,7 @@ The IR is made by OpenVINO's PyTorch frontend itself: ``openvino.convert_model``
 
 from __future__ import annotations
 
-import logging
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +15,7 @@ from torch import Tensor, nn
 
 from .cache import PlanCache
 from .key import plan_key
+from .quiet import quiet
 from .spec import Plan, StageSpec
 
 FILE = "plan.xml"  # beside it lies plan.bin with the weights
@@ -65,7 +63,8 @@ def save_ir(run: nn.Module, spec: StageSpec, folder: Path) -> None:
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
-    with torch.no_grad(), warnings.catch_warnings(), _quiet():
+    # The frontend logs operators that its decomposition table does not know and does not need.
+    with torch.no_grad(), warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore", FutureWarning)
         program = torch.export.export(run, spec.examples())
         decoder = TorchFXPythonDecoder.from_exported_program(program)  # the frontend does not keep it alive
@@ -99,15 +98,3 @@ class OpenVINOPlan:
         results = self.request.infer(arrays, share_inputs=True)
         outputs = tuple(torch.from_numpy(results[index]) for index in range(len(results)))
         return outputs[0] if len(outputs) == 1 else outputs
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """The frontend logs operators that its decomposition table does not know and does not need."""
-    logger = logging.getLogger()
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
