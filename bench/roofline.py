@@ -15,24 +15,26 @@ from torch.utils.flop_counter import FlopCounterMode
 
 REPEATS = 9
 MATRIX = 1536  # on a side: large enough for full rate, small enough for a laptop
+GPU_MATRIX = 8192
 COPY_BYTES = 2**28
 
 
 class Machine(NamedTuple):
-    """Measured rates with torch's present number of threads: floating-point operations and bytes a second."""
+    """Measured rates of a device, on a CPU with torch's present number of threads: operations and bytes a second."""
 
     flops: float
     bandwidth: float
 
     @classmethod
-    def measure(cls, dtype: torch.dtype = torch.float32) -> Machine:
+    def measure(cls, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Machine:
         """The best of some runs: a rate that is reached at all is a bound that holds."""
-        a, b = torch.randn(2, MATRIX, MATRIX).to(dtype)
+        side = MATRIX if device == "cpu" else GPU_MATRIX
+        a, b = torch.randn(2, side, side).to(device, dtype)
         product = torch.empty_like(a)
-        source = torch.ones(COPY_BYTES, dtype=torch.uint8)
+        source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
         target = torch.empty_like(source)
         return cls(
-            2 * MATRIX**3 / _best(lambda: torch.mm(a, b, out=product)),
+            2 * side**3 / _best(lambda: torch.mm(a, b, out=product)),
             2 * COPY_BYTES / _best(lambda: target.copy_(source)),  # read and written
         )
 
@@ -62,5 +64,7 @@ def _best(work: Callable[[], Any]) -> float:
     for _ in range(REPEATS):
         began = time.perf_counter()
         work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - began)
     return min(times)

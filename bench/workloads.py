@@ -46,15 +46,16 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     generator = torch.Generator().manual_seed(batch)
 
     def random(rows: int, *shape: int) -> Tensor:
-        return torch.randn(rows, *shape, generator=generator).to(dtype)
+        return torch.randn(rows, *shape, generator=generator).to(like.device, like.dtype)
 
     arm, tokenizer, corrector = engine.models
-    dtype = tokenizer.codebook.weight.dtype
+    like = tokenizer.codebook.weight
     side, grid = tokenizer.config.resolution, tokenizer.config.grid
     latent, channels = side // corrector.vae.downscale, corrector.vae.config.latent_channels
     cache = arm.model.new_cache(batch, slots)
-    arm.model(torch.arange(3).expand(batch, 3), torch.ones(batch, 3, dtype=torch.bool), cache)
-    codes = torch.arange(batch) % arm.stream.codebook_size
+    seen = torch.arange(3, device=like.device).expand(batch, 3)
+    arm.model(seen, torch.ones_like(seen, dtype=torch.bool), cache)
+    codes = torch.arange(batch, device=like.device) % arm.stream.codebook_size
     yield Workload("arm_decode", DecodeStep(arm.model), [codes, cache.lengths, cache.keys, cache.values])
     yield Workload("tokenizer_decoder", tokenizer.decoder, [random(batch, tokenizer.config.z_channels, grid, grid)])
     yield Workload("tokenizer_encoder", tokenizer.encoder, [random(batch, 3, side, side)])
@@ -69,5 +70,5 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
         for pair in unet.context_kv(random(rows, tokens, unet.config.cross_attention_dim))
         for value in pair
     ]
-    temb = unet.time_embedding(torch.tensor([TIMESTEP]))
+    temb = unet.time_embedding(torch.tensor([TIMESTEP], device=like.device))
     yield Workload("unet", UNetPass(unet), [random(rows, channels, latent, latent), temb, *kv])

@@ -1,0 +1,65 @@
+"""What is measured on a GPU: ``python -m acdc.bench.gpu stages --out bench/results/stages_gpu_DATE.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ...compile.backends import BACKENDS
+
+
+def numbers(_context: object, _parameter: object, text: str) -> list[int]:
+    """A click callback: "1,4" as a list."""
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise click.BadParameter(f"{text!r}: give whole numbers separated by commas, such as 1,4") from None
+
+
+def known(_context: object, _parameter: object, text: str) -> list[str]:
+    """A click callback: names of the table of backends."""
+    for name in text.split(","):
+        if name not in BACKENDS:
+            raise click.BadParameter(f"unknown backend {name!r}; choose among {', '.join(BACKENDS)}")
+    return text.split(",")
+
+
+@click.group()
+def gpu() -> None:
+    """Measurements that need a GPU; each writes its JSON as it goes."""
+
+
+@gpu.command(short_help="Every stage on every backend: right, and how fast.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON, written after every row.")
+@click.option("--bundle", default="storyworld", show_default=True)
+@click.option("--device", default="cuda", show_default=True)
+@click.option("--dtype", default="float32", show_default=True)
+@click.option("--backends", default=",".join(BACKENDS), callback=known, help="Separated by commas; all by default.")
+@click.option("--batches", default="1,4,16", show_default=True, callback=numbers, help="Stories side by side.")
+@click.option("--seconds", default=480.0, show_default=True, help="Begin no row after that.")
+def stages(
+    out: Path, bundle: str, device: str, dtype: str, backends: list[str], batches: list[int], seconds: float
+) -> None:
+    """Compare every stage x backend with eager and time it; a short table last."""
+    from ...engine.engine import Engine
+    from .stages import run
+
+    engine = Engine.from_pretrained(bundle, device=device, dtype=dtype)
+    found = run(engine, backends, batches, seconds, out)
+    for row in found["rows"]:
+        click.echo(f"{row['stage']:18} {row['batch']:3}  {row['backend']:14} {said(row)}")
+    click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")
+
+
+def said(row: Mapping[str, Any]) -> str:
+    """A row's figures, or why it has none."""
+    if "median" not in row:
+        return str(row.get("failed") or "; ".join(row["refused"]))
+    return f"{1e3 * row['median']:8.3f} ms  floor {1e3 * row['floor']:.3f} ms  error {row['error']:.1e}"
+
+
+if __name__ == "__main__":
+    gpu(prog_name="python -m acdc.bench.gpu")
