@@ -24,7 +24,7 @@ from .models.corrector.attention import KV
 from .models.corrector.unet import UNet
 from .stages.decode import DecodeStep
 
-STAGES = ("arm_decode", "tokenizer_decoder", "tokenizer_encoder", "vae_decoder", "vae_encoder", "unet")
+STAGES = ("arm_decode", "tokenizer_decoder", "tokenizer_encoder", "text_encoder", "vae_decoder", "vae_encoder", "unet")
 
 
 def parse_backends(text: str, device: torch.device, dtype: torch.dtype) -> dict[str, str]:
@@ -134,7 +134,7 @@ class PlannedDecode:
 
 
 def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Models:
-    """The models with each stage on its backend; ARM, tokenizer and VAE are changed in place (one engine owns them)."""
+    """The models with each stage on its backend; all but the UNet are changed in place (one engine owns them)."""
 
     def stand_in(run: nn.Module, stage: str) -> Any:
         backend = backends[stage]
@@ -145,6 +145,7 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
         arm.decode = PlannedDecode(arm.model, backends["arm_decode"], cache)
     tokenizer.encoder = stand_in(tokenizer.encoder, "tokenizer_encoder")
     tokenizer.decoder = stand_in(tokenizer.decoder, "tokenizer_decoder")
+    corrector.text_encoder.encoder = stand_in(corrector.text_encoder.encoder, "text_encoder")
     corrector.vae.encoder = stand_in(corrector.vae.encoder, "vae_encoder")
     corrector.vae.decoder = stand_in(corrector.vae.decoder, "vae_decoder")
     if backends["unet"] != "eager":
