@@ -1,7 +1,7 @@
 """The table of backends, and the one way to a plan.
 
-Each module of the table has ``unsupported_reasons(spec)`` (empty = it can serve) and
-``make_plan(run, spec, cache) -> Plan``; it is imported when it is asked for.
+Each module of the table, or the object of it that is named after a colon, has ``unsupported_reasons(spec)`` (empty = it
+can serve) and ``make_plan(run, spec, cache) -> Plan``; it is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 BACKENDS = {  # name: (module, what it is)
     "eager": ("eager", "plain PyTorch, the reference"),
     "openvino": ("openvino", "OpenVINO on the CPU, float32 exact to rounding"),
+    "tensorrt": ("tensorrt:TENSORRT", "TensorRT, built for the NVIDIA GPU at hand"),
+    "tensorrt-rtx": ("tensorrt:TENSORRT_RTX", "TensorRT for RTX, built on any machine for RTX GPUs"),
 }
 
 
@@ -47,4 +49,6 @@ def compile_stage(run: nn.Module, spec: StageSpec, backend: str, cache: PlanCach
 
 def _module(backend: str) -> Any:
     check_backend(backend)
-    return import_module(f".{BACKENDS[backend][0]}", __package__)
+    name, _, part = BACKENDS[backend][0].partition(":")
+    module = import_module(f".{name}", __package__)
+    return getattr(module, part) if part else module

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from acdc.compile import openvino
-from acdc.compile.backends import BACKENDS, compile_stage, unsupported_reasons
+from acdc.compile.backends import compile_stage, unsupported_reasons
 from acdc.compile.cache import PlanCache
 from acdc.compile.key import plan_key
 from acdc.compile.spec import StageSpec
@@ -31,7 +31,7 @@ def cache(tmp_path):
     return PlanCache(tmp_path)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", ["eager", "openvino"])
 def test_every_backend_gives_a_plan_with_the_signature_of_the_stage(backend, cache):
     assert unsupported_reasons(SPEC, backend) == []
     plan = compile_stage(Twice(), SPEC, backend, cache)

@@ -47,6 +47,11 @@ def test_the_backend_is_part_of_what_decides_a_story(tiny_path):
 
 
 def test_what_is_missing_is_said_with_what_to_do(monkeypatch):
-    assert availability() == {"eager": "plain PyTorch, the reference", "openvino": BACKENDS["openvino"][1]}
+    found = availability()
+    assert list(found) == list(BACKENDS)
+    assert {name: found[name] for name in ("eager", "openvino")} == {
+        "eager": "plain PyTorch, the reference",
+        "openvino": BACKENDS["openvino"][1],
+    }
     monkeypatch.setattr(openvino, "installed_version", lambda: None)
     assert availability()["openvino"] == "not available: openvino is not installed: pip install openvino"
