@@ -9,6 +9,8 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "__init__.py").read_text()).group(1)
 ROOMS = ["engine", "kernels", "compile", "bench"]
+ONNX = ["onnx>=1.19", "onnxscript>=0.5.4", "onnxruntime>=1.22"]
+TENSORRT_RTX = "tensorrt-rtx>=1.7; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'"
 
 
 class BuildWithoutSetup(build_py):
@@ -46,7 +48,12 @@ setup(
         "rich>=13",
     ],
     extras_require={
+        "onnx": ONNX,
+        "tensorrt": [*ONNX, "tensorrt>=11"],
+        "tensorrt-rtx": [*ONNX, TENSORRT_RTX],
         "test": [
+            *ONNX,
+            TENSORRT_RTX,
             "diffusers>=0.35",
             "transformers>=4.57",
             "hypothesis>=6.100",

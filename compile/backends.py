@@ -1,7 +1,7 @@
 """The table of backends, and the one way to a plan.
 
-Each module of the table has ``unsupported_reasons(spec)`` (empty = it can serve) and
-``make_plan(run, spec, cache) -> Plan``; it is imported when it is asked for.
+Each module of the table, or the object of it that is named after a colon, has ``unsupported_reasons(spec)`` (empty = it
+can serve) and ``make_plan(run, spec, cache) -> Plan``; it is imported when it is asked for.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ BACKENDS = {  # name: (module, what it is)
     "inductor": ("inductor", "AOTInductor, compiled ahead of time to shared libraries on disk"),
     "inductor-jit": ("inductor_jit", "torch.compile, compiled anew in every process"),
     "cudagraph": ("cudagraph", "CUDA graphs of plain PyTorch's kernels, one a shape"),
+    "tensorrt": ("tensorrt:TENSORRT", "TensorRT, built for the NVIDIA GPU at hand"),
+    "tensorrt-rtx": ("tensorrt:TENSORRT_RTX", "TensorRT for RTX, built on any machine for RTX GPUs"),
 }
 
 
@@ -46,4 +48,6 @@ def compile_stage(run: nn.Module, spec: StageSpec, backend: str, cache: PlanCach
 def _module(backend: str) -> Any:
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose among {', '.join(BACKENDS)}")
-    return import_module(f".{BACKENDS[backend][0]}", __package__)
+    name, _, part = BACKENDS[backend][0].partition(":")
+    module = import_module(f".{name}", __package__)
+    return getattr(module, part) if part else module

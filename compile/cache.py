@@ -53,7 +53,7 @@ class PlanCache:
     ) -> None:
         self.root, self.limit, self.on_build = root or default_root(), limit, on_build
 
-    def entry(self, key: str, what: str, build: Callable[[Path], None]) -> Path:
+    def entry(self, key: str, what: str, build: Callable[[Path], object]) -> Path:
         """The folder of ``key``; ``build(folder)`` fills it if it is missing or damaged."""
         folder = self.root / key
         if folder.is_dir():
