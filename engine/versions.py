@@ -13,7 +13,8 @@ OPTIONAL = {  # distribution: what it is for here
     "triton": "fused GPU kernels",
     "xformers": "memory-efficient attention on GPUs",
     "tensorrt": "compiled plans on NVIDIA GPUs",
-    "onnxruntime": "compiled plans everywhere",
+    "tensorrt-rtx": "compiled plans for RTX GPUs, built anywhere",
+    "onnxruntime": "the check of ONNX files",
 }
 
 
