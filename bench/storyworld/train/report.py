@@ -91,8 +91,10 @@ def curves(runs: Sequence[Run], path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, panels = pyplot.subplots(1, len(runs), figsize=(3.4 * len(runs), 2.8), constrained_layout=True)
-    for run, panel in zip(runs, panels, strict=True):
+    figure, panels = pyplot.subplots(
+        1, len(runs), figsize=(3.4 * len(runs), 2.8), constrained_layout=True, squeeze=False
+    )
+    for run, panel in zip(runs, panels[0], strict=True):
         log = run.log()
         panel.plot([entry["step"] for entry in log], [entry["loss"] for entry in log], linewidth=0.8)
         panel.set(title=run.part, xlabel="step", ylabel="loss", yscale="log")
