@@ -31,6 +31,20 @@ def test_a_small_study_in_two_parts(tiny_path, tmp_path):
     assert study["rows"]["truth"]["shown"]["accuracy"]["animal"]["overall"] > 0.2, "renders, even at 16 px"
     page = (tmp_path / "storyworld_quality.md").read_text()
     assert all(study["rows"][name]["title"] in page for name in study["rows"])
+    later = tmp_path / "later"
+    report = tmp_path / "storyworld_quality.json"
+    again = ("--bundle", tiny_path, "--stories", 3, "--paper-seeds", 1, "--batch", 2, "--out", later)
+    result = run(*again, "--rows", "steps_10", "--earlier", report)
+    assert result.exit_code == 0, result.output
+    joined = json.loads((later / "storyworld_quality.json").read_text())
+    assert list(joined["rows"]) == [*rows.split(","), "steps_10"]
+    assert {name: joined["rows"][name] for name in study["rows"]} == study["rows"]
+    assert joined["differences"] == study["differences"]
+    assert set(study["left_out"]) - set(joined["left_out"]) == {"steps_10"}
+    assert not (later / "storyworld_quality.png").exists(), "its pictures are not here"
+    report.write_text(json.dumps({**study, "first_seed": 7}))
+    result = run(*again, "--rows", "steps_10", "--earlier", report)
+    assert "first_seed is 7, but this study has 100000" in str(result.exception)
     plain = Drawn.load(tmp_path / "plain.npz")
     assert plain.shown.shape == (3, 6, 16, 16, 3)
     assert np.array_equal(plain.shown, plain.drafts)

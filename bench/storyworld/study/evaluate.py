@@ -2,6 +2,7 @@
 
 ``python -m acdc.bench.storyworld evaluate --out DIR`` draws each row once (a row that lies in DIR already is kept, so a
 study can be stopped, continued and split over processes with ``--rows`` and ``--draw-only``), then writes the report.
+``--earlier REPORT`` adds the rows of a report that was made before, of which no pictures are left.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from ..judge.judge import Judge
 from ..judge.judge import load as load_judge
 from ..world.grammar import StorySample, sample_story
 from ..world.kinds import ACTIONS, ANIMALS, SETTINGS
+from .earlier import add_earlier
 from .metrics import (
     Interval,
     accuracy_table,
@@ -151,10 +153,13 @@ def draw_row(
 @click.option("--backend", default="eager", show_default=True, help="NAME, or stage=NAME,...")
 @click.option("--threads", type=int, help="Of torch; all by default.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of drawn rows.")
+@click.option(
+    "--earlier", type=click.Path(path_type=Path, exists=True), help="Report whose rows are kept beside these."
+)
 @click.option("--results", type=click.Path(path_type=Path), help="Directory of the report; OUT by default.")
 def evaluate(
     bundle: str, count: int, first_seed: int, paper_seeds: int, names: str, draw_only: bool, batch: int, dtype: str,
-    device: str, backend: str, threads: int | None, out: Path, results: Path | None,
+    device: str, backend: str, threads: int | None, out: Path, earlier: Path | None, results: Path | None,
 ) -> None:  # fmt: skip
     if threads is not None:
         torch.set_num_threads(threads)
@@ -171,7 +176,10 @@ def evaluate(
     if not draw_only:
         kept = [row for row in rows if row.name in drawn]
         measured = study(engine, kept, drawn, stories, seeds, paper_seeds)
-        measured["left_out"] = [row.name for row in rows if row.name not in drawn]
+        names_in_order = [row.name for row in rows]
+        measured["left_out"] = [name for name in names_in_order if name not in drawn]
+        if earlier is not None:
+            measured = add_earlier(measured, earlier, names_in_order)
         write_report(results or out, measured, drawn, stories)
 
 

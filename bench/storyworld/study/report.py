@@ -24,11 +24,15 @@ BY_STORY = ("subject_by_story", "animal_last", "action_by_story")
 def write_report(
     folder: Path, study: Mapping[str, Any], drawn: Mapping[str, Drawn], stories: Sequence[StorySample]
 ) -> None:
-    """Write ``storyworld_quality.json``, ``.md`` and ``.png`` into ``folder``."""
+    """Write ``storyworld_quality.json``, ``.md`` and ``.png`` into ``folder``.
+
+    The sheet stays as it is where one of its rows is not among ``drawn``: then it was made by an earlier part.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / f"{NAME}.json").write_text(json.dumps(_compact(study), indent=1) + "\n", encoding="utf-8")
+    (folder / f"{NAME}.json").write_text(json.dumps(compact(study), indent=1) + "\n", encoding="utf-8")
     (folder / f"{NAME}.md").write_text(markdown(study), encoding="utf-8")
-    sheet(drawn, stories).save(folder / f"{NAME}.png", optimize=True)
+    if all(name in drawn for name in SHEET_ROWS if name in study["rows"]):
+        sheet(drawn, stories).save(folder / f"{NAME}.png", optimize=True)
 
 
 def markdown(study: Mapping[str, Any]) -> str:
@@ -130,12 +134,12 @@ def _percent(value: Mapping[str, float], sign: bool = False) -> str:
     return f"{mean} ({100 * value['low']:.1f} to {100 * value['high']:.1f})"
 
 
-def _compact(value: Any) -> Any:
+def compact(value: Any) -> Any:
     """Floats rounded to six places, arrays of single stories left out: a file a person can open."""
     if isinstance(value, Mapping):
-        return {k: _compact(v) for k, v in value.items() if k not in BY_STORY or isinstance(v, Mapping)}
+        return {k: compact(v) for k, v in value.items() if k not in BY_STORY or isinstance(v, Mapping)}
     if isinstance(value, list | tuple):
-        return [_compact(v) for v in value]
+        return [compact(v) for v in value]
     return round(value, 6) if isinstance(value, float) else value
 
 
