@@ -1,9 +1,15 @@
 """Fixtures shared by all tests: a tiny random bundle on disk and engines over it."""
 
+import os
 import sys
 from pathlib import Path
 
 import pytest
+
+# Workers share the cores: threads of one that wait for threads of another take several times as long as one thread.
+# Set before torch is imported, and inherited by the commands that tests start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # Test helpers are imported as ``tests.tiny`` whichever directory pytest was started from.
 sys.path.insert(0, str(Path(__file__).parents[1]))
