@@ -35,7 +35,7 @@ def runner(way: str) -> Callable[[], Any]:
 def test_chunk(benchmark: Any, way: str) -> None:
     refused = {} if way == "libraries" else refusals(torch.device("cpu"))[way]
     if any(refused.values()):
-        pytest.skip(f"{way}: {next(iter(filter(None, refused.values())))}")
+        pytest.skip(f"{way}: {'; '.join(next(filter(None, refused.values())))}")
     pictures = benchmark.pedantic(runner(way), rounds=7, warmup_rounds=2)
     benchmark.extra_info.update(way=way, chunks=len(SENTENCES))
     assert len(pictures) == len(SENTENCES)
