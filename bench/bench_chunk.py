@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from acdc.bench.baselines import Baseline
-from acdc.bench.workloads import backends_to_time
+from acdc.bench.workloads import backends_to_time, skip_refused
 from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.plans import refusals
@@ -33,9 +33,9 @@ def runner(way: str) -> Callable[[], Any]:
 @pytest.mark.benchmark(group="chunk, float32")
 @pytest.mark.parametrize("way", WAYS)
 def test_chunk(benchmark: Any, way: str) -> None:
-    refused = {} if way == "libraries" else refusals(torch.device("cpu"))[way]
-    if any(refused.values()):
-        pytest.skip(f"{way}: {'; '.join(next(filter(None, refused.values())))}")
+    if way != "libraries":
+        refused = refusals(torch.device("cpu"))[way].values()
+        skip_refused(way, list(dict.fromkeys(reason for reasons in refused for reason in reasons)))
     pictures = benchmark.pedantic(runner(way), rounds=7, warmup_rounds=2)
     benchmark.extra_info.update(way=way, chunks=len(SENTENCES))
     assert len(pictures) == len(SENTENCES)

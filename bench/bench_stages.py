@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from acdc.bench.roofline import Cost, Machine
-from acdc.bench.workloads import BATCHES, Workload, backends_to_time, stages
+from acdc.bench.workloads import BATCHES, Workload, backends_to_time, skip_refused, stages
 from acdc.compile.backends import compile_stage, unsupported_reasons
 from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec
@@ -26,6 +26,12 @@ def workloads(batch: int) -> dict[str, Workload]:
     return {work.name: work for work in stages(Engine.from_pretrained("storyworld"), batch)}
 
 
+@cache
+def cost_of(stage: str, batch: int) -> Cost:
+    """Counted once for all backends."""
+    return Cost.of(workloads(batch)[stage].run, workloads(batch)[stage].inputs)
+
+
 @pytest.mark.benchmark(group="stages, float32")
 @pytest.mark.parametrize("backend", backends_to_time())
 @pytest.mark.parametrize("batch", BATCHES)
@@ -34,14 +40,12 @@ def test_stage(benchmark: Any, machine: Machine | None, stage: str, batch: int, 
     """One call; the plan is built before."""
     work = workloads(batch)[stage]
     spec = StageSpec.of(stage, work.inputs)
-    reasons = unsupported_reasons(spec, backend)
-    if reasons:
-        pytest.skip(f"{backend}: {'; '.join(reasons)}")
+    skip_refused(backend, unsupported_reasons(spec, backend))
     plan = compile_stage(work.run, spec, backend, PlanCache())
     with torch.inference_mode():
         found = benchmark.pedantic(plan, work.inputs, rounds=15, iterations=4, warmup_rounds=2)
     assert found is not None
-    cost = Cost.of(work.run, work.inputs)
+    cost = cost_of(stage, batch)
     benchmark.extra_info.update(stage=stage, batch=batch, backend=backend, flops=cost.flops, bytes=cost.bytes)
     if machine is not None:
         benchmark.extra_info.update(floor=cost.floor(machine), rates=machine._asdict())

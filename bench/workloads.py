@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -34,6 +34,15 @@ def backends_to_time() -> list[Any]:
     import pytest
 
     return [pytest.param(name, marks=pytest.mark.slow if name in COMPILES_LONG else ()) for name in BACKENDS]
+
+
+def skip_refused(backend: str, reasons: Sequence[str]) -> None:
+    """A backend that is not of this machine is reported with every reason; the reference is of every machine."""
+    import pytest
+
+    assert not (reasons and backend == "eager"), reasons
+    if reasons:
+        pytest.skip(f"{backend}: {'; '.join(reasons)}")
 
 
 @torch.no_grad()

@@ -44,8 +44,8 @@ class _Undrawn(TorchFunctionMode):
 def skeleton() -> Iterator[None]:
     """Modules made within have shapes and no values, for :func:`load_into`: no time or memory for random numbers.
 
-    The meta device alone would still *draw* them: for an embedding's it imports torch's compiler, which takes two
-    seconds.
+    The meta device alone would still *draw* them: for an embedding's it imports torch's compiler, the longest part of a
+    start.
     """
     with torch.device("meta"), _Undrawn():
         yield

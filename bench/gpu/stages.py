@@ -45,17 +45,18 @@ def run(engine: Engine, backends: Sequence[str], batches: Sequence[int], seconds
     }
     for batch in batches:
         for work in stages(engine, batch):
+            cost = Cost.of(work.run, work.inputs)
             for backend in backends:
                 what = {"stage": work.name, "batch": batch, "backend": backend}
                 if time.perf_counter() - began > seconds:
                     found["not_reached"].append(what)
                 else:
-                    found["rows"].append(what | measure(work, backend, machine, engine.device.type))
+                    found["rows"].append(what | measure(work, backend, cost, machine, device))
                 write_json(out, found)
     return found
 
 
-def measure(work: Workload, backend: str, machine: Machine, device: str) -> dict[str, Any]:
+def measure(work: Workload, backend: str, cost: Cost, machine: Machine, device: str) -> dict[str, Any]:
     """One row; what a backend refuses or breaks at is said in it, and does not end the run."""
     spec = StageSpec.of(work.name, work.inputs)
     if reasons := unsupported_reasons(spec, backend):
@@ -64,7 +65,6 @@ def measure(work: Workload, backend: str, machine: Machine, device: str) -> dict
         began = time.perf_counter()
         plan = compile_stage(work.run, spec, backend, PlanCache())
         built = time.perf_counter() - began
-        cost = Cost.of(work.run, work.inputs)
         row = {"built": built, "error": error(work, plan), "floor": cost.floor(machine), **cost._asdict()}
         if backend == "cudagraph":
             row["replay"] = asdict(check_replay(work.run, spec, PlanCache(), backend))

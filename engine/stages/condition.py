@@ -1,6 +1,7 @@
 """What a correction needs before any pixel arrives: the truncated schedule, the encoded prompts, the noise."""
 
 from collections.abc import Sequence
+from functools import cached_property
 
 from torch import Tensor
 
@@ -8,7 +9,7 @@ from ..diffusion import Schedule, SchedulerConfig, make_schedule
 from ..models.corrector.stable_diffusion import StableDiffusion
 from ..rng import Purpose, make_keys, normal
 from ..story import StoryOptions
-from .correct import Conditioning, correct
+from .correct import Conditioning, correct, time_table
 
 
 class Correction:
@@ -19,6 +20,12 @@ class Correction:
         self.corrector, self.options = corrector, options
         config = SchedulerConfig.from_dict(corrector.scheduler_config)
         self.schedule: Schedule = make_schedule(config, options.num_inference_steps, options.num_steps_run)
+
+    @cached_property
+    def table(self) -> Tensor:
+        """The schedule's time embeddings, for all frames: [steps, E]."""
+        device = self.corrector.text_encoder.final_layer_norm.weight.device
+        return time_table(self.corrector.unet, self.schedule, device)
 
     def condition(self, prompts: Sequence[str]) -> tuple[Conditioning, list[str | None]]:
         """Encode the prompts and the negative prompt; with the part that was kept of each prompt that was too long."""
@@ -34,7 +41,8 @@ class Correction:
         sampled = self.options.sample_posterior
         posterior_noise = self.noise(pixels, seeds, index, Purpose.POSTERIOR) if sampled else None
         vae, unet = self.corrector.vae, self.corrector.unet
-        return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise)
+        table = self.table if self.schedule.steps else None
+        return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise, table)
 
     def noise(self, pixels: Tensor, seeds: Sequence[int], index: int, purpose: Purpose = Purpose.NOISE) -> Tensor:
         """Each story's own draw for frame ``index``: [B, C, h, w] in the dtype of ``pixels``."""

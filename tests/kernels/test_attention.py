@@ -28,14 +28,13 @@ def by_xformers_layout(q, k, v):
     return plain(*(value.transpose(1, 2) for value in (q, k, v))).transpose(1, 2).to(q.dtype)
 
 
-@pytest.fixture
-def package(monkeypatch):
-    """A stand-in for xformers, whose kernels need a GPU: it checks the layout that it is handed."""
-    made, ops = ModuleType("xformers"), ModuleType("xformers.ops")
+def stand_in(patch):
+    """For xformers, whose kernels need a GPU: only its layout is imitated."""
+    ops = ModuleType("xformers.ops")
     ops.memory_efficient_attention = by_xformers_layout
-    monkeypatch.setitem(sys.modules, "xformers", made)
-    monkeypatch.setitem(sys.modules, "xformers.ops", ops)
-    monkeypatch.setattr(attention, "version", lambda name: "9")
+    patch.setitem(sys.modules, "xformers", ModuleType("xformers"))
+    patch.setitem(sys.modules, "xformers.ops", ops)
+    patch.setattr(attention, "version", lambda name: "9")
     return ops
 
 
@@ -44,10 +43,7 @@ def package(monkeypatch):
 @given(batch=st.integers(1, 3), heads=st.integers(1, 3), queries=st.integers(1, 9), keys=st.integers(1, 9))
 def test_every_attention_is_the_formula(name, batch, heads, queries, keys):
     with pytest.MonkeyPatch.context() as patch:
-        ops = ModuleType("xformers.ops")
-        ops.memory_efficient_attention = by_xformers_layout
-        patch.setitem(sys.modules, "xformers", ModuleType("xformers"))
-        patch.setitem(sys.modules, "xformers.ops", ops)
+        stand_in(patch)
         generator = torch.Generator().manual_seed(queries)
         q, k, v = (torch.randn(batch, heads, n, 8, generator=generator) for n in (queries, keys, keys))
         torch.testing.assert_close(ATTENTIONS[name](q, k, v).double(), plain(q, k, v), rtol=1e-4, atol=1e-5)
@@ -73,7 +69,8 @@ def test_all_reasons_are_listed(monkeypatch):
     assert unsupported_reasons("sdpa", "cpu", torch.float64) == []
 
 
-def test_a_wheel_for_another_torch_says_so(package, monkeypatch):
+def test_a_wheel_for_another_torch_says_so(monkeypatch):
+    package = stand_in(monkeypatch)
     assert unsupported_reasons("xformers", "cuda", torch.float16) == []
     monkeypatch.delattr(package, "memory_efficient_attention")
     (reason,) = unsupported_reasons("xformers", "cuda", torch.float16)

@@ -31,7 +31,7 @@ class Rotary(nn.Module):
 
     def _tables(self, device: torch.device) -> tuple[Tensor, Tensor]:
         """cos and sin, float64 [max_position, head_dim / 2]."""
-        if device.type == "meta":  # only shapes are wanted, and cos there would import torch's compiler: two seconds
+        if device.type == "meta":  # only shapes are wanted, and cos there would import torch's compiler
             shapes = torch.empty(2, self.max_position, self.head_dim // 2, dtype=torch.float64, device=device)
             return shapes[0], shapes[1]
         exponent = torch.arange(0, self.head_dim, 2, dtype=torch.float64, device=device) / self.head_dim
