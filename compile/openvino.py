@@ -5,6 +5,7 @@ The IR is made by OpenVINO's PyTorch frontend itself: ``openvino.convert_model``
 
 from __future__ import annotations
 
+import functools
 import warnings
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -43,6 +44,7 @@ def installed_version() -> str | None:
         return None
 
 
+@functools.cache
 def capabilities() -> list[str]:
     """The number types that this CPU computes in: FP32, BF16, ..."""
     import openvino
