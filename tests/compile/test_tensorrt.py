@@ -18,8 +18,6 @@ from acdc.compile.tensorrt import FILE, TENSORRT, TENSORRT_RTX, TensorRT, Tensor
 from acdc.engine.engine import Engine
 from tests.stages import stage
 
-ON_CPU = pytest.mark.skipif(torch.cuda.is_available(), reason="what a machine without a GPU says")
-
 
 class Scale(nn.Module):
     def __init__(self, factor: float = 2.0) -> None:
@@ -101,8 +99,9 @@ class TestBuild:
 
 
 class TestReasons:
-    @ON_CPU
     def test_a_machine_without_a_gpu_lists_all(self, monkeypatch, plans):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+
         def missing(name):
             raise importlib.metadata.PackageNotFoundError(name)
 
@@ -131,8 +130,8 @@ class TestReasons:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
         assert unsupported_reasons(SPEC, "tensorrt-rtx") == []
 
-    @ON_CPU
-    def test_only_the_package_for_rtx_builds_without_a_gpu(self, tmp_path):
+    def test_only_the_package_for_rtx_builds_without_a_gpu(self, monkeypatch, tmp_path):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         assert TENSORRT_RTX.build_reasons(SPEC) == []
         with pytest.raises(ValueError, match=r"'tensorrt' cannot build scale\(.*there is no CUDA device"):
             TENSORRT.build_engine(Scale(), SPEC, tmp_path)
