@@ -19,10 +19,15 @@ def machine(request: pytest.FixtureRequest) -> Machine | None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[Any]:
-    """A workload that does not fit into memory is no failure of the code: it is reported as not measured."""
+    """Where something is timed, a workload that does not fit into memory is reported as not measured.
+
+    Where nothing is timed the workloads are run as tests, and it is a failure.
+    """
     try:
         return (yield)
     except (torch.OutOfMemoryError, MemoryError) as error:
+        if item.config.getoption("benchmark_disable"):
+            raise
         pytest.skip(f"out of memory: {str(error).splitlines()[0]}")
 
 
