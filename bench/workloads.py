@@ -10,9 +10,14 @@ from torch import Tensor, nn
 
 from ..compile.backends import BACKENDS
 from ..engine.engine import Engine
+from ..engine.models.arm.arm import Arm
+from ..engine.models.arm.windows import choose_windows
 from ..engine.models.corrector.unet import UNet
-from ..engine.plans import UNetPass
-from ..engine.stages.decode import DecodeStep
+from ..engine.planned import UNetPass
+from ..engine.rng import Purpose, gumbel, make_keys
+from ..engine.sampling import Policy
+from ..engine.stages.draw import DrawPass
+from ..engine.stages.prefill import Prefill
 from ..engine.story import StoryOptions
 
 BATCHES = (1, 4)  # stories side by side
@@ -57,15 +62,11 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     def random(rows: int, *shape: int) -> Tensor:
         return torch.randn(rows, *shape, generator=generator).to(like.device, like.dtype)
 
-    arm, tokenizer, corrector = engine.models
+    arm, tokenizer, corrector, _ = engine.models
     like = tokenizer.codebook.weight
     side, grid = tokenizer.config.resolution, tokenizer.config.grid
     latent, channels = side // corrector.vae.downscale, corrector.vae.config.latent_channels
-    cache = arm.model.new_cache(batch, slots)
-    seen = torch.arange(3, device=like.device).expand(batch, 3)
-    arm.model(seen, torch.ones_like(seen, dtype=torch.bool), cache)
-    codes = torch.arange(batch, device=like.device) % arm.stream.codebook_size
-    yield Workload("arm_decode", DecodeStep(arm.model), [codes, cache.lengths, cache.keys, cache.values])
+    yield from _arm_stages(arm, batch, slots, like)
     yield Workload("tokenizer_decoder", tokenizer.decoder, [random(batch, tokenizer.config.z_channels, grid, grid)])
     yield Workload("tokenizer_encoder", tokenizer.encoder, [random(batch, 3, side, side)])
     text, tokens = corrector.text_encoder, text_tokens or corrector.tokenizer.model_max_length
@@ -83,3 +84,20 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     ]
     temb = unet.time_embedding(torch.tensor([TIMESTEP], device=like.device))
     yield Workload("unet", UNetPass(unet), [random(rows, channels, latent, latent), temb, *kv])
+
+
+def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Workload]:
+    """As many ids enter as half the cache holds; then, behind three of them, the widest pass of a frame's draw."""
+    stream, device = arm.stream, like.device
+    ids = torch.arange(batch * (slots // 2), device=device).view(batch, -1) % stream.codebook_size
+    kinds, counts = torch.ones_like(ids, dtype=torch.bool), torch.full((batch,), slots // 2, device=device)
+    cache = arm.model.new_cache(batch, slots)
+    given = [ids, kinds, counts, cache.lengths.clone(), cache.keys.clone(), cache.values.clone()]
+    yield Workload("arm_prefill", Prefill(arm.model), given)
+    arm.model(ids[:, :3], kinds[:, :3], cache)
+    num_codes, window = stream.codes_per_frame, max(choose_windows("auto", stream.windows, device.type, batch))
+    codes = torch.arange(batch * (num_codes + window), device=device).view(batch, -1) % stream.codebook_size
+    keys = make_keys(range(batch), 0, Purpose.TOKEN, device)
+    noise = gumbel(keys, torch.arange(num_codes, device=device), arm.model.config.vision_vocab)
+    run = DrawPass(arm.model, Policy(allowed=(0, stream.codebook_size)), window, num_codes)
+    yield Workload("arm_draw", run, [codes, counts * 0 + 1, cache.lengths, cache.keys, cache.values, noise])

@@ -30,9 +30,9 @@ def unsupported_reasons(spec: StageSpec) -> list[str]:
         reasons.append("openvino is not installed: pip install openvino")
     if spec.device != "cpu":
         reasons.append(f"it runs on the CPU, not on {spec.device}")
-    kinds = {str(value.dtype).removeprefix("torch.") for value in spec.inputs} - {"float32", "int64"}
+    kinds = {str(value.dtype).removeprefix("torch.") for value in spec.inputs} - {"float32", "int64", "bool"}
     if kinds:
-        reasons.append(f"it takes float32 and int64, not {', '.join(sorted(kinds))}")
+        reasons.append(f"it takes float32, int64 and bool, not {', '.join(sorted(kinds))}")
     return reasons
 
 

@@ -32,7 +32,13 @@ FILE = "plan.engine"
 RUNTIME_CACHE = "runtime.cache"
 MAKER = "1"  # counts up when this module makes another engine of the same stage
 ALIGNMENT = 256  # bytes, of every address that TensorRT is given
-DTYPES = {"FLOAT": torch.float32, "HALF": torch.float16, "BF16": torch.bfloat16, "INT64": torch.int64}
+DTYPES = {
+    "FLOAT": torch.float32,
+    "HALF": torch.float16,
+    "BF16": torch.bfloat16,
+    "INT64": torch.int64,
+    "BOOL": torch.bool,
+}
 
 
 class Built(NamedTuple):

@@ -10,12 +10,13 @@
 """
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 
 from .models.arm.arm import Arm
 from .models.corrector.stable_diffusion import StableDiffusion
@@ -45,11 +46,12 @@ SAMPLE = 1 << 20
 
 
 class Models(NamedTuple):
-    """The three networks of a bundle, on one device."""
+    """The three networks of a bundle, on one device; ``correction`` runs the whole of one where a backend does."""
 
     arm: Arm
     tokenizer: VQGAN
     corrector: StableDiffusion
+    correction: Callable[..., tuple[Tensor, Tensor]] | None = None
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,8 @@ from .memory import load_memory
 from .models.corrector.attention import set_attention
 from .models.corrector.unet import UNet
 from .pipeline import Serial, Story
-from .plans import describe, parse_backends, planned
+from .planned import planned
+from .plans import describe, parse_backends
 from .stages.condition import Correction
 from .stages.pixels import from_image
 from .story import Frame, Phase, StoryOptions, StoryResult, check_sentences, make_options

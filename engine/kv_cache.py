@@ -110,12 +110,14 @@ class KVCache:
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
 
     def put(self, keys: Tensor, values: Tensor) -> None:
-        """Every row takes one new slot, computed elsewhere: [layers, rows, H, 1, head_dim] each."""
-        self._check(1)
-        where = self.lengths[None, :, None, None, None].expand_as(keys)
+        """Write [layers, rows, H, new, head_dim], computed elsewhere, behind each row's own slots, which stay its own.
+
+        What would lie behind the last slot lands on it; whoever puts such padding does not own that slot.
+        """
+        slots = self.lengths[:, None] + torch.arange(keys.shape[3], device=keys.device)
+        where = slots.clamp(max=self.capacity - 1)[None, :, None, :, None].expand_as(keys)
         self.keys.scatter_(3, where, keys)
         self.values.scatter_(3, where, values)
-        self.advance([1] * self.rows)
 
     def advance(self, counts: Sequence[int]) -> None:
         """Row r takes ownership of its next ``counts[r]`` slots, which have just been written."""
@@ -146,6 +148,16 @@ class KVCache:
         copy.lengths = self.lengths[chosen].clone()
         copy.owned = [self.owned[row] for row in chosen]
         return copy
+
+    def paste(self, part: KVCache, rows: Sequence[int]) -> None:
+        """Take the contents of another cache's rows, in order, as those of the given ones."""
+        self.keys[:, list(rows)], self.values[:, list(rows)] = part.keys, part.values
+        self.lengths[list(rows)] = part.lengths
+
+    def settle(self, lengths: Sequence[int]) -> None:
+        """The host learns how far each row has come on the device."""
+        assert len(lengths) == self.rows, f"{len(lengths)} lengths for {self.rows} rows"
+        self.owned = list(lengths)
 
     def _extent(self, positions: Tensor) -> int:
         return max(self.owned) + positions.shape[1]

@@ -13,9 +13,11 @@ from torch import Tensor
 from .bundle import Models
 from .memory import Memory
 from .models.arm.session import ArmSession
+from .models.arm.windows import choose_windows
 from .rng import Purpose, make_keys
 from .sampling import Policy
 from .stages.condition import Correction
+from .stages.correct import Conditioning
 from .stages.pixels import to_uint8
 from .story import Frame, Phase, StoryOptions
 from .timing import Clock
@@ -54,6 +56,7 @@ class Serial:
         self.models, self.stories, self.options, self.memory = models, stories, options, memory
         self.length, self.num_done = len(stories[0].sentences), len(stories[0].done)
         self.policy = _policy(options)
+        self.windows = choose_windows(options.decoding, models.arm.stream.windows, self._device.type, len(stories))
         self.correction = Correction(models.corrector, options)
         for story in stories:  # a sentence that is too long is refused before anything is drawn
             for sentence in story.sentences:
@@ -86,16 +89,22 @@ class Serial:
 
         with clock(index, Phase.CORRECT):  # Eq. 2
             conditioning, cut_prompts = self.correction.condition(prompts)
-            shown = self.correction.run(draft, conditioning, self._seeds, index)
+            shown, codes = self._correct(draft, conditioning, index)
         if not self.options.feed_back:
             return Chunk(prompts, cut_prompts, draft, draft_codes, shown, draft_codes)
 
         with clock(index, Phase.ENCODE):
-            codes = tokenizer.encode(shown)
+            codes = tokenizer.encode(shown) if codes is None else codes
         if index + 1 < self.length:  # nobody reads the last frame's cache
             with clock(index, Phase.REPLACE):
                 session.replace(index, codes)
         return Chunk(prompts, cut_prompts, draft, draft_codes, shown, codes)
+
+    def _correct(self, draft: Tensor, conditioning: Conditioning, index: int) -> tuple[Tensor, Tensor | None]:
+        """The corrected pixels, and their codes where a backend's plan of the whole correction makes them too."""
+        if self.models.correction is not None:
+            return self.models.correction(self.correction, draft, conditioning, self._seeds, index)
+        return self.correction.run(draft, conditioning, self._seeds, index), None
 
     def _draw_codes(self, session: ArmSession, index: int) -> Tensor:
         given = [story.init_pixels for story in self.stories if story.init_pixels is not None]
@@ -103,7 +112,9 @@ class Serial:
             codes = self.models.tokenizer.encode(torch.stack(given).to(self._device, self._dtype))
             session.extend(codes)
             return codes
-        return session.generate(self.policy, make_keys(self._seeds, index, Purpose.TOKEN, self._device))
+        keys = make_keys(self._seeds, index, Purpose.TOKEN, self._device)
+        draft = session.codes(index - 1) if index else None  # scenes change little: good first guesses
+        return session.generate(self.policy, keys, draft, self.windows)
 
     def _enter_again(self, session: ArmSession, index: int) -> None:
         """Bring the session to where it stood after frame ``index`` by passes of the very same shapes.

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 MAX_WORDS = 60
 Context = Literal["window", "full"]
 CONTEXTS: tuple[str, ...] = get_args(Context)
+Decoding = Literal["auto", "sequential", "parallel"]
+DECODINGS: tuple[str, ...] = get_args(Decoding)
 
 
 class Phase(StrEnum):
@@ -34,7 +36,8 @@ class StoryOptions:
     ``correct_every`` frames 1, 1+K, 1+2K, ...; ``feed_back=False`` shows the corrected frame but leaves the
     model's own tokens in its context. Drawing: the token is argmax(logits / ``temperature`` + Gumbel noise) after
     ``top_k`` (0 = all) and ``top_p`` (1 = all); temperature 0 is greedy. ``context`` is what the ARM sees:
-    "window" (the sentence and frame before) or "full" (the whole story).
+    "window" (the sentence and frame before) or "full" (the whole story). ``decoding`` says whether codes are drawn
+    one after another or several in a pass, which changes no code up to rounding; "auto" is what was measured faster.
     """
 
     memory: str = "rules"
@@ -52,6 +55,7 @@ class StoryOptions:
     top_p: float | None = None
     arm_guidance_scale: float | None = None
     context: Context | None = None
+    decoding: Decoding = "auto"
 
     def __post_init__(self) -> None:
         """Refuse impossible values, each with one line that names the value and the choices."""
@@ -81,6 +85,8 @@ class StoryOptions:
                 raise ValueError(f"{name} {value} is out of range; choose 0 or more (1 = no guidance)")
         if self.context is not None and self.context not in CONTEXTS:
             raise ValueError(f"unknown context {self.context!r}; choose one of {', '.join(CONTEXTS)}")
+        if self.decoding not in DECODINGS:
+            raise ValueError(f"unknown decoding {self.decoding!r}; choose one of {', '.join(DECODINGS)}")
 
     @property
     def num_steps_run(self) -> int:

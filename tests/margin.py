@@ -36,12 +36,19 @@ def top_two_gap(engine, story: StoryResult, index: int, slot: int) -> float:
         session.extend(torch.tensor([frame.codes]))
     session.begin([story.frames[index].sentence])
     for code in story.frames[index].draft_codes[:slot]:
-        session.last_logits = session._step(torch.tensor([code]))
+        session.last_logits = step(session, torch.tensor([code]))
     size = arm.stream.codebook_size
     noise = gumbel(make_keys([story.seed], index, Purpose.TOKEN), torch.tensor([slot]), arm.model.config.vision_vocab)
     scores = session.last_logits[0, :size] / story.settings["temperature"] + noise[0, 0, :size]
     best = scores.topk(2).values
     return float(best[0] - best[1])
+
+
+def step(session: ArmSession, codes: torch.Tensor) -> torch.Tensor:
+    """One code a story in a pass of its own, through the cache -> logits [rows, V] of the next slot."""
+    ids = codes.repeat(session.branches)[:, None]
+    hidden = session.arm.model(ids, torch.ones_like(ids, dtype=torch.bool), session.cache)
+    return session.arm.model.vision_logits(hidden[:, -1])
 
 
 def distance_gap(engine, mine, theirs) -> float:

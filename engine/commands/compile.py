@@ -5,8 +5,7 @@ from typing import Any
 import click
 
 from ...compile.cache import PlanCache
-from ..story import make_options
-from .options import RUN, with_options
+from .options import RUN, story_options, with_options
 from .story import load_engine
 
 SHAPES = (
@@ -19,12 +18,12 @@ SENTENCE = "Benny the beagle sat in a garden."
 
 @click.command(short_help="Build the plans of a backend ahead of time.")
 @with_options(RUN, SHAPES)
-def compile(frames: int, stories: int, guidance: float | None, **given: Any) -> None:
+def compile(frames: int, stories: int, **given: Any) -> None:
     """Build the plans that stories of these shapes need and keep them on disk; what lies there already is kept.
 
     One quick batch of such stories is drawn and thrown away.
     """
-    options = make_options(num_inference_steps=2, guidance_scale=guidance)
+    options = story_options({**given, "steps": 2})
     built: list[str] = []
 
     def say(what: str, seconds: float) -> None:

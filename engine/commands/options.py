@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import click
 
 from ..memory import MEMORIES
-from ..story import CONTEXTS, StoryOptions, make_options
+from ..story import CONTEXTS, DECODINGS, StoryOptions, make_options
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -22,6 +22,7 @@ FIELD_OF = {  # parameter of the command line -> field of StoryOptions
     "temperature": "temperature",
     "top_k": "top_k",
     "context": "context",
+    "decoding": "decoding",
 }
 
 RUN = (
@@ -30,6 +31,9 @@ RUN = (
     click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
     click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Numbers."),
     click.option("--backend", default="eager", show_default=True, help="Runs the stages: auto, NAME or stage=NAME,..."),
+    click.option(
+        "--decoding", type=click.Choice(DECODINGS), help="One code a pass, or several; same codes.  [default: auto]"
+    ),
     click.option("--attention", default="sdpa", show_default=True, help="Of the UNet: sdpa or xformers."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's choice]"),
 )

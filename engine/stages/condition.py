@@ -37,12 +37,16 @@ class Correction:
 
     def run(self, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int) -> Tensor:
         """Correct frame ``index`` of the stories with these seeds: [B, 3, H, W] in [-1, 1], same size out."""
-        noise = self.noise(pixels, seeds, index)
-        sampled = self.options.sample_posterior
-        posterior_noise = self.noise(pixels, seeds, index, Purpose.POSTERIOR) if sampled else None
+        noise, *posterior = self.noises(pixels, seeds, index)
         vae, unet = self.corrector.vae, self.corrector.unet
         table = self.table if self.schedule.steps else None
+        posterior_noise = posterior[0] if posterior else None
         return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise, table)
+
+    def noises(self, pixels: Tensor, seeds: Sequence[int], index: int) -> list[Tensor]:
+        """The noise of a correction, and where the posterior is sampled that of the posterior."""
+        drawn = [Purpose.NOISE, Purpose.POSTERIOR] if self.options.sample_posterior else [Purpose.NOISE]
+        return [self.noise(pixels, seeds, index, purpose) for purpose in drawn]
 
     def noise(self, pixels: Tensor, seeds: Sequence[int], index: int, purpose: Purpose = Purpose.NOISE) -> Tensor:
         """Each story's own draw for frame ``index``: [B, C, h, w] in the dtype of ``pixels``."""

@@ -1,6 +1,7 @@
 """The whole correction as one function of tensors, for backends that gain by seeing all of it.
 
-    shown, codes = WholeCorrection(corrector, tokenizer, schedule, guidance_scale)(pixels, noise, *keys_and_values)
+    whole = WholeCorrection(corrector, tokenizer, schedule, guidance_scale)
+    shown, codes = whole(pixels, noise, *keys_and_values)
 
 gives what the stages give one after another. The schedule is unrolled, its time embeddings are a table; whatever
 comes from the host (prompts, seeds) is a tensor by then.
@@ -22,17 +23,26 @@ class WholeCorrection(nn.Module):
 
     table: Tensor
 
-    def __init__(self, corrector: StableDiffusion, tokenizer: VQGAN, schedule: Schedule, guidance_scale: float) -> None:
+    def __init__(
+        self,
+        corrector: StableDiffusion,
+        tokenizer: VQGAN,
+        schedule: Schedule,
+        guidance_scale: float,
+        sample_posterior: bool = False,
+    ) -> None:
         super().__init__()
         self.vae, self.unet, self.tokenizer = corrector.vae, corrector.unet, tokenizer
-        self.schedule, self.guidance_scale = schedule, guidance_scale
+        self.schedule, self.guidance_scale, self.sample_posterior = schedule, guidance_scale, sample_posterior
         with torch.no_grad():
             table = time_table(corrector.unet, schedule, tokenizer.codebook.weight.device)
         self.register_buffer("table", table, persistent=False)
 
-    def forward(self, pixels: Tensor, noise: Tensor, *kv: Tensor) -> tuple[Tensor, Tensor]:
-        """``pixels`` [B, 3, H, W] in [-1, 1], ``noise`` [B, C, h, w], then key, value, key, value, ... of the
-        conditioning (2 B rows where guided) -> corrected pixels [B, 3, H, W] and their codes int64 [B, N]."""
+    def forward(self, pixels: Tensor, noise: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
+        """``pixels`` [B, 3, H, W] in [-1, 1], ``noise`` [B, C, h, w], its like for the posterior where that is sampled,
+        then key, value, key, value, ... of the conditioning (2 B rows where guided) -> corrected pixels [B, 3, H, W]
+        and their codes int64 [B, N]."""
+        posterior_noise, kv = (rest[0], rest[1:]) if self.sample_posterior else (None, rest)
         conditioning = Conditioning(list(zip(kv[::2], kv[1::2], strict=True)), self.guidance_scale)
-        shown = correct(self.vae, self.unet, pixels, noise, conditioning, self.schedule, table=self.table)
+        shown = correct(self.vae, self.unet, pixels, noise, conditioning, self.schedule, posterior_noise, self.table)
         return shown, self.tokenizer.quantise(self.tokenizer.latents(shown))

@@ -20,7 +20,7 @@ from tests.stages import stage, stages
 
 ATOL, RTOL = 2e-5, 1e-5  # float32: sums in another order
 BATCH = 3
-QUICK = ("arm_decode", "tokenizer_encoder", "vae_decoder")
+QUICK = ("arm_draw", "tokenizer_encoder", "vae_decoder")
 
 
 class SideBySide(nn.Module):

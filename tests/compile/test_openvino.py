@@ -97,7 +97,7 @@ def test_a_batch_of_stories_too(tiny_path, tiny_engine, plans):
 
 def test_another_dtype_is_refused_when_the_stage_first_runs(tiny_path, plans):
     engine = Engine.from_pretrained(tiny_path, dtype="bfloat16", backend="openvino", cache=plans)
-    with pytest.raises(ValueError, match=r"cannot run arm_decode\(.* bfloat16\) on cpu: it takes float32 and int64"):
+    with pytest.raises(ValueError, match=r"run arm_prefill\(.* bfloat16\) on cpu: it takes float32, int64 and bool"):
         engine.generate(SENTENCES[:1])
 
 

@@ -19,7 +19,7 @@ from acdc.compile import tensorrt
 from acdc.compile.spec import StageSpec
 from acdc.engine.models.corrector.unet import UNet, UNetConfig
 from acdc.engine.models.corrector.vae import VAE, VAEConfig
-from acdc.engine.plans import UNetPass
+from acdc.engine.planned import UNetPass
 
 TEXT_TOKENS, TEXT_WIDTH = 77, 768
 PACKAGES = ("torch", "onnx", "onnxscript", "tensorrt-rtx")

@@ -8,19 +8,25 @@ from hypothesis import strategies as st
 from acdc.compile import openvino
 from acdc.engine.commands.info import collect, print_info
 from acdc.engine.engine import Engine
-from acdc.engine.plans import STAGES, PlannedModule, PlannedUNet, describe, parse_backends, refusals
+from acdc.engine.planned import PlannedModule, PlannedUNet
+from acdc.engine.plans import STAGES, describe, parse_backends, refusals
 from acdc.engine.story import StoryOptions
 
 CPU, F32 = torch.device("cpu"), torch.float32
 
 
+def all_on(backend):
+    """Every stage; the correction is not made one plan unless it is asked for by name."""
+    return {**dict.fromkeys(STAGES, backend), "correction": "eager"}
+
+
 def test_one_name_is_for_all_stages():
-    assert parse_backends("openvino", CPU, F32) == dict.fromkeys(STAGES, "openvino")
+    assert parse_backends("openvino", CPU, F32) == all_on("openvino")
 
 
 def test_named_stages_leave_the_others_eager():
     chosen = parse_backends("unet=openvino,vae_decoder=eager", CPU, F32)
-    assert chosen == {**dict.fromkeys(STAGES, "eager"), "unet": "openvino"}
+    assert chosen == {**all_on("eager"), "unet": "openvino"}
 
 
 @pytest.mark.parametrize(
@@ -30,8 +36,9 @@ def test_named_stages_leave_the_others_eager():
         ("", "unknown backend ''; choose among auto"),
         ("unet=fast", "unknown backend 'fast'"),
         ("unet=", "unknown backend ''"),
-        ("vae=eager", "unknown stage 'vae' in backend 'vae=eager'; choose among arm_decode"),
+        ("vae=eager", "unknown stage 'vae' in backend 'vae=eager'; choose among arm_prefill"),
         ("unet=eager,", "unknown stage ''"),
+        ("correction=openvino,unet=openvino", "correction holds unet; choose one or the other"),
     ],
 )
 def test_mistakes_name_the_value_and_the_choices(text, message):
@@ -52,9 +59,9 @@ def test_the_backend_is_part_of_what_decides_a_story(tiny_path):
 
 
 def test_auto_is_the_fastest_exact_backend_that_can_serve(tiny_path, monkeypatch):
-    assert parse_backends("auto", CPU, F32) == dict.fromkeys(STAGES, "openvino")
-    assert parse_backends("auto", CPU, torch.float64) == dict.fromkeys(STAGES, "eager")
-    assert parse_backends("unet=auto", CPU, F32) == {**dict.fromkeys(STAGES, "eager"), "unet": "openvino"}
+    assert parse_backends("auto", CPU, F32) == all_on("openvino")
+    assert parse_backends("auto", CPU, torch.float64) == all_on("eager")
+    assert parse_backends("unet=auto", CPU, F32) == {**all_on("eager"), "unet": "openvino"}
     assert Engine.from_pretrained(tiny_path, backend="auto").backend == "openvino"
     monkeypatch.setattr(openvino, "installed_version", lambda: None)
     assert Engine.from_pretrained(tiny_path, backend="auto").backend == "eager"
@@ -62,11 +69,18 @@ def test_auto_is_the_fastest_exact_backend_that_can_serve(tiny_path, monkeypatch
 
 @given(st.fixed_dictionaries({stage: st.sampled_from(["eager", "openvino"]) for stage in STAGES}))
 def test_a_description_reads_back_as_the_same_choice(backends):
+    backends |= {"correction": "eager"}
     assert parse_backends(describe(backends), CPU, F32) == backends
 
 
+def test_the_whole_correction_is_described_too():
+    chosen = parse_backends("correction=openvino,arm_draw=openvino", CPU, F32)
+    assert chosen == {**all_on("eager"), "arm_draw": "openvino", "correction": "openvino"}
+    assert parse_backends(describe(chosen), CPU, F32) == chosen
+
+
 def test_what_is_missing_is_said_with_what_to_do(monkeypatch, capsys):
-    assert refusals(CPU)["openvino"] == {stage: [] for stage in STAGES}
+    assert refusals(CPU)["openvino"] == {stage: [] for stage in (*STAGES, "correction")}
     assert "it runs on cuda, not on cpu" in refusals(CPU)["cudagraph"]["unet"]
     monkeypatch.setattr(openvino, "installed_version", lambda: None)
     assert refusals(CPU)["openvino"]["unet"] == ["openvino is not installed: pip install openvino"]

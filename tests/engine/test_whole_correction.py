@@ -7,17 +7,20 @@ from acdc.compile.backends import compile_stage
 from acdc.compile.cache import PlanCache
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
+from acdc.engine.engine import Engine
 from acdc.engine.stages.condition import Correction
 from acdc.engine.stages.whole import WholeCorrection
 from acdc.engine.story import StoryOptions
+from tests.margin import check_same_story
 
 SEEDS = [3, 4, 5]
+SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a log."]
 
 
 def pieces(engine, guidance_scale):
     """(module, its inputs, what the stages give) for three frames and two steps."""
     options = StoryOptions(num_inference_steps=4, guidance_scale=guidance_scale).resolved(engine.defaults)
-    _, tokenizer, corrector = engine.models
+    _, tokenizer, corrector, _ = engine.models
     correction = Correction(corrector, options)
     conditioning, _ = correction.condition(["a cat", "a bear in snow", ""])
     side = tokenizer.config.resolution
@@ -53,3 +56,15 @@ def test_as_one_plan_it_equals_eager(tiny_engine, tmp_path):
 def test_one_cuda_graph_could_hold_it(tiny_engine, guidance_scale):
     whole, inputs, _ = pieces(tiny_engine, guidance_scale)
     assert capture_hazards(whole, StageSpec.of("correction", inputs)) == []
+
+
+@pytest.mark.parametrize("options", [{}, {"guidance_scale": 1.0}, {"sample_posterior": True, "correct_every": 2}])
+def test_stories_with_one_plan_are_the_same_by_the_margin_rule(tiny_path, tiny_engine, tmp_path, options):
+    """The plan serves every frame of every story; its codes are those of the pixels that it shows."""
+    plans = PlanCache(tmp_path)
+    engine = Engine.from_pretrained(tiny_path, backend="correction=openvino", cache=plans)
+    told = {"num_inference_steps": 6, **options}
+    for seed in range(2):
+        reference = tiny_engine.generate(SENTENCES, seed=seed, **told)
+        check_same_story(tiny_engine, reference, engine.generate(SENTENCES, seed=seed, **told))
+    assert len(list(plans.entries())) == 1

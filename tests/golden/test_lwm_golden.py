@@ -11,6 +11,7 @@ from acdc.engine.models.arm.lwm import LWM, LWMConfig
 from acdc.engine.models.arm.session import ArmSession
 from acdc.engine.rng import Purpose, make_keys
 from acdc.engine.sampling import Policy, choose
+from tests.margin import step
 
 CONFIG = LWMConfig(3, 128, 344, 4, 32000, 8448, norm_eps=1e-6, rope_theta=5e7, max_position=1024)
 STREAM = StreamConfig(256, 8192, 8192, bos=(1,), vision=(529, 4924, 29958), max_text_tokens=32, context="full")
@@ -94,7 +95,7 @@ def test_greedy_over_all_ids_as_published(model: LWM, golden: dict[str, Tensor])
     assert logits is not None
     for slot in range(260):
         ids.append(choose(logits[:1], logits[1:], None, policy, forced if slot == 256 else None))
-        logits = session._step(ids[-1])
+        logits = step(session, ids[-1])
     assert torch.equal(torch.cat(ids), golden["greedy_first_frame"])
 
 

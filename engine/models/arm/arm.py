@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +12,15 @@ from tokenizers import Tokenizer
 from torch import Tensor
 
 from ...kv_cache import KVCache
+from ...sampling import Policy
+from ...stages.draw import DrawPass
 from ...story import CONTEXTS, Context
 from ...weights import load_into, read_json, skeleton
+from .drawing import Pass
 from .lwm import LWM, LWMConfig
+from .windows import check_windows
 
-Decode = Callable[[Tensor, KVCache], Tensor]
+Prefill = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class StreamConfig:
 
     ``bos`` and ``vision`` are text ids (several where a marker is spelled in several pieces, as in LWM), ``eof`` is
     a vision id. ``context`` is the default context of a session, ``max_text_tokens`` the limit of one sentence.
+    ``windows`` says how many codes a pass draws where that was measured to be fastest: {device: {stories: [W, ...]}}.
     """
 
     codes_per_frame: int
@@ -34,9 +39,11 @@ class StreamConfig:
     vision: tuple[int, ...]
     max_text_tokens: int
     context: Context = "window"
+    windows: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         check_context(self.context)
+        check_windows(self.windows)
         # JSON knows lists only.
         object.__setattr__(self, "bos", tuple(self.bos))
         object.__setattr__(self, "vision", tuple(self.vision))
@@ -58,7 +65,9 @@ class Arm:
     def __init__(self, model: LWM, encode: Callable[[str], list[int]], stream: StreamConfig) -> None:
         self.model, self.stream = model.eval().requires_grad_(False), stream
         self._encode = encode
-        self.decode: Decode = self._decode  # a backend may put its own in place
+        self.prefill: Prefill = self._prefill  # a backend may put its own in place
+        self.wrap_draw: Callable[[DrawPass], Pass] = _as_it_is
+        self._passes: dict[tuple[Policy, int], Pass] = {}
 
     @classmethod
     def from_directory(
@@ -79,11 +88,18 @@ class Arm:
         load_into(model, directory / "model.safetensors", dtype)
         return cls(model.to(device, dtype), _encoder(directory / "tokenizer.json"), stream)
 
-    def _decode(self, codes: Tensor, cache: KVCache) -> Tensor:
-        """One code a row [R] -> hidden [R, D] after it; the cache grows by one slot a row."""
-        ids = codes[:, None]
-        hidden: Tensor = self.model(ids, torch.ones_like(ids, dtype=torch.bool), cache)
-        return hidden[:, -1]
+    def _prefill(self, ids: Tensor, is_vision: Tensor, counts: Sequence[int], cache: KVCache) -> Tensor:
+        """Feed ids [R, T], of which row r's first ``counts[r]`` are real -> logits [R, V] after the last of them."""
+        hidden = self.model(ids, is_vision, cache, counts)
+        last = torch.tensor(counts).to(ids.device) - 1
+        return self.model.vision_logits(hidden[torch.arange(len(counts), device=ids.device), last])
+
+    def draw_pass(self, policy: Policy, window: int) -> Pass:
+        """The pass that draws ``window`` codes side by side under ``policy``; made once."""
+        if (policy, window) not in self._passes:
+            run = DrawPass(self.model, policy, window, self.stream.codes_per_frame)
+            self._passes[policy, window] = self.wrap_draw(run)
+        return self._passes[policy, window]
 
     def encode(self, sentence: str) -> list[int]:
         """Text ids of one sentence. Raises ``ValueError`` if there are more than ``max_text_tokens``."""
@@ -99,6 +115,10 @@ def check_context(context: str) -> None:
     """``ValueError`` unless ``context`` is one of ``CONTEXTS``."""
     if context not in CONTEXTS:
         raise ValueError(f"unknown context {context!r}; choose from {', '.join(CONTEXTS)}")
+
+
+def _as_it_is(run: DrawPass) -> Pass:
+    return run
 
 
 def _settings(path: Path, config: dict[str, Any]) -> tuple[StreamConfig, LWMConfig]:

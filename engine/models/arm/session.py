@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import chain
 from typing import Literal
 
@@ -26,6 +27,8 @@ from ...kv_cache import bucket
 from ...rng import gumbel
 from ...sampling import Policy, choose
 from .arm import Arm, Context, check_context
+from .drawing import Drawing, draw
+from .windows import SEQUENTIAL
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,7 @@ class ArmSession:
         capacity = bucket(arm.stream.capacity(frames, self.context), arm.model.config.max_position)
         self.cache = arm.model.new_cache(self.rows, capacity)
         self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
+        self.passes = 0  # that drew the last frame
 
     @property
     def rows(self) -> int:
@@ -96,31 +100,51 @@ class ArmSession:
         self._catch_up()
 
     @torch.no_grad()
-    def generate(self, policy: Policy, keys: Tensor) -> Tensor:
-        """Draw the frame of the last sentence, code by code: int64 [B, codes_per_frame].
+    def generate(
+        self, policy: Policy, keys: Tensor, draft: Tensor | None = None, windows: Sequence[int] = SEQUENTIAL
+    ) -> Tensor:
+        """Draw the frame of the last sentence: int64 [B, codes_per_frame].
 
-        ``keys`` [B, 4] from ``rng.make_keys``, on the model's device. Raises ``ValueError`` for guidance without a
-        null branch. The loop reads nothing back from the device.
+        ``keys`` [B, 4] from ``rng.make_keys``, on the model's device. ``windows`` are how many codes a pass may compute
+        side by side; more than one changes no code, and reads the accepted counts back after each pass. ``draft``
+        [B, codes_per_frame] are first guesses for them (where None, what the first code's logits say of all).
+        ``passes`` counts what was launched. Raises ``ValueError`` for guidance without a null branch.
         """
         assert len(self.chunks) % 2 == 1, "begin() comes before generate()"
+        assert self.last_logits is not None, "begin() leaves the first code's logits"
         if policy.guided and self.branches == 1:
             raise ValueError(f"guidance_scale {policy.guidance_scale} needs a guided session; choose 1 or guided=True")
-        stream, vocab = self.arm.stream, self.arm.model.config.vision_vocab
-        policy = replace(policy, allowed=policy.allowed or (0, stream.codebook_size))
-        slots = torch.arange(stream.codes_per_frame, device=keys.device)
-        noise = gumbel(keys, slots, vocab) if policy.noisy else None  # [B, n, V]
-        forced = dict(policy.forced)
-        codes: list[Tensor] = []
-        for slot in range(stream.codes_per_frame):
-            logits = self._step(codes[-1]) if codes else self.last_logits
-            assert logits is not None
-            null = logits[self.stories :] if policy.guided else None
-            chosen = choose(logits[: self.stories], null, None if noise is None else noise[:, slot], policy)
-            codes.append(torch.full_like(chosen, forced[slot]) if slot in forced else chosen)
-        drawn = torch.stack(codes, 1)
+        num_codes = self.arm.stream.codes_per_frame
+        policy = replace(policy, allowed=policy.allowed or (0, self.arm.stream.codebook_size))
+        drawing = self.drawing(policy, keys, draft, max(windows))
+        fed = [have + num_codes - 1 for have in self.cache.owned]
+        self.passes = draw(drawing, partial(self.arm.draw_pass, policy), num_codes, windows)
+        self.cache.settle(fed)
+        drawn = drawing.codes[:, :num_codes]
         self.chunks.append(self._image(drawn, "sampled"))
         self.last_logits = None
         return drawn
+
+    def drawing(self, policy: Policy, keys: Tensor, draft: Tensor | None, window: int) -> Drawing:
+        """The frame before its first pass: noise of all positions, the first code, guesses for the others."""
+        slots = torch.arange(self.arm.stream.codes_per_frame, device=keys.device)
+        noise = gumbel(keys, slots, self.arm.model.config.vision_vocab) if policy.noisy else None  # [B, n, V]
+        return Drawing.begin(self._guesses(policy, noise, draft), noise, self.cache, window)
+
+    def _guesses(self, policy: Policy, noise: Tensor | None, draft: Tensor | None) -> Tensor:
+        """The first code, which its logits and noise decide, and guesses for the others: [B, n]."""
+        num_codes = self.arm.stream.codes_per_frame
+        assert self.last_logits is not None
+        logits = self.last_logits[:, None].expand(-1, num_codes, -1)
+        if draft is not None:
+            logits, noise = logits[:, :1], None if noise is None else noise[:, :1]
+        null = logits[self.stories :] if policy.guided else None
+        chosen = choose(logits[: self.stories], null, noise, policy)
+        guesses = chosen if draft is None else torch.cat((chosen, draft[:, 1:]), 1)
+        guesses = guesses.clone()
+        for slot, code in policy.forced:
+            guesses[:, slot] = code
+        return guesses
 
     @torch.no_grad()
     def extend(self, codes: Tensor) -> None:
@@ -216,13 +240,7 @@ class ArmSession:
         index = torch.tensor([row + [0] * (width - len(row)) for row in columns]).to(device)
         ids = torch.cat([chunk.ids for chunk in shown], 1).gather(1, index)  # [R, T]
         kinds = torch.tensor([chunk.kind == "image" for chunk in shown for _ in range(chunk.ids.shape[1])])
-        hidden = self.arm.model(ids, kinds.to(device)[index], self.cache, counts)
-        last = torch.tensor(counts).to(device) - 1
-        self.last_logits = self.arm.model.vision_logits(hidden[torch.arange(self.rows, device=device), last])
-
-    def _step(self, codes: Tensor) -> Tensor:
-        hidden = self.arm.decode(codes.repeat(self.branches), self.cache)
-        return self.arm.model.vision_logits(hidden)
+        self.last_logits = self.arm.prefill(ids, kinds.to(device)[index], counts, self.cache)
 
 
 def _missing(shown: Sequence[Chunk], row: int, have: int) -> list[range]:

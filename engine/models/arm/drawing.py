@@ -1,0 +1,103 @@
+"""The codes of one frame of every story, drawn pass by pass: one after another, or many in parallel, with the same end.
+
+See :mod:`acdc.engine.stages.draw` for what a pass does. The widest window that a frame still fills is used, and stories
+that are finished leave the batch as soon as half of it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...kv_cache import KVCache
+from .windows import SEQUENTIAL
+
+Pass = Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
+
+
+@dataclass
+class Drawing:
+    """``codes`` int64 [B, n + W], of which story b's first ``accepted[b]`` are final; its cache lacks the last of them.
+
+    ``noise`` [B, n, V] belongs to the positions, None when greedy.
+    """
+
+    codes: Tensor
+    accepted: Tensor
+    noise: Tensor | None
+    cache: KVCache
+
+    @classmethod
+    def begin(cls, guesses: Tensor, noise: Tensor | None, cache: KVCache, window: int) -> Drawing:
+        """From a whole frame of guesses [B, n], the first of which is known to be right."""
+        codes = torch.nn.functional.pad(guesses, (0, window))
+        return cls(codes, torch.ones_like(codes[:, 0]), noise, cache)
+
+    def run(self, draw: Pass) -> None:
+        """One pass. The cache's new lengths stay on the device."""
+        inputs = (self.codes, self.accepted, self.cache.lengths, self.cache.keys, self.cache.values)
+        self.codes, accepted, keys, values = draw(*inputs, *(() if self.noise is None else (self.noise,)))
+        self.cache.put(keys, values)
+        self.cache.lengths += (accepted - self.accepted).repeat(self.cache.rows // len(accepted))
+        self.accepted = accepted
+
+    def part(self, stories: Sequence[int]) -> Drawing:
+        """A copy of these stories."""
+        chosen = list(stories)
+        noise = None if self.noise is None else self.noise[chosen]
+        return Drawing(self.codes[chosen], self.accepted[chosen], noise, self.cache.fork(self._rows(chosen)))
+
+    def join(self, part: Drawing, stories: Sequence[int]) -> None:
+        """Take back what :meth:`part` gave away."""
+        chosen = list(stories)
+        self.codes[chosen], self.accepted[chosen] = part.codes, part.accepted
+        self.cache.paste(part.cache, self._rows(chosen))
+
+    def _rows(self, stories: list[int]) -> list[int]:
+        """The cache's rows of these stories, in all branches."""
+        total = self.accepted.shape[0]
+        return [first + story for first in range(0, self.cache.rows, total) for story in stories]
+
+
+def draw(drawing: Drawing, find_pass: Callable[[int], Pass], num_codes: int, windows: Sequence[int]) -> int:
+    """Run passes until all ``num_codes`` codes of every story are final; returns how many were launched.
+
+    ``find_pass(window)`` gives the pass of that many positions, ``windows`` are the choices. With a window of one the
+    number of passes is known, and nothing is read back from the device.
+    """
+    if tuple(windows) == SEQUENTIAL:
+        for _ in range(num_codes - 1):
+            drawing.run(find_pass(1))
+        return num_codes - 1
+    passes, left = 0, num_codes - 1
+    while left > 0:
+        drawing.run(find_pass(fitting(windows, left)))
+        passes += 1
+        accepted = drawing.accepted.tolist()
+        left = num_codes - min(accepted)
+        stories = last_ones(accepted, len(accepted) // 2, num_codes)
+        if left > 0 and stories:
+            part = drawing.part(stories)
+            passes += draw(part, find_pass, num_codes, windows)
+            drawing.join(part, stories)
+            left = 0
+    return passes
+
+
+def fitting(windows: Sequence[int], left: int) -> int:
+    """The smallest window that holds all that is ``left``, or else the largest: (64, 16, 4), 11 -> 16.
+
+    Worth it because what a pass computes of positions behind the frame's end is thrown away.
+    """
+    return min((window for window in windows if window >= left), default=max(windows))
+
+
+def last_ones(accepted: Sequence[int], size: int, num_codes: int) -> list[int]:
+    """The ``size`` stories that have come least far, if these are all that are unfinished; else none."""
+    if sum(count < num_codes for count in accepted) > size:
+        return []
+    order = sorted(range(len(accepted)), key=lambda story: accepted[story])
+    return sorted(order[:size])

@@ -1,0 +1,140 @@
+"""Stages of the loaded models as plans of the backends that were chosen.
+
+A planned module stands in for the module that it wraps, with the same signature; each shape is compiled at its first
+use. The models themselves know no backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..compile.backends import compile_stage
+from ..compile.cache import PlanCache
+from ..compile.spec import Plan, StageSpec
+from .bundle import Models
+from .kv_cache import BUCKET, KVCache
+from .models.arm.lwm import LWM
+from .models.corrector.attention import KV
+from .models.corrector.stable_diffusion import StableDiffusion
+from .models.corrector.unet import UNet
+from .models.tokenizer.vqgan import VQGAN
+from .stages.condition import Correction
+from .stages.correct import Conditioning
+from .stages.prefill import Prefill
+from .stages.whole import WholeCorrection
+
+
+class PlannedModule(nn.Module):
+    """``run`` with each shape of its inputs as a plan; signature, weights and attributes of ``run``."""
+
+    def __init__(self, run: nn.Module, stage: str, backend: str, cache: PlanCache) -> None:
+        super().__init__()
+        self.run, self.stage, self.backend, self.cache = run, stage, backend, cache
+        self.plans: dict[StageSpec, Plan] = {}
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """What ``run`` returns. ``ValueError`` at a shape's first use if the backend cannot serve it."""
+        spec = StageSpec.of(self.stage, inputs)
+        if spec not in self.plans:
+            self.plans[spec] = compile_stage(self.run, spec, self.backend, self.cache)
+        return self.plans[spec](*inputs)
+
+
+class UNetPass(nn.Module):
+    """A UNet's pass over plain tensors: keys and values of the prompt follow one another, as traced graphs need it."""
+
+    def __init__(self, unet: UNet) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, latents: Tensor, temb: Tensor, *kv: Tensor) -> Tensor:
+        """``latents`` [B, C, h, w], ``temb`` [B or 1, E], then key, value, key, value, ..."""
+        prediction: Tensor = self.unet(latents, temb, list(zip(kv[::2], kv[1::2], strict=True)))
+        return prediction
+
+
+class PlannedUNet(nn.Module):
+    """A UNet whose passes are plans; what is computed once (time embedding, keys and values) stays the UNet's own."""
+
+    def __init__(self, unet: UNet, backend: str, cache: PlanCache) -> None:
+        super().__init__()
+        self.config, self.time_embedding = unet.config, unet.time_embedding
+        self.unet, self.step = unet, PlannedModule(UNetPass(unet), "unet", backend, cache)
+
+    def context_kv(self, context: Tensor) -> list[KV]:
+        """As :meth:`UNet.context_kv`, in memory order."""
+        return [(keys.contiguous(), values.contiguous()) for keys, values in self.unet.context_kv(context)]
+
+    def forward(self, latents: Tensor, temb: Tensor, kv: Sequence[KV]) -> Tensor:
+        """``latents`` [B, C, h, w], ``temb`` [B or 1, E], the list from :meth:`context_kv` -> [B, C, h, w]."""
+        prediction: Tensor = self.step(latents, temb, *(value for pair in kv for value in pair))
+        return prediction
+
+
+class PlannedPrefill:
+    """The ARM's pass over known ids as a plan, with the signature of ``Arm.prefill``."""
+
+    def __init__(self, model: LWM, backend: str, cache: PlanCache) -> None:
+        self.step = PlannedModule(Prefill(model), "arm_prefill", backend, cache)
+
+    def __call__(self, ids: Tensor, is_vision: Tensor, counts: Sequence[int], cache: KVCache) -> Tensor:
+        """``ids`` [R, T] -> logits [R, V]; padded to a multiple of 128 ids, so that one plan serves many lengths."""
+        width = ids.shape[1]
+        ids, is_vision = (F.pad(value, (0, -width % BUCKET)) for value in (ids, is_vision))
+        real = torch.tensor(counts).to(ids.device)
+        logits, keys, values = self.step(ids, is_vision, real, cache.lengths, cache.keys, cache.values)
+        cache.positions(width)  # refuses what does not fit
+        cache.put(keys[:, :, :, :width], values[:, :, :, :width])
+        cache.advance(counts)
+        return logits
+
+
+class PlannedCorrection:
+    """The whole correction and the encoding after it as one plan for each schedule, guidance and shape."""
+
+    def __init__(self, corrector: StableDiffusion, tokenizer: VQGAN, backend: str, cache: PlanCache) -> None:
+        self.corrector, self.tokenizer, self.backend, self.cache = corrector, tokenizer, backend, cache
+        self.wholes: dict[tuple[Any, ...], PlannedModule] = {}
+
+    def __call__(
+        self, correction: Correction, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int
+    ) -> tuple[Tensor, Tensor]:
+        """As ``correction.run``, with the codes of what is shown: [B, 3, H, W] in [-1, 1] and int64 [B, N]."""
+        key = (correction.schedule, conditioning.guidance_scale, correction.options.sample_posterior)
+        if key not in self.wholes:
+            whole = WholeCorrection(self.corrector, self.tokenizer, *key)
+            self.wholes[key] = PlannedModule(whole, "correction", self.backend, self.cache)
+        kv = (value.contiguous() for pair in conditioning.kv for value in pair)
+        shown, codes = self.wholes[key](pixels, *correction.noises(pixels, seeds, index), *kv)
+        return shown, codes
+
+
+def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Models:
+    """The models with each stage on its backend; all but the UNet are changed in place (one engine owns them)."""
+
+    def stand_in(run: nn.Module, stage: str) -> Any:
+        backend = backends[stage]
+        return run if backend == "eager" else PlannedModule(run, stage, backend, cache)
+
+    arm, tokenizer, corrector, _ = models
+    if backends["arm_prefill"] != "eager":
+        arm.prefill = PlannedPrefill(arm.model, backends["arm_prefill"], cache)
+    arm.wrap_draw = partial(stand_in, stage="arm_draw")
+    tokenizer.encoder = stand_in(tokenizer.encoder, "tokenizer_encoder")
+    tokenizer.decoder = stand_in(tokenizer.decoder, "tokenizer_decoder")
+    corrector.text_encoder.encoder = stand_in(corrector.text_encoder.encoder, "text_encoder")
+    corrector.vae.encoder = stand_in(corrector.vae.encoder, "vae_encoder")
+    corrector.vae.decoder = stand_in(corrector.vae.decoder, "vae_decoder")
+    if backends["unet"] != "eager":
+        assert isinstance(corrector.unet, UNet), "planned once"
+        corrector = replace(corrector, unet=PlannedUNet(corrector.unet, backends["unet"], cache))
+    correction = backends["correction"]
+    whole = None if correction == "eager" else PlannedCorrection(corrector, tokenizer, correction, cache)
+    return Models(arm, tokenizer, corrector, whole)

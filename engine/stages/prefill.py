@@ -1,0 +1,27 @@
+"""Known ids enter the ARM in one pass: the logits after the last of them, and what belongs into the cache."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from ..models.arm.lwm import LWM
+from .read_cache import ReadCache
+
+
+class Prefill(nn.Module):
+    """Text and image ids of every row, as a function of tensors."""
+
+    def __init__(self, model: LWM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, ids: Tensor, is_vision: Tensor, counts: Tensor, lengths: Tensor, keys: Tensor, values: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """``ids`` int64 and ``is_vision`` bool [R, T], of which row r's first ``counts[r]`` are real, behind the
+        ``lengths[r]`` slots of the cache's buffers -> logits [R, vision_vocab] after each row's last id, and the new
+        keys and values [layers, R, H, T, head_dim]."""
+        cache = ReadCache(keys, values, lengths)
+        hidden = self.model(ids, is_vision, cache)
+        last = (counts - 1)[:, None, None].expand(-1, 1, hidden.shape[-1])
+        return self.model.vision_logits(hidden.gather(1, last)[:, 0]), *cache.collected()
