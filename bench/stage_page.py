@@ -45,15 +45,20 @@ def chunk_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [*lines, *(f"| {way} | {mid:.3f} | {iqr:.3f} | {base / mid:.2f} |" for way, (mid, iqr) in each.items())]
 
 
+def said(machine: Mapping[str, Any]) -> str:
+    """What ran the benchmarks."""
+    return f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}, float32"
+
+
 def page(found: Mapping[str, Any]) -> str:
     """The whole Markdown page."""
-    machine, rows = found["machine"], found["rows"]
+    rows = found["rows"]
     stages = [row for row in rows if "stage" in row]
     chunks = [row for row in rows if "way" in row]
     lines = [
         "# Stages of the embedded bundle on a CPU",
         "",
-        f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}, float32, {found['datetime'][:10]}.",
+        f"{said(found['machine'])}, {found['datetime'][:10]}.",
         "Medians.",
     ]
     if stages:

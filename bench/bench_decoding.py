@@ -1,0 +1,67 @@
+"""The draw of a frame, one code after another and many in a pass: ``pytest bench/bench_decoding.py``.
+
+Six frames of held-out stories of the embedded bundle, 1, 4 and 16 side by side, on every backend that serves here
+(those that compile for minutes with ``-m slow``). ``python -m acdc.bench.decoding.page`` turns the JSON into a page.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from acdc.bench.decoding.frames import Start, starts
+from acdc.bench.workloads import backends_to_time, skip_refused
+from acdc.engine.engine import Engine
+from acdc.engine.plans import refusals
+
+WINDOWS = [(1,), (4,), (8,), (16,), (32,), (64,)]
+
+
+@cache
+def engine_on(backend: str) -> Engine:
+    return Engine.from_pretrained("storyworld", backend=f"arm_draw={backend}")
+
+
+@cache
+def frames_on(backend: str, stories: int) -> list[Start]:
+    return starts(engine_on(backend), stories)
+
+
+@cache
+def one_after_another(stories: int) -> list[Tensor]:
+    """The reference: eager, one row a pass."""
+    return [start.draw(None, (1,))[0] for start in frames_on("eager", stories)]
+
+
+@pytest.mark.benchmark(group="a frame's draw, float32")
+@pytest.mark.parametrize("windows", WINDOWS, ids=lambda windows: f"window{windows[0]}")
+@pytest.mark.parametrize("backend", backends_to_time())
+@pytest.mark.parametrize("stories", [1, 4, 16])
+@torch.inference_mode()
+def test_draw(benchmark: Any, stories: int, backend: str, windows: tuple[int, ...]) -> None:
+    """A round draws all frames; copies of the caches are made outside of what is timed."""
+    skip_refused(backend, refusals(torch.device("cpu"))[backend]["arm_draw"])
+    frames = frames_on(backend, stories)
+
+    def setup() -> tuple[tuple[Any, ...], dict[str, Any]]:
+        return ([(start.session.fork(), start) for start in frames],), {}
+
+    def draw(sessions: Any) -> list[tuple[Tensor, int]]:
+        return [start.draw_in(session, start.previous, windows) for session, start in sessions]
+
+    found = benchmark.pedantic(draw, setup=setup, rounds=5, warmup_rounds=1)
+    wanted = one_after_another(stories)
+    differ = sum(int((mine != theirs).any(1).sum()) for (mine, _), theirs in zip(found, wanted, strict=True))
+    assert differ <= 1 + stories // 4, "near ties explain one frame, not many"
+    benchmark.extra_info.update(
+        stories=stories,
+        backend=backend,
+        windows=list(windows),
+        frames=len(frames),
+        passes=sum(passes for _, passes in found) / len(frames),
+        frames_that_differ=differ,
+    )
