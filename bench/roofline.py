@@ -6,12 +6,14 @@ Its operations at the measured rate of matrix products, or its bytes at the meas
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from ..engine.models.fused import Fused
 
 REPEATS = 9
 MATRIX = 1536  # on a side: large enough for full rate, small enough for a laptop
@@ -47,16 +49,30 @@ class Cost(NamedTuple):
 
     @classmethod
     def of(cls, run: nn.Module, inputs: Sequence[Tensor]) -> Cost:
-        """Counted by running it once: matrix products and convolutions; weights, inputs and outputs."""
+        """Counted by running it once: matrix products and convolutions; weights of the parts that ran (of tables of
+        embeddings nothing, since few rows are read), inputs and outputs."""
+        ran: list[nn.Module] = []
+        hooks = [module.register_forward_pre_hook(lambda module, _: ran.append(module)) for module in run.modules()]
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             outputs = run(*inputs)
+        for hook in hooks:
+            hook.remove()
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
-        touched = (*run.parameters(), *inputs, *outputs)
+        touched = (*weights(ran), *inputs, *outputs)
         return cls(counter.get_total_flops(), sum(value.numel() * value.element_size() for value in touched))
 
     def floor(self, machine: Machine) -> float:
         """Seconds below which the machine cannot do it."""
         return max(self.flops / machine.flops, self.bytes / machine.bandwidth)
+
+
+def weights(modules: Sequence[nn.Module]) -> Iterator[Tensor]:
+    """What these modules themselves multiply by, each tensor once."""
+    for module in dict.fromkeys(modules):
+        if isinstance(module, Fused):
+            yield module.weight
+        elif not isinstance(module, nn.Embedding):
+            yield from module.parameters(recurse=False)
 
 
 def _best(work: Callable[[], Any]) -> float:

@@ -54,7 +54,7 @@ def skip_refused(backend: str, reasons: Sequence[str]) -> None:
 def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: int | None = None) -> Iterator[Workload]:
     """Every stage that a backend may take over, for ``batch`` stories: drawn from a fixed seed.
 
-    The UNet is given both branches of guidance where the bundle is guided: 2 x ``batch`` rows. ``text_tokens`` is the
+    The UNet is given both branches' prompts where the bundle is guided: 2 x ``batch`` rows. ``text_tokens`` is the
     text encoder's length where None.
     """
     generator = torch.Generator().manual_seed(batch)
@@ -82,18 +82,17 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
         for pair in unet.context_kv(random(rows, tokens, unet.config.cross_attention_dim))
         for value in pair
     ]
-    temb = unet.time_embedding(torch.tensor([TIMESTEP], device=like.device))
-    yield Workload("unet", UNetPass(unet), [random(rows, channels, latent, latent), temb, *kv])
+    shifts = unet.time_shifts(torch.tensor([TIMESTEP], device=like.device))
+    yield Workload("unet", UNetPass(unet), [random(batch, channels, latent, latent), shifts, *kv])
 
 
 def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Workload]:
-    """As many ids enter as half the cache holds; then, behind three of them, the widest pass of a frame's draw."""
+    """As many ids as half the cache holds enter an empty one; then, behind three of them, a frame's widest pass."""
     stream, device = arm.stream, like.device
     ids = torch.arange(batch * (slots // 2), device=device).view(batch, -1) % stream.codebook_size
     kinds, counts = torch.ones_like(ids, dtype=torch.bool), torch.full((batch,), slots // 2, device=device)
     cache = arm.model.new_cache(batch, slots)
-    given = [ids, kinds, counts, cache.lengths.clone(), cache.keys.clone(), cache.values.clone()]
-    yield Workload("arm_prefill", Prefill(arm.model), given)
+    yield Workload("arm_prefill", Prefill(arm.model), [ids, kinds, counts])
     arm.model(ids[:, :3], kinds[:, :3], cache)
     num_codes, window = stream.codes_per_frame, max(choose_windows("auto", stream.windows, device.type, batch))
     codes = torch.arange(batch * (num_codes + window), device=device).view(batch, -1) % stream.codebook_size

@@ -16,7 +16,7 @@ from .models.corrector.attention import set_attention
 from .models.corrector.unet import UNet
 from .pipeline import Serial, Story
 from .planned import planned
-from .plans import describe, parse_backends
+from .plans import check_backends, describe, parse_backends
 from .stages.condition import Correction
 from .stages.pixels import from_image
 from .story import Frame, Phase, StoryOptions, StoryResult, check_sentences, make_options
@@ -55,6 +55,7 @@ class Engine:
         """
         found, where, kind = find_bundle(bundle), parse_device(device), parse_dtype(dtype)
         backends, attend = parse_backends(backend, where, kind), find_attention(attention, where.type, kind)
+        check_backends(backends, where, kind)
         loaded = found.load(where, kind)
         assert isinstance(loaded.corrector.unet, UNet), "no plan has taken its place yet"
         set_attention(loaded.corrector.unet, attend)

@@ -58,14 +58,15 @@ class Serial:
         self.policy = _policy(options)
         self.windows = choose_windows(options.decoding, models.arm.stream.windows, self._device.type, len(stories))
         self.correction = Correction(models.corrector, options)
-        for story in stories:  # a sentence that is too long is refused before anything is drawn
-            for sentence in story.sentences:
-                models.arm.encode(sentence)
+        # A sentence that is too long is refused before anything is drawn.
+        sentences = [sentence for story in stories for sentence in story.sentences]
+        self.text_tokens = max(len(models.arm.encode(sentence)) for sentence in sentences)
 
     @torch.inference_mode()
     def frames(self, clock: Clock) -> Iterator[list[Frame]]:
         """Each finished chunk as one :class:`Frame` a story, from the first that is not done yet."""
-        session = ArmSession(self.models.arm, len(self.stories), self.length, self.options.context, self.policy.guided)
+        arm, context, guided = self.models.arm, self.options.context, self.policy.guided
+        session = ArmSession(arm, len(self.stories), self.length, context, guided, self.text_tokens)
         for index in range(self.length):
             if index < self.num_done:
                 self._enter_again(session, index)

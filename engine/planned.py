@@ -54,9 +54,9 @@ class UNetPass(nn.Module):
         super().__init__()
         self.unet = unet
 
-    def forward(self, latents: Tensor, temb: Tensor, *kv: Tensor) -> Tensor:
-        """``latents`` [B, C, h, w], ``temb`` [B or 1, E], then key, value, key, value, ..."""
-        prediction: Tensor = self.unet(latents, temb, list(zip(kv[::2], kv[1::2], strict=True)))
+    def forward(self, latents: Tensor, shifts: Tensor, *kv: Tensor) -> Tensor:
+        """``latents`` [B, C, h, w], ``shifts`` [B or 1, P], then key, value, key, value, ... of n B rows."""
+        prediction: Tensor = self.unet(latents, shifts, list(zip(kv[::2], kv[1::2], strict=True)))
         return prediction
 
 
@@ -65,16 +65,16 @@ class PlannedUNet(nn.Module):
 
     def __init__(self, unet: UNet, backend: str, cache: PlanCache) -> None:
         super().__init__()
-        self.config, self.time_embedding = unet.config, unet.time_embedding
+        self.config, self.time_shifts = unet.config, unet.time_shifts
         self.unet, self.step = unet, PlannedModule(UNetPass(unet), "unet", backend, cache)
 
     def context_kv(self, context: Tensor) -> list[KV]:
         """As :meth:`UNet.context_kv`, in memory order."""
         return [(keys.contiguous(), values.contiguous()) for keys, values in self.unet.context_kv(context)]
 
-    def forward(self, latents: Tensor, temb: Tensor, kv: Sequence[KV]) -> Tensor:
-        """``latents`` [B, C, h, w], ``temb`` [B or 1, E], the list from :meth:`context_kv` -> [B, C, h, w]."""
-        prediction: Tensor = self.step(latents, temb, *(value for pair in kv for value in pair))
+    def forward(self, latents: Tensor, shifts: Tensor, kv: Sequence[KV]) -> Tensor:
+        """``latents`` [B, C, h, w], ``shifts`` [1, P], the list from :meth:`context_kv` -> [rows of it, C, h, w]."""
+        prediction: Tensor = self.step(latents, shifts, *(value for pair in kv for value in pair))
         return prediction
 
 
@@ -89,7 +89,8 @@ class PlannedPrefill:
         width = ids.shape[1]
         ids, is_vision = (F.pad(value, (0, -width % BUCKET)) for value in (ids, is_vision))
         real = torch.tensor(counts).to(ids.device)
-        logits, keys, values = self.step(ids, is_vision, real, cache.lengths, cache.keys, cache.values)
+        held = (cache.keys, cache.values, cache.lengths) if any(cache.owned) else ()
+        logits, keys, values = self.step(ids, is_vision, real, *held)
         cache.positions(width)  # refuses what does not fit
         cache.put(keys[:, :, :, :width], values[:, :, :, :width])
         cache.advance(counts)

@@ -52,6 +52,14 @@ def _resolved(stage: str, backend: str, device: torch.device, dtype: torch.dtype
     return backend
 
 
+def check_backends(backends: dict[str, str], device: torch.device, dtype: torch.dtype) -> None:
+    """``ValueError`` (one line, every reason) for the first stage that its backend cannot serve."""
+    for stage, backend in backends.items():
+        if reasons := unsupported_reasons(probe(stage, device, dtype), backend):
+            kind = str(dtype).removeprefix("torch.")
+            raise ValueError(f"backend {backend!r} cannot run {stage} in {kind} on {device}: {'; '.join(reasons)}")
+
+
 def describe(backends: dict[str, str]) -> str:
     """The shortest text that :func:`parse_backends` reads as ``backends``."""
     names = {backends[stage] for stage in STAGES}

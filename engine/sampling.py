@@ -87,6 +87,12 @@ def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
     return logits.masked_fill(logits < last, -torch.inf)
 
 
+def best(logits: Tensor) -> Tensor:
+    """The id of the largest logit [..., V] -> [...]; of equal ones the first, on every device and backend."""
+    ids = torch.arange(logits.shape[-1], device=logits.device)
+    return torch.where(logits == logits.amax(-1, keepdim=True), ids, logits.shape[-1]).amin(-1)
+
+
 def force(tokens: Tensor, forced: Tensor | None) -> Tensor:
     """``forced`` int64 like ``tokens``: an id to write, or -1 to leave the choice."""
     return tokens if forced is None else torch.where(forced >= 0, forced, tokens)
@@ -107,7 +113,7 @@ def choose(
     if policy.noisy:
         assert noise is not None, f"temperature {policy.temperature} needs noise"
         logits = keep_top_p(keep_top_k(logits / policy.temperature, policy.top_k), policy.top_p) + noise
-    return force(logits.argmax(-1), forced)
+    return force(best(logits), forced)
 
 
 def _wide(logits: Tensor) -> Tensor:

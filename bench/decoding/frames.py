@@ -54,7 +54,9 @@ def starts(engine: Engine, stories: int, frames: int = 6, first: int = FIRST_SEE
     seeds = range(first, first + stories)
     samples = [sample_story(seed, "heldout", frames) for seed in seeds]
     codes = torch.stack([true_codes(engine, sample) for sample in samples], 1).to(engine.device)  # [frames, B, n]
-    session, found = ArmSession(engine.models.arm, stories, frames), []
+    arm = engine.models.arm
+    longest = max(len(arm.encode(sentence)) for sample in samples for sentence in sample.sentences)
+    session, found = ArmSession(arm, stories, frames, text_tokens=longest), []
     for index in range(frames):
         session.begin([sample.sentences[index] for sample in samples])
         keys = make_keys(seeds, index, Purpose.TOKEN, engine.device)

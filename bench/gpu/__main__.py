@@ -54,11 +54,30 @@ def stages(
     click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")
 
 
+@gpu.command(short_help="The time of a pass that draws W codes, at LWM's size.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON, written after every row.")
+@click.option("--size", type=click.Choice(["lwm-7b", "tiny"]), default="lwm-7b", show_default=True)
+@click.option("--device", default="cuda", show_default=True)
+@click.option("--dtype", default="bfloat16", show_default=True)
+@click.option("--windows", default="1,2,4,8,16,32,64,128,256", show_default=True, callback=numbers)
+@click.option("--seconds", default=420.0, show_default=True, help="Begin no row after that.")
+def decoding(out: Path, size: str, device: str, dtype: str, windows: list[int], seconds: float) -> None:
+    """Time passes of exact parallel decoding with random weights; a short table last."""
+    from .decoding import run
+
+    found = run(size, device, dtype, windows, seconds, out)
+    for row in found["rows"]:
+        times = (f"{name} {said(row[name] | {'floor': row['floor']})}" for name in ("eager", "cudagraph"))
+        click.echo(f"window {row['window']:4}  {'  '.join(times)}")
+    click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")
+
+
 def said(row: Mapping[str, Any]) -> str:
     """A row's figures, or why it has none."""
     if "median" not in row:
         return str(row.get("failed") or "; ".join(row["refused"]))
-    return f"{1e3 * row['median']:8.3f} ms  floor {1e3 * row['floor']:.3f} ms  error {row['error']:.1e}"
+    error = f"  error {row['error']:.1e}" if "error" in row else ""
+    return f"{1e3 * row['median']:8.3f} ms  floor {1e3 * row['floor']:.3f} ms{error}"
 
 
 if __name__ == "__main__":

@@ -43,9 +43,9 @@ class Conditioning(NamedTuple):
         guided = cls((), guidance_scale).guided
         return cls(unet.context_kv(torch.cat((null_context, context)) if guided else context), guidance_scale)
 
-    def predict(self, unet: Denoiser, latents: Tensor, temb: Tensor) -> Tensor:
-        """The guided prediction under the time embedding ``temb`` [1, E]; both branches share one batched pass."""
-        prediction = unet(torch.cat((latents, latents)) if self.guided else latents, temb, self.kv)
+    def predict(self, unet: Denoiser, latents: Tensor, shifts: Tensor) -> Tensor:
+        """The guided prediction at the time that ``shifts`` [1, P] are of; both branches share one batched pass."""
+        prediction = unet(latents, shifts, self.kv)
         if not self.guided:
             return prediction
         unconditional, conditional = prediction.chunk(2)
@@ -65,8 +65,8 @@ def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
 
 
 def time_table(unet: Denoiser, schedule: Schedule, device: torch.device) -> Tensor:
-    """The time embedding of each of the schedule's steps [N, E], which hangs on nothing else: once a schedule."""
-    return unet.time_embedding(torch.tensor([step.timestep for step in schedule.steps], device=device))
+    """What the UNet makes of the time at each of the schedule's steps [N, P]: it hangs on nothing else."""
+    return unet.time_shifts(torch.tensor([step.timestep for step in schedule.steps], device=device))
 
 
 def denoise(
@@ -80,8 +80,8 @@ def denoise(
     if not schedule.steps:
         return latents
     table = time_table(unet, schedule, latents.device) if table is None else table
-    for step, temb in zip(schedule.steps, table.split(1), strict=True):
-        prediction = conditioning.predict(unet, latents, temb)
+    for step, shifts in zip(schedule.steps, table.split(1), strict=True):
+        prediction = conditioning.predict(unet, latents, shifts)
         latents = ddim_step(config, latents, prediction, step)
     return latents
 

@@ -9,6 +9,7 @@ from acdc.compile.backends import compile_stage
 from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
+from acdc.engine.examples import EXAMPLES
 from tests.margin import check_same_story
 from tests.stages import stages
 
@@ -95,10 +96,27 @@ def test_a_batch_of_stories_too(tiny_path, tiny_engine, plans):
         assert np.abs(one.images[0].astype(int) - other.images[0]).max() <= 1
 
 
-def test_another_dtype_is_refused_when_the_stage_first_runs(tiny_path, plans):
-    engine = Engine.from_pretrained(tiny_path, dtype="bfloat16", backend="openvino", cache=plans)
-    with pytest.raises(ValueError, match=r"run arm_prefill\(.* bfloat16\) on cpu: it takes float32, int64 and bool"):
-        engine.generate(SENTENCES[:1])
+@pytest.mark.slow
+def test_a_hundred_stories_of_the_bundle_are_the_same_by_the_margin_rule():
+    """Plans and parallel decoding against eager, one code after another; twenty stories side by side."""
+    reference = Engine.from_pretrained("storyworld")
+    engine = Engine.from_pretrained("storyworld", backend="openvino")
+    flips = 0
+    for first in range(0, 100, 20):
+        told = {"stories": [EXAMPLES["benny"][:2]] * 20, "seeds": range(first, first + 20)}
+        wanted = reference.generate_batch(**told, decoding="sequential")
+        for one, other in zip(wanted, engine.generate_batch(**told, decoding="parallel"), strict=True):
+            flips += check_same_story(reference, one, other)
+    print(f"{flips} of 100 stories parted at a near tie")
+    assert flips <= 10
+
+
+def test_another_dtype_is_refused_before_anything_is_loaded(tiny_path, plans):
+    said = (
+        "backend 'openvino' cannot run arm_prefill in bfloat16 on cpu: it takes float32, int64 and bool, not bfloat16"
+    )
+    with pytest.raises(ValueError, match=said):
+        Engine.from_pretrained(tiny_path, dtype="bfloat16", backend="openvino", cache=plans)
 
 
 @torch.no_grad()

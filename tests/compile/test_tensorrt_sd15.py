@@ -41,11 +41,11 @@ def zeros(*shape):
 
 
 def unet():
-    """With the inputs of a pass: two latents of 64x64, an embedding, keys and values of 77 tokens."""
+    """With the inputs of a pass: two latents of 64x64, a time, keys and values of 77 tokens."""
     model = half(UNet, UNetConfig(cross_attention_dim=TEXT_WIDTH))
     pairs = model.context_kv(zeros(2, TEXT_TOKENS, TEXT_WIDTH))
     kv = [value.contiguous() for pair in pairs for value in pair]
-    return UNetPass(model), [zeros(2, 4, 64, 64), zeros(1, model.time_embedding.linear_2.out_features), *kv]
+    return UNetPass(model), [zeros(2, 4, 64, 64), model.time_shifts(torch.tensor([1])), *kv]
 
 
 def vae():

@@ -48,10 +48,23 @@ def test_unet_takes_parts_computed_once() -> None:
     kv = ours.context_kv(context)
     assert len(kv) == 2 * (2 + 1 + 4)  # two transformer blocks each: 2 on the way down, 1 in the middle, 4 up
     assert kv[0][0].shape == (2, 2, 5, 8)
-    assert torch.equal(ours(latents, ours.time_embedding(step), kv), whole)
+    assert torch.equal(ours(latents, ours.time_shifts(step), kv), whole)
     close(ours(latents, step.expand(2), kv), whole, torch.float64)
     with pytest.raises(AssertionError):
         ours(latents, step, [*kv, kv[0]])
+
+
+@pytest.mark.parametrize("name", UNETS)
+@torch.no_grad()
+def test_branches_share_what_comes_before_their_prompts(name: str) -> None:
+    """Given each latent once, the pass is that of the latents repeated for every branch."""
+    ours, _ = unet_pair(name, torch.float64)
+    latents, step = normal(2, ours.config.in_channels, 11, 14), torch.tensor([250])
+    width = ours.config.cross_attention_dim
+    for branches in (1, 2, 3):
+        context = normal(2 * branches, 5, width)
+        wanted = ours(latents.repeat(branches, 1, 1, 1), step, context)
+        close(ours(latents, step, context), wanted, torch.float64)
 
 
 @torch.no_grad()

@@ -66,7 +66,8 @@ def fast_hidden(model: LWM, ids: Tensor, is_vision: Tensor, dtype: torch.dtype =
     text, vision = ids.masked_fill(is_vision, 0), ids.masked_fill(~is_vision, 0)
     x = torch.where(is_vision[..., None], model.vte(vision), model.wte(text))
     length = ids.shape[1]
-    turn = torch.complex(model.rope.cos[:length], model.rope.sin[:length])[None, :, None]  # [1, T, 1, head_dim / 2]
+    cos, sin = model.rope.cos[:length, ::2], model.rope.sin[:length, 1::2]
+    turn = torch.complex(cos, sin)[None, :, None]  # [1, T, 1, head_dim / 2]
     bias = torch.full((length, length), -torch.inf, dtype=dtype).triu(1)
     for block in model.blocks:
         assert isinstance(block, Block)

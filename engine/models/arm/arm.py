@@ -16,6 +16,7 @@ from ...sampling import Policy
 from ...stages.draw import DrawPass
 from ...story import CONTEXTS, Context
 from ...weights import load_into, read_json, skeleton
+from ..fused import fuse
 from .drawing import Pass
 from .lwm import LWM, LWMConfig
 from .windows import check_windows
@@ -53,10 +54,10 @@ class StreamConfig:
         """Codes of a frame and its end-of-frame id."""
         return self.codes_per_frame + 1
 
-    def capacity(self, frames: int, context: Context) -> int:
-        """The longest stream that a session of ``frames`` frames may hold at a time."""
+    def capacity(self, frames: int, context: Context, text_tokens: int) -> int:
+        """The longest stream that a session of ``frames`` frames and sentences of that many ids may hold at a time."""
         held = frames if context == "full" else min(frames, 2)
-        return len(self.bos) + held * (self.max_text_tokens + len(self.vision) + self.frame_tokens)
+        return len(self.bos) + held * (text_tokens + len(self.vision) + self.frame_tokens)
 
 
 class Arm:
@@ -86,7 +87,8 @@ class Arm:
         with skeleton():
             model = LWM(sizes)
         load_into(model, directory / "model.safetensors", dtype)
-        return cls(model.to(device, dtype), _encoder(directory / "tokenizer.json"), stream)
+        fuse(model.to(device, dtype), device)
+        return cls(model, _encoder(directory / "tokenizer.json"), stream)
 
     def _prefill(self, ids: Tensor, is_vision: Tensor, counts: Sequence[int], cache: KVCache) -> Tensor:
         """Feed ids [R, T], of which row r's first ``counts[r]`` are real -> logits [R, V] after the last of them."""

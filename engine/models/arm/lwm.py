@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...kv_cache import Cache, KVCache
+from ..fused import Fused
 from .rotary import Rotary, rotate
 
 
@@ -76,9 +77,15 @@ class Attention(nn.Module):
         self.wk = nn.Linear(config.hidden, config.hidden, bias=False)
         self.wv = nn.Linear(config.hidden, config.hidden, bias=False)
         self.wo = nn.Linear(config.hidden, config.hidden, bias=False)
+        self.fused: Fused | None = None
+
+    def fuse(self) -> None:
+        """Queries, keys and values from one product."""
+        self.fused = Fused(self.wq, self.wk, self.wv)
 
     def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
-        q, k, v = (w(x).unflatten(-1, (self.heads, -1)).transpose(1, 2) for w in (self.wq, self.wk, self.wv))
+        parts = (self.wq(x), self.wk(x), self.wv(x)) if self.fused is None else self.fused(x)
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
         q, k = rotate(q, place.cos, place.sin), rotate(k, place.cos, place.sin)  # [R, H, T, head_dim]
         if place.cache is None:
             out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
@@ -95,9 +102,15 @@ class FeedForward(nn.Module):
         self.w1 = nn.Linear(config.hidden, config.ffn, bias=False)
         self.w2 = nn.Linear(config.ffn, config.hidden, bias=False)
         self.w3 = nn.Linear(config.hidden, config.ffn, bias=False)
+        self.fused: Fused | None = None
+
+    def fuse(self) -> None:
+        """Gate and value from one product."""
+        self.fused = Fused(self.w1, self.w3)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.w2(F.silu(self.w1(x)) * self.w3(x))
+        gate, value = (self.w1(x), self.w3(x)) if self.fused is None else self.fused(x)
+        return self.w2(F.silu(gate) * value)
 
 
 class Block(nn.Module):
@@ -119,7 +132,7 @@ class Place:
     """Where a pass stands in the stream: the same for all layers."""
 
     positions: Tensor  # [R, T], or [1, T] without a cache
-    cos: Tensor  # [R, 1, T, head_dim / 2]
+    cos: Tensor  # [R, 1, T, head_dim]
     sin: Tensor
     mask: Tensor | None  # [R, 1, T, S], True = visible; None without a cache, where attention is plainly causal
     cache: Cache | None

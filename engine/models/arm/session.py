@@ -51,8 +51,10 @@ class ArmSession:
         frames: int,
         context: Context | None = None,
         guided: bool = False,
+        text_tokens: int | None = None,
     ) -> None:
-        """``frames`` bounds the story's length; ``guided`` keeps the null branch for guidance_scale != 1.
+        """``frames`` bounds the story's length, ``text_tokens`` that of its sentences (the stream's limit where None);
+        ``guided`` keeps the null branch for guidance_scale != 1.
 
         Raises ``ValueError`` for an unknown context and for more positions than the model has.
         """
@@ -64,7 +66,8 @@ class ArmSession:
         self.branches = 2 if guided else 1
         self.chunks: list[Chunk] = []
         self.origin = 0  # the first chunk that the context shows
-        capacity = bucket(arm.stream.capacity(frames, self.context), arm.model.config.max_position)
+        self.text_tokens = arm.stream.max_text_tokens if text_tokens is None else text_tokens
+        capacity = bucket(arm.stream.capacity(frames, self.context, self.text_tokens), arm.model.config.max_position)
         self.cache = arm.model.new_cache(self.rows, capacity)
         self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
         self.passes = 0  # that drew the last frame
@@ -202,6 +205,7 @@ class ArmSession:
                 raise ValueError(f"{len(texts)} sentences for {self.stories} stories; give one per story")
             null = [""] * (self.rows - self.stories)
             told = [self.arm.encode(text) for text in texts] + [[] for _ in null]
+            assert max(map(len, told)) <= self.text_tokens, "a sentence is longer than the session was made for"
             lines = [ids + list(self.arm.stream.vision) for ids in told]
         return self._given(lines)
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....kernels.attention import Attend, sdpa
+from ..fused import Fused
 
 KV = tuple[Tensor, Tensor]  # keys and values, [B, H, S, D] each
 
@@ -24,12 +25,18 @@ class Attention(nn.Module):
         upcast: bool = False,
     ) -> None:
         super().__init__()
-        self.heads, self.upcast = heads, upcast
+        self.heads, self.upcast, self.crossed = heads, upcast, context_dim is not None
         self.attend: Attend = sdpa
         self.to_q = nn.Linear(channels, channels, bias=bias)
         self.to_k = nn.Linear(context_dim or channels, channels, bias=bias)
         self.to_v = nn.Linear(context_dim or channels, channels, bias=bias)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+        self.fused: Fused | None = None
+
+    def fuse(self) -> None:
+        """Self-attention's queries, keys and values from one product, where the weights have no biases."""
+        if self.to_q.bias is None and not self.crossed:
+            self.fused = Fused(self.to_q, self.to_k, self.to_v)
 
     def keys_values(self, context: Tensor) -> KV:
         """`context` [B, S, C] -> (keys, values), each [B, H, S, D]."""
@@ -37,8 +44,11 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor, kv: KV | None = None) -> Tensor:
         """`x` [B, T, C] attends to `kv`, or to itself; returns [B, T, C]."""
-        q = self._split(self.to_q(x))
-        k, v = self.keys_values(x) if kv is None else kv
+        if self.fused is not None and kv is None:
+            q, k, v = (self._split(part) for part in self.fused(x))
+        else:
+            q = self._split(self.to_q(x))
+            k, v = self.keys_values(x) if kv is None else kv
         # SD 2.x overflows fp16 in the product q k^T, hence the flag in its config.
         out = (
             self.attend(q.float(), k.float(), v.float()).to(v.dtype)
@@ -94,7 +104,9 @@ class TransformerBlock(nn.Module):
         self.ff = FeedForward(channels)
 
     def forward(self, x: Tensor, kv: KV) -> Tensor:
+        """`x` [B, T, C] -> [rows of `kv`, T, C]: branches that were one until they read their prompts part here."""
         x = x + self.attn1(self.norm1(x))
+        x = for_branches(x, len(kv[0]))
         x = x + self.attn2(self.norm2(x), kv)
         return x + self.ff(self.norm3(x))
 
@@ -125,13 +137,13 @@ class Transformer2D(nn.Module):
         self.proj_out = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
 
     def forward(self, x: Tensor, kv: Iterator[KV]) -> Tensor:
-        """`x` [B, C, h, w]; takes one entry of `kv` for each of its blocks."""
+        """`x` [B, C, h, w] -> [rows of `kv`, C, h, w]; takes one entry of `kv` for each of its blocks."""
         h = self.norm(x)
         h = self.proj_in(_tokens(h)) if self.linear else _tokens(self.proj_in(h))
         for block in self.transformer_blocks:
             h = block(h, next(kv))
         h = _map(self.proj_out(h), x) if self.linear else self.proj_out(_map(h, x))
-        return x + h
+        return for_branches(x, len(h)) + h
 
 
 class AttentionBlock(Attention):
@@ -143,6 +155,11 @@ class AttentionBlock(Attention):
 
     def forward(self, x: Tensor, kv: KV | None = None) -> Tensor:
         return x + _map(super().forward(_tokens(self.group_norm(x)), kv), x)
+
+
+def for_branches(x: Tensor, rows: int) -> Tensor:
+    """`x` [B, ...] once for each of the branches that have shared it so far: [rows, ...]."""
+    return x if len(x) == rows else x.repeat(rows // len(x), *[1] * (x.ndim - 1))
 
 
 def _tokens(x: Tensor) -> Tensor:

@@ -21,12 +21,18 @@ class ResnetBlock(nn.Module):
         same = in_channels == out_channels
         self.conv_shortcut = None if same else nn.Conv2d(in_channels, out_channels, 1)
 
-    def forward(self, x: Tensor, temb: Tensor | None = None) -> Tensor:
-        """`x` [B, in, h, w], `temb` [B or 1, E]; returns [B, out, h, w]."""
+    def time_shift(self, temb: Tensor) -> Tensor:
+        """What the time embedding [N, E] adds between the convolutions: [N, out]; once a schedule."""
+        assert self.time_emb_proj is not None
+        shift: Tensor = self.time_emb_proj(F.silu(temb))
+        return shift
+
+    def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
+        """`x` [B, in, h, w], `shift` [B or 1, out] where the block knows the time; returns [B, out, h, w]."""
+        assert (shift is None) == (self.time_emb_proj is None)
         h = self.conv1(F.silu(self.norm1(x)))
-        if self.time_emb_proj is not None:
-            assert temb is not None
-            h = h + self.time_emb_proj(F.silu(temb))[:, :, None, None]
+        if shift is not None:
+            h = h + shift[:, :, None, None]
         h = self.conv2(F.silu(self.norm2(h)))
         return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
 

@@ -17,14 +17,14 @@ class Denoiser(Protocol):
     @property
     def config(self) -> UNetConfig: ...
 
-    def time_embedding(self, timesteps: Tensor, /) -> Tensor:
-        """[N] -> [N, E]: once a schedule."""
+    def time_shifts(self, timesteps: Tensor, /) -> Tensor:
+        """[N] -> [N, P]: once a schedule."""
         ...
 
     def context_kv(self, context: Tensor) -> list[KV]:
         """Text states [B, S, D] -> keys and values of every cross-attention: once a prompt."""
         ...
 
-    def __call__(self, latents: Tensor, temb: Tensor, kv: Sequence[KV], /) -> Tensor:
-        """``latents`` [B, C, h, w], ``temb`` [1 or B, E] -> prediction [B, C, h, w]: each step."""
+    def __call__(self, latents: Tensor, shifts: Tensor, kv: Sequence[KV], /) -> Tensor:
+        """``latents`` [B, C, h, w], ``shifts`` [1, P], ``kv`` of n B rows -> prediction [n B, C, h, w]: each step."""
         ...

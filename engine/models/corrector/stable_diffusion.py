@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...weights import read_json, skeleton
+from ..fused import fuse
 from . import clip_text, vae
 from .checkpoint import Rename, load_component
 from .clip_text import CLIPText, CLIPTextConfig
@@ -132,4 +133,6 @@ def _load(
     rename: Rename = lambda name: name,
 ) -> M:
     load_component(module, folder, dtype, rename)
-    return module.to(device).eval().requires_grad_(False)
+    module.to(device).eval().requires_grad_(False)
+    fuse(module, device)
+    return module

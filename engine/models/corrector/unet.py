@@ -2,9 +2,12 @@
 
 What depends on the timestep alone and what depends on the prompt alone can be computed once and passed in:
 
-    temb = unet.time_embedding(timesteps)      # once a schedule
+    shifts = unet.time_shifts(timesteps)       # once a schedule
     kv = unet.context_kv(context)              # once a prompt
-    noise = unet(latents, temb, kv)            # each step; the same as unet(latents, timesteps, context)
+    noise = unet(latents, shifts, kv)          # each step; the same as unet(latents, timesteps, context)
+
+Branches of guidance have the same latents and differ in the prompt only, so what comes before the first
+cross-attention is theirs in common: given latents [B] and a context of 2 B rows, it is computed for B.
 """
 
 from __future__ import annotations
@@ -13,10 +16,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attention import KV, TransformerBlock
+from .blocks import ResnetBlock
 from .config import read_config, refuse
 from .unet_blocks import Common, DownBlock, MidBlock, TimeEmbedding, UpBlock
 
@@ -155,30 +160,41 @@ class UNet(nn.Module):
         assert not skips
         self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, channels, eps=config.norm_eps)
         self.conv_out = nn.Conv2d(channels, config.out_channels, 3, padding=1)
+        self._widths = [block.conv1.out_channels for block in self._resnets()]
 
     def context_kv(self, context: Tensor) -> list[KV]:
         """Keys and values of `context` [B, S, D] for every cross-attention, in the order of use; [B, H, S, D/H]."""
         # Registration order (down, middle, up) is execution order.
         return [m.attn2.keys_values(context) for m in self.modules() if isinstance(m, TransformerBlock)]
 
+    def time_shifts(self, timesteps: Tensor) -> Tensor:
+        """What every ResNet block adds at each of the timesteps [N], one after another in the order of use: [N, P]."""
+        temb = self.time_embedding(timesteps)
+        return torch.cat([block.time_shift(temb) for block in self._resnets()], -1)
+
+    def _resnets(self) -> list[ResnetBlock]:
+        # Registration order (down, middle, up) is execution order.
+        return [m for m in self.modules() if isinstance(m, ResnetBlock)]
+
     def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor | Sequence[KV]) -> Tensor:
         """`latents` [B, in, h, w] -> [B, out, h, w].
 
-        `timesteps`: [B] or [1] timesteps, or [B or 1, E] from `time_embedding`. `context`: the text encoder's
-        states [B, S, D], or the list from `context_kv`.
+        `timesteps`: [B] or [1] timesteps, or [B or 1, P] from `time_shifts`. `context`: the text encoder's states
+        [B, S, D], or the list from `context_kv`; with n B rows the result has as many, the first B those of the
+        first branch, and there is one timestep for all.
         """
-        temb = timesteps if timesteps.ndim == 2 else self.time_embedding(timesteps)
-        return self._denoise(latents, temb, self.context_kv(context) if isinstance(context, Tensor) else context)
+        table = timesteps if timesteps.ndim == 2 else self.time_shifts(timesteps)
+        return self._denoise(latents, table, self.context_kv(context) if isinstance(context, Tensor) else context)
 
-    def _denoise(self, x: Tensor, temb: Tensor, kv: Sequence[KV]) -> Tensor:
-        rest = iter(kv)
+    def _denoise(self, x: Tensor, table: Tensor, kv: Sequence[KV]) -> Tensor:
+        rest, shifts = iter(kv), iter(table.split(self._widths, -1))
         x = self.conv_in(x)
         skips = [x]
         for block in self.down_blocks:
-            skips += block(skips[-1], temb, rest)
-        x = self.mid_block(skips[-1], temb, rest)
+            skips += block(skips[-1], shifts, rest)
+        x = self.mid_block(skips[-1], shifts, rest)
         for block in self.up_blocks:
-            x = block(x, skips, temb, rest)
+            x = block(x, skips, shifts, rest)
         assert not skips
         assert next(rest, None) is None, "keys and values of another network"
         return self.conv_out(F.silu(self.conv_norm_out(x)))

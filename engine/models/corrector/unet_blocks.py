@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attention import KV, Transformer2D
+from .attention import KV, Transformer2D, for_branches
 from .blocks import Downsample, ResnetBlock, Upsample
 
 
@@ -70,11 +70,11 @@ class DownBlock(nn.Module):
         self.attentions = nn.ModuleList(common.transformer(channels, heads) for _ in sources if heads)
         self.downsamplers = nn.ModuleList([Downsample(channels)] if shrink else [])
 
-    def forward(self, x: Tensor, temb: Tensor, kv: Iterator[KV]) -> list[Tensor]:
+    def forward(self, x: Tensor, shifts: Iterator[Tensor], kv: Iterator[KV]) -> list[Tensor]:
         """Returns every intermediate map, for the up path; the last one is the block's output."""
         skips: list[Tensor] = []
         for i, resnet in enumerate(self.resnets):
-            x = resnet(x, temb)
+            x = resnet(x, next(shifts))
             if self.attentions:
                 x = self.attentions[i](x, kv)
             skips.append(x)
@@ -91,8 +91,9 @@ class MidBlock(nn.Module):
         self.attentions = nn.ModuleList([common.transformer(channels, heads)])
         self.resnets = nn.ModuleList([common.resnet(channels, channels) for _ in range(2)])
 
-    def forward(self, x: Tensor, temb: Tensor, kv: Iterator[KV]) -> Tensor:
-        return self.resnets[1](self.attentions[0](self.resnets[0](x, temb), kv), temb)
+    def forward(self, x: Tensor, shifts: Iterator[Tensor], kv: Iterator[KV]) -> Tensor:
+        x = self.attentions[0](self.resnets[0](x, next(shifts)), kv)
+        return self.resnets[1](x, next(shifts))
 
 
 class UpBlock(nn.Module):
@@ -115,10 +116,10 @@ class UpBlock(nn.Module):
         self.attentions = nn.ModuleList(common.transformer(channels, heads) for _ in sources if heads)
         self.upsamplers = nn.ModuleList([Upsample(channels)] if grow else [])
 
-    def forward(self, x: Tensor, skips: list[Tensor], temb: Tensor, kv: Iterator[KV]) -> Tensor:
+    def forward(self, x: Tensor, skips: list[Tensor], shifts: Iterator[Tensor], kv: Iterator[KV]) -> Tensor:
         """Takes its maps from the end of `skips`; grows to the size of the one that is then last."""
         for i, resnet in enumerate(self.resnets):
-            x = resnet(torch.cat([x, skips.pop()], dim=1), temb)
+            x = resnet(torch.cat([x, for_branches(skips.pop(), len(x))], dim=1), next(shifts))
             if self.attentions:
                 x = self.attentions[i](x, kv)
         for upsample in self.upsamplers:

@@ -1,0 +1,104 @@
+"""How long a pass of W codes lasts for a large autoregressive model with random weights, and so what a frame costs.
+
+Time does not depend on the weights' values, so an LWM of published size needs no download. A pass is the engine's own
+(``DrawPass``: transformer, guidance none, sampling over all codes, comparison), plain and as a captured graph. With p
+passes a frame takes p times as long; how many there are is a matter of the trained weights, which are not here.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ...compile.backends import compile_stage, unsupported_reasons
+from ...compile.cache import PlanCache
+from ...compile.spec import StageSpec
+from ...engine.atomic import check_directory, write_json
+from ...engine.bundle import parse_dtype
+from ...engine.models.arm.lwm import LWM, LWMConfig
+from ...engine.models.fused import fuse
+from ...engine.rng import Purpose, gumbel, make_keys
+from ...engine.sampling import Policy
+from ...engine.stages.draw import DrawPass
+from ..roofline import Cost, Machine
+from .stages import spread, timed
+
+CONTEXT = 300  # slots that a frame's draw finds filled: a prompt and a frame before it
+SIZES = {  # with codes a frame, and the codebook
+    "lwm-7b": (LWMConfig(layers=32, hidden=4096, ffn=11008, heads=32, text_vocab=32000, vision_vocab=8448), 256, 8192),
+    "tiny": (LWMConfig(layers=2, hidden=32, ffn=48, heads=2, text_vocab=16, vision_vocab=40, max_position=512), 64, 32),
+}
+
+
+def run(size: str, device: str, dtype: str, windows: Sequence[int], seconds: float, out: Path) -> dict[str, Any]:
+    """Measure, and write ``out`` after every row. Nothing new is begun when ``seconds`` have passed."""
+    check_directory(out.parent)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    began, (config, num_codes, codebook) = time.perf_counter(), SIZES[size]
+    kind = parse_dtype(dtype)
+    machine = Machine.measure(kind, device)
+    model = random_model(config, device, kind)
+    found: dict[str, Any] = {
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "torch": torch.__version__,
+        "settings": {"size": size, "dtype": dtype, "codes_per_frame": num_codes, "context": CONTEXT},
+        "rates": machine._asdict(),
+        "rows": [],
+        "not_reached": [],
+    }
+    for window in windows:
+        if time.perf_counter() - began > seconds:
+            found["not_reached"].append(window)
+        else:
+            draw = DrawPass(model, Policy(allowed=(0, codebook)), window, num_codes)
+            found["rows"].append({"window": window} | measure(draw, machine, device))
+        write_json(out, found)
+    return found
+
+
+def random_model(config: LWMConfig, device: str, dtype: torch.dtype) -> LWM:
+    """The transformer on the device, small random weights in that type; fused as a loaded one is."""
+    with torch.device("meta"):
+        model = LWM(config)
+    model = model.to_empty(device=device).to(dtype).eval().requires_grad_(False)
+    for weight in model.parameters():
+        torch.nn.init.normal_(weight, std=0.02)
+    fuse(model, device)
+    return model
+
+
+@torch.no_grad()
+def measure(draw: DrawPass, machine: Machine, device: str) -> dict[str, Any]:
+    """A row: seconds of a pass, plain and captured, beside the roofline; what fails is said, and ends nothing."""
+    inputs = example(draw, device)
+    cost = Cost.of(draw, inputs)
+    row: dict[str, Any] = {"floor": cost.floor(machine), **cost._asdict()}
+    spec = StageSpec.of("arm_draw", inputs)
+    for backend in ("eager", "cudagraph"):
+        if reasons := unsupported_reasons(spec, backend):
+            row[backend] = {"refused": reasons}
+            continue
+        try:
+            row[backend] = spread(timed(compile_stage(draw, spec, backend, PlanCache()), inputs, device))
+        except Exception as failure:  # the next row may still be measured
+            row[backend] = {"failed": f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"}
+    if device == "cuda":
+        row["peak_bytes"] = torch.cuda.max_memory_allocated()
+    return row
+
+
+def example(draw: DrawPass, device: str) -> list[Tensor]:
+    """Inputs of a pass in the middle of a frame, for one story."""
+    config, num_codes = draw.model.config, draw.codes_per_frame
+    cache = draw.model.new_cache(1, min(config.max_position, CONTEXT + 2 * num_codes))
+    cache.lengths.fill_(CONTEXT)
+    codes = torch.zeros(1, num_codes + draw.window, dtype=torch.int64, device=device)
+    keys = make_keys([0], 0, Purpose.TOKEN, device)
+    noise = gumbel(keys, torch.arange(num_codes, device=device), config.vision_vocab)
+    accepted = torch.ones(1, dtype=torch.int64, device=device)
+    return [codes, accepted, cache.lengths, cache.keys, cache.values, noise]
