@@ -18,7 +18,7 @@ from acdc.bench.workloads import backends_to_time, skip_refused
 from acdc.engine.engine import Engine
 from acdc.engine.plans import refusals
 
-WINDOWS = [(1,), (4,), (8,), (16,), (32,), (64,)]
+WINDOWS = [(1,), (4,), (8,), (16,), (32,)]
 
 
 @cache
@@ -53,7 +53,7 @@ def test_draw(benchmark: Any, stories: int, backend: str, windows: tuple[int, ..
     def draw(sessions: Any) -> list[tuple[Tensor, int]]:
         return [start.draw_in(session, start.previous, windows) for session, start in sessions]
 
-    found = benchmark.pedantic(draw, setup=setup, rounds=5, warmup_rounds=1)
+    found = benchmark.pedantic(draw, setup=setup, rounds=4, warmup_rounds=1)
     wanted = one_after_another(stories)
     differ = sum(int((mine != theirs).any(1).sum()) for (mine, _), theirs in zip(found, wanted, strict=True))
     assert differ <= 1 + stories // 4, "near ties explain one frame, not many"

@@ -70,7 +70,7 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     yield Workload("tokenizer_decoder", tokenizer.decoder, [random(batch, tokenizer.config.z_channels, grid, grid)])
     yield Workload("tokenizer_encoder", tokenizer.encoder, [random(batch, 3, side, side)])
     text, tokens = corrector.text_encoder, text_tokens or corrector.tokenizer.model_max_length
-    yield Workload("text_encoder", text.encoder, [random(batch + 1, tokens, text.config.hidden_size)])  # and a negative
+    yield Workload("text_encoder", text.encoder, [random(batch, tokens, text.config.hidden_size)])
     yield Workload("vae_decoder", corrector.vae.decoder, [random(batch, channels, latent, latent)])
     yield Workload("vae_encoder", corrector.vae.encoder, [random(batch, 3, side, side)])
     guidance = StoryOptions().resolved(engine.defaults).guidance_scale

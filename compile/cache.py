@@ -81,7 +81,7 @@ class PlanCache:
         found = []
         for manifest in self.root.glob(f"[!.]*/{MANIFEST}"):
             folder = manifest.parent
-            size = sum(path.stat().st_size for path in folder.iterdir())
+            size = sum(path.stat().st_size for path in folder.iterdir())  # also of what was kept beside
             found.append(Entry(folder, str(_read(manifest).get("what", "?")), size, folder.stat().st_mtime))
         yield from sorted(found, key=lambda entry: entry.used)
 
@@ -99,6 +99,28 @@ class PlanCache:
             if excess > 0 and entry.folder != keep:
                 shutil.rmtree(entry.folder, ignore_errors=True)
                 excess -= entry.num_bytes
+
+
+def keep_beside(folder: Path, name: str, data: bytes) -> None:
+    """Put what was learnt of a plan later (code for one processor) into its entry; a full disk costs only that."""
+    part = folder / f".{name}.{os.getpid()}"
+    try:
+        part.write_bytes(hashlib.blake2b(data).digest() + data)
+        part.rename(folder / name)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        LOG.warning("plan cache: %s cannot be kept (%s)", folder / name, error)
+
+
+def find_beside(folder: Path, name: str) -> bytes | None:
+    """What :func:`keep_beside` put there; None if nothing is there, or it is damaged."""
+    try:
+        stored = (folder / name).read_bytes()
+    except OSError:
+        return None
+    size = hashlib.blake2b().digest_size
+    digest, data = stored[:size], stored[size:]
+    return data if hashlib.blake2b(data).digest() == digest else None
 
 
 def seal(folder: Path, what: str) -> None:

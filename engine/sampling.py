@@ -12,6 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from .story import LOWEST_TEMPERATURE
+
 
 @dataclass(frozen=True)
 class Policy:
@@ -32,8 +34,10 @@ class Policy:
     forced: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
-        if self.temperature < 0:
-            raise ValueError(f"temperature {self.temperature} is negative; choose 0 (greedy) or more")
+        if not (self.temperature == 0 or self.temperature >= LOWEST_TEMPERATURE):
+            raise ValueError(
+                f"temperature {self.temperature} is out of range; choose 0 (greedy) or {LOWEST_TEMPERATURE} and more"
+            )
         if self.top_k is not None and self.top_k < 1:
             raise ValueError(f"top_k {self.top_k} is out of range; choose 1 or more, or None for all")
         if not 0 < self.top_p <= 1:

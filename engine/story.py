@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_WORDS = 60
+LOWEST_TEMPERATURE = 1e-4  # below it logits / T may leave the range of numbers
 Context = Literal["window", "full"]
 CONTEXTS: tuple[str, ...] = get_args(Context)
 Decoding = Literal["auto", "sequential", "parallel"]
@@ -73,8 +74,11 @@ class StoryOptions:
             raise ValueError(f"correct_first {self.correct_first} is negative; choose 0 or more frames")
         if self.correct_every < 1:
             raise ValueError(f"correct_every {self.correct_every} is too small; choose 1 or more")
-        if self.temperature is not None and not 0.0 <= self.temperature < float("inf"):
-            raise ValueError(f"temperature {self.temperature} is out of range; choose 0 (greedy) or more")
+        warm = self.temperature is None or LOWEST_TEMPERATURE <= self.temperature < float("inf")
+        if not warm and self.temperature != 0:
+            raise ValueError(
+                f"temperature {self.temperature} is out of range; choose 0 (greedy) or {LOWEST_TEMPERATURE} and more"
+            )
         if self.top_k is not None and self.top_k < 0:
             raise ValueError(f"top_k {self.top_k} is negative; choose 0 (all tokens) or more")
         if self.top_p is not None and not 0.0 < self.top_p <= 1.0:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .lexicon import word_set
 from .setting import Setting, find_setting, find_time
@@ -36,20 +37,21 @@ class Rules:
 
     name = "rules"
 
+    def __init__(self) -> None:
+        self._after = lru_cache(maxsize=4096)(Told.after)  # sentence k is refined after k - 1 others, again and again
+
     def refine(self, prompts: Sequence[str]) -> str:
         """Rewrite ``prompts[-1]``; text without a protagonist comes back unchanged. Empty: ``ValueError``."""
         if not prompts:
             raise ValueError("refine needs at least one sentence, got none")
-        return self.refine_story(prompts)[-1]
+        before, told = Told(), Told()
+        for sentence in prompts:
+            before, told = told, self._after(told, sentence)
+        return rewrite(prompts[-1], told, first=before.subject is None)
 
     def refine_story(self, prompts: Sequence[str]) -> list[str]:
-        """All rewrites of a story in one pass; entry k equals ``refine(prompts[: k + 1])``."""
-        told, rewrites = Told(), []
-        for sentence in prompts:
-            first = told.subject is None
-            told = told.after(sentence)
-            rewrites.append(rewrite(sentence, told, first))
-        return rewrites
+        """All rewrites of a story; entry k equals ``refine(prompts[: k + 1])``."""
+        return [self.refine(prompts[: k + 1]) for k in range(len(prompts))]
 
 
 def rewrite(sentence: str, told: Told, first: bool) -> str:

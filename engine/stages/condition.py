@@ -27,13 +27,17 @@ class Correction:
         device = self.corrector.text_encoder.final_layer_norm.weight.device
         return time_table(self.corrector.unet, self.schedule, device)
 
+    @cached_property
+    def null_context(self) -> Tensor:
+        """The text states of the negative prompt, for all frames: [1, S, D]."""
+        return self.corrector.embed([self.options.negative_prompt])[0]
+
     def condition(self, prompts: Sequence[str]) -> tuple[Conditioning, list[str | None]]:
-        """Encode the prompts and the negative prompt; with the part that was kept of each prompt that was too long."""
+        """Encode the prompts; with the part that was kept of each one that was too long."""
         assert self.options.guidance_scale is not None, "options are resolved before a correction"
-        contexts, kept = self.corrector.embed([*prompts, self.options.negative_prompt])
-        context, null_context = contexts[:-1], contexts[-1:].expand(len(prompts), -1, -1)
-        unet, scale = self.corrector.unet, self.options.guidance_scale
-        return Conditioning.of(unet, context, null_context, scale), kept[:-1]
+        context, kept = self.corrector.embed(list(prompts))
+        null_context = self.null_context.expand(len(prompts), -1, -1)
+        return Conditioning.of(self.corrector.unet, context, null_context, self.options.guidance_scale), kept
 
     def run(self, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int) -> Tensor:
         """Correct frame ``index`` of the stories with these seeds: [B, 3, H, W] in [-1, 1], same size out."""

@@ -46,6 +46,35 @@ def test_a_second_plan_comes_from_disk(tiny_engine, plans, monkeypatch):
 
 
 @torch.no_grad()
+def test_what_compiling_made_is_kept_and_a_damaged_copy_is_made_again(tiny_engine, tmp_path, caplog):
+    name, run, inputs = one_stage(tiny_engine)
+    spec, cache = StageSpec.of(name, inputs), PlanCache(tmp_path)
+    wanted = compile_stage(run, spec, "openvino", cache)(*inputs)
+    (kept,) = tmp_path.glob("*/compiled-*")
+    whole = kept.read_bytes()
+    for content in (whole, whole[:-1], b"", b"x" * 500):
+        kept.write_bytes(content)
+        assert torch.equal(compile_stage(run, spec, "openvino", cache)(*inputs), wanted)
+        assert openvino.find_beside(kept.parent, kept.name) is not None
+    data = b"not a compiled model"
+    openvino.keep_beside(kept.parent, kept.name, data)  # whole, but of nothing that OpenVINO reads
+    assert torch.equal(compile_stage(run, spec, "openvino", cache)(*inputs), wanted)
+    assert "compiling again" in caplog.text
+    assert len(list(cache.entries())) == 1
+
+
+@torch.no_grad()
+def test_inputs_that_are_no_plain_memory_are_read_right(tiny_engine, plans):
+    """Views and expansions are copied for the call, and the copies live as long as it does."""
+    for name, run, inputs in stages(tiny_engine, 3):
+        strange = [
+            value.transpose(0, -1).contiguous().transpose(0, -1) if value.dim() > 1 else value for value in inputs
+        ]
+        plan = compile_stage(run, StageSpec.of(name, inputs), "openvino", plans)
+        torch.testing.assert_close(plan(*strange), plan(*inputs), rtol=0, atol=0, msg=name)
+
+
+@torch.no_grad()
 def test_results_outlive_the_next_call(tiny_engine, plans):
     name, run, inputs = one_stage(tiny_engine)
     plan = compile_stage(run, StageSpec.of(name, inputs), "openvino", plans)

@@ -115,7 +115,7 @@ class TestReasons:
                 compile_stage(Scale(), spec, backend, plans)
             reasons = unsupported_reasons(spec, backend)
             assert f"{backend} is not installed: {command}" in reasons
-            assert "it takes float32, float16, bfloat16, int64, not float64" in reasons
+            assert "it takes float32, float16, bfloat16, int64, bool, not float64" in reasons
             assert "it runs on cuda, not on cpu" in reasons
             assert "there is no CUDA device" in reasons
             assert len(reasons) == 4

@@ -8,12 +8,14 @@ from torch import Tensor
 
 from acdc.engine.rng import Purpose, gumbel, make_keys
 from acdc.engine.sampling import Policy, allow, choose, force, guide, keep_top_k, keep_top_p
+from acdc.engine.story import LOWEST_TEMPERATURE
 
 VOCAB = 12
 logit_rows = st.lists(st.integers(-40, 40).map(lambda n: n / 8), min_size=VOCAB, max_size=VOCAB).map(
     lambda row: torch.tensor([row], dtype=torch.float64)
 )
 seeds = st.integers(0, 2**32)
+TEMPERATURES = st.just(0.0) | st.floats(LOWEST_TEMPERATURE, 3)
 
 
 def noise(seed: int, rows: int = 1) -> Tensor:
@@ -26,7 +28,7 @@ def test_top_k_never_leaves_the_set(logits: Tensor, k: int, seed: int) -> None:
     assert (logits > logits[0, int(token)]).sum() < k
 
 
-@given(logit_rows, st.integers(0, VOCAB - 1), st.integers(1, VOCAB), seeds, st.floats(0, 3), st.floats(0.01, 1))
+@given(logit_rows, st.integers(0, VOCAB - 1), st.integers(1, VOCAB), seeds, TEMPERATURES, st.floats(0.01, 1))
 def test_tokens_stay_in_the_allowed_range(
     logits: Tensor, first: int, size: int, seed: int, temperature: float, top_p: float
 ) -> None:
@@ -108,7 +110,8 @@ def test_forced_ids_overwrite_everything() -> None:
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"temperature": -1.0}, "temperature -1.0 is negative"),
+        ({"temperature": 1e-9}, "temperature 1e-09 is out"),
+        ({"temperature": -1.0}, "temperature -1.0 is out of range; choose 0"),
         ({"top_k": 0}, "top_k 0 is out of range"),
         ({"top_p": 0.0}, "top_p 0.0 is out of range"),
         ({"top_p": 1.5}, "top_p 1.5 is out of range"),
