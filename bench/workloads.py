@@ -94,7 +94,7 @@ def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Work
     cache = arm.model.new_cache(batch, slots)
     yield Workload("arm_prefill", Prefill(arm.model), [ids, kinds, counts])
     arm.model(ids[:, :3], kinds[:, :3], cache)
-    num_codes, window = stream.codes_per_frame, max(choose_windows("auto", stream.windows, device.type, batch))
+    num_codes, window = stream.codes_per_frame, max(choose_windows("auto", stream.windows, device.type, "eager", batch))
     codes = torch.arange(batch * (num_codes + window), device=device).view(batch, -1) % stream.codebook_size
     keys = make_keys(range(batch), 0, Purpose.TOKEN, device)
     noise = gumbel(keys, torch.arange(num_codes, device=device), arm.model.config.vision_vocab)

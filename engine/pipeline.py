@@ -56,7 +56,8 @@ class Serial:
         self.models, self.stories, self.options, self.memory = models, stories, options, memory
         self.length, self.num_done = len(stories[0].sentences), len(stories[0].done)
         self.policy = _policy(options)
-        self.windows = choose_windows(options.decoding, models.arm.stream.windows, self._device.type, len(stories))
+        table, device, backend = models.arm.stream.windows, self._device.type, models.arm.draw_backend
+        self.windows = choose_windows(options.decoding, table, device, backend, len(stories))
         self.correction = Correction(models.corrector, options)
         # A sentence that is too long is refused before anything is drawn.
         sentences = [sentence for story in stories for sentence in story.sentences]

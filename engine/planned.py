@@ -127,7 +127,7 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
     arm, tokenizer, corrector, _ = models
     if backends["arm_prefill"] != "eager":
         arm.prefill = PlannedPrefill(arm.model, backends["arm_prefill"], cache)
-    arm.wrap_draw = partial(stand_in, stage="arm_draw")
+    arm.wrap_draw, arm.draw_backend = partial(stand_in, stage="arm_draw"), backends["arm_draw"]
     tokenizer.encoder = stand_in(tokenizer.encoder, "tokenizer_encoder")
     tokenizer.decoder = stand_in(tokenizer.decoder, "tokenizer_decoder")
     corrector.text_encoder.encoder = stand_in(corrector.text_encoder.encoder, "text_encoder")

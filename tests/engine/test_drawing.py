@@ -175,27 +175,30 @@ def test_those_who_go_on_are_the_unfinished() -> None:
     assert last_ones([3], 0, 6) == []
 
 
-TABLE = {"cpu": {"1": [16, 4], "8": [1]}}
+TABLE = {"cpu": {"eager": {"1": [16, 4], "8": [1]}, "openvino": {"2": [4]}}}
 
 
 @pytest.mark.parametrize(
-    ("decoding", "device", "stories", "wanted"),
+    ("decoding", "where", "stories", "wanted"),
     [
-        ("auto", "cpu", 1, (16, 4)),
-        ("auto", "cpu", 7, (16, 4)),
-        ("auto", "cpu", 8, (1,)),
-        ("auto", "cuda", 1, (1,)),
-        ("sequential", "cpu", 1, (1,)),
-        ("parallel", "cpu", 1, (16, 4)),
-        ("parallel", "cpu", 8, (16,)),
-        ("parallel", "cuda", 1, (16,)),
+        ("auto", "cpu eager", 1, (16, 4)),
+        ("auto", "cpu eager", 7, (16, 4)),
+        ("auto", "cpu eager", 8, (1,)),
+        ("auto", "cuda eager", 1, (1,)),
+        ("sequential", "cpu eager", 1, (1,)),
+        ("parallel", "cpu eager", 1, (16, 4)),
+        ("parallel", "cpu eager", 8, (16,)),
+        ("parallel", "cuda eager", 1, (16,)),
+        ("auto", "cpu openvino", 1, (1,)),
+        ("auto", "cpu openvino", 4, (4,)),
+        ("auto", "cpu inductor", 4, (1,)),
     ],
 )
-def test_the_table_decides(decoding, device, stories, wanted) -> None:
-    assert choose_windows(decoding, TABLE, device, stories) == wanted
+def test_the_table_decides(decoding, where, stories, wanted) -> None:
+    assert choose_windows(decoding, TABLE, *where.split(), stories) == wanted
 
 
 @pytest.mark.parametrize("rows", [{"0": [4]}, {"many": [4]}, {"1": []}, {"1": [0]}])
 def test_a_table_that_makes_no_sense_is_refused(rows) -> None:
-    with pytest.raises(ValueError, match="windows of 'cpu'"):
-        replace(STREAM, windows={"cpu": rows})
+    with pytest.raises(ValueError, match="windows of 'eager' on 'cpu'"):
+        replace(STREAM, windows={"cpu": {"eager": rows}})

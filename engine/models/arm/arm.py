@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from ...weights import load_into, read_json, skeleton
 from ..fused import fuse
 from .drawing import Pass
 from .lwm import LWM, LWMConfig
-from .windows import check_windows
+from .windows import Table, check_windows
 
 Prefill = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
 
@@ -30,7 +30,7 @@ class StreamConfig:
 
     ``bos`` and ``vision`` are text ids (several where a marker is spelled in several pieces, as in LWM), ``eof`` is
     a vision id. ``context`` is the default context of a session, ``max_text_tokens`` the limit of one sentence.
-    ``windows`` says how many codes a pass draws where that was measured to be fastest: {device: {stories: [W, ...]}}.
+    ``windows`` says how many codes a pass draws where that was measured to be fastest (``windows.py``).
     """
 
     codes_per_frame: int
@@ -40,7 +40,7 @@ class StreamConfig:
     vision: tuple[int, ...]
     max_text_tokens: int
     context: Context = "window"
-    windows: Mapping[str, Mapping[str, Sequence[int]]] = field(default_factory=dict, hash=False)
+    windows: Table = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         check_context(self.context)
@@ -68,6 +68,7 @@ class Arm:
         self._encode = encode
         self.prefill: Prefill = self._prefill  # a backend may put its own in place
         self.wrap_draw: Callable[[DrawPass], Pass] = _as_it_is
+        self.draw_backend = "eager"
         self._passes: dict[tuple[Policy, int], Pass] = {}
 
     @classmethod
