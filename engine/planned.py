@@ -19,7 +19,7 @@ from ..compile.backends import compile_stage
 from ..compile.cache import PlanCache
 from ..compile.spec import Plan, StageSpec
 from .bundle import Models
-from .kv_cache import BUCKET, KVCache
+from .kv_cache import KVCache, bucket
 from .models.arm.lwm import LWM
 from .models.corrector.attention import KV
 from .models.corrector.stable_diffusion import StableDiffusion
@@ -83,11 +83,13 @@ class PlannedPrefill:
 
     def __init__(self, model: LWM, backend: str, cache: PlanCache) -> None:
         self.step = PlannedModule(Prefill(model), "arm_prefill", backend, cache)
+        self.limit = model.config.max_position
 
     def __call__(self, ids: Tensor, is_vision: Tensor, counts: Sequence[int], cache: KVCache) -> Tensor:
         """``ids`` [R, T] -> logits [R, V]; padded to a multiple of 128 ids, so that one plan serves many lengths."""
         width = ids.shape[1]
-        ids, is_vision = (F.pad(value, (0, -width % BUCKET)) for value in (ids, is_vision))
+        padding = bucket(width, self.limit) - width
+        ids, is_vision = (F.pad(value, (0, padding)) for value in (ids, is_vision))
         real = torch.tensor(counts).to(ids.device)
         held = (cache.keys, cache.values, cache.lengths) if any(cache.owned) else ()
         logits, keys, values = self.step(ids, is_vision, real, *held)
