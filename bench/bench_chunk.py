@@ -3,7 +3,7 @@ on a CPU (those that compile for minutes with ``-m slow``).
 
 ``pytest bench/bench_chunk.py --benchmark-json FILE``; a round's time divided by ``extra_info["chunks"]`` is that of one
 chunk (draw, correct, enter again). Right before each round the libraries draw the same story: a shared machine's speed
-drifts by a third within minutes, and so only the ratio of neighbours is a ratio of the ways.
+drifts, and so only the ratio of neighbours is a ratio of the ways.
 """
 
 import time

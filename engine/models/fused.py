@@ -43,7 +43,7 @@ class Fusable(Protocol):
 
 
 def fuse(model: nn.Module, device: torch.device | str) -> None:
-    """Every part of the model that can, unless on a CPU: there the splits cost what the products save (docs/log.md).
+    """Every part of the model that can, unless on a CPU, where no gain was seen (docs/log.md).
 
     Once device and dtype stand, since a later cast would part the views.
     """
