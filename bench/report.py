@@ -38,9 +38,8 @@ def overhead_table() -> str:
     lines = [f"| ms per chunk | {' | '.join(f'{titles[side]}, {backend}' for backend, side, _ in sides)} |"]
     lines.append("|---" * (1 + len(sides)) + "|")
     for phase in sides[0][2]["phases_ms"]["acdc"]:
-        lines.append(
-            f"| {phase} | {' | '.join(_spread(result['phases_ms'][side][phase]) for _, side, result in sides)} |"
-        )
+        figures = (_spread(result["phases_ms"][side][phase]) for _, side, result in sides)
+        lines.append(f"| {phase.replace('_', ' ')} | {' | '.join(figures)} |")
     for backend, (name, result) in found.items():
         ratio, rss = result["ratio"], result["peak_rss_mib"]
         lines += [
@@ -74,7 +73,27 @@ def quality_table() -> str:
     return "\n".join(lines)
 
 
-TABLES: Mapping[str, Callable[[], str]] = {"overhead": overhead_table, "quality": quality_table}
+def start_table() -> str:
+    """Seconds from launching ``acdc story`` to the first picture and to all six."""
+    name, start = newest("start_cpu_2*.json")
+    lines = ["| seconds from launch | first frame, cold | all six, cold | first frame, warm | all six, warm |"]
+    lines.append("|---" * 5 + "|")
+    for row in start["rows"]:
+        times = (row[state][what] for state in ("cold", "warm_median") for what in ("first_frame", "all_frames"))
+        lines.append(f"| {row['backend']} | {' | '.join(f'{seconds:.1f}' for seconds in times)} |")
+    launches = len(start["rows"][0]["warm"])
+    machine = start["machine"]["processor"] or start["machine"]["platform"]
+    conditions = f"{start['machine']['cpu_count']} CPUs, {machine}, torch {start['versions']['torch']}"
+    return "\n".join(
+        [*lines, "", f"Warm: median of {launches} launches; {conditions}. Source: `bench/results/{name}`."]
+    )
+
+
+TABLES: Mapping[str, Callable[[], str]] = {
+    "overhead": overhead_table,
+    "start": start_table,
+    "quality": quality_table,
+}
 
 
 def render(page: str) -> str:

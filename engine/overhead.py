@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 PLAIN, ACDC = "plain", "acdc"
 VARIANTS = (PLAIN, ACDC)
-TOTAL = "total"
+TOTAL, OUTSIDE = "total", "outside_models"
+MODELS = (Phase.PREFILL, Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE)
 
 
 class Chunk(NamedTuple):
@@ -90,7 +91,8 @@ def measure(
 def summarise(chunks: Sequence[Chunk]) -> dict[str, Any]:
     """Milliseconds a chunk by variant and phase, and the overhead ratios, ready for JSON.
 
-    ``ratio`` is ACDC / plain of the chunks' totals, paired; ``ratio_of_sums`` divides the two sums.
+    ``ratio`` is ACDC / plain of the chunks' totals, paired; ``ratio_of_sums`` divides the two sums. Of a total,
+    ``outside_models`` is what no model computed: memory by rules, bookkeeping of the cache, pictures.
     """
     rows = {variant: [chunk for chunk in chunks if chunk.variant == variant] for variant in VARIANTS}
     plain = {(chunk.story, chunk.frame): chunk.wall_ms for chunk in rows[PLAIN]}
@@ -137,6 +139,7 @@ def _run(
 def _phase_spreads(chunks: Sequence[Chunk]) -> dict[str, dict[str, float]]:
     columns = {phase.value: [chunk.phases_ms[phase.value] for chunk in chunks] for phase in Phase}
     columns[TOTAL] = [chunk.wall_ms for chunk in chunks]
+    columns[OUTSIDE] = [chunk.wall_ms - sum(chunk.phases_ms[phase] for phase in MODELS) for chunk in chunks]
     return {name: spread(values)._asdict() for name, values in columns.items()}
 
 

@@ -142,7 +142,7 @@ class Serial:
         return torch.tensor(rows, device=self._device)
 
     def _finish(self, index: int, chunk: Chunk, clock: Clock) -> list[Frame]:
-        drafts, images = to_uint8(chunk.draft), to_uint8(chunk.shown)
+        drafts, images = to_uint8(torch.stack((chunk.draft, chunk.shown)))
         draft_codes, codes, spans = chunk.draft_codes.tolist(), chunk.codes.tolist(), clock.take()
         return [
             Frame(

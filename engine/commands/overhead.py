@@ -11,12 +11,13 @@ import click
 
 from ..atomic import write_json
 from ..examples import EXAMPLES
-from ..overhead import ACDC, PLAIN, TOTAL, Overhead, measure, summarise
+from ..overhead import ACDC, OUTSIDE, PLAIN, TOTAL, Overhead, measure, summarise
 from ..versions import versions
 from .given import SEED_LIMIT, check_seed
 from .options import CORRECTION, RUN, story_options, with_options
 from .story import load_engine
 
+TITLES = {OUTSIDE: "outside the models"}
 MEASURING = (
     click.option("--stories", type=click.IntRange(min=1), default=3, show_default=True, help="How many stories."),
     click.option("--warmup", type=click.IntRange(min=0), default=1, show_default=True, help="Unmeasured rounds."),
@@ -102,7 +103,8 @@ def print_overhead(result: Overhead, summary: dict[str, Any], settings: dict[str
     for name in plain:
         if name == TOTAL:
             table.add_section()
-        table.add_row(name, *(f"{row[name]['median']:.1f} ± {row[name]['mad']:.1f}" for row in (plain, acdc)))
+        figures = (f"{row[name]['median']:.1f} ± {row[name]['mad']:.1f}" for row in (plain, acdc))
+        table.add_row(TITLES.get(name, name), *figures)
     Console().print(table)
     ratio = summary["ratio"]
     click.echo(

@@ -8,7 +8,7 @@ from functools import lru_cache
 from .lexicon import word_set
 from .setting import Setting, find_setting, find_time
 from .subject import Subject, find_subject, kind_at
-from .words import Word, split_words
+from .words import Words, split_words
 
 # A prompt's head must fit well into the 77 tokens of a CLIP text encoder, in front of everything else.
 HEAD_WORDS = 16
@@ -96,7 +96,7 @@ def _stands_alone(sentence: str, told: Told) -> bool:
     return begins and place in words[:HEAD_WORDS]
 
 
-def _named(words: list[Word], subject: Subject) -> tuple[int, int, bool] | None:
+def _named(words: Words, subject: Subject) -> tuple[int, int, bool] | None:
     """The name, together with an apposition that the head already gives ("Ruby, the rabbit,")."""
     if subject.name is None:
         return None
@@ -109,7 +109,7 @@ def _named(words: list[Word], subject: Subject) -> tuple[int, int, bool] | None:
     return None
 
 
-def _end_of_apposition(words: list[Word], i: int, subject: Subject) -> int:
+def _end_of_apposition(words: Words, i: int, subject: Subject) -> int:
     if i + 2 >= len(words) or words[i + 1].low not in {"the", "a", "an"}:
         return words[i].end
     comma = words[i + 1].gap.strip() == ","
@@ -123,7 +123,7 @@ def _end_of_apposition(words: list[Word], i: int, subject: Subject) -> int:
     return words[i].end
 
 
-def _by_kind(words: list[Word], subject: Subject) -> tuple[int, int, bool] | None:
+def _by_kind(words: Words, subject: Subject) -> tuple[int, int, bool] | None:
     """ "The wise owl", "the beagle's": the subject by its kind."""
     if subject.kind is None:
         return None
@@ -144,7 +144,7 @@ def _by_kind(words: list[Word], subject: Subject) -> tuple[int, int, bool] | Non
     return None
 
 
-def _by_pronoun(words: list[Word]) -> tuple[int, int, bool] | None:
+def _by_pronoun(words: Words) -> tuple[int, int, bool] | None:
     """The sentence's first "he" or "she", unless it opens with a possessive one or with "it"."""
     if not words:
         return None

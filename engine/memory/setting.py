@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from .lexicon import BY_PLACES, COLD, DAY, NIGHT, ON_PLACES, PLACE_FAMILIES, word_set
-from .words import Word, split_words
+from .words import Words, split_words
 
 STILL = word_set("in at on by near beside inside within under along amid outside")
 MOVING = word_set("through across into over around onto above beyond to below")
@@ -50,7 +50,7 @@ def find_time(sentence: str, known: str | None = None) -> str | None:
     return "day" if lows & DAY else known
 
 
-def _phrase_ending_at(words: list[Word], i: int, weak: bool) -> Setting | None:
+def _phrase_ending_at(words: Words, i: int, weak: bool) -> Setting | None:
     noun, after = words[i], words[i + 1] if i + 1 < len(words) else None
     within = False
     if after is not None and after.joined:
@@ -79,7 +79,7 @@ def _phrase_ending_at(words: list[Word], i: int, weak: bool) -> Setting | None:
     return None
 
 
-def _part_of(words: list[Word], of: int, said: list[Word]) -> Setting:
+def _part_of(words: Words, of: int, said: Words) -> Setting:
     start = of - 1
     while start > 0 and of - start < 4 and words[start].low not in ARTICLES:
         start -= 1
@@ -89,13 +89,13 @@ def _part_of(words: list[Word], of: int, said: list[Word]) -> Setting:
     return Setting(f"{lead} {part} {_noun_phrase(said)}", _family(said))
 
 
-def _told(noun: str, lead: str, said: list[Word]) -> Setting:
+def _told(noun: str, lead: str, said: Words) -> Setting:
     if lead not in STILL:
         lead = "by" if noun in BY_PLACES else "on" if noun in ON_PLACES else "in"
     return Setting(f"{lead} {_noun_phrase(said)}", _family(said))
 
 
-def _noun_phrase(said: list[Word]) -> str:
+def _noun_phrase(said: Words) -> str:
     """Article, at most the last three adjectives, noun; "the" becomes no "a": the user's words are kept."""
     texts = [word.text for word in said]
     if texts[0].lower() in ARTICLES and len(texts) > 5:
@@ -108,11 +108,11 @@ def _noun_phrase(said: list[Word]) -> str:
     return " ".join(texts)
 
 
-def _family(said: list[Word]) -> str:
+def _family(said: Words) -> str:
     return "snow" if any(word.low in COLD for word in said) else PLACE_FAMILIES[said[-1].low]
 
 
-def _only_looked_at(words: list[Word], head: int) -> bool:
+def _only_looked_at(words: Words, head: int) -> bool:
     """True for "gazed at the lake" and "leaped over the pond": the protagonist is elsewhere."""
     before = {word.low for word in words[max(0, head - 2) : head]}
     return words[head].low in {"at", "by", "over", "across", "to", "beyond", "into"} and bool(before & LOOKING)

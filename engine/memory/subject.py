@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from .lexicon import KINDS, PAIR_KINDS, VISIBLE, word_set
-from .words import Word, split_words
+from .words import Word, Words, split_words
 
 NOT_NAMES = word_set(
     """
@@ -51,9 +51,9 @@ class Subject:
 
 def find_subject(sentence: str, known: Subject | None = None) -> Subject | None:
     """The protagonist after ``sentence``: ``known``, completed by a name or a kind that ``sentence`` reveals."""
-    words = split_words(sentence)
     if known is not None and known.name and known.kind:
         return known
+    words = split_words(sentence)
     named = _named_kind(words) or _kind_named(words) or _name_is_kind(words)
     if known is None:
         return named or _plain_kind(words) or _bare_name(words)
@@ -68,7 +68,7 @@ def find_subject(sentence: str, known: Subject | None = None) -> Subject | None:
     return known
 
 
-def kind_at(words: list[Word], i: int) -> tuple[str, int] | None:
+def kind_at(words: Words, i: int) -> tuple[str, int] | None:
     """The kind that begins at word ``i`` and its number of words."""
     if i + 1 < len(words) and words[i + 1].joined and (pair := f"{words[i].low} {words[i + 1].low}") in PAIR_KINDS:
         return pair, 2
@@ -82,11 +82,11 @@ def is_name(word: Word) -> bool:
     return word.low in LY_NAMES or not word.low.endswith(("ly", "ing"))
 
 
-def _look(words: list[Word]) -> str | None:
+def _look(words: Words) -> str | None:
     return next((word.low for word in reversed(words) if word.low in VISIBLE), None)
 
 
-def _listed_kind(words: list[Word], start: int, reach: int = 5) -> tuple[str, str | None, int] | None:
+def _listed_kind(words: Words, start: int, reach: int = 5) -> tuple[str, str | None, int] | None:
     """The listed kind within ``reach`` words from ``start``, the look before it, and the index after it."""
     for i in range(start, min(start + reach, len(words))):
         if i > start and not (words[i].joined or words[i].gap.strip() == ","):
@@ -96,7 +96,7 @@ def _listed_kind(words: list[Word], start: int, reach: int = 5) -> tuple[str, st
     return None
 
 
-def _named_kind(words: list[Word]) -> Subject | None:
+def _named_kind(words: Words) -> Subject | None:
     """ "Benny the beagle", "Baxter, the adventurous golden retriever,", "Luna, a young fox,"."""
     for i in range(len(words) - 2):
         article = words[i + 1]
@@ -117,13 +117,13 @@ def _named_kind(words: list[Word]) -> Subject | None:
     return None
 
 
-def _verb_after(words: list[Word], i: int) -> bool:
+def _verb_after(words: Words, i: int) -> bool:
     if i + 1 >= len(words):
         return False
     return words[i + 1].gap.strip() == "," or words[i + 1].low in STATES or _past(words[i + 1].text)
 
 
-def _last_before_comma(words: list[Word], start: int) -> str | None:
+def _last_before_comma(words: Words, start: int) -> str | None:
     for i in range(start, min(start + 5, len(words) - 1)):
         if words[i + 1].gap.strip() == ",":
             return words[i].low
@@ -132,7 +132,7 @@ def _last_before_comma(words: list[Word], start: int) -> str | None:
     return None
 
 
-def _kind_named(words: list[Word]) -> Subject | None:
+def _kind_named(words: Words) -> Subject | None:
     """ "a small corgi named Max", "the knight called Rosalind", "a fox by the name of Luna"."""
     for i in range(1, len(words) - 1):
         at = next((i + len(call) for call in CALLS if [word.low for word in words[i : i + len(call)]] == call), None)
@@ -146,7 +146,7 @@ def _kind_named(words: list[Word]) -> Subject | None:
     return None
 
 
-def _name_is_kind(words: list[Word]) -> Subject | None:
+def _name_is_kind(words: Words) -> Subject | None:
     """ "Luna was a young fox", "Tilda, who is a merry fox, rested"."""
     for i in range(len(words) - 2):
         at = i + 2 if words[i + 1].low in {"who", "that"} else i + 1
@@ -158,7 +158,7 @@ def _name_is_kind(words: list[Word]) -> Subject | None:
     return None
 
 
-def _plain_kind(words: list[Word]) -> Subject | None:
+def _plain_kind(words: Words) -> Subject | None:
     """ "A rabbit was in ...", "The curious rabbit hopped ..."; the earliest one of the sentence."""
     for i, word in enumerate(words):
         if word.low in {"a", "an", "the", "one", "this"} and (listed := _listed_kind(words, i + 1, 4)) is not None:
@@ -166,7 +166,7 @@ def _plain_kind(words: list[Word]) -> Subject | None:
     return None
 
 
-def _bare_name(words: list[Word]) -> Subject | None:
+def _bare_name(words: Words) -> Subject | None:
     """A capitalised word in front of something like a verb: "Max stopped and sniffed"."""
     for name, verb in pairwise(words):
         if is_name(name) and verb.joined and verb.text.isascii() and (verb.low in STATES or _past(verb.text)):

@@ -1,13 +1,14 @@
 """Splitting a sentence into words that know where they stand."""
 
 import re
-from dataclasses import dataclass
+from functools import lru_cache
+from typing import NamedTuple
 
 _WORD = re.compile(r"[^\W_]+(?:[-'’][^\W_]+)*")
+_POSSESSIVE = re.compile(r"['’]s?$")
 
 
-@dataclass(frozen=True)
-class Word:
+class Word(NamedTuple):
     """One word: its text, its lower-case form without a possessive ending, and where it lies."""
 
     text: str
@@ -27,12 +28,16 @@ class Word:
         return self.text[0].isupper() and self.text[0].lower() != self.text[0]
 
 
-def split_words(sentence: str) -> list[Word]:
-    """Words of ``sentence`` in order; any Unicode text is fine."""
+Words = tuple[Word, ...]
+
+
+@lru_cache(maxsize=1024)
+def split_words(sentence: str) -> Words:
+    """Words of ``sentence`` in order; any Unicode text is fine. Several rules read each sentence: it is split once."""
     words, last = [], 0
     for match in _WORD.finditer(sentence):
         text = match.group()
-        low = re.sub(r"['’]s?$", "", text.lower())
+        low = _POSSESSIVE.sub("", text.lower())
         words.append(Word(text, low, match.start(), match.end(), sentence[last : match.start()]))
         last = match.end()
-    return words
+    return tuple(words)

@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 def to_uint8(pixels: Tensor) -> NDArray[np.uint8]:
-    """[B, 3, H, W] in [-1, 1] -> [B, H, W, 3], rounded to the nearest of 256 levels."""
-    levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
-    return levels.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    """[..., 3, H, W] in [-1, 1] -> [..., H, W, 3], rounded to the nearest of 256 levels."""
+    levels = pixels.float().clamp(-1, 1).add_(1).mul_(127.5).round_().to(torch.uint8)
+    return levels.movedim(-3, -1).contiguous().cpu().numpy()
 
 
 def from_image(image: Image.Image, resolution: int) -> Tensor:

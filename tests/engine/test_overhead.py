@@ -51,3 +51,4 @@ class TestOverhead:
         assert summary["ratio"] == {"median": 2.25, "mad": 0.75, "min": 1.5, "max": 3.0}
         assert summary["ratio_of_sums"] == 2.5
         assert summary["phases_ms"]["plain"]["total"] == {"median": 15.0, "mad": 5.0}
+        assert summary["phases_ms"]["plain"]["outside_models"] == {"median": 10.0, "mad": 5.0}  # five models of 1 ms

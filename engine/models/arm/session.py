@@ -219,7 +219,8 @@ class ArmSession:
         wanted = (self.stories, self.arm.stream.codes_per_frame)
         assert tuple(codes.shape) == wanted, f"codes are {list(codes.shape)}, expected {list(wanted)}"
         full = torch.nn.functional.pad(codes, (0, 1), value=self.arm.stream.eof)
-        return Chunk("image", full.repeat(self.branches, 1), (full.shape[1],) * self.rows, provenance)
+        ids = full if self.branches == 1 else full.repeat(self.branches, 1)
+        return Chunk("image", ids, (full.shape[1],) * self.rows, provenance)
 
     def first_slots(self, index: int) -> list[int]:
         """The slot at which chunk ``index`` starts in each row's cache, under the present context."""
