@@ -1,6 +1,6 @@
 """The draw of a frame, one code after another and many in a pass: ``pytest bench/bench_decoding.py``.
 
-Six frames of held-out stories of the embedded bundle, 1, 4 and 16 side by side, on every backend that serves here
+Six frames of held-out stories of the embedded bundle, 1, 2, 4 and 16 side by side, on every backend that serves here
 (those that compile for minutes with ``-m slow``). ``python -m acdc.bench.decoding.page`` turns the JSON into a page.
 """
 
@@ -40,7 +40,7 @@ def one_after_another(stories: int, frames: int) -> list[Tensor]:
 @pytest.mark.benchmark(group="a frame's draw, float32")
 @pytest.mark.parametrize("windows", WINDOWS, ids=lambda windows: f"window{windows[0]}")
 @pytest.mark.parametrize("backend", backends_to_time())
-@pytest.mark.parametrize("stories", [1, 4, 16])
+@pytest.mark.parametrize("stories", [1, 2, 4, 16])
 @torch.inference_mode()
 def test_draw(benchmark: Any, stories: int, backend: str, windows: tuple[int, ...]) -> None:
     """A round draws all frames; copies of the caches are made outside of what is timed."""

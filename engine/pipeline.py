@@ -13,7 +13,7 @@ from torch import Tensor
 from .bundle import Models
 from .memory import Memory
 from .models.arm.session import ArmSession
-from .models.arm.windows import choose_windows
+from .models.arm.windows import choose_quantum, choose_windows
 from .rng import Purpose, make_keys
 from .sampling import Policy
 from .stages.condition import Correction
@@ -58,6 +58,7 @@ class Serial:
         self.policy = _policy(options)
         table, device, backend = models.arm.stream.windows, self._device.type, models.arm.draw_backend
         self.windows = choose_windows(options.decoding, table, device, backend, len(stories))
+        self.quantum = choose_quantum(device)
         self.correction = Correction(models.corrector, options)
         # A sentence that is too long is refused before anything is drawn.
         sentences = [sentence for story in stories for sentence in story.sentences]
@@ -116,7 +117,7 @@ class Serial:
             return codes
         keys = make_keys(self._seeds, index, Purpose.TOKEN, self._device)
         draft = session.codes(index - 1) if index else None  # scenes change little: good first guesses
-        return session.generate(self.policy, keys, draft, self.windows)
+        return session.generate(self.policy, keys, draft, self.windows, self.quantum)
 
     def _enter_again(self, session: ArmSession, index: int) -> None:
         """Bring the session to where it stood after frame ``index`` by passes of the very same shapes.

@@ -1,7 +1,8 @@
-"""The decoding benchmark as a page: ``python -m acdc.bench.decoding.page RAW.json --drafts DRAFTS.json --out OUT``.
+"""The decoding benchmark as a page: ``python -m acdc.bench.decoding.page RAW.json --out OUT``.
 
-RAW.json is what ``pytest bench/bench_decoding.py --benchmark-json RAW.json`` wrote, DRAFTS.json (may be given several
-times) what ``python -m acdc.bench.decoding.drafts --out DRAFTS.json`` wrote. OUT.json and OUT.md are written.
+RAW.json is what ``pytest bench/bench_decoding.py --benchmark-json RAW.json`` wrote; ``--drafts`` (may be given several
+times) and ``--flips`` take what ``python -m acdc.bench.decoding.drafts`` and ``flips`` wrote. OUT.json and OUT.md are
+written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ from typing import Any
 
 import click
 
+from ...engine.bundle import find_bundle
+from ...engine.models.arm.windows import SEQUENTIAL, Table, choose_windows
+from ...engine.weights import read_json
 from ..stage_page import condense, said
 
 Row = Mapping[str, Any]
@@ -36,6 +40,26 @@ def draw_table(rows: Sequence[Row]) -> Iterator[str]:
             f"| {milliseconds(row):.1f} | {1e3 * row['iqr'] / row['frames']:.1f} | {gain:.2f} "
             f"| {row['frames_that_differ']} of {frames} |"
         )
+
+
+def default_table(rows: Sequence[Row], chosen: Table) -> Iterator[str]:
+    """What ``--decoding auto`` draws with by the bundle's table, and how that compares with one code a pass there."""
+    yield "| stories | backend | codes a pass | times the same backend's sequential draw |"
+    yield "|---" * 4 + "|"
+    measured = {(row["stories"], row["backend"], tuple(row["windows"])): milliseconds(row) for row in rows}
+    for stories, backend in dict.fromkeys((row["stories"], row["backend"]) for row in rows):
+        windows = choose_windows("auto", chosen, "cpu", backend, stories)
+        if (stories, backend, windows) in measured:
+            gain = measured[stories, backend, SEQUENTIAL] / measured[stories, backend, windows]
+            yield f"| {stories} | {backend} | {', '.join(map(str, windows))} | {gain:.2f} |"
+
+
+def flip_table(found: Mapping[str, Any]) -> Iterator[str]:
+    """Frames that rounding alone changes."""
+    yield "| number type | window | frames that part | codes that stood on the same ones |"
+    yield "|---" * 4 + "|"
+    for row in found["rows"]:
+        yield f"| {row['dtype']} | {row['window']} | {row['flips']} of {row['frames']} | {row['codes']} |"
 
 
 def draft_table(found: Mapping[str, Any]) -> Iterator[str]:
@@ -64,20 +88,35 @@ def page(found: Mapping[str, Any]) -> str:
         "where a near tie fell otherwise than in the eager sequential draw.",
         "",
         *draw_table(found["rows"]),
+        "",
+        "## What is drawn by default",
+        "",
+        *default_table(found["rows"], found["windows"]),
     ]
+    if found["flips"]:
+        lines += ["", "## Codes that rounding changes: eager, against one code a pass", "", *flip_table(found["flips"])]
     for drafts in found["drafts"]:
         title = f"## Drafts: mean passes, {drafts['stories']} stories of {drafts['frames']} frames"
         lines += ["", title, "", *draft_table(drafts)]
     return "\n".join([*lines, ""])
 
 
+def storyworld_windows() -> Table:
+    """The embedded bundle's table of windows."""
+    table: Table = read_json(find_bundle("storyworld").parts["arm"] / "config.json")["stream"]["windows"]
+    return table
+
+
 @click.command()
 @click.argument("raw", type=click.Path(exists=True, path_type=Path))
 @click.option("--drafts", type=click.Path(exists=True, path_type=Path), multiple=True)
+@click.option("--flips", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Without suffix: OUT.json and OUT.md.")
-def main(raw: Path, drafts: tuple[Path, ...], out: Path) -> None:
+def main(raw: Path, drafts: tuple[Path, ...], flips: Path | None, out: Path) -> None:
     """Condense RAW and write the page."""
     found = condense(json.loads(raw.read_text(encoding="utf-8")))
+    found["windows"] = storyworld_windows()
+    found["flips"] = flips and json.loads(flips.read_text(encoding="utf-8"))
     found["drafts"] = [json.loads(path.read_text(encoding="utf-8")) for path in drafts]
     out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     out.with_suffix(".md").write_text(page(found), encoding="utf-8")

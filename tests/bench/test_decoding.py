@@ -7,9 +7,12 @@ import torch
 from click.testing import CliRunner
 
 from acdc.bench.decoding import drafts as module
+from acdc.bench.decoding import flips as flips_module
 from acdc.bench.decoding.drafts import ablation, copy_above, copy_left, count_passes, from_table
+from acdc.bench.decoding.flips import parted
 from acdc.bench.decoding.frames import starts
-from acdc.bench.decoding.page import main
+from acdc.bench.decoding.page import main, storyworld_windows
+from acdc.engine.models.arm.windows import choose_windows
 
 
 def test_frames_stand_where_the_story_stands(tiny_engine):
@@ -45,8 +48,18 @@ def test_the_ablation_covers_every_draft_window_and_first_frame(tiny_engine):
     assert all(1 <= row["passes"] <= row["most"] <= 15 for row in rows)
 
 
+def test_flips_count_a_frame_once_and_its_codes_up_to_the_first():
+    one = torch.tensor([[1, 2, 3, 4], [5, 6, 7, 8], [1, 1, 1, 1]])
+    other = torch.tensor([[1, 2, 3, 4], [5, 0, 0, 8], [0, 1, 1, 1]])
+    assert parted(one, other) == (2, 4 + 2 + 1)
+    assert parted(one, one) == (0, 12)
+
+
 def test_the_page_says_passes_times_and_gains(tmp_path, monkeypatch, tiny_engine):
-    monkeypatch.setattr(module.Engine, "from_pretrained", lambda *_: tiny_engine)
+    monkeypatch.setattr(module.Engine, "from_pretrained", lambda *_, **__: tiny_engine)
+    flips = tmp_path / "flips.json"
+    asked = ["--stories", "1", "--frames", "2", "--windows", "4", "--dtypes", "float32", "--out", str(flips)]
+    assert CliRunner().invoke(flips_module.main, asked).exit_code == 0
     drafts = tmp_path / "drafts.json"
     asked = ["--stories", "1", "--frames", "2", "--windows", "4,16", "--out", str(drafts)]
     assert CliRunner().invoke(module.main, asked).exit_code == 0
@@ -60,12 +73,17 @@ def test_the_page_says_passes_times_and_gains(tmp_path, monkeypatch, tiny_engine
     raw = tmp_path / "raw.json"
     machine = {"cpu": {"brand_raw": "A CPU"}, "threads": 2, "torch": "2"}
     rows = [row("eager", 1, 63.0, 1.2), row("openvino", 1, 63.0, 0.6), row("openvino", 8, 20.5, 0.3)]
+    chosen = choose_windows("auto", storyworld_windows(), "cpu", "openvino", 1)
+    assert chosen == (8,), "the row that the default section finds below"
     raw.write_text(json.dumps({"datetime": "2026-01-02", "machine_info": machine, "benchmarks": rows}))
-    result = CliRunner().invoke(main, [str(raw), "--drafts", str(drafts), "--out", str(tmp_path / "page")])
+    given = ["--drafts", str(drafts), "--flips", str(flips), "--out", str(tmp_path / "page")]
+    result = CliRunner().invoke(main, [str(raw), *given])
     assert result.exit_code == 0, result.output
     lines = (tmp_path / "page.md").read_text().splitlines()
     assert "| 1 | eager | 1 | 63.0 | 200.0 | 1.0 | 0.50 | 0 of 6 |" in lines
     assert "| 1 | openvino | 8 | 20.5 | 50.0 | 1.0 | 2.00 | 0 of 6 |" in lines
+    assert "| 1 | openvino | 8 | 2.00 |" in lines, "against the same backend's own sequential draw"
+    assert any(line.startswith("| float32 | 4 | 0 of 2 | ") for line in lines)
     assert "## Drafts: mean passes, 1 stories of 2 frames" in lines
     assert sum(line.startswith("| random | ") for line in lines) == 2
     assert json.loads((tmp_path / "page.json").read_text())["drafts"][0]["frames"] == 2

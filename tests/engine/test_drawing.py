@@ -13,7 +13,7 @@ from acdc.engine.models.arm.arm import Arm
 from acdc.engine.models.arm.drawing import fitting, last_ones
 from acdc.engine.models.arm.lwm import LWM
 from acdc.engine.models.arm.session import ArmSession
-from acdc.engine.models.arm.windows import choose_windows
+from acdc.engine.models.arm.windows import choose_quantum, choose_windows
 from acdc.engine.rng import gumbel
 from acdc.engine.sampling import Policy, choose
 from acdc.engine.stages.draw import DrawPass
@@ -65,9 +65,12 @@ def one_by_one(session: ArmSession, policy: Policy, noise_keys: Tensor) -> Tenso
     windows=WINDOWS,
     drafted=st.booleans(),
     context=st.sampled_from(CONTEXTS),
+    quantum=st.sampled_from([1, 1, 2, 5]),
 )
 @settings(max_examples=60, deadline=None)
-def test_any_window_draws_the_codes_of_one_after_another(seed, spread, texts, policy, windows, drafted, context):
+def test_any_window_draws_the_codes_of_one_after_another(
+    seed, spread, texts, policy, windows, drafted, context, quantum
+):
     arm, stories = random_arm(seed % 1000, spread), len(texts)
     noise_keys = keys(1, tuple(range(seed, seed + stories)))
     start = ArmSession(arm, stories, 3, context, policy.guided)
@@ -78,7 +81,7 @@ def test_any_window_draws_the_codes_of_one_after_another(seed, spread, texts, po
     wanted = one_by_one(alone, policy, noise_keys)
     assert torch.equal(sequential.generate(policy, noise_keys), wanted)
     draft = frame_of(seed % 77, stories) if drafted else None
-    assert torch.equal(parallel.generate(policy, noise_keys, draft, windows), wanted)
+    assert torch.equal(parallel.generate(policy, noise_keys, draft, windows, quantum), wanted)
     assert sequential.passes == STREAM.codes_per_frame - 1
     if stories == 1:
         assert parallel.passes <= sequential.passes
@@ -107,6 +110,23 @@ def test_a_right_draft_is_accepted_in_one_pass_and_a_wrong_code_costs_one_more()
             draft[:, wrong_slot] = (draft[:, wrong_slot] + 1) % 10
         assert torch.equal(drawn.generate(Policy(), keys(0), draft, (6,)), right)
         assert drawn.passes == passes
+
+
+def test_passes_behind_the_end_change_nothing() -> None:
+    """A right draft needs one pass of six codes; the host looks after four, and finds the same frame and cache."""
+    arm = make_arm()
+    start = ArmSession(arm, 2, 3)
+    start.begin(TEXTS[0])
+    sequential, hasty = start.fork(), start.fork()
+    right = sequential.generate(Policy(), keys(0))
+    assert torch.equal(hasty.generate(Policy(), keys(0), right, (6,), quantum=4), right)
+    assert hasty.passes == 4
+    same_cache(hasty, sequential)
+
+
+def test_the_host_looks_less_often_where_a_look_waits_for_the_device() -> None:
+    assert choose_quantum("cpu") == 1
+    assert choose_quantum("cuda") > 1
 
 
 def test_stories_that_are_finished_leave_the_batch() -> None:

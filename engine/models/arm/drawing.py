@@ -62,11 +62,14 @@ class Drawing:
         return [first + story for first in range(0, self.cache.rows, total) for story in stories]
 
 
-def draw(drawing: Drawing, find_pass: Callable[[int], Pass], num_codes: int, windows: Sequence[int]) -> int:
+def draw(
+    drawing: Drawing, find_pass: Callable[[int], Pass], num_codes: int, windows: Sequence[int], quantum: int = 1
+) -> int:
     """Run passes until all ``num_codes`` codes of every story are final; returns how many were launched.
 
-    ``find_pass(window)`` gives the pass of that many positions, ``windows`` are the choices. With a window of one the
-    number of passes is known, and nothing is read back from the device.
+    ``find_pass(window)`` gives the pass of that many positions, ``windows`` are the choices. The accepted counts are
+    read back from the device after each ``quantum`` of passes, of which those behind the end change nothing. With a
+    window of one the number of passes is known, and nothing is read back.
     """
     if tuple(windows) == SEQUENTIAL:
         for _ in range(num_codes - 1):
@@ -74,14 +77,16 @@ def draw(drawing: Drawing, find_pass: Callable[[int], Pass], num_codes: int, win
         return num_codes - 1
     passes, left = 0, num_codes - 1
     while left > 0:
-        drawing.run(find_pass(fitting(windows, left)))
-        passes += 1
+        launched = min(quantum, left)  # each accepts one code at least
+        for _ in range(launched):
+            drawing.run(find_pass(fitting(windows, left)))
+        passes += launched
         accepted = drawing.accepted.tolist()
         left = num_codes - min(accepted)
         stories = last_ones(accepted, len(accepted) // 2, num_codes)
         if left > 0 and stories:
             part = drawing.part(stories)
-            passes += draw(part, find_pass, num_codes, windows)
+            passes += draw(part, find_pass, num_codes, windows, quantum)
             drawing.join(part, stories)
             left = 0
     return passes

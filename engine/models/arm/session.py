@@ -104,14 +104,19 @@ class ArmSession:
 
     @torch.no_grad()
     def generate(
-        self, policy: Policy, keys: Tensor, draft: Tensor | None = None, windows: Sequence[int] = SEQUENTIAL
+        self,
+        policy: Policy,
+        keys: Tensor,
+        draft: Tensor | None = None,
+        windows: Sequence[int] = SEQUENTIAL,
+        quantum: int = 1,
     ) -> Tensor:
         """Draw the frame of the last sentence: int64 [B, codes_per_frame].
 
         ``keys`` [B, 4] from ``rng.make_keys``, on the model's device. ``windows`` are how many codes a pass may compute
-        side by side; more than one changes no code, and reads the accepted counts back after each pass. ``draft``
-        [B, codes_per_frame] are first guesses for them (where None, what the first code's logits say of all).
-        ``passes`` counts what was launched. Raises ``ValueError`` for guidance without a null branch.
+        side by side; more than one changes no code, and reads the accepted counts back after each ``quantum`` of
+        passes. ``draft`` [B, codes_per_frame] are first guesses for them (where None, what the first code's logits
+        say of all). ``passes`` counts what was launched. Raises ``ValueError`` for guidance without a null branch.
         """
         assert len(self.chunks) % 2 == 1, "begin() comes before generate()"
         assert self.last_logits is not None, "begin() leaves the first code's logits"
@@ -121,7 +126,7 @@ class ArmSession:
         policy = replace(policy, allowed=policy.allowed or (0, self.arm.stream.codebook_size))
         drawing = self.drawing(policy, keys, draft, max(windows))
         fed = [have + num_codes - 1 for have in self.cache.owned]
-        self.passes = draw(drawing, partial(self.arm.draw_pass, policy), num_codes, windows)
+        self.passes = draw(drawing, partial(self.arm.draw_pass, policy), num_codes, windows, quantum)
         self.cache.settle(fed)
         drawn = drawing.codes[:, :num_codes]
         self.chunks.append(self._image(drawn, "sampled"))

@@ -15,6 +15,7 @@ from ...story import Decoding
 Table = Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]]
 SEQUENTIAL = (1,)
 UNMEASURED = (16,)
+QUANTUM = 4  # passes between two looks at an accelerator: a look waits for it, and a pass behind the end is wasted
 
 
 def choose_windows(decoding: Decoding, table: Table, device: str, backend: str, stories: int) -> tuple[int, ...]:
@@ -27,6 +28,11 @@ def choose_windows(decoding: Decoding, table: Table, device: str, backend: str, 
         return UNMEASURED if decoding == "parallel" else SEQUENTIAL
     found = tuple(measured[str(rows)])
     return UNMEASURED if decoding == "parallel" and found == SEQUENTIAL else found
+
+
+def choose_quantum(device: str) -> int:
+    """How many passes to launch before the accepted counts are read back; on a CPU a look costs nothing."""
+    return 1 if device == "cpu" else QUANTUM
 
 
 def check_windows(table: Table) -> None:
