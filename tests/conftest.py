@@ -11,6 +11,10 @@ import pytest
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# Triton reads this when it is imported: without a GPU its kernels are interpreted.
+if not Path("/dev/nvidiactl").exists():
+    os.environ.setdefault("TRITON_INTERPRET", "1")
+
 # Test helpers are imported as ``tests.tiny`` whichever directory pytest was started from.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -1,0 +1,29 @@
+"""What each kernel is measured on: the sizes of the published systems, a module a kernel with ``cases(device)``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from torch import Tensor
+
+
+class Case(NamedTuple):
+    """A kernel and its plain reference on the same inputs.
+
+    ``bytes`` must be moved at least once and ``flops`` done, whoever computes it; ``tolerance`` is (rtol, atol) between
+    the two, (0, 0) for equal bits.
+    """
+
+    name: str
+    run: Callable[..., Any]
+    reference: Callable[..., Any]
+    inputs: tuple[Any, ...]
+    bytes: int
+    flops: int
+    tolerance: tuple[float, float]
+
+
+def moved(*values: Tensor) -> int:
+    """Bytes of these tensors."""
+    return sum(value.numel() * value.element_size() for value in values)
