@@ -2,11 +2,14 @@
 
 A graph reads and writes tensors that never move: a call copies its inputs in and copies of the results out. It also
 reads the weights where they lie, so weights that are changed in place take effect at the next call, as in eager; a
-plan keeps them alive. Graphs live in memory, nothing is kept on disk.
+plan keeps them alive. Inputs at a stage's ``HELD`` positions (a KV cache's buffers, hundreds of megabytes) are read
+where they lie, too: there is one graph for each place, and the cache comes back to few places. Graphs live in memory,
+nothing is kept on disk.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -51,33 +54,40 @@ class GraphPlan:
     def __call__(self, *inputs: Tensor) -> Any:
         """What the stage returns: a tensor, or a tuple of them; the caller's own."""
         assert StageSpec.of(self.spec.name, inputs) == self.spec, "a graph has one shape"
-        return self.pool.graph(self, lambda handle: StageGraph(self.run, self.spec, handle)).replay(inputs)
+        held = {at: inputs[at] for at in getattr(self.run, "HELD", ()) if at < len(inputs)}
+        places = tuple(value.data_ptr() for value in held.values())
+        return self.pool.graph((self, places), lambda handle: StageGraph(self.run, self.spec, handle, held)).replay(
+            inputs
+        )
 
 
 class StageGraph:
-    """A captured graph with the tensors that it reads and writes."""
+    """A captured graph with the tensors that it reads and writes; ``held`` inputs are the caller's own, by position."""
 
-    def __init__(self, run: nn.Module, spec: StageSpec, handle: Any) -> None:
+    def __init__(self, run: nn.Module, spec: StageSpec, handle: Any, held: Mapping[int, Tensor]) -> None:
         self.kept = [*run.parameters(), *run.buffers()]  # the graph knows their addresses only
+        self.held = held
         self.graph = torch.cuda.CUDAGraph()
         with torch.inference_mode(False), torch.no_grad():
-            self.inputs = spec.examples()
+            self.inputs = [held.get(at, example) for at, example in enumerate(spec.examples())]
             stream = warmed_up(run, self.inputs)
             before = torch.cuda.memory_reserved()
             with torch.cuda.graph(self.graph, pool=handle, stream=stream, capture_error_mode="thread_local"):
                 self.outputs = run(*self.inputs)
         grown = torch.cuda.memory_reserved() - before
-        self.num_bytes = max(0, grown) + sum(value.nbytes for value in self.inputs)
+        own = [value.nbytes for at, value in enumerate(self.inputs) if at not in held]
+        self.num_bytes = max(0, grown) + sum(own)
 
     def replay(self, inputs: tuple[Tensor, ...]) -> Any:
         """Copy in, launch, copy out, all on the current stream."""
-        for own, given in zip(self.inputs, inputs, strict=True):
-            own.copy_(given)
+        for at, (own, given) in enumerate(zip(self.inputs, inputs, strict=True)):
+            if at not in self.held:
+                own.copy_(given)
         self.graph.replay()
         return self.outputs.clone() if isinstance(self.outputs, Tensor) else tuple(o.clone() for o in self.outputs)
 
 
-def warmed_up(run: nn.Module, inputs: tuple[Tensor, ...]) -> torch.cuda.Stream:
+def warmed_up(run: nn.Module, inputs: Sequence[Tensor]) -> torch.cuda.Stream:
     """A side stream on which ``run`` has run; memory that this left unused is given back, for a true count."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())

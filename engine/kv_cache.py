@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
+from weakref import finalize
 
 import torch
 import torch.nn.functional as F
@@ -57,6 +58,34 @@ class Cache(Protocol):
         ...
 
 
+class Buffers:
+    """Keys and values that outlive the caches made of them: a captured graph reads them where they lie, and a later
+    story finds them there. The ``kept`` pairs given back last are kept."""
+
+    def __init__(self, kept: int = 4) -> None:
+        self.kept = kept
+        self._free: list[tuple[Tensor, Tensor]] = []
+
+    def take(
+        self, owner: object, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str
+    ) -> tuple[Tensor, Tensor]:
+        """A pair of that shape, all zeros; it comes back when ``owner`` is gone."""
+        pair = self._find(shape, dtype, torch.device(device))
+        finalize(owner, self._give_back, pair)
+        return pair
+
+    def _find(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+        for at, (keys, values) in enumerate(self._free):
+            if (tuple(keys.shape), keys.dtype, keys.device) == (shape, dtype, device):
+                del self._free[at]
+                return keys.zero_(), values.zero_()
+        with torch.inference_mode(False):  # such tensors may be written in any mode
+            return torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device)
+
+    def _give_back(self, pair: tuple[Tensor, Tensor]) -> None:
+        self._free = [*self._free, pair][-self.kept :]
+
+
 class KVCache:
     """Keys and values of ``rows`` streams. ``lengths`` int64 [rows] lives on the device, ``owned`` on the host."""
 
@@ -69,11 +98,13 @@ class KVCache:
         head_dim: int,
         dtype: torch.dtype = torch.float32,
         device: torch.device | str = "cpu",
+        buffers: Buffers | None = None,
     ) -> None:
+        """``buffers`` are where keys and values are taken from; its own where None."""
+        self.buffers = buffers or Buffers()
         shape = (layers, rows, heads, capacity, head_dim)
         # Zeros, not garbage: a masked slot still enters 0 * value, and 0 * inf is not 0.
-        self.keys = torch.zeros(shape, dtype=dtype, device=device)
-        self.values = torch.zeros(shape, dtype=dtype, device=device)
+        self.keys, self.values = self.buffers.take(self, shape, dtype, device)
         self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
         self.owned = [0] * rows
 
@@ -143,8 +174,11 @@ class KVCache:
     def fork(self, rows: Sequence[int] | None = None) -> KVCache:
         """An independent copy, of the given rows in the given order, or of all."""
         chosen = list(range(self.rows)) if rows is None else list(rows)
-        copy = object.__new__(KVCache)
-        copy.keys, copy.values = self.keys[:, chosen].clone(), self.values[:, chosen].clone()
+        layers, _, heads, capacity, head_dim = self.keys.shape
+        sizes = (layers, len(chosen), heads, capacity, head_dim)
+        copy = KVCache(*sizes, dtype=self.keys.dtype, device=self.keys.device, buffers=self.buffers)
+        copy.keys.copy_(self.keys[:, chosen])
+        copy.values.copy_(self.values[:, chosen])
         copy.lengths = self.lengths[chosen].clone()
         copy.owned = [self.owned[row] for row in chosen]
         return copy

@@ -10,6 +10,8 @@ import click
 
 from ...compile.backends import BACKENDS
 
+COLUMNS = ("kernel", "eager", "inductor")
+
 
 def numbers(_context: object, _parameter: object, text: str) -> list[int]:
     """A click callback: "1,4" as a list."""
@@ -69,6 +71,24 @@ def decoding(out: Path, size: str, device: str, dtype: str, windows: list[int], 
     for row in found["rows"]:
         times = (f"{name} {said(row[name] | {'floor': row['floor']})}" for name in ("eager", "cudagraph"))
         click.echo(f"window {row['window']:4}  {'  '.join(times)}")
+    click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")
+
+
+@gpu.command(short_help="Every kernel of ours: right, and how fast.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON, written after every row.")
+@click.option("--only", default="", help="Kernels, separated by commas; all by default.")
+@click.option("--device", default="cuda", show_default=True)
+@click.option("--compiled/--no-compiled", default=True, show_default=True, help="Beside Inductor's best, too.")
+@click.option("--seconds", default=480.0, show_default=True, help="Begin no row after that.")
+def kernels(out: Path, only: str, device: str, compiled: bool, seconds: float) -> None:
+    """Compare every kernel with its reference and time both; a short table last."""
+    from .kernels import run
+
+    found = run([name for name in only.split(",") if name], device, compiled, seconds, out)
+    for row in found["rows"]:
+        times = (f"{name} {said(row[name] | {'floor': row['floor']})}" for name in COLUMNS if name in row)
+        right = row.get("failed") or ("right" if row["right"] else f"WRONG, {row['error']:.1f} times the tolerance")
+        click.echo(f"{row['name']:20} {row['case']:28} {right}  {'  '.join(times)}")
     click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")
 
 

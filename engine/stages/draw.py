@@ -28,6 +28,7 @@ from .read_cache import ReadCache
 class DrawPass(nn.Module):
     """W positions a story: pass, sampling, comparison and the accepted count, as a function of tensors."""
 
+    HELD = (3, 4)  # keys and values: a captured graph reads them where they lie
     forced: Tensor | None
 
     def __init__(self, model: LWM, policy: Policy, window: int, codes_per_frame: int) -> None:

@@ -11,6 +11,8 @@ from .read_cache import EmptyCache, ReadCache
 class Prefill(nn.Module):
     """Text and image ids of every row, as a function of tensors."""
 
+    HELD = (3, 4)  # keys and values: a captured graph reads them where they lie
+
     def __init__(self, model: LWM) -> None:
         super().__init__()
         self.model = model

@@ -40,6 +40,44 @@ def test_plans_of_one_cache_share_a_slot(monkeypatch, tmp_path):
     assert len(first.pool) == 0, "captured at the first call"
 
 
+class Attending(nn.Module):
+    HELD = (1, 5)
+
+    def forward(self, x, kept):
+        return x + kept
+
+
+def test_held_inputs_are_read_where_they_lie_and_others_are_copied(monkeypatch, tmp_path):
+    """A graph a place; with torch's capture replaced by a plain run over the graph's own tensors."""
+    made = []
+
+    class Graph(cudagraph.StageGraph):
+        def __init__(self, run, spec, handle, held):
+            self.held, self.num_bytes, self.graph = held, 1, self
+            self.inputs = [held.get(at, example) for at, example in enumerate(spec.examples())]
+            self.capture = run
+            made.append(self)
+
+        def replay(self, inputs=None):
+            if inputs is None:  # as a CUDA graph: its own tensors, whatever they hold now
+                self.outputs = self.capture(*self.inputs)
+                return None
+            return super().replay(inputs)
+
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
+    monkeypatch.setattr(cudagraph, "StageGraph", Graph)
+    one, other = torch.ones(2, 3), torch.full((2, 3), 5.0)
+    plan = cudagraph.make_plan(Attending(), StageSpec.of("stage", [X, one]), PlanCache(tmp_path))
+    assert torch.equal(plan(X, one), X + 1)
+    assert torch.equal(plan(X, other), X + 5)
+    one.fill_(7)
+    assert torch.equal(plan(2 * X, one), 2 * X + 7)
+    assert len(made) == 2, "one for each place of the held input"
+    assert made[0].inputs[1] is one
+    assert made[0].inputs[0] is not X
+    assert torch.equal(X, torch.ones(2, 3)), "nothing is written into the caller's tensors"
+
+
 @pytest.mark.gpu
 def test_replays_are_bit_equal(tmp_path):
     from acdc.bench.gpu.replay import check_replay

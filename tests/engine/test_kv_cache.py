@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acdc.engine.kv_cache import KVCache, bucket
+from acdc.engine.kv_cache import Buffers, KVCache, bucket
 
 
 def new_cache(rows: int = 2, capacity: int = 10) -> KVCache:
@@ -95,3 +95,37 @@ def test_buckets_hold_what_was_asked_for(capacity, limit):
         assert found % 128 == 0 or found == limit
     else:
         assert found == capacity
+
+
+def test_buffers_come_back_as_zeros_and_only_when_their_cache_is_gone():
+    buffers = Buffers()
+    one, two = (KVCache(1, 2, 1, 4, 2, buffers=buffers) for _ in range(2))
+    assert one.keys.data_ptr() != two.keys.data_ptr()
+    places = {one.keys.data_ptr(), one.values.data_ptr()}
+    one.keys.fill_(float("nan"))
+    copy = one.fork([1])
+    assert copy.keys.shape[1] == 1
+    assert copy.keys.isnan().all()
+    del one
+    again = KVCache(1, 2, 1, 4, 2, buffers=buffers)
+    assert {again.keys.data_ptr(), again.values.data_ptr()} == places
+    assert not again.keys.any(), "what a story left must not reach the next"
+    assert KVCache(1, 2, 1, 4, 2, torch.float64, buffers=buffers).keys.dtype == torch.float64
+    assert KVCache(1, 2, 1, 8, 2, buffers=buffers).capacity == 8
+
+
+def test_few_buffers_are_kept():
+    buffers = Buffers(kept=2)
+    caches = [KVCache(1, 1, 1, 4, 2, buffers=buffers) for _ in range(5)]
+    last = caches[-1].keys.data_ptr()
+    while caches:
+        caches.pop(0)
+    assert len(buffers._free) == 2
+    assert last in {keys.data_ptr() for keys, _ in buffers._free}, "the last ones that came back"
+
+
+def test_buffers_made_in_inference_mode_serve_outside_of_it():
+    buffers = Buffers()
+    with torch.inference_mode():
+        KVCache(1, 1, 1, 4, 2, buffers=buffers)
+    KVCache(1, 1, 1, 4, 2, buffers=buffers).keys.fill_(1)

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...kv_cache import Cache, KVCache
+from ...kv_cache import Buffers, Cache, KVCache
 from ..fused import Fused
 from .rotary import Rotary, rotate
 
@@ -143,7 +143,7 @@ class LWM(nn.Module):
 
     def __init__(self, config: LWMConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.buffers = config, Buffers()
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
         self.vte = nn.Embedding(config.vision_vocab, config.hidden)
         self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
@@ -197,9 +197,8 @@ class LWM(nn.Module):
         if capacity > self.config.max_position:
             raise ValueError(f"{capacity} positions are needed, the model has {self.config.max_position}")
         config, like = self.config, self.vision_head.weight
-        return KVCache(
-            config.layers, rows, config.heads, capacity, config.head_dim, dtype=like.dtype, device=like.device
-        )
+        sizes = (config.layers, rows, config.heads, capacity, config.head_dim)
+        return KVCache(*sizes, dtype=like.dtype, device=like.device, buffers=self.buffers)
 
 
 def _wide(logits: Tensor) -> Tensor:

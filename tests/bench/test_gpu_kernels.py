@@ -1,0 +1,83 @@
+"""The kernels' GPU command on the CPU, with kernels that are right, wrong and broken."""
+
+import json
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from acdc.bench.gpu import kernels as module
+from acdc.bench.gpu import stages
+from acdc.bench.gpu.__main__ import gpu
+from acdc.bench.kernels import Case
+
+VALUES = torch.tensor([1.0, -2.0, float("inf")])
+
+
+def broken(x):
+    raise RuntimeError("out of shared memory\nand more")
+
+
+def in_place(x):
+    x += 1
+    return x
+
+
+def case(name, run, tolerance=(1e-3, 0.0)):
+    return Case(name, run, lambda x: x + 1, (VALUES.clone(),), 2 * 3 * 4, 0, tolerance)
+
+
+CASES = [
+    case("right", lambda x: x + 1.0005),
+    case("wrong", lambda x: x + 1.1),
+    case("equal", lambda x: x + 1, (0.0, 0.0)),
+    case("in place", in_place, (0.0, 0.0)),
+    case("broken", broken),
+]
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "ROUNDS", 3)
+    monkeypatch.setattr("acdc.bench.roofline.MATRIX", 64)
+    monkeypatch.setattr("acdc.bench.roofline.COPY_BYTES", 2**16)
+    monkeypatch.setattr(module, "every_case", lambda names, device: (("made_up", case) for case in CASES))
+    out = tmp_path / "deep" / "kernels.json"
+    return out, ["kernels", "--out", str(out), "--device", "cpu", "--no-compiled"]
+
+
+def test_what_is_right_is_told_from_what_is_wrong_and_what_breaks(asked):
+    out, arguments = asked
+    result = CliRunner().invoke(gpu, arguments)
+    assert result.exit_code == 0, result.output
+    rows = {row["case"]: row for row in json.loads(out.read_text())["rows"]}
+    assert [rows[name]["right"] for name in ("right", "wrong", "equal", "in place")] == [True, False, True, True]
+    assert 0 < rows["right"]["error"] < 1 < rows["wrong"]["error"]
+    assert rows["equal"]["error"] == 0
+    assert rows["broken"]["failed"] == "RuntimeError: out of shared memory"
+    for name in ("right", "wrong", "equal"):
+        assert 0 < rows[name]["kernel"]["low"] <= rows[name]["kernel"]["median"]
+        assert rows[name]["floor"] > 0
+    assert "WRONG" in result.output
+    assert "5 rows" in result.output
+
+
+def test_what_the_time_does_not_suffice_for_is_listed(asked):
+    out, arguments = asked
+    assert CliRunner().invoke(gpu, [*arguments, "--seconds", "0"]).exit_code == 0
+    assert len(json.loads(out.read_text())["not_reached"]) == len(CASES)
+
+
+def test_every_kernel_has_cases_whose_reference_runs():
+    """At full size, on the CPU: the references only, since interpreted kernels would take minutes."""
+    seen = set()
+    for name, found in module.every_case([], "meta"):
+        assert found.bytes > 0
+        assert found.tolerance[0] >= 0
+        seen.add(name)
+    assert {"rms_norm", "codebook_nearest", "lfq"} <= seen
+
+
+def test_an_unknown_kernel_is_named():
+    with pytest.raises(ValueError, match=r"unknown kernel 'elephant'; choose among .*rms_norm"):
+        list(module.every_case(["elephant"], "cpu"))
