@@ -10,6 +10,7 @@ ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "__init__.py").read_text()).group(1)
 ROOMS = ["engine", "kernels", "compile", "bench"]
 ONNX = ["onnx>=1.19", "onnxscript>=0.5.4", "onnxruntime>=1.22"]
+TRITON = "triton>=3.6; platform_machine in 'x86_64 AMD64 arm64 aarch64' and sys_platform == 'linux'"
 TENSORRT_RTX = "tensorrt-rtx>=1.7; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'"
 
 
@@ -51,9 +52,11 @@ setup(
         "onnx": ONNX,
         "tensorrt": [*ONNX, "tensorrt>=11"],
         "tensorrt-rtx": [*ONNX, TENSORRT_RTX],
+        "triton": [TRITON],
         "test": [
             *ONNX,
             TENSORRT_RTX,
+            TRITON,
             "diffusers>=0.35",
             "transformers>=4.57",
             "hypothesis>=6.100",

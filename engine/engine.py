@@ -14,6 +14,7 @@ from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
 from .memory import load_memory
 from .models.corrector.attention import set_attention
 from .models.corrector.unet import UNet
+from .models.kernels import check_kernels, use_kernels
 from .pipeline import Serial, Story
 from .planned import planned
 from .plans import check_backends, describe, parse_backends
@@ -28,11 +29,18 @@ class Engine:
     """Stories with ACDC: ``Engine.from_pretrained("storyworld").generate(["Benny the beagle sat down.", ...])``."""
 
     def __init__(
-        self, bundle: Bundle, models: Models, device: torch.device, dtype: str, backend: str, attention: str
+        self,
+        bundle: Bundle,
+        models: Models,
+        device: torch.device,
+        dtype: str,
+        backend: str,
+        attention: str,
+        kernels: str,
     ) -> None:
         """Use :meth:`from_pretrained`."""
         self.bundle, self.models, self.device = bundle, models, device
-        self.dtype, self.backend, self.attention = dtype, backend, attention
+        self.dtype, self.backend, self.attention, self.kernels = dtype, backend, attention, kernels
 
     @classmethod
     def from_pretrained(
@@ -43,24 +51,28 @@ class Engine:
         dtype: str = "float32",
         backend: str = "eager",
         attention: str = "sdpa",
+        kernels: str = "torch",
         cache: PlanCache | None = None,
     ) -> "Engine":
         """Load a bundle by its name or directory.
 
         ``dtype`` is float32, bfloat16, float16 or float64; ``backend`` is one for all stages (``auto``: the fastest
-        exact one that can serve) or ``stage=NAME,...``; ``attention`` (sdpa, xformers) is the UNet's; ``cache`` keeps
-        the plans that backends make (in the user's cache folder where None). Raises ``ValueError`` (one line that
-        names the value and the choices, or the file and the key) for an unknown bundle, device, dtype, backend or
-        attention and for damaged files.
+        exact one that can serve) or ``stage=NAME,...``; ``attention`` (sdpa, xformers) is the UNet's; ``kernels`` is
+        torch (plain) or triton (ours, fused, on CUDA); ``cache`` keeps the plans that backends make (in the user's
+        cache folder where None). Raises ``ValueError`` (one line that names the value and the choices, or the file
+        and the key) for an unknown bundle, device, dtype, backend, attention or kernels and for damaged files.
         """
         found, where, kind = find_bundle(bundle), parse_device(device), parse_dtype(dtype)
         backends, attend = parse_backends(backend, where, kind), find_attention(attention, where.type, kind)
         check_backends(backends, where, kind)
+        check_kernels(kernels, backends, where.type, kind)
         loaded = found.load(where, kind)
         assert isinstance(loaded.corrector.unet, UNet), "no plan has taken its place yet"
         set_attention(loaded.corrector.unet, attend)
+        if kernels == "triton":
+            use_kernels(loaded.arm.model, loaded.tokenizer, loaded.corrector.vae, loaded.corrector.unet)
         models = planned(loaded, backends, cache or PlanCache())
-        return cls(found, models, where, dtype, describe(backends), attention)
+        return cls(found, models, where, dtype, describe(backends), attention, kernels)
 
     @property
     def name(self) -> str:
@@ -77,7 +89,7 @@ class Engine:
         resolved = options.resolved(self.defaults)
         loaded = {"bundle": self.name, "weights": self.bundle.fingerprint(), "dtype": self.dtype}
         machine = {"device": str(self.device), "threads": torch.get_num_threads()}
-        chosen = {"backend": self.backend, "attention": self.attention}
+        chosen = {"backend": self.backend, "attention": self.attention, "kernels": self.kernels}
         return {**loaded, **machine, **chosen, **asdict(resolved)}
 
     def start(self, options: StoryOptions) -> dict[str, float]:

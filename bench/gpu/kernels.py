@@ -131,4 +131,4 @@ def said(failure: Exception) -> str:
 
 
 def _tuple(outputs: Any) -> tuple[Tensor, ...]:
-    return outputs if isinstance(outputs, (tuple, list)) else (outputs,)
+    return tuple(outputs) if isinstance(outputs, tuple | list) else (outputs,)

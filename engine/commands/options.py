@@ -35,6 +35,7 @@ RUN = (
         "--decoding", type=click.Choice(DECODINGS), help="One code a pass, or several; same codes.  [default: auto]"
     ),
     click.option("--attention", default="sdpa", show_default=True, help="Of the UNet: sdpa or xformers."),
+    click.option("--kernels", default="torch", show_default=True, help="torch, or ours on CUDA: triton."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's choice]"),
 )
 CORRECTION = (

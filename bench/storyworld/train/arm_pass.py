@@ -13,7 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....engine.models.arm.lwm import LWM, Attention, Block, FeedForward, RMSNorm
+from ....engine.models.arm.lwm import LWM, Attention, Block, FeedForward
+from ....engine.models.norms import RMSNorm
 
 BLOCK = 128  # queries of one attention block
 

@@ -6,7 +6,7 @@ A LLaMA-style decoder with two embedding tables and two heads. A position is eit
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ....kernels.gated import swiglu, swiglu_reference
 from ...kv_cache import Buffers, Cache, KVCache
 from ..fused import Fused
+from ..norms import RMSNorm
 from .rotary import Rotary, rotate
 
 
@@ -54,19 +56,6 @@ class LWMConfig:
             raise ValueError(f"incomplete transformer config: {str(error).partition(' ')[2]}") from None
 
 
-class RMSNorm(nn.Module):
-    """Root-mean-square norm: computed in float32 at least, multiplied by the weight in the compute dtype."""
-
-    def __init__(self, size: int, eps: float) -> None:
-        super().__init__()
-        self.weight, self.eps = nn.Parameter(torch.ones(size)), eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        wide = x if x.dtype == torch.float64 else x.float()
-        wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)
-        return wide.to(x.dtype) * self.weight
-
-
 class Attention(nn.Module):
     """Causal multi-head attention without biases."""
 
@@ -103,14 +92,19 @@ class FeedForward(nn.Module):
         self.w2 = nn.Linear(config.ffn, config.hidden, bias=False)
         self.w3 = nn.Linear(config.hidden, config.ffn, bias=False)
         self.fused: Fused | None = None
+        self.gated: Callable[[Tensor, Tensor], Tensor] = swiglu_reference
 
     def fuse(self) -> None:
         """Gate and value from one product."""
         self.fused = Fused(self.w1, self.w3)
 
+    def use_kernels(self) -> None:
+        """Gate by our kernel."""
+        self.gated = swiglu
+
     def forward(self, x: Tensor) -> Tensor:
         gate, value = (self.w1(x), self.w3(x)) if self.fused is None else self.fused(x)
-        return self.w2(F.silu(gate) * value)
+        return self.w2(self.gated(gate, value))
 
 
 class Block(nn.Module):
@@ -143,7 +137,7 @@ class LWM(nn.Module):
 
     def __init__(self, config: LWMConfig) -> None:
         super().__init__()
-        self.config, self.buffers = config, Buffers()
+        self.config, self.kv_buffers = config, Buffers()
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
         self.vte = nn.Embedding(config.vision_vocab, config.hidden)
         self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
@@ -198,7 +192,7 @@ class LWM(nn.Module):
             raise ValueError(f"{capacity} positions are needed, the model has {self.config.max_position}")
         config, like = self.config, self.vision_head.weight
         sizes = (config.layers, rows, config.heads, capacity, config.head_dim)
-        return KVCache(*sizes, dtype=like.dtype, device=like.device, buffers=self.buffers)
+        return KVCache(*sizes, dtype=like.dtype, device=like.device, buffers=self.kv_buffers)
 
 
 def _wide(logits: Tensor) -> Tensor:

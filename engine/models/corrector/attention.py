@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....kernels.attention import Attend, sdpa
+from ....kernels.gated import geglu, geglu_reference
 from ..fused import Fused
+from ..norms import GroupNorm
 
 KV = tuple[Tensor, Tensor]  # keys and values, [B, H, S, D] each
 
@@ -74,10 +75,15 @@ class GEGLU(nn.Module):
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
         self.proj = nn.Linear(channels, 2 * inner)
+        self.gated: Callable[[Tensor, Tensor], Tensor] = geglu_reference
+
+    def use_kernels(self) -> None:
+        """Gate by our kernel."""
+        self.gated = geglu
 
     def forward(self, x: Tensor) -> Tensor:
         value, gate = self.proj(x).chunk(2, dim=-1)
-        return value * F.gelu(gate)
+        return self.gated(value, gate)
 
 
 class FeedForward(nn.Module):
@@ -129,7 +135,7 @@ class Transformer2D(nn.Module):
     ) -> None:
         super().__init__()
         self.linear = linear
-        self.norm = nn.GroupNorm(groups, channels, eps=1e-6)
+        self.norm = GroupNorm(groups, channels, eps=1e-6, silu=False)
         self.proj_in = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
         self.transformer_blocks = nn.ModuleList(
             TransformerBlock(channels, heads, context_dim, upcast) for _ in range(layers)
@@ -151,7 +157,7 @@ class AttentionBlock(Attention):
 
     def __init__(self, channels: int, groups: int, eps: float) -> None:
         super().__init__(channels, heads=1, bias=True)
-        self.group_norm = nn.GroupNorm(groups, channels, eps=eps)
+        self.group_norm = GroupNorm(groups, channels, eps, silu=False)
 
     def forward(self, x: Tensor, kv: KV | None = None) -> Tensor:
         return x + _map(super().forward(_tokens(self.group_norm(x)), kv), x)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..norms import GroupNorm
+
 
 class ResnetBlock(nn.Module):
     """Two normalised 3x3 convolutions and a shortcut; the time embedding is added between them, if there is one."""
@@ -13,10 +15,10 @@ class ResnetBlock(nn.Module):
         self, in_channels: int, out_channels: int, groups: int, eps: float, temb_dim: int | None = None
     ) -> None:
         super().__init__()
-        self.norm1 = nn.GroupNorm(groups, in_channels, eps=eps)
+        self.norm1 = GroupNorm(groups, in_channels, eps)
         self.conv1 = nn.Conv2d(in_channels, out_channels, 3, padding=1)
         self.time_emb_proj = nn.Linear(temb_dim, out_channels) if temb_dim else None
-        self.norm2 = nn.GroupNorm(groups, out_channels, eps=eps)
+        self.norm2 = GroupNorm(groups, out_channels, eps)
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         same = in_channels == out_channels
         self.conv_shortcut = None if same else nn.Conv2d(in_channels, out_channels, 1)
@@ -30,10 +32,8 @@ class ResnetBlock(nn.Module):
     def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
         """`x` [B, in, h, w], `shift` [B or 1, out] where the block knows the time; returns [B, out, h, w]."""
         assert (shift is None) == (self.time_emb_proj is None)
-        h = self.conv1(F.silu(self.norm1(x)))
-        if shift is not None:
-            h = h + shift[:, :, None, None]
-        h = self.conv2(F.silu(self.norm2(h)))
+        h = self.conv1(self.norm1(x))
+        h = self.conv2(self.norm2(h, shift))
         return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
 
 

@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..norms import GroupNorm
 from .attention import KV, TransformerBlock
 from .blocks import ResnetBlock
 from .config import read_config, refuse
@@ -158,7 +158,7 @@ class UNet(nn.Module):
             self.up_blocks.append(UpBlock(channels, width, taken, level_heads, i < last, common))
             channels = width
         assert not skips
-        self.conv_norm_out = nn.GroupNorm(config.norm_num_groups, channels, eps=config.norm_eps)
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, channels, config.norm_eps)
         self.conv_out = nn.Conv2d(channels, config.out_channels, 3, padding=1)
         self._widths = [block.conv1.out_channels for block in self._resnets()]
 
@@ -197,4 +197,4 @@ class UNet(nn.Module):
             x = block(x, skips, shifts, rest)
         assert not skips
         assert next(rest, None) is None, "keys and values of another network"
-        return self.conv_out(F.silu(self.conv_norm_out(x)))
+        return self.conv_out(self.conv_norm_out(x))

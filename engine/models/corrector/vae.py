@@ -7,9 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ..norms import GroupNorm
 from .attention import AttentionBlock
 from .blocks import Downsample, ResnetBlock, Upsample
 from .config import read_config, refuse
@@ -118,14 +118,14 @@ class Encoder(nn.Module):
             for i, (a, b) in enumerate(zip(sources, widths, strict=True))
         )
         self.mid_block = Mid(widths[-1], groups, config.mid_block_add_attention)
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=EPS)
+        self.conv_norm_out = GroupNorm(groups, widths[-1], EPS)
         self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
         for block in self.down_blocks:
             x = block(x)
-        return self.conv_out(F.silu(self.conv_norm_out(self.mid_block(x))))
+        return self.conv_out(self.conv_norm_out(self.mid_block(x)))
 
 
 class Decoder(nn.Module):
@@ -141,14 +141,14 @@ class Decoder(nn.Module):
             Level(a, b, config.layers_per_block + 1, groups, up=i < len(widths) - 1)
             for i, (a, b) in enumerate(zip(sources, widths, strict=True))
         )
-        self.conv_norm_out = nn.GroupNorm(groups, widths[-1], eps=EPS)
+        self.conv_norm_out = GroupNorm(groups, widths[-1], EPS)
         self.conv_out = nn.Conv2d(widths[-1], config.out_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.mid_block(self.conv_in(x))
         for block in self.up_blocks:
             x = block(x)
-        return self.conv_out(F.silu(self.conv_norm_out(x)))
+        return self.conv_out(self.conv_norm_out(x))
 
 
 class Level(nn.Module):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
@@ -10,7 +11,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from ....kernels.codebook_nearest import codebook_nearest, codebook_nearest_reference
 from ...weights import load_into, read_json, skeleton
+from ..norms import GroupNorm
 
 GROUP_NORM_EPS = 1e-6
 
@@ -65,8 +68,8 @@ class VQGANConfig:
         return {**asdict(self), "channel_multipliers": list(self.channel_multipliers)}
 
 
-def _norm(channels: int, config: VQGANConfig) -> nn.GroupNorm:
-    return nn.GroupNorm(config.num_groups, channels, eps=GROUP_NORM_EPS)
+def _norm(channels: int, config: VQGANConfig) -> GroupNorm:
+    return GroupNorm(config.num_groups, channels, GROUP_NORM_EPS)
 
 
 class ResBlock(nn.Module):
@@ -79,11 +82,10 @@ class ResBlock(nn.Module):
         self.norm2 = _norm(outputs, config)
         self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
         self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
-        self.activation = nn.SiLU()
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(self.activation(self.norm1(x)))
-        h = self.conv2(self.activation(self.norm2(h)))
+        h = self.conv1(self.norm1(x))
+        h = self.conv2(self.norm2(h))
         return h + self.shortcut(x)
 
 
@@ -138,14 +140,13 @@ class Encoder(nn.Module):
         self.levels = nn.ModuleList(levels)
         self.mid = nn.Sequential(*[ResBlock(inputs, inputs, config) for _ in range(2)])
         self.norm_out = _norm(inputs, config)
-        self.activation = nn.SiLU()
         self.conv_out = nn.Conv2d(inputs, config.z_channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv_in(x)
         for level in self.levels:
             h = level(h)
-        return self.conv_out(self.activation(self.norm_out(self.mid(h))))
+        return self.conv_out(self.norm_out(self.mid(h)))
 
 
 class Decoder(nn.Module):
@@ -163,14 +164,13 @@ class Decoder(nn.Module):
             inputs = outputs
         self.levels = nn.ModuleList(levels)
         self.norm_out = _norm(inputs, config)
-        self.activation = nn.SiLU()
         self.conv_out = nn.Conv2d(inputs, 3, 3, padding=1)
 
     def forward(self, z: Tensor) -> Tensor:
         h = self.mid(self.conv_in(z))
         for level in self.levels:
             h = level(h)
-        return self.conv_out(self.activation(self.norm_out(h)))
+        return self.conv_out(self.norm_out(h))
 
 
 class VQGAN(nn.Module):
@@ -184,6 +184,7 @@ class VQGAN(nn.Module):
         self.quant_conv = nn.Conv2d(config.z_channels, config.z_channels, 1)
         self.post_quant_conv = nn.Conv2d(config.z_channels, config.z_channels, 1)
         self.codebook = nn.Embedding(config.codebook_size, config.z_channels)
+        self.nearest: Callable[[Tensor, Tensor], Tensor] = codebook_nearest_reference
 
     @classmethod
     def from_directory(
@@ -204,14 +205,17 @@ class VQGAN(nn.Module):
     def quantise(self, latents: Tensor) -> Tensor:
         """Nearest code of each vector: latents [B, z_channels, h, w] to codes int64 [B, h*w].
 
-        Squared L2 distance in fp32, the first of equal minima (near ties flip in lower precision). ||z||^2 is the
-        same for all codes, so it is left out; one picture at a time holds only [h*w, codebook_size] distances.
+        Squared L2 distance in fp32, the first of equal minima (near ties flip in lower precision); one picture at a
+        time, which in plain PyTorch holds only [h*w, codebook_size] distances.
         """
         book = self.codebook.weight.float()
-        square = book.square().sum(1)
         flat = latents.float().flatten(2).transpose(1, 2)  # [B, h*w, z]
-        rows = [torch.addmm(square, z, book.T, alpha=-2.0).argmin(1) for z in flat]
+        rows = [self.nearest(z, book) for z in flat]
         return torch.stack(rows) if rows else flat.new_zeros(flat.shape[:2], dtype=torch.int64)
+
+    def use_kernels(self) -> None:
+        """Find the nearest codes by our kernel."""
+        self.nearest = codebook_nearest
 
     def lookup(self, codes: Tensor) -> Tensor:
         """Codes [B, h*w] to code vectors [B, z_channels, h, w]."""

@@ -1,0 +1,54 @@
+"""Our kernels in the models' places, interpreted on the CPU: the same stories by the margin rule."""
+
+import pytest
+import torch
+
+from acdc.engine.engine import Engine
+from acdc.engine.models.kernels import KERNELS, Kerneled, check_kernels
+from acdc.kernels import jit
+from tests.margin import check_same_story
+
+SENTENCES = ["Benny the beagle sat in a garden.", "He ran."]
+
+
+@pytest.fixture(scope="module")
+def kernel_engine(tiny_path):
+    return Engine.from_pretrained(tiny_path, kernels="triton")
+
+
+@pytest.mark.parametrize("options", [{}, {"context": "full", "sample_posterior": True, "guidance_scale": 1.0}])
+def test_stories_are_the_same_by_the_margin_rule(tiny_engine, kernel_engine, options):
+    told = {"num_inference_steps": 4, "seed": 3, **options}
+    check_same_story(tiny_engine, tiny_engine.generate(SENTENCES, **told), kernel_engine.generate(SENTENCES, **told))
+
+
+def test_everything_that_can_has_changed_and_the_story_says_so(tiny_engine, kernel_engine):
+    def functions(engine):
+        arm, tokenizer, corrector, _ = engine.models
+        for model in (arm.model, tokenizer, corrector.vae, corrector.unet):
+            for module in model.modules():
+                if isinstance(module, Kerneled):
+                    yield from (str(value) for value in vars(module).values() if callable(value))
+
+    plain, ours = list(functions(tiny_engine)), list(functions(kernel_engine))
+    assert len(plain) == len(ours) > 20
+    assert not any("acdc::" in text for text in plain)
+    kernels = {text for text in ours if "acdc::" in text}
+    for name in ("rms_norm", "swiglu", "geglu", "group_norm_silu", "codebook_nearest"):
+        assert any(f"acdc::{name}" in text for text in kernels), name
+    assert kernel_engine.generate(SENTENCES[:1], num_inference_steps=2).settings["kernels"] == "triton"
+
+
+def test_every_reason_is_said_in_one_line(monkeypatch, tiny_path):
+    backends = {"unet": "openvino", "vae_encoder": "tensorrt", "arm_draw": "openvino"}
+    monkeypatch.setattr(jit, "triton", None)
+    with pytest.raises(ValueError, match="kernels 'triton' cannot run") as error:
+        check_kernels("triton", backends, "cpu", torch.float64)
+    said = str(error.value)
+    for part in ("pip install 'acdc-engine[triton]'", "not on cpu", "not float64", "backend 'openvino' cannot", "'tensorrt'"):
+        assert part in said
+    assert "\n" not in said
+    with pytest.raises(ValueError, match="unknown kernels 'cuda'; choose one of torch, triton"):
+        Engine.from_pretrained(tiny_path, kernels="cuda")
+    check_kernels("torch", backends, "cpu", torch.float64)
+    assert KERNELS == ("torch", "triton")
