@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ..models.arm.lwm import LWM
 from ..sampling import Policy, choose
-from .read_cache import ReadCache
+from .read_cache import KernelCache, ReadCache
 
 
 class DrawPass(nn.Module):
@@ -51,7 +51,7 @@ class DrawPass(nn.Module):
         and values [layers, R, H, W, head_dim], of which those of the newly accepted count belong to the cache."""
         slots = accepted[:, None] + torch.arange(self.window, device=codes.device)
         fed = codes.gather(1, slots - 1).repeat(lengths.shape[0] // codes.shape[0], 1)
-        cache = ReadCache(keys, values, lengths)
+        cache = (KernelCache if self.model.kerneled else ReadCache)(keys, values, lengths)
         hidden = self.model(fed, torch.ones_like(fed, dtype=torch.bool), cache)
         computed = self._choose(self.model.vision_logits(hidden), noise, slots)
         wrong = (computed != codes.gather(1, slots))[:, :-1].long()

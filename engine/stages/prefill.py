@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from ..models.arm.lwm import LWM
-from .read_cache import EmptyCache, ReadCache
+from .read_cache import EmptyCache, KernelCache, ReadCache
 
 
 class Prefill(nn.Module):
@@ -21,7 +21,8 @@ class Prefill(nn.Module):
         """``ids`` int64 and ``is_vision`` bool [R, T], of which row r's first ``counts[r]`` are real, behind what is
         ``held``: the keys, values and lengths of a cache, or nothing -> logits [R, vision_vocab] after each row's last
         id, and the new keys and values [layers, R, H, T, head_dim]."""
-        cache = ReadCache(*held) if held else EmptyCache(ids.device)
+        over = KernelCache if self.model.kerneled else ReadCache
+        cache = over(*held) if held else EmptyCache(ids.device)
         hidden = self.model(ids, is_vision, cache)
         last = (counts - 1)[:, None, None].expand(-1, 1, hidden.shape[-1])
         return self.model.vision_logits(hidden.gather(1, last)[:, 0]), *cache.collected()

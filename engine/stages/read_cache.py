@@ -16,6 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ...kernels.decode_attention import decode_attention
+
 
 class EmptyCache:
     """Nothing is owned yet: the new tokens stand at the stream's beginning and see one another only."""
@@ -75,3 +77,15 @@ class ReadCache(EmptyCache):
         scores = torch.cat((self.keys[layer] @ q, k @ q), -2)  # [R, H, S + new, new]
         owned, new = scores.masked_fill(mask, -torch.inf).softmax(-2).tensor_split((self.keys.shape[3],), -2)
         return owned.transpose(-1, -2) @ self.values[layer] + new.transpose(-1, -2) @ v
+
+
+class KernelCache(ReadCache):
+    """The same, attended to by our kernel, which reads the owned slots only."""
+
+    def mask(self, positions: Tensor) -> None:
+        """None: the kernel knows the lengths."""
+
+    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
+        """Attention of ``q`` over the layer's owned slots and the new tokens, [R, H, new, head_dim] each."""
+        self.fresh.append((k, v))
+        return decode_attention(q, self.keys[layer], self.values[layer], self.lengths, k, v)

@@ -137,7 +137,7 @@ class LWM(nn.Module):
 
     def __init__(self, config: LWMConfig) -> None:
         super().__init__()
-        self.config, self.kv_buffers = config, Buffers()
+        self.config, self.kv_buffers, self.kerneled = config, Buffers(), False
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
         self.vte = nn.Embedding(config.vision_vocab, config.hidden)
         self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
@@ -177,6 +177,10 @@ class LWM(nn.Module):
             mask = cache.mask(positions)
         cos, sin = self.rope(positions)
         return Place(positions, cos, sin, mask, cache)
+
+    def use_kernels(self) -> None:
+        """Stages that draw attend by our kernel."""
+        self.kerneled = True
 
     def vision_logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., vision_vocab], float32 (float64 in a float64 model)."""

@@ -1,0 +1,43 @@
+"""Every kernel compiles for an H200 (sm_90) on this machine, at the published systems' sizes, and spills nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KERNELS = Path(__file__).parents[2] / "kernels"
+NO_KERNEL = {"__init__", "attention", "jit"}
+
+
+@pytest.fixture(scope="module")
+def rows(tmp_path_factory):
+    """Compiled in a process of its own, since kernels are interpreted in this one."""
+    folder = tmp_path_factory.mktemp("builds")
+    environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
+    environment["TRITON_CACHE_DIR"] = str(folder / "cache")
+    command = [sys.executable, "-m", "acdc.bench.kernel_builds", "--out", str(folder / "builds.json")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=KERNELS.parents[1], check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads((folder / "builds.json").read_text())["rows"]
+
+
+def test_every_kernel_is_compiled(rows):
+    assert {row["kernel"] for row in rows} == {path.stem for path in KERNELS.glob("*.py")} - NO_KERNEL
+
+
+def test_nothing_is_spilled_and_a_program_fits(rows):
+    for row in rows:
+        assert row["stack_bytes"] == 0, row
+        assert row["registers"] * 32 * row["num_warps"] <= 65536, row
+        assert row["shared_bytes"] <= 227 * 1024, row
+
+
+def test_interpreted_kernels_are_not_compiled():
+    environment = {**os.environ, "TRITON_INTERPRET": "1"}
+    command = [sys.executable, "-m", "acdc.bench.kernel_builds"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, cwd=KERNELS.parents[1], check=False)
+    assert done.returncode == 1
+    assert "unset it to compile them" in done.stderr
