@@ -14,9 +14,9 @@ from ..engine.models.arm.arm import Arm
 from ..engine.models.arm.windows import choose_windows
 from ..engine.models.corrector.unet import UNet
 from ..engine.planned import UNetPass
-from ..engine.rng import Purpose, gumbel, make_keys
+from ..engine.rng import Purpose, make_keys
 from ..engine.sampling import Policy
-from ..engine.stages.draw import DrawPass
+from ..engine.stages.draw import DrawPass, pass_noise
 from ..engine.stages.prefill import Prefill
 from ..engine.story import StoryOptions
 
@@ -97,6 +97,8 @@ def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Work
     num_codes, window = stream.codes_per_frame, max(choose_windows("auto", stream.windows, device.type, "eager", batch))
     codes = torch.arange(batch * (num_codes + window), device=device).view(batch, -1) % stream.codebook_size
     keys = make_keys(range(batch), 0, Purpose.TOKEN, device)
-    noise = gumbel(keys, torch.arange(num_codes, device=device), arm.model.config.vision_vocab)
-    run = DrawPass(arm.model, Policy(allowed=(0, stream.codebook_size)), window, num_codes)
+    policy = Policy(allowed=(0, stream.codebook_size))
+    noise = pass_noise(arm.model, policy, keys, num_codes)
+    assert noise is not None, "temperature 1 draws"
+    run = DrawPass(arm.model, policy, window, num_codes)
     yield Workload("arm_draw", run, [codes, counts * 0 + 1, cache.lengths, cache.keys, cache.values, noise])

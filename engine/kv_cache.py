@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol
-from weakref import finalize
 
 import torch
 import torch.nn.functional as F
@@ -60,21 +59,14 @@ class Cache(Protocol):
 
 class Buffers:
     """Keys and values that outlive the caches made of them: a captured graph reads them where they lie, and a later
-    story finds them there. The ``kept`` pairs given back last are kept."""
+    story finds them there. Of those that caches release, the last ``kept`` pairs are kept."""
 
     def __init__(self, kept: int = 4) -> None:
         self.kept = kept
         self._free: list[tuple[Tensor, Tensor]] = []
 
-    def take(
-        self, owner: object, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device | str
-    ) -> tuple[Tensor, Tensor]:
-        """A pair of that shape, all zeros; it comes back when ``owner`` is gone."""
-        pair = self._find(shape, dtype, torch.device(device))
-        finalize(owner, self._give_back, pair)
-        return pair
-
-    def _find(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+    def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
+        """A pair of that shape, all zeros."""
         for at, (keys, values) in enumerate(self._free):
             if (tuple(keys.shape), keys.dtype, keys.device) == (shape, dtype, device):
                 del self._free[at]
@@ -82,7 +74,8 @@ class Buffers:
         with torch.inference_mode(False):  # such tensors may be written in any mode
             return torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device)
 
-    def _give_back(self, pair: tuple[Tensor, Tensor]) -> None:
+    def give_back(self, pair: tuple[Tensor, Tensor]) -> None:
+        """For the next one; nobody else may hold them."""
         self._free = [*self._free, pair][-self.kept :]
 
 
@@ -104,7 +97,7 @@ class KVCache:
         self.buffers = buffers or Buffers()
         shape = (layers, rows, heads, capacity, head_dim)
         # Zeros, not garbage: a masked slot still enters 0 * value, and 0 * inf is not 0.
-        self.keys, self.values = self.buffers.take(self, shape, dtype, device)
+        self.keys, self.values = self.buffers.take(shape, dtype, torch.device(device))
         self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
         self.owned = [0] * rows
 
@@ -170,6 +163,11 @@ class KVCache:
     def reset(self) -> None:
         """All rows are empty again."""
         self.truncate([0] * self.rows)
+
+    def release(self) -> None:
+        """The buffers may go to another cache; this one is of no use any more."""
+        self.buffers.give_back((self.keys, self.values))
+        del self.keys, self.values
 
     def fork(self, rows: Sequence[int] | None = None) -> KVCache:
         """An independent copy, of the given rows in the given order, or of all."""

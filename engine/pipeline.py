@@ -69,11 +69,14 @@ class Serial:
         """Each finished chunk as one :class:`Frame` a story, from the first that is not done yet."""
         arm, context, guided = self.models.arm, self.options.context, self.policy.guided
         session = ArmSession(arm, len(self.stories), self.length, context, guided, self.text_tokens)
-        for index in range(self.length):
-            if index < self.num_done:
-                self._enter_again(session, index)
-            else:
-                yield self._finish(index, self._draw(session, index, clock), clock)
+        try:
+            for index in range(self.length):
+                if index < self.num_done:
+                    self._enter_again(session, index)
+                else:
+                    yield self._finish(index, self._draw(session, index, clock), clock)
+        finally:
+            session.close()
 
     def _draw(self, session: ArmSession, index: int, clock: Clock) -> Chunk:
         """The algorithm: memory, prefill, draw, decode, correct, encode, replace."""

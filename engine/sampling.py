@@ -1,18 +1,21 @@
-"""From logits to tokens: pure functions, one row per position, so that one position or many are sampled alike.
+"""From logits to tokens: one row per position, so that one position or many are sampled alike.
 
 The order is guidance -> allowed ids -> temperature -> top-k -> top-p -> + Gumbel noise -> argmax -> forced ids.
 Sampling is a deterministic function of logits and noise, token = argmax(logits / T + G), which draws from
-softmax(logits / T) (the Gumbel-max trick). The noise belongs to the position, never to the pass.
+softmax(logits / T) (the Gumbel-max trick). The noise belongs to the position, never to the pass. The functions stand in
+:mod:`acdc.kernels.sample_tokens`, beside the kernel that does the same.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
+from ..kernels.sample_tokens import Sampling, allow, best, force, guide, keep_top_k, keep_top_p, pick
 from .story import LOWEST_TEMPERATURE
+
+__all__ = ["Policy", "allow", "best", "choose", "force", "guide", "keep_top_k", "keep_top_p"]
 
 
 @dataclass(frozen=True)
@@ -53,53 +56,10 @@ class Policy:
     def noisy(self) -> bool:
         return self.temperature > 0
 
-
-def guide(cond: Tensor, uncond: Tensor | None, guidance_scale: float) -> Tensor:
-    """uncond + s (cond - uncond), in float32 at least; ``cond`` alone at s = 1. All [..., V]."""
-    cond = _wide(cond)
-    if guidance_scale == 1.0:
-        return cond
-    assert uncond is not None, f"guidance_scale {guidance_scale} needs the unconditional logits"
-    uncond = _wide(uncond)
-    return uncond + guidance_scale * (cond - uncond)
-
-
-def allow(logits: Tensor, allowed: tuple[int, int] | None) -> Tensor:
-    """Ids outside [first, end) become -inf."""
-    if allowed is None:
-        return logits
-    ids = torch.arange(logits.shape[-1], device=logits.device)
-    return logits.masked_fill((ids < allowed[0]) | (ids >= allowed[1]), -torch.inf)
-
-
-def keep_top_k(logits: Tensor, top_k: int | None) -> Tensor:
-    """All but the k best become -inf. Ids tied with the k-th stay, so the result does not depend on a sort's order."""
-    if top_k is None or top_k >= logits.shape[-1]:
-        return logits
-    last = logits.topk(top_k, dim=-1).values[..., -1:]
-    return logits.masked_fill(logits < last, -torch.inf)
-
-
-def keep_top_p(logits: Tensor, top_p: float) -> Tensor:
-    """Nucleus sampling (arXiv 1904.09751): the fewest best ids whose probabilities reach p stay; the best always."""
-    if top_p >= 1.0:
-        return logits
-    ordered = logits.sort(dim=-1, descending=True).values
-    share = ordered.softmax(-1)
-    inside = share.cumsum(-1) - share < top_p  # the id that crosses p still belongs
-    last = ordered.masked_fill(~inside, torch.inf).amin(-1, keepdim=True)
-    return logits.masked_fill(logits < last, -torch.inf)
-
-
-def best(logits: Tensor) -> Tensor:
-    """The id of the largest logit [..., V] -> [...]; of equal ones the first, on every device and backend."""
-    ids = torch.arange(logits.shape[-1], device=logits.device)
-    return torch.where(logits == logits.amax(-1, keepdim=True), ids, logits.shape[-1]).amin(-1)
-
-
-def force(tokens: Tensor, forced: Tensor | None) -> Tensor:
-    """``forced`` int64 like ``tokens``: an id to write, or -1 to leave the choice."""
-    return tokens if forced is None else torch.where(forced >= 0, forced, tokens)
+    @property
+    def sampling(self) -> Sampling:
+        """What the kernel is told; forced ids go to it as a table."""
+        return Sampling(self.guidance_scale, self.temperature, self.top_k, self.top_p, self.allowed)
 
 
 def choose(
@@ -113,12 +73,4 @@ def choose(
 
     Any leading shape will do in place of W. An all-forbidden row cannot occur: ``allowed`` holds at least one id.
     """
-    logits = allow(guide(cond, uncond, policy.guidance_scale), policy.allowed)
-    if policy.noisy:
-        assert noise is not None, f"temperature {policy.temperature} needs noise"
-        logits = keep_top_p(keep_top_k(logits / policy.temperature, policy.top_k), policy.top_p) + noise
-    return force(best(logits), forced)
-
-
-def _wide(logits: Tensor) -> Tensor:
-    return logits if logits.dtype == torch.float64 else logits.float()
+    return pick(cond, uncond, noise, policy.sampling, forced)

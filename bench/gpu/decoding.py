@@ -22,9 +22,9 @@ from ...engine.atomic import check_directory, write_json
 from ...engine.bundle import parse_dtype
 from ...engine.models.arm.lwm import LWM, LWMConfig
 from ...engine.models.fused import fuse
-from ...engine.rng import Purpose, gumbel, make_keys
+from ...engine.rng import Purpose, make_keys
 from ...engine.sampling import Policy
-from ...engine.stages.draw import DrawPass
+from ...engine.stages.draw import DrawPass, pass_noise
 from ..roofline import Cost, Machine
 from .stages import spread, timed
 
@@ -98,7 +98,7 @@ def example(draw: DrawPass, device: str) -> list[Tensor]:
     cache = draw.model.new_cache(1, min(config.max_position, CONTEXT + 2 * num_codes))
     cache.lengths.fill_(CONTEXT)
     codes = torch.zeros(1, num_codes + draw.window, dtype=torch.int64, device=device)
-    keys = make_keys([0], 0, Purpose.TOKEN, device)
-    noise = gumbel(keys, torch.arange(num_codes, device=device), config.vision_vocab)
+    noise = pass_noise(draw.model, draw.policy, make_keys([0], 0, Purpose.TOKEN, device), num_codes)
+    assert noise is not None, "temperature 1 draws"
     accepted = torch.ones(1, dtype=torch.int64, device=device)
     return [codes, accepted, cache.lengths, cache.keys, cache.values, noise]

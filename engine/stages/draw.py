@@ -20,7 +20,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from ...kernels.accept_tokens import accept_tokens, accept_tokens_reference
+from ...kernels.sample_tokens import sample_tokens
 from ..models.arm.lwm import LWM
+from ..rng import gumbel
 from ..sampling import Policy, choose
 from .read_cache import KernelCache, ReadCache
 
@@ -29,12 +32,14 @@ class DrawPass(nn.Module):
     """W positions a story: pass, sampling, comparison and the accepted count, as a function of tensors."""
 
     HELD = (3, 4)  # keys and values: a captured graph reads them where they lie
-    forced: Tensor | None
+    forced: Tensor
 
     def __init__(self, model: LWM, policy: Policy, window: int, codes_per_frame: int) -> None:
         super().__init__()
         self.model, self.policy, self.window, self.codes_per_frame = model, policy, window, codes_per_frame
-        self.register_buffer("forced", self._forced(), persistent=False)
+        ids = dict(policy.forced)  # by position, -1 where the choice is free
+        table = torch.tensor([ids.get(slot, -1) for slot in range(codes_per_frame)])
+        self.register_buffer("forced", table.to(model.vision_head.weight.device), persistent=False)
 
     def forward(
         self,
@@ -47,32 +52,37 @@ class DrawPass(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """``codes`` int64 [B, n + W or more], of which story b's first ``accepted[b]`` (1 to n) are final and the
         others guesses; the cache's buffers with ``lengths`` [R], branches before stories, which lack the last accepted
-        code; Gumbel ``noise`` [B, n, V], None when greedy -> the codes and counts after the pass, and the new keys
-        and values [layers, R, H, W, head_dim], of which those of the newly accepted count belong to the cache."""
+        code; ``noise`` as :func:`pass_noise` gives it -> the codes and counts after the pass, and the new keys and
+        values [layers, R, H, W, head_dim], of which those of the newly accepted count belong to the cache."""
         slots = accepted[:, None] + torch.arange(self.window, device=codes.device)
         fed = codes.gather(1, slots - 1).repeat(lengths.shape[0] // codes.shape[0], 1)
         cache = (KernelCache if self.model.kerneled else ReadCache)(keys, values, lengths)
-        hidden = self.model(fed, torch.ones_like(fed, dtype=torch.bool), cache)
-        computed = self._choose(self.model.vision_logits(hidden), noise, slots)
-        wrong = (computed != codes.gather(1, slots))[:, :-1].long()
-        right = (wrong.cumsum(1) == 0).sum(1)  # guesses before the first wrong one
-        new = torch.minimum(1 + right, self.codes_per_frame - accepted)
-        return codes.scatter(1, slots, computed), accepted + new, *cache.collected()
+        logits = self.model.vision_logits(self.model(fed, torch.ones_like(fed, dtype=torch.bool), cache))
+        cond, null = logits[: len(codes)], logits[len(codes) :] if self.policy.guided else None
+        if self.model.kerneled:
+            computed = sample_tokens(cond, null, noise, accepted, self.forced, self.policy.sampling)
+            codes, accepted = accept_tokens(codes, accepted, computed, self.codes_per_frame)
+        else:
+            computed = self._choose(cond, null, noise, slots)
+            codes, accepted = accept_tokens_reference(codes, accepted, computed, self.codes_per_frame)
+        return codes, accepted, *cache.collected()
 
-    def _choose(self, logits: Tensor, noise: Tensor | None, slots: Tensor) -> Tensor:
+    def _choose(self, cond: Tensor, null: Tensor | None, noise: Tensor | None, slots: Tensor) -> Tensor:
         """The codes of ``slots`` [B, W]; of slots behind the frame's last, anything."""
         inside = slots.clamp(max=self.codes_per_frame - 1)
         if noise is not None:
             rows = torch.arange(len(slots), device=slots.device)[:, None] * self.codes_per_frame
             noise = noise.flatten(0, 1)[inside + rows]  # whole rows, which is quicker than gather()
-        null = logits[slots.shape[0] :] if self.policy.guided else None
-        forced = None if self.forced is None else self.forced[inside]
-        return choose(logits[: slots.shape[0]], null, noise, self.policy, forced)
+        forced = self.forced[inside] if self.policy.forced else None
+        return choose(cond, null, noise, self.policy, forced)
 
-    def _forced(self) -> Tensor | None:
-        """The policy's forced ids by position, -1 where there is none: int64 [n], or None without any."""
-        if not self.policy.forced:
-            return None
-        ids = dict(self.policy.forced)
-        table = [ids.get(slot, -1) for slot in range(self.codes_per_frame)]
-        return torch.tensor(table, device=self.model.vision_head.weight.device)
+
+def pass_noise(model: LWM, policy: Policy, keys: Tensor, codes_per_frame: int) -> Tensor | None:
+    """What the passes of a frame take their noise from: the Gumbel noise of all positions [B, n, V], or the stories'
+    ``keys`` [B, 4] where a kernel draws it; None when greedy."""
+    if not policy.noisy:
+        return None
+    if model.kerneled:
+        return keys
+    return gumbel(keys, torch.arange(codes_per_frame, device=keys.device), model.config.vision_vocab)
+

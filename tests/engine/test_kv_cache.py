@@ -97,35 +97,43 @@ def test_buckets_hold_what_was_asked_for(capacity, limit):
         assert found == capacity
 
 
-def test_buffers_come_back_as_zeros_and_only_when_their_cache_is_gone():
+def test_released_buffers_serve_the_next_cache_as_zeros():
     buffers = Buffers()
     one, two = (KVCache(1, 2, 1, 4, 2, buffers=buffers) for _ in range(2))
-    assert one.keys.data_ptr() != two.keys.data_ptr()
     places = {one.keys.data_ptr(), one.values.data_ptr()}
+    assert places.isdisjoint({two.keys.data_ptr(), two.values.data_ptr()})
     one.keys.fill_(float("nan"))
     copy = one.fork([1])
     assert copy.keys.shape[1] == 1
     assert copy.keys.isnan().all()
-    del one
+    one.release()
     again = KVCache(1, 2, 1, 4, 2, buffers=buffers)
     assert {again.keys.data_ptr(), again.values.data_ptr()} == places
     assert not again.keys.any(), "what a story left must not reach the next"
+    again.release()
     assert KVCache(1, 2, 1, 4, 2, torch.float64, buffers=buffers).keys.dtype == torch.float64
     assert KVCache(1, 2, 1, 8, 2, buffers=buffers).capacity == 8
+    assert not hasattr(one, "keys"), "nobody goes on with buffers that another may hold"
+
+
+def test_buffers_that_are_not_released_stay_their_holders():
+    buffers = Buffers()
+    held = KVCache(1, 1, 1, 4, 2, buffers=buffers).keys
+    assert KVCache(1, 1, 1, 4, 2, buffers=buffers).keys.data_ptr() != held.data_ptr()
 
 
 def test_few_buffers_are_kept():
     buffers = Buffers(kept=2)
     caches = [KVCache(1, 1, 1, 4, 2, buffers=buffers) for _ in range(5)]
-    last = caches[-1].keys.data_ptr()
-    while caches:
-        caches.pop(0)
-    assert len(buffers._free) == 2
-    assert last in {keys.data_ptr() for keys, _ in buffers._free}, "the last ones that came back"
+    places = [cache.keys.data_ptr() for cache in caches]
+    for cache in caches:
+        cache.release()
+    again = [KVCache(1, 1, 1, 4, 2, buffers=buffers) for _ in range(2)]
+    assert {cache.keys.data_ptr() for cache in again} == set(places[-2:]), "the last ones that came back"
 
 
 def test_buffers_made_in_inference_mode_serve_outside_of_it():
     buffers = Buffers()
     with torch.inference_mode():
-        KVCache(1, 1, 1, 4, 2, buffers=buffers)
+        KVCache(1, 1, 1, 4, 2, buffers=buffers).release()
     KVCache(1, 1, 1, 4, 2, buffers=buffers).keys.fill_(1)

@@ -22,7 +22,7 @@ Pass = Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
 class Drawing:
     """``codes`` int64 [B, n + W], of which story b's first ``accepted[b]`` are final; its cache lacks the last of them.
 
-    ``noise`` [B, n, V] belongs to the positions, None when greedy.
+    ``noise`` is what :func:`acdc.engine.stages.draw.pass_noise` gives, None when greedy.
     """
 
     codes: Tensor
@@ -55,6 +55,7 @@ class Drawing:
         chosen = list(stories)
         self.codes[chosen], self.accepted[chosen] = part.codes, part.accepted
         self.cache.paste(part.cache, self._rows(chosen))
+        part.cache.release()
 
     def _rows(self, stories: list[int]) -> list[int]:
         """The cache's rows of these stories, in all branches."""

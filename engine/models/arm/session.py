@@ -26,6 +26,7 @@ from torch import Tensor
 from ...kv_cache import bucket
 from ...rng import gumbel
 from ...sampling import Policy, choose
+from ...stages.draw import pass_noise
 from .arm import Arm, Context, check_context
 from .drawing import Drawing, draw
 from .windows import SEQUENTIAL
@@ -134,18 +135,20 @@ class ArmSession:
         return drawn
 
     def drawing(self, policy: Policy, keys: Tensor, draft: Tensor | None, window: int) -> Drawing:
-        """The frame before its first pass: noise of all positions, the first code, guesses for the others."""
-        slots = torch.arange(self.arm.stream.codes_per_frame, device=keys.device)
-        noise = gumbel(keys, slots, self.arm.model.config.vision_vocab) if policy.noisy else None  # [B, n, V]
-        return Drawing.begin(self._guesses(policy, noise, draft), noise, self.cache, window)
+        """The frame before its first pass: its noise, the first code, guesses for the others."""
+        model, num_codes = self.arm.model, self.arm.stream.codes_per_frame
+        noise, known = pass_noise(model, policy, keys, num_codes), num_codes if draft is None else 1
+        first = noise
+        if noise is not None:
+            slots = torch.arange(known, device=keys.device)
+            first = gumbel(keys, slots, model.config.vision_vocab) if model.kerneled else noise[:, :known]
+        return Drawing.begin(self._guesses(policy, first, known, draft), noise, self.cache, window)
 
-    def _guesses(self, policy: Policy, noise: Tensor | None, draft: Tensor | None) -> Tensor:
-        """The first code, which its logits and noise decide, and guesses for the others: [B, n]."""
-        num_codes = self.arm.stream.codes_per_frame
+    def _guesses(self, policy: Policy, noise: Tensor | None, known: int, draft: Tensor | None) -> Tensor:
+        """The first code, which its logits and noise decide, and guesses for the others [B, n]: from the draft, or by
+        the same logits with each position's own noise [B, known, V]."""
         assert self.last_logits is not None
-        logits = self.last_logits[:, None].expand(-1, num_codes, -1)
-        if draft is not None:
-            logits, noise = logits[:, :1], None if noise is None else noise[:, :1]
+        logits = self.last_logits[:, None].expand(-1, known, -1)
         null = logits[self.stories :] if policy.guided else None
         chosen = choose(logits[: self.stories], null, noise, policy)
         guesses = chosen if draft is None else torch.cat((chosen, draft[:, 1:]), 1)
@@ -189,6 +192,10 @@ class ArmSession:
     def drop_null(self) -> ArmSession:
         """A copy without the null branch, for the frames after which guidance_scale is 1."""
         return self._copy(1)
+
+    def close(self) -> None:
+        """The story is over: its cache's buffers serve the next one."""
+        self.cache.release()
 
     def _copy(self, branches: int) -> ArmSession:
         copy = object.__new__(ArmSession)
