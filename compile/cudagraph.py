@@ -55,10 +55,9 @@ class GraphPlan:
         """What the stage returns: a tensor, or a tuple of them; the caller's own."""
         assert StageSpec.of(self.spec.name, inputs) == self.spec, "a graph has one shape"
         held = {at: inputs[at] for at in getattr(self.run, "HELD", ()) if at < len(inputs)}
-        places = tuple(value.data_ptr() for value in held.values())
-        return self.pool.graph((self, places), lambda handle: StageGraph(self.run, self.spec, handle, held)).replay(
-            inputs
-        )
+        key = (self, *(value.data_ptr() for value in held.values()))
+        graph = self.pool.graph(key, lambda handle: StageGraph(self.run, self.spec, handle, held))
+        return graph.replay(inputs)
 
 
 class StageGraph:

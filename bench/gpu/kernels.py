@@ -1,8 +1,7 @@
 """Every kernel on a GPU: right against its plain reference, then its time beside the reference's and its floor.
 
 The baselines are the reference in eager PyTorch and compiled by Inductor, all three captured in a CUDA graph, since at
-these sizes a launch from the host costs more than the work. What each moved and what it could have moved stand in the
-row; which is the gate (a ratio to eager rewards a slow host).
+these sizes a launch from the host costs more than the work. The floor is the gate: a ratio to eager rewards a slow host.
 """
 
 from __future__ import annotations
@@ -63,11 +62,8 @@ def every_case(names: Sequence[str], device: str) -> Iterator[tuple[str, Case]]:
 @torch.no_grad()
 def measure(case: Case, machine: Machine, device: str, compiled: bool) -> dict[str, Any]:
     """One row; what breaks is said in it, and does not end the run."""
-    row: dict[str, Any] = {
-        "floor": Cost(case.flops, case.bytes).floor(machine),
-        "bytes": case.bytes,
-        "flops": case.flops,
-    }
+    cost = Cost(case.flops, case.bytes)
+    row: dict[str, Any] = {"floor": cost.floor(machine), **cost._asdict()}
     try:
         row["error"] = error(case)
         row["right"] = row["error"] <= 1.0
@@ -87,16 +83,13 @@ def measure(case: Case, machine: Machine, device: str, compiled: bool) -> dict[s
 def error(case: Case) -> float:
     """The largest difference from the reference as a share of what the tolerance allows: at most 1 is right."""
     rtol, atol = case.tolerance
-    worst = 0.0
     pairs = zip(_tuple(case.run(*copied(case))), _tuple(case.reference(*copied(case))), strict=True)
-    for found, wanted in pairs:
-        gap = (found.double() - wanted.double()).abs()
-        gap = torch.where(found == wanted, 0.0, gap)  # infinities too
-        allowed = atol + rtol * wanted.double().abs()
-        worst = max(
-            worst, float(torch.where(gap == 0, 0.0, gap / allowed.clamp(min=1e-300)).max()) if gap.numel() else 0
-        )
-    return worst
+    return max(_share(found.double(), wanted.double(), rtol, atol) for found, wanted in pairs)
+
+
+def _share(found: Tensor, wanted: Tensor, rtol: float, atol: float) -> float:
+    share = (found - wanted).abs() / (atol + rtol * wanted.abs()).clamp(min=1e-300)
+    return float(torch.where(found == wanted, 0.0, share).nan_to_num(torch.inf).max())  # equal infinities are right
 
 
 def copied(case: Case) -> list[Any]:
