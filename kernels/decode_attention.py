@@ -11,18 +11,18 @@ blocks of 2 slots and 2 splits, row 0 owning 3 slots and row 1 owning 1 (o: owne
     row 0      o o | o a | b . | . .      split 0 walks through blocks 0 and 2, split 1 through block 1
     row 1      o a | b . | . . | . .      split 0 walks through block 0, split 1 through block 1
 
-Blocks go to the splits in turn, so that all splits have work however short a row is, and a slot's place in the sums
-depends neither on the row's length nor on W: on a GPU, whose matrix units treat a tile's rows alike, and within one
-size of tile (W up to 16, up to 32, beyond), a token's result has the same bits in whichever window it is computed. The
-number of splits depends on static sizes only, and lengths are read on the device: one captured graph serves all
-lengths. A second launch sums the splits' parts.
+Blocks go to the splits in turn, so that all have work as soon as a row has as many blocks. A slot's place in the sums
+depends neither on the row's length nor on W: within one size of tile (W up to 16, up to 32, beyond) a token's sums are
+the same, in the same order, in whichever window it is computed. The number of splits depends on static sizes only, and
+lengths are read on the device: one captured graph serves all lengths. A second launch sums the splits' parts.
 
-Bytes: 2 H D (lengths[r] + W) of keys and values a row, in the cache's type, besides q, y and the parts (4 H W (D + 2)
-a split, written and read). Scores, softmax and sums are float32; weights are rounded to the values' type before they
-multiply them. W is padded to a multiple of 16 for ``tl.dot``: decode waits for memory, and idle tensor cores are free.
+Bytes: 2 H D (lengths[r] + W) numbers of keys and values a row, besides q, y and the parts (4 H W (D + 2) bytes a split,
+written and read). Scores, softmax and sums are float32; weights are rounded to the values' type before they multiply
+them. W is padded to a multiple of 16 for ``tl.dot``: decode waits for memory, and idle tensor cores are free.
 
-Free slots may hold NaN. A NaN or an infinite key in a slot that is seen makes NaN of the queries that see it; such a
-*value* of a new token also reaches the queries of its row's window that stand before it, since 0 * NaN is NaN.
+Free slots may hold NaN. A NaN in a slot that is seen makes NaN of the queries that see it, an infinity whatever the
+formula makes of it; such a *value* of a new token also reaches the queries before it in its row's window, since 0 * NaN
+is NaN. float64 is computed by the reference.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ def tile(new: int, bytes_each: int) -> Tile:
     if bytes_each == 4:
         return Tile(16, 32, 8, 2)
     queries = min(64, max(16, next_power_of_2(new)))
-    return Tile(queries, 64, 4, 2 if queries == 64 else 3)
+    return Tile(queries, 64, 8, 2) if queries == 64 else Tile(queries, 64, 4, 3)
 
 
 def split_count(pairs: int, blocks: int) -> int:
@@ -135,7 +135,7 @@ def _launch(
     assert keys.stride() == values.stride(), "two buffers of one cache"
     assert keys.stride(3) == 1, "a head's numbers lie side by side"
     apart = new_keys is not None and new_values is not None
-    q, new_keys, new_values = (_dense(value) for value in (q, new_keys if apart else q, new_values if apart else q))
+    q, new_keys, new_values = (_dense(q if value is None else value) for value in (q, new_keys, new_values))
     y = torch.empty(rows, new, heads, size, dtype=q.dtype, device=q.device)
     if not y.numel():
         return y.transpose(1, 2)
@@ -253,8 +253,8 @@ def _dot(a, b, WIDEN: tl.constexpr):
 
 _POINTERS = ("q", "keys", "values", "new_keys", "new_values")
 _SIZES = dict.fromkeys(("heads", "new", "capacity", "size"), "i32")
-_STRIDES = ("q_row", "q_head", "q_token", "row_step", "head_step", "slot_step")
-_STRIDES += ("key_row", "key_head", "key_token", "value_row", "value_head", "value_token")
+_STRIDES = ["q_row", "q_head", "q_token", "row_step", "head_step", "slot_step"]
+_STRIDES += ["key_row", "key_head", "key_token", "value_row", "value_head", "value_token"]
 _PARTS = dict.fromkeys(("parts", "tops", "totals"), "*fp32") | {"lengths": "*i64"} | _SIZES
 
 

@@ -1,16 +1,21 @@
 """The kernels' GPU command on the CPU, with kernels that are right, wrong and broken."""
 
 import json
+import pkgutil
+from pathlib import Path
 
 import pytest
 import torch
 from click.testing import CliRunner
 
+from acdc import kernels
+from acdc.bench import kernels as cases
 from acdc.bench.gpu import kernels as module
 from acdc.bench.gpu import stages
 from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.kernels import Case
 
+EVERY_CASE = module.every_case
 VALUES = torch.tensor([1.0, -2.0, float("inf")])
 
 
@@ -68,16 +73,25 @@ def test_what_the_time_does_not_suffice_for_is_listed(asked):
     assert len(json.loads(out.read_text())["not_reached"]) == len(CASES)
 
 
-def test_every_kernel_has_cases_whose_reference_runs():
-    """At full size, on the CPU: the references only, since interpreted kernels would take minutes."""
-    seen = set()
-    for name, found in module.every_case([], "meta"):
-        assert found.bytes > 0
-        assert found.tolerance[0] >= 0
-        seen.add(name)
-    assert {"rms_norm", "codebook_nearest", "lfq"} <= seen
+def test_every_kernel_has_cases():
+    room = Path(kernels.__file__).parent
+    measured = {found.name for found in pkgutil.iter_modules(cases.__path__)}
+    assert measured == {path.stem for path in room.glob("*.py")} - {"__init__", "attention", "jit"}
+
+
+def test_cases_of_one_kernel_are_of_published_sizes_and_right_on_the_cpu():
+    found = [case for _, case in EVERY_CASE(["rms_norm"], "cpu")]
+    assert [case.inputs[0].shape for case in found] == [(rows, 4096) for rows in (2, 32, 1024)]
+    for case in found:
+        assert case.bytes == 8 * 4096 * case.inputs[0].shape[0] + 2 * 4096
+    assert module.error(found[0]) <= 1
+
+
+@pytest.mark.parametrize(("num_bytes", "wanted"), [(1, 20), (module.L2_BYTES, 2), (2**30, 2), (20 * 2**20, 4)])
+def test_inputs_push_one_another_out_of_the_cache(num_bytes, wanted):
+    assert module.copies(num_bytes) == wanted
 
 
 def test_an_unknown_kernel_is_named():
     with pytest.raises(ValueError, match=r"unknown kernel 'elephant'; choose among .*rms_norm"):
-        list(module.every_case(["elephant"], "cpu"))
+        list(EVERY_CASE(["elephant"], "cpu"))
