@@ -65,7 +65,7 @@ class PlannedUNet(nn.Module):
 
     def __init__(self, unet: UNet, backend: str, cache: PlanCache) -> None:
         super().__init__()
-        self.config, self.time_shifts = unet.config, unet.time_shifts
+        self.config, self.time_shifts, self.kerneled = unet.config, unet.time_shifts, unet.kerneled
         self.unet, self.step = unet, PlannedModule(UNetPass(unet), "unet", backend, cache)
 
     def context_kv(self, context: Tensor) -> list[KV]:

@@ -53,8 +53,11 @@ class Correction:
         return [self.noise(pixels, seeds, index, purpose) for purpose in drawn]
 
     def noise(self, pixels: Tensor, seeds: Sequence[int], index: int, purpose: Purpose = Purpose.NOISE) -> Tensor:
-        """Each story's own draw for frame ``index``: [B, C, h, w] in the dtype of ``pixels``."""
+        """Each story's own draw for frame ``index``: [B, C, h, w] in the dtype of ``pixels``; or the keys [B, 4] of it
+        where a kernel draws it as it adds it."""
         vae = self.corrector.vae
         height, width = (side // vae.downscale for side in pixels.shape[-2:])
         keys = make_keys(seeds, index, purpose, pixels.device)
+        if self.corrector.unet.kerneled and purpose == Purpose.NOISE:
+            return keys
         return normal(keys, (vae.config.latent_channels, height, width)).to(pixels.dtype)

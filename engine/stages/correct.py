@@ -9,7 +9,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from ..diffusion import Schedule, SchedulerConfig, add_noise, ddim_step, guide
+from ...kernels import noise as noise_kernel
+from ...kernels.cfg_ddim import cfg_ddim
+from ..diffusion import Schedule, SchedulerConfig, Step, add_noise, ddim_step, guide
 from ..models.corrector.attention import KV
 from ..models.corrector.denoiser import Denoiser
 
@@ -43,14 +45,6 @@ class Conditioning(NamedTuple):
         guided = cls((), guidance_scale).guided
         return cls(unet.context_kv(torch.cat((null_context, context)) if guided else context), guidance_scale)
 
-    def predict(self, unet: Denoiser, latents: Tensor, shifts: Tensor) -> Tensor:
-        """The guided prediction at the time that ``shifts`` [1, P] are of; both branches share one batched pass."""
-        prediction = unet(latents, shifts, self.kv)
-        if not self.guided:
-            return prediction
-        unconditional, conditional = prediction.chunk(2)
-        return guide(conditional, unconditional, self.guidance_scale)
-
 
 def encode_latents(vae: Autoencoder, pixels: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
     """Scaled latents [B, C, h, w]: the posterior's mode, or a sample from it where noise is given."""
@@ -69,6 +63,22 @@ def time_table(unet: Denoiser, schedule: Schedule, device: torch.device) -> Tens
     return unet.time_shifts(torch.tensor([step.timestep for step in schedule.steps], device=device))
 
 
+def step_on(config: SchedulerConfig, latents: Tensor, prediction: Tensor, scale: float, step: Step) -> Tensor:
+    """Guidance by ``scale`` (1 = none) of the ``prediction`` [2 B or B, C, h, w], both branches, then a DDIM step."""
+    if scale != 1.0:
+        unconditional, conditional = prediction.chunk(2)
+        prediction = guide(conditional, unconditional, scale)
+    return ddim_step(config, latents, prediction, step)
+
+
+def step_on_by_kernel(config: SchedulerConfig, latents: Tensor, prediction: Tensor, scale: float, step: Step) -> Tensor:
+    """The same in one launch."""
+    unconditional, conditional = prediction.chunk(2) if scale != 1.0 else (None, prediction)
+    clip = config.clip_sample_range if config.clip_sample else None
+    levels = (step.alpha, step.alpha_next)
+    return cfg_ddim(latents, conditional, unconditional, levels, scale, config.prediction_type, clip)
+
+
 def denoise(
     unet: Denoiser, latents: Tensor, conditioning: Conditioning, schedule: Schedule, table: Tensor | None = None
 ) -> Tensor:
@@ -80,9 +90,11 @@ def denoise(
     if not schedule.steps:
         return latents
     table = time_table(unet, schedule, latents.device) if table is None else table
+    advance = step_on_by_kernel if unet.kerneled else step_on
+    scale = conditioning.guidance_scale if conditioning.guided else 1.0
     for step, shifts in zip(schedule.steps, table.split(1), strict=True):
-        prediction = conditioning.predict(unet, latents, shifts)
-        latents = ddim_step(config, latents, prediction, step)
+        prediction = unet(latents, shifts, conditioning.kv)  # both branches share one batched pass
+        latents = advance(config, latents, prediction, scale, step)
     return latents
 
 
@@ -96,13 +108,15 @@ def correct(
     posterior_noise: Tensor | None = None,
     table: Tensor | None = None,
 ) -> Tensor:
-    """SDEdit: pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], ``table`` as in `denoise`.
+    """SDEdit: pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or keys int64 [B, 4] of which a
+    kernel draws it; ``table`` as in `denoise`.
 
     With an empty schedule nothing is noised and the result is the autoencoder's round trip.
     """
     latents = encode_latents(vae, pixels, posterior_noise)
     if schedule.steps:
-        latents = add_noise(latents, noise, schedule.start.alpha)
+        add = noise_kernel.add_noise if noise.dtype == torch.int64 else add_noise
+        latents = add(latents, noise, schedule.start.alpha)
     return decode_latents(vae, denoise(unet, latents, conditioning, schedule, table))
 
 

@@ -85,4 +85,3 @@ def pass_noise(model: LWM, policy: Policy, keys: Tensor, codes_per_frame: int) -
     if model.kerneled:
         return keys
     return gumbel(keys, torch.arange(codes_per_frame, device=keys.device), model.config.vision_vocab)
-

@@ -60,7 +60,7 @@ class ReadCache(EmptyCache):
         slots = self.lengths[:, None] + torch.arange(new, device=self.lengths.device)
         return slots.clamp(max=self.keys.shape[3] - 1)
 
-    def mask(self, positions: Tensor) -> Tensor:
+    def mask(self, positions: Tensor) -> Tensor | None:
         """What each query (last axis) must not see of the slots and the new tokens: bool [R, 1, S + new, new]."""
         rows, new = positions.shape
         slots, order = (torch.arange(size, device=positions.device) for size in (self.keys.shape[3], new))

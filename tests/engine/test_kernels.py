@@ -5,8 +5,10 @@ import torch
 
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
+from acdc.engine.diffusion import SchedulerConfig, make_schedule
 from acdc.engine.engine import Engine
 from acdc.engine.models.kernels import KERNELS, Kerneled, check_kernels
+from acdc.engine.stages.correct import step_on, step_on_by_kernel
 from acdc.engine.story import StoryOptions
 from acdc.kernels import jit
 from tests.margin import check_same_story
@@ -50,6 +52,15 @@ def test_everything_that_can_has_changed_and_the_story_says_so(tiny_engine, kern
     for name in ("rms_norm", "swiglu", "geglu", "group_norm_silu", "codebook_nearest"):
         assert any(f"acdc::{name}" in text for text in kernels), name
     assert kernel_engine.settings(StoryOptions())["kernels"] == "triton"
+
+
+@pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
+@pytest.mark.parametrize(("scale", "clip"), [(1.0, False), (5.0, True)])
+def test_steps_by_the_kernel_are_plain_steps(prediction_type, scale, clip):
+    config = SchedulerConfig(prediction_type=prediction_type, clip_sample=clip)
+    latents, prediction = torch.randn(2, 4, 3, 5), torch.randn(2 if scale == 1.0 else 4, 4, 3, 5)
+    given = (config, latents, prediction, scale, make_schedule(config, 10, 4).start)
+    torch.testing.assert_close(step_on_by_kernel(*given), step_on(*given), rtol=1e-5, atol=1e-5)
 
 
 def test_every_reason_is_said_in_one_line(monkeypatch, tiny_path):

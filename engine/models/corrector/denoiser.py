@@ -17,6 +17,11 @@ class Denoiser(Protocol):
     @property
     def config(self) -> UNetConfig: ...
 
+    @property
+    def kerneled(self) -> bool:
+        """Are our kernels used, here and in what surrounds the passes?"""
+        ...
+
     def time_shifts(self, timesteps: Tensor, /) -> Tensor:
         """[N] -> [N, P]: once a schedule."""
         ...

@@ -128,7 +128,7 @@ class UNet(nn.Module):
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self.config = config
+        self.config, self.kerneled = config, False
         widths, heads, layers = config.block_out_channels, config.heads, config.layers_per_block
         common = Common(
             temb_dim=4 * widths[0],
@@ -161,6 +161,10 @@ class UNet(nn.Module):
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels, config.norm_eps)
         self.conv_out = nn.Conv2d(channels, config.out_channels, 3, padding=1)
         self._widths = [block.conv1.out_channels for block in self._resnets()]
+
+    def use_kernels(self) -> None:
+        """Guidance and steps between the passes go by our kernels."""
+        self.kerneled = True
 
     def context_kv(self, context: Tensor) -> list[KV]:
         """Keys and values of `context` [B, S, D] for every cross-attention, in the order of use; [B, H, S, D/H]."""
