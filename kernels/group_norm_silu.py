@@ -4,9 +4,8 @@
     n = (h - mean) / sqrt(var + eps) * weight + bias     mean and var over a group's channels and positions; rounded
     y = n / (1 + exp(-n))                            where SiLU is wanted
 
-``x`` [B, C, h, w], channels-last or contiguous; ``y`` lies in memory as ``x`` does. As
-``engine/models/corrector/blocks.py``, ``corrector/unet.py`` and ``tokenizer/vqgan.py`` have it, in float32 between the
-roundings named. Kernels take float32, bfloat16 and float16; float64 always goes through the reference.
+``x`` [B, C, h, w], channels-last or contiguous; ``y`` lies in memory as ``x`` does. float32 between the roundings
+named. Kernels take float32, bfloat16 and float16; float64 always goes through the reference.
 
 Channels-last, a group is a short run of channels at every position, here 2 groups of 3 channels at 4 positions:
 
@@ -21,10 +20,8 @@ of the positions, the second combines these and normalises.
 
 The variance is a mean of squared deviations from a mean, never mean(h^2) - mean(h)^2, which cancels where the mean is
 large beside the deviation. In registers that is two passes. A split keeps a running mean and sum of squared deviations
-of every place of its tile (Welford 1962); places, and then splits, are combined by the formula of Chan, Golub and
-LeVeque (1979): with counts n_i, means m_i and sums s_i,
-
-    mean = sum n_i m_i / n            var = sum (s_i + n_i (m_i - mean)^2) / n
+of every place of its tile (Welford 1962). Places, and then splits, of counts n_i, means m_i and sums s_i are combined
+(Chan, Golub and LeVeque 1979) to mean = sum n_i m_i / n and var = sum (s_i + n_i (m_i - mean)^2) / n.
 
 A NaN or an infinity makes its whole group, of its own picture, NaN, as in the reference.
 """
@@ -40,20 +37,14 @@ from torch import Tensor
 
 from .jit import FLOATS, Build, jit, next_power_of_2, on_triton, tl
 
-WHOLE = 32768  # numbers that a program of 16 warps holds, 64 a thread
-TILE = 8192  # numbers of a tile where a group takes several
+WHOLE = 16384  # numbers that a program of 16 warps holds, 32 a thread
+TILE = 4096  # numbers of a tile where a group takes several
 RUN = 64  # channels that are worth reading together
 MAX_SPLITS = 256
 
 
 def group_norm_silu_reference(
-    x: Tensor,
-    groups: int,
-    weight: Tensor,
-    bias: Tensor,
-    eps: float,
-    shift: Tensor | None = None,
-    silu: bool = True,
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None = None, silu: bool = True
 ) -> Tensor:
     """``x`` [B, C, h, w], ``weight`` and ``bias`` [C], ``shift`` [B or 1, C] -> [B, C, h, w]; float64 stays float64."""
     if shift is not None:
@@ -64,13 +55,7 @@ def group_norm_silu_reference(
 
 @torch.library.custom_op("acdc::group_norm_silu", mutates_args=())
 def group_norm_silu(
-    x: Tensor,
-    groups: int,
-    weight: Tensor,
-    bias: Tensor,
-    eps: float,
-    shift: Tensor | None = None,
-    silu: bool = True,
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None = None, silu: bool = True
 ) -> Tensor:
     """As :func:`group_norm_silu_reference`, in the memory format of ``x``: by our kernel on CUDA, else by that."""
     _check(x, groups, weight, bias, shift)
@@ -82,13 +67,7 @@ def group_norm_silu(
 
 @group_norm_silu.register_fake
 def _(
-    x: Tensor,
-    groups: int,
-    weight: Tensor,
-    bias: Tensor,
-    eps: float,
-    shift: Tensor | None = None,
-    silu: bool = True,
+    x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None = None, silu: bool = True
 ) -> Tensor:
     _check(x, groups, weight, bias, shift)
     return torch.empty_like(x, memory_format=_format(x))
@@ -100,13 +79,10 @@ def _check(x: Tensor, groups: int, weight: Tensor, bias: Tensor, shift: Tensor |
     channels = x.shape[1]
     if groups < 1 or channels % groups:
         raise ValueError(f"groups {groups} is not a divisor of {channels} channels")
-    for name, value in (("weight", weight), ("bias", bias)):
-        if value.shape != (channels,):
-            raise ValueError(f"{name} {list(value.shape)} must be [{channels}], one number a channel")
+    if not weight.shape == bias.shape == (channels,):
+        raise ValueError(f"weight {list(weight.shape)} and bias {list(bias.shape)} must be [{channels}]")
     if shift is not None and (shift.dtype != x.dtype or shift.shape not in ((1, channels), (len(x), channels))):
-        raise ValueError(
-            f"shift {list(shift.shape)} {shift.dtype} must be [{len(x)}, {channels}] or [1, {channels}] {x.dtype}"
-        )
+        raise ValueError(f"shift {list(shift.shape)} {shift.dtype} must be [{len(x)} or 1, {channels}] {x.dtype}")
 
 
 def _format(x: Tensor) -> torch.memory_format:
@@ -116,11 +92,11 @@ def _format(x: Tensor) -> torch.memory_format:
 
 
 class Plan(NamedTuple):
-    """Tiles of [rows, groups, channels of a group] and how many programs share the positions of a map."""
+    """Tiles of [rows, together, channels of a group] and how many programs share the positions of a map."""
 
     whole: bool  # a tile is one group, and one launch does all
     rows: int  # positions of a tile, a power of two
-    groups: int  # of a tile, a power of two
+    together: int  # groups of a tile, a power of two
     splits: int
     chunk: int  # positions of a split; the last one may have fewer
     warps: int
@@ -131,8 +107,7 @@ def plan(groups: int, channels: int, positions: int, channels_last: bool) -> Pla
 
     Every program of the second launch reads the sums of all splits, so their number grows with the root of the group.
     """
-    width = next_power_of_2(channels)
-    rows = next_power_of_2(positions)
+    width, rows = next_power_of_2(channels), next_power_of_2(positions)
     if rows * width <= WHOLE:
         return Plan(True, rows, 1, 1, positions, min(16, max(1, rows * width // 512)))
     together = min(next_power_of_2(-(-RUN // channels)), next_power_of_2(groups)) if channels_last else 1
@@ -146,59 +121,66 @@ def _launch(
     x: Tensor, groups: int, weight: Tensor, bias: Tensor, eps: float, shift: Tensor | None, silu: bool
 ) -> Tensor:
     layout = _format(x)
-    x = x.contiguous(memory_format=layout)
-    y = torch.empty_like(x, memory_format=layout)
+    x, y = x.contiguous(memory_format=layout), torch.empty_like(x, memory_format=layout)
     if not x.numel():
         return y
     batch, channels, positions = x.shape[0], x.shape[1], x.shape[2] * x.shape[3]
     assert channels * positions < 2**31, "offsets within a map are 32 bits wide"
     last = layout == torch.channels_last
-    steps = (1, channels) if last else (positions, 1)  # from channel to channel, from position to position
-    each = channels // groups
-    tile = plan(groups, each, positions, last)
-    shift_row = 0
-    if shift is not None:
-        shift = shift if shift.stride(1) == 1 else shift.contiguous()
-        shift_row = 0 if len(shift) == 1 else shift.stride(0)
-    source = (x, shift, shift_row)
+    tile = plan(groups, channels // groups, positions, last)
+    if shift is not None and shift.stride(1) != 1:
+        shift = shift.contiguous()
+    source = (x, shift, 0 if shift is None or len(shift) == 1 else shift.stride(0), positions)
     target = (y, weight.contiguous(), bias.contiguous(), eps)
-    sizes = (positions, groups, *steps)
-    block = (each, next_power_of_2(each), tile.groups, tile.rows)
+    block = {**_constants(groups, channels // groups, last, tile), "num_warps": tile.warps}
     if tile.whole:
-        _whole[(batch * groups,)](*source, *target, *sizes, shift is not None, silu, *block, num_warps=tile.warps)
+        _whole[(batch * groups,)](*source, *target, SILU=silu, **block)
         return y
     sums = torch.empty(2, batch, groups, tile.splits, dtype=torch.float32, device=x.device)
-    means, squares = sums[0], sums[1]
-    grid = (tile.splits, -(-groups // tile.groups), batch)
-    work = (*sizes, tile.chunk, tile.splits)
-    _statistics[grid](*source, means, squares, *work, shift is not None, *block, num_warps=tile.warps)
-    flags = (shift is not None, silu)
-    parts = next_power_of_2(tile.splits)
-    _normalise[grid](*source, *target, means, squares, *work, *flags, *block, parts, num_warps=tile.warps)
+    work = (sums[0], sums[1], tile.chunk, tile.splits)
+    grid = (tile.splits, -(-groups // tile.together), batch)
+    _statistics[grid](*source, *work, **block)
+    _normalise[grid](*source, *target, *work, SILU=silu, SPLITS=next_power_of_2(tile.splits), **block)
     return y
 
 
+def _constants(groups: int, channels: int, last: bool, tile: Plan) -> dict[str, int]:
+    """What a kernel is compiled for; ``channels`` of a group."""
+    sizes = {"LAST": last, "GROUPS": groups, "CHANNELS": channels, "WIDTH": next_power_of_2(channels)}
+    return {**sizes, "TOGETHER": tile.together, "ROWS": tile.rows}
+
+
 @jit
-def _channels(first, groups, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, GROUPS: tl.constexpr):
-    """Numbers of the channels of the groups from ``first`` on, [1, GROUPS, WIDTH], and which of them there are."""
+def _channels(first, GROUPS: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, TOGETHER: tl.constexpr):
+    """Numbers of the channels of the groups from ``first`` on, [1, TOGETHER, WIDTH], and which of them there are."""
     within = tl.arange(0, WIDTH)[None, None, :]
-    group = first + tl.arange(0, GROUPS)[None, :, None]
-    return group * CHANNELS + within, (within < CHANNELS) & (group < groups)
+    group = first + tl.arange(0, TOGETHER)[None, :, None]
+    return group * CHANNELS + within, (within < CHANNELS) & (group < GROUPS)
 
 
 @jit
-def _shifted(x, offsets, inside, added, SHIFTED: tl.constexpr):
-    """A tile of ``x`` in float32, plus the channels' shift, rounded as the sum would be; 0 outside."""
-    value = tl.load(x + offsets, inside, other=0.0).to(tl.float32)
-    if SHIFTED:
-        value = tl.where(inside, (value + added).to(x.dtype.element_ty).to(tl.float32), 0.0)
-    return value
+def _offsets(channel, position, positions, LAST: tl.constexpr, GROUPS: tl.constexpr, CHANNELS: tl.constexpr):
+    """Where in a map a channel's number of a position lies."""
+    return position * (GROUPS * CHANNELS) + channel if LAST else channel * positions + position
 
 
 @jit
-def _scaled(value, scale, bias, dtype: tl.constexpr, SILU: tl.constexpr):
-    """A centred tile times ``scale`` plus ``bias``, and SiLU of it; rounded after each."""
-    value = (value * scale + bias).to(dtype)
+def _wide(x, offsets, inside):
+    """In float32, 0 outside."""
+    return tl.load(x + offsets, inside, other=0.0).to(tl.float32)
+
+
+@jit
+def _shifted(x, offsets, inside, added):
+    """A tile of ``x`` plus what is added to its channels, rounded as their sum would be; 0 outside."""
+    total = (_wide(x, offsets, inside) + added).to(x.dtype.element_ty)
+    return tl.where(inside, total.to(tl.float32), 0.0)
+
+
+@jit
+def _scaled(value, scale, weight, bias, dtype: tl.constexpr, SILU: tl.constexpr):
+    """A centred tile by its groups' ``scale``, its channels' weight and bias, and SiLU of it; rounded after each."""
+    value = (value * scale * weight + bias).to(dtype)
     if SILU:
         wide = value.to(tl.float32)
         value = (wide / (1.0 + tl.exp(-wide))).to(dtype)
@@ -213,74 +195,44 @@ def _sum(value):
 
 @jit
 def _whole(
-    x,
-    shift,
-    shift_row,
-    y,
-    weight,
-    bias,
-    eps,
-    positions,
-    groups,
-    channel_step,
-    position_step,
-    SHIFTED: tl.constexpr,
-    SILU: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    GROUPS: tl.constexpr,
+    x, shift, shift_row, positions, y, weight, bias, eps, SILU: tl.constexpr,
+    LAST: tl.constexpr, GROUPS: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, TOGETHER: tl.constexpr,
     ROWS: tl.constexpr,
-):
+):  # fmt: skip
     """One group of one picture."""
-    picture = (tl.program_id(0) // groups).to(tl.int64)
-    channel, exists = _channels(tl.program_id(0) % groups, groups, CHANNELS, WIDTH, GROUPS)
-    start = picture * groups * CHANNELS * positions
+    picture = (tl.program_id(0) // GROUPS).to(tl.int64)
+    channel, exists = _channels(tl.program_id(0) % GROUPS, GROUPS, CHANNELS, WIDTH, TOGETHER)
+    start = picture * (GROUPS * CHANNELS) * positions
     position = tl.arange(0, ROWS)[:, None, None]
     inside = exists & (position < positions)
-    offsets = channel * channel_step + position * position_step
-    added = tl.load(shift + picture * shift_row + channel, exists, other=0.0).to(tl.float32) if SHIFTED else 0.0
-    value = _shifted(x + start, offsets, inside, added, SHIFTED)
+    offsets = _offsets(channel, position, positions, LAST, GROUPS, CHANNELS)
+    added = 0.0 if shift is None else _wide(shift + picture * shift_row, channel, exists)
+    value = _shifted(x + start, offsets, inside, added)
     count = positions * CHANNELS
     value = tl.where(inside, value - _sum(value) / count, 0.0)
     scale = tl.rsqrt(_sum(value * value) / count + eps)
-    scale *= tl.load(weight + channel, exists, other=0.0).to(tl.float32)
-    moved = tl.load(bias + channel, exists, other=0.0).to(tl.float32)
-    tl.store(y + start + offsets, _scaled(value, scale, moved, y.dtype.element_ty, SILU), inside)
+    by, plus = _wide(weight, channel, exists), _wide(bias, channel, exists)
+    tl.store(y + start + offsets, _scaled(value, scale, by, plus, y.dtype.element_ty, SILU), inside)
 
 
 @jit
 def _statistics(
-    x,
-    shift,
-    shift_row,
-    means,
-    squares,
-    positions,
-    groups,
-    channel_step,
-    position_step,
-    chunk,
-    splits,
-    SHIFTED: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    GROUPS: tl.constexpr,
+    x, shift, shift_row, positions, means, squares, chunk, splits,
+    LAST: tl.constexpr, GROUPS: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, TOGETHER: tl.constexpr,
     ROWS: tl.constexpr,
-):
+):  # fmt: skip
     """Mean and sum of squared deviations of some groups of one picture over one split of its positions."""
-    split, first, picture = tl.program_id(0), tl.program_id(1) * GROUPS, tl.program_id(2).to(tl.int64)
-    channel, exists = _channels(first, groups, CHANNELS, WIDTH, GROUPS)
-    x += picture * groups * CHANNELS * positions
-    added = tl.load(shift + picture * shift_row + channel, exists, other=0.0).to(tl.float32) if SHIFTED else 0.0
-    start = split * chunk
-    stop = tl.minimum(start + chunk, positions)
+    split, first, picture = tl.program_id(0), tl.program_id(1) * TOGETHER, tl.program_id(2).to(tl.int64)
+    channel, exists = _channels(first, GROUPS, CHANNELS, WIDTH, TOGETHER)
+    x += picture * (GROUPS * CHANNELS) * positions
+    added = 0.0 if shift is None else _wide(shift + picture * shift_row, channel, exists)
+    start, stop = split * chunk, tl.minimum(split * chunk + chunk, positions)
     row = tl.arange(0, ROWS)[:, None, None]
-    mean = tl.zeros((ROWS, GROUPS, WIDTH), tl.float32)
-    square = tl.zeros((ROWS, GROUPS, WIDTH), tl.float32)
-    step = 0.0
+    mean = tl.zeros((ROWS, TOGETHER, WIDTH), tl.float32)
+    square, step = mean, 0.0
     for tile in range(start, stop, ROWS):
         inside = exists & (tile + row < stop)
-        value = _shifted(x, channel * channel_step + (tile + row) * position_step, inside, added, SHIFTED)
+        value = _shifted(x, _offsets(channel, tile + row, positions, LAST, GROUPS, CHANNELS), inside, added)
         step += 1.0
         off = tl.where(inside, value - mean, 0.0)
         mean += off / step
@@ -288,98 +240,60 @@ def _statistics(
     # A place has seen one number a tile, but for those that fell outside the last one.
     seen = tl.where(exists, (stop - start - row + ROWS - 1) // ROWS, 0).to(tl.float32)
     overall = _sum(seen * mean) / ((stop - start) * CHANNELS)
-    off = mean - overall
-    total = _sum(square + seen * off * off)
-    group = first + tl.arange(0, GROUPS)[None, :, None]
-    place = (picture * groups + group) * splits + split
-    tl.store(means + place, overall, group < groups)
-    tl.store(squares + place, total, group < groups)
+    square += seen * (mean - overall) * (mean - overall)
+    group = first + tl.arange(0, TOGETHER)[None, :, None]
+    place = (picture * GROUPS + group) * splits + split
+    tl.store(means + place, overall, group < GROUPS)
+    tl.store(squares + place, _sum(square), group < GROUPS)
 
 
 @jit
 def _normalise(
-    x,
-    shift,
-    shift_row,
-    y,
-    weight,
-    bias,
-    eps,
-    means,
-    squares,
-    positions,
-    groups,
-    channel_step,
-    position_step,
-    chunk,
-    splits,
-    SHIFTED: tl.constexpr,
-    SILU: tl.constexpr,
-    CHANNELS: tl.constexpr,
-    WIDTH: tl.constexpr,
-    GROUPS: tl.constexpr,
-    ROWS: tl.constexpr,
-    SPLITS: tl.constexpr,
-):
+    x, shift, shift_row, positions, y, weight, bias, eps, means, squares, chunk, splits, SILU: tl.constexpr,
+    LAST: tl.constexpr, GROUPS: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.constexpr, TOGETHER: tl.constexpr,
+    ROWS: tl.constexpr, SPLITS: tl.constexpr,
+):  # fmt: skip
     """The same tiles, normalised by the sums of all splits."""
-    split, first, picture = tl.program_id(0), tl.program_id(1) * GROUPS, tl.program_id(2).to(tl.int64)
-    group = first + tl.arange(0, GROUPS)[None, :, None]
-    each = tl.arange(0, SPLITS)[:, None, None]
-    there = (group < groups) & (each < splits)
-    place = (picture * groups + group) * splits + each
-    part = tl.load(means + place, there, other=0.0)
+    split, first, picture = tl.program_id(0), tl.program_id(1) * TOGETHER, tl.program_id(2).to(tl.int64)
+    group, each = first + tl.arange(0, TOGETHER)[None, :, None], tl.arange(0, SPLITS)[:, None, None]
+    there = (group < GROUPS) & (each < splits)
+    place = (picture * GROUPS + group) * splits + each
+    part = _wide(means, place, there)
     seen = tl.where(each < splits, tl.minimum(positions - each * chunk, chunk) * CHANNELS, 0).to(tl.float32)
-    count = positions * CHANNELS
-    mean = _sum(seen * part) / count
-    off = part - mean
-    scale = tl.rsqrt(_sum(tl.load(squares + place, there, other=0.0) + seen * off * off) / count + eps)
-
-    channel, exists = _channels(first, groups, CHANNELS, WIDTH, GROUPS)
-    x += picture * groups * CHANNELS * positions
-    y += picture * groups * CHANNELS * positions
-    added = tl.load(shift + picture * shift_row + channel, exists, other=0.0).to(tl.float32) if SHIFTED else 0.0
-    scale *= tl.load(weight + channel, exists, other=0.0).to(tl.float32)
-    moved = tl.load(bias + channel, exists, other=0.0).to(tl.float32)
-    start = split * chunk
-    stop = tl.minimum(start + chunk, positions)
+    mean = _sum(seen * part) / (positions * CHANNELS)
+    square = _sum(_wide(squares, place, there) + seen * (part - mean) * (part - mean))
+    scale = tl.rsqrt(square / (positions * CHANNELS) + eps)
+    channel, exists = _channels(first, GROUPS, CHANNELS, WIDTH, TOGETHER)
+    x += picture * (GROUPS * CHANNELS) * positions
+    y += picture * (GROUPS * CHANNELS) * positions
+    added = 0.0 if shift is None else _wide(shift + picture * shift_row, channel, exists)
+    by, plus = _wide(weight, channel, exists), _wide(bias, channel, exists)
+    start, stop = split * chunk, tl.minimum(split * chunk + chunk, positions)
     row = tl.arange(0, ROWS)[:, None, None]
     for tile in range(start, stop, ROWS):
         inside = exists & (tile + row < stop)
-        offsets = channel * channel_step + (tile + row) * position_step
-        value = _shifted(x, offsets, inside, added, SHIFTED) - mean
-        tl.store(y + offsets, _scaled(value, scale, moved, y.dtype.element_ty, SILU), inside)
+        offsets = _offsets(channel, tile + row, positions, LAST, GROUPS, CHANNELS)
+        value = _shifted(x, offsets, inside, added) - mean
+        tl.store(y + offsets, _scaled(value, scale, by, plus, y.dtype.element_ty, SILU), inside)
 
 
-_SOURCE = {"x": "*bf16", "shift": "*bf16", "shift_row": "i32"}
+_SOURCE = {"x": "*bf16", "shift": "*bf16", "shift_row": "i32", "positions": "i32"}
 _TARGET = {**dict.fromkeys(("y", "weight", "bias"), "*bf16"), "eps": "fp32"}
-_SIZES = dict.fromkeys(("positions", "groups"), "i32")
-_WORK = dict.fromkeys(("chunk", "splits"), "i32")
-_SUMS = dict.fromkeys(("means", "squares"), "*fp32")
+_WORK = {"means": "*fp32", "squares": "*fp32", "chunk": "i32", "splits": "i32"}
 
 
 def _builds(channels: int, positions: int, last: bool = True) -> tuple[Build, ...]:
     """What a map of 32 groups takes, with shift and SiLU."""
     tile = plan(32, channels // 32, positions, last)
-    signature = {**_SOURCE, **_SIZES, "position_step" if last else "channel_step": "i32"}
-    block = {"CHANNELS": channels // 32, "WIDTH": next_power_of_2(channels // 32)}
-    constants = {"SHIFTED": True, **block, "GROUPS": tile.groups, "ROWS": tile.rows}
-    constants["channel_step" if last else "position_step"] = 1
+    sizes = _constants(32, channels // 32, last, tile)
     if tile.whole:
-        return (Build(_whole, {**signature, **_TARGET}, {**constants, "SILU": True}, tile.warps),)
-    signature |= {**_SUMS, **_WORK}
-    second = {**constants, "SILU": True, "SPLITS": next_power_of_2(tile.splits)}
-    return (
-        Build(_statistics, signature, constants, tile.warps),
-        Build(_normalise, {**signature, **_TARGET}, second, tile.warps),
-    )
+        return (Build(_whole, {**_SOURCE, **_TARGET}, {**sizes, "SILU": True}, tile.warps),)
+    first = Build(_statistics, {**_SOURCE, **_WORK}, sizes, tile.warps)
+    sizes = sizes | {"SILU": True, "SPLITS": next_power_of_2(tile.splits)}
+    return first, Build(_normalise, {**_SOURCE, **_TARGET, **_WORK}, sizes, tile.warps)
 
 
-BUILDS = (
-    *_builds(320, 32 * 32),  # SD 1.5 at 256 px
-    *_builds(960, 32 * 32),
-    *_builds(2560, 8 * 8),
-    *_builds(320, 64 * 64),  # at 512 px
-    *_builds(960, 64 * 64),
-    *_builds(128, 256 * 256),  # LWM's VQGAN and SD's VAE at 256 px
-    *_builds(128, 256 * 256, last=False),
-)
+# Channels and side of maps of SD 1.5 at 256 px and at 512 px, and of LWM's VQGAN and SD's VAE at 256 px.
+_MAPS = ((320, 32), (960, 32), (2560, 8), (320, 64), (960, 64), (128, 256))
+BUILDS = tuple(build for channels, side in _MAPS for build in _builds(channels, side * side))
+BUILDS += _builds(128, 256 * 256, last=False)

@@ -84,7 +84,7 @@ def test_cases_of_one_kernel_are_of_published_sizes_and_right_on_the_cpu():
     assert [case.inputs[0].shape for case in found] == [(rows, 4096) for rows in (2, 32, 1024)]
     for case in found:
         assert case.bytes == 8 * 4096 * case.inputs[0].shape[0] + 2 * 4096
-    assert module.error(found[0]) <= 1
+    assert module.error(found[0]) <= 2, "interpreted, bfloat16 is cut off twice"
 
 
 @pytest.mark.parametrize(("num_bytes", "wanted"), [(1, 20), (module.L2_BYTES, 2), (2**30, 2), (20 * 2**20, 4)])
