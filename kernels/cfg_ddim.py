@@ -48,7 +48,8 @@ def cfg_ddim_reference(
     if guidance_scale != 1.0:
         assert uncond is not None, f"guidance_scale {guidance_scale} needs the unconditional prediction"
         e = uncond.to(wide) + guidance_scale * (e - uncond.to(wide))
-    a, after, *_ = levels = levels.double().unbind() if isinstance(levels, Tensor) else levels
+    alphas = levels.double().unbind() if isinstance(levels, Tensor) else tuple(levels)
+    a, after, kept = alphas[0], alphas[1], alphas[-1]
     signal, spread = a**0.5, (1 - a) ** 0.5
     if prediction_type == "epsilon":
         x0, eps = (x - spread * e) / signal, e
@@ -61,7 +62,6 @@ def cfg_ddim_reference(
     x = after**0.5 * x0 + (1 - after) ** 0.5 * eps
     if inpainting is not None:
         mask, original, noise = (value.to(wide) for value in inpainting)
-        kept = levels[-1]
         x = mask * x + (1 - mask) * (kept**0.5 * original + (1 - kept) ** 0.5 * noise)
     return x.to(latents.dtype)
 

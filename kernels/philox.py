@@ -135,7 +135,29 @@ def bit_values(keys, position, first, COUNT: tl.constexpr):
 @jit
 def gumbel_values(keys, position, first, COUNT: tl.constexpr):
     """Standard Gumbel noise, float32 [COUNT], from the same values as :func:`bit_values`."""
-    return (-tl.log(-tl.log(_uniform(bit_values(keys, position, first, COUNT))))).to(tl.float32)
+    return _gumbel(bit_values(keys, position, first, COUNT))
+
+
+@jit
+def gumbel_argmax(value, keys, position, first, COUNT: tl.constexpr):
+    """(largest of ``value`` [COUNT] + Gumbel noise of ids ``first``, ..., the first id that has it), to the bit as with
+    :func:`gumbel_values`: float64 is spent only on what an estimate in float32 puts within reach. (-inf, ``first``)
+    if all are -inf; NaN never wins."""
+    bits, ids = bit_values(keys, position, first, COUNT), first + tl.arange(0, COUNT)
+    near = value + _gumbel_estimate(bits)
+    top = tl.max(near, 0)
+    reach = 0.001 + tl.abs(top) * 2**-20  # many times what the estimate, and the rounding of the sum, can be off
+    left = ((near >= top - reach) | (near == top)) & (value > float("-inf"))
+    best, found, none = float("-inf"), first, first + COUNT
+    this = tl.min(tl.where(left, ids, none), 0)
+    while this < none:
+        here = ids == this
+        noise = _gumbel(tl.sum(tl.where(here, bits, 0), 0))
+        score = tl.max(tl.where(here, value, float("-inf")), 0) + noise
+        found = tl.where(score > best, this, found)
+        best = tl.maximum(best, score)
+        this = tl.min(tl.where(left & (ids > this), ids, none), 0)
+    return best, found
 
 
 @jit
@@ -170,6 +192,19 @@ def _in_order(v0, v1, v2, v3):
 @jit
 def _uniform(bits):
     return (bits.to(tl.float64) + 0.5) * 2.3283064365386963e-10
+
+
+@jit
+def _gumbel(bits):
+    return (-tl.log(-tl.log(_uniform(bits)))).to(tl.float32)
+
+
+@jit
+def _gumbel_estimate(bits):
+    """Within 2^-14: near u = 1, where a float32 would lose it, -log u is a series in 1 - u."""
+    rest = ((bits ^ 0xFFFFFFFF).to(tl.float32) + 0.5) * 2.3283064365386963e-10
+    whole = -tl.log((bits.to(tl.float32) + 0.5) * 2.3283064365386963e-10)
+    return -tl.log(tl.where(rest < 0.0078125, rest * (1.0 + rest * (0.5 + rest * 0.33333334)), whole))
 
 
 @jit

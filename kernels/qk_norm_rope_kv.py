@@ -7,7 +7,8 @@
 for W new tokens in each of R rows: ``q``, ``k``, ``v`` [R, H, W, D] of any strides (read in place where a head's
 numbers lie side by side), ``positions`` int64 [R, W] on the device and not negative, ``keys`` and ``values`` [R, H,
 capacity, D], one layer of a static cache, whose slots and owners ``engine/kv_cache.py`` explains. q is returned, k and
-v lie in the cache. 6 R H W D numbers move, and two rows of the tables a token.
+v lie in the cache; or, ``apart``, in buffers of the W new tokens alone, as ``engine/stages/read_cache.py`` wants them.
+6 R H W D numbers move, and two rows of the tables a token.
 
 ``cos`` and ``sin`` [positions, rotary_dim] hold each angle twice, sin once negated, for rotary_dim = 4, angles a and b:
 
@@ -68,15 +69,18 @@ def rotate_reference(x: Tensor, cos: Tensor, sin: Tensor, interleaved: bool) -> 
 def qk_norm_rope_kv_reference(
     q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, keys: Tensor, values: Tensor,
     interleaved: bool = True, norm: str = "none", q_weight: Tensor | None = None, q_bias: Tensor | None = None,
-    k_weight: Tensor | None = None, k_bias: Tensor | None = None, eps: float = 1e-5,
+    k_weight: Tensor | None = None, k_bias: Tensor | None = None, eps: float = 1e-5, apart: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Writes ``keys`` and ``values``, returns q [R, H, W, D]; float64 stays float64 with tables of float64."""
+    """Writes ``keys`` and ``values``, returns q [R, H, W, D]; float64 stays float64 with tables of float64.
+
+    ``apart``: the buffers are [R, H, W, D] and hold the new tokens alone, each at its own index."""
     q = head_norm_reference(q, norm, q_weight, q_bias, eps)
     k = head_norm_reference(k, norm, k_weight, k_bias, eps)
     rows = positions.clamp(max=len(cos) - 1)
     cos, sin = cos[rows].unsqueeze(1), sin[rows].unsqueeze(1)
     q, k = rotate_reference(q, cos, sin, interleaved), rotate_reference(k, cos, sin, interleaved)
-    slots = positions.clamp(max=keys.shape[2] - 1)[:, None, :, None].expand_as(k)
+    slots = torch.arange(k.shape[2], device=k.device).expand_as(positions) if apart else positions
+    slots = slots.clamp(max=keys.shape[2] - 1)[:, None, :, None].expand_as(k)
     keys.scatter_(2, slots, k.to(keys.dtype))
     values.scatter_(2, slots, v.to(values.dtype))
     return q
@@ -86,21 +90,22 @@ def qk_norm_rope_kv_reference(
 def qk_norm_rope_kv(
     q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, keys: Tensor, values: Tensor,
     interleaved: bool = True, norm: str = "none", q_weight: Tensor | None = None, q_bias: Tensor | None = None,
-    k_weight: Tensor | None = None, k_bias: Tensor | None = None, eps: float = 1e-5,
+    k_weight: Tensor | None = None, k_bias: Tensor | None = None, eps: float = 1e-5, apart: bool = False,
 ) -> Tensor:  # fmt: skip
     """As :func:`qk_norm_rope_kv_reference`: by our kernel on CUDA, by the reference elsewhere."""
     tables, cache, weights = (cos, sin), (keys, values), (q_weight, q_bias, k_weight, k_bias)
     _check(q, k, v, tables, positions, cache, norm, weights)
     if on_triton(q) and q.dtype in FLOATS:
-        return _launch(q, k, v, tables, positions, cache, interleaved, norm, weights, eps)
-    return qk_norm_rope_kv_reference(q, k, v, *tables, positions, *cache, interleaved, norm, *weights, eps).contiguous()
+        return _launch(q, k, v, tables, positions, cache, interleaved, norm, weights, eps, apart)
+    given = (q, k, v, *tables, positions, *cache, interleaved, norm, *weights, eps, apart)
+    return qk_norm_rope_kv_reference(*given).contiguous()
 
 
 @qk_norm_rope_kv.register_fake
 def _(
     q: Tensor, k: Tensor, v: Tensor, cos: Tensor, sin: Tensor, positions: Tensor, keys: Tensor, values: Tensor,
     interleaved: bool = True, norm: str = "none", q_weight: Tensor | None = None, q_bias: Tensor | None = None,
-    k_weight: Tensor | None = None, k_bias: Tensor | None = None, eps: float = 1e-5,
+    k_weight: Tensor | None = None, k_bias: Tensor | None = None, eps: float = 1e-5, apart: bool = False,
 ) -> Tensor:  # fmt: skip
     _check(q, k, v, (cos, sin), positions, (keys, values), norm, (q_weight, q_bias, k_weight, k_bias))
     return torch.empty(q.shape, dtype=q.dtype, device=q.device)
@@ -142,7 +147,7 @@ def _check(
 
 def _launch(
     q: Tensor, k: Tensor, v: Tensor, tables: Pair, positions: Tensor, cache: Pair,
-    interleaved: bool, norm: str, weights: Weights, eps: float,
+    interleaved: bool, norm: str, weights: Weights, eps: float, apart: bool,
 ) -> Tensor:  # fmt: skip
     rows, heads, tokens, size = q.shape
     out = torch.empty(q.shape, dtype=q.dtype, device=q.device)
@@ -157,7 +162,7 @@ def _launch(
     _kernel[(rows * tokens * blocks,)](
         *parts, *strides, cos, sin, len(cos), positions.contiguous(), *held, eps,
         out, *cache, cache[0].shape[2], heads, tokens, blocks,
-        interleaved, norm, size, cos.shape[1], width, block,
+        interleaved, norm, size, cos.shape[1], width, block, apart,
         enable_fp_fusion=False,  # the reference rounds products before it adds them
     )  # fmt: skip
     return out
@@ -174,7 +179,7 @@ def _kernel(
     cos, sin, angles, positions, q_weight, q_bias, k_weight, k_bias, eps,
     out, keys, values, capacity, heads, tokens, blocks,
     INTERLEAVED: tl.constexpr, NORM: tl.constexpr, SIZE: tl.constexpr, ROTARY: tl.constexpr, WIDTH: tl.constexpr,
-    HEADS: tl.constexpr,
+    HEADS: tl.constexpr, APART: tl.constexpr,
 ):  # fmt: skip
     """One token of one row, some of its heads."""
     place = tl.program_id(0) // blocks
@@ -195,7 +200,8 @@ def _kernel(
     to = ((row * heads + head) * tokens + token) * SIZE + index
     tl.store(out + to, turned, inside)
 
-    to = ((row * heads + head) * capacity + tl.minimum(position, capacity - 1)) * SIZE + index
+    slot = token if APART else tl.minimum(position, capacity - 1)
+    to = ((row * heads + head) * capacity + slot) * SIZE + index
     fresh = k + row * k_row + head * k_head + token * k_token
     turned = _turned(fresh, k_weight, k_bias, eps, index, partner, inside, turns, c, s, NORM, SIZE)
     tl.store(keys + to, turned, inside)
@@ -235,17 +241,19 @@ _STRIDES = dict.fromkeys((f"{part}_{step}" for part in "qkv" for step in ("row",
 _SIZES = dict.fromkeys(("angles", "capacity", "heads", "tokens", "blocks"), "i32")
 
 
-def _build(size: int, rotary: int, interleaved: bool, norm: str) -> Build:
+def _build(size: int, rotary: int, interleaved: bool, norm: str, apart: bool = False) -> Build:
     """What 32 heads take."""
     given = WEIGHTS_OF[norm]
     signature = {**_TENSORS, **_TABLES, **_STRIDES, **_SIZES, "eps": "fp32", **dict.fromkeys(given, "*bf16")}
     constants = dict.fromkeys(name for name in WEIGHTS if name not in given)
     shape = {"SIZE": size, "ROTARY": rotary, "WIDTH": next_power_of_2(size), "HEADS": heads_block(32, size)}
+    shape["APART"] = apart
     return Build(_kernel, signature, {"INTERLEAVED": interleaved, "NORM": norm, **shape, **constants}, fp_fusion=False)
 
 
 BUILDS = (
     _build(128, 128, True, "none"),  # LWM-7B
+    _build(128, 128, True, "none", apart=True),
     _build(64, 32, False, "layer"),  # Show-o
     _build(128, 128, False, "rms"),
 )

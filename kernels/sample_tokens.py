@@ -9,13 +9,14 @@
     argmax         of equal ones the first; then a forced id in its place
 
 One program a row of V logits, which is read once: V numbers move, or 2 V with guidance. The k-th best, and the least
-that reaches p, are found in 32 rounds of counting, or of adding up probabilities: bit by bit, the largest integer t
-such that the ids whose image is at least t reach k, or p (the image of a float is the integer that orders alike). A
-row wider than a block lies in a float32 scratch between the rounds.
+that reaches p, are found in 32 rounds of counting, or of adding up probabilities: bit by bit, the largest number such
+that the logits from it on reach k, or p (the bits are those of its image, the integer that orders as floats do). A row
+wider than a block lies in a float32 scratch between the rounds.
 
 top-p adds float32 probabilities in another order than a sort and a running sum do: other ids are kept only where a sum
-stands within rounding (about 1e-6) of p. A row with a NaN among its allowed ids gets V, which is no id; of infinities
-the first wins; nothing but -inf gives id 0. float64 is served by the reference only.
+stands within rounding (about 1e-6) of p. l / T is a division, as PyTorch's on a CPU; on CUDA that multiplies by 1 / T,
+which may move the last bit. A row with a NaN among its allowed ids gets V, which is no id; of infinities the first
+wins; nothing but -inf gives id 0. float64 is served by the reference only.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ import torch
 from torch import Tensor
 
 from .jit import FLOATS, Build, jit, next_power_of_2, on_triton, tl
-from .philox import gumbel, gumbel_values
+from .philox import gumbel, gumbel_argmax
 
 WIDEST, LOOPED_BLOCK = 8192, 4096  # logits that a program keeps in registers; of a wider row, those of a step
 
@@ -179,7 +180,7 @@ def _(cond: Tensor, *_: object) -> Tensor:
 def choose_block(num_ids: int) -> tuple[int, int]:
     """(logits in a block, warps) for a row of so many: all of it at once while the registers hold it."""
     block = max(16, next_power_of_2(num_ids)) if num_ids <= WIDEST else LOOPED_BLOCK
-    return block, max(4, block // 512)
+    return block, min(16, max(4, block // 256))
 
 
 @jit
@@ -230,23 +231,26 @@ def _sample(
             tl.store(scratch + start + lanes, value, start + lanes < size)
     if LOOPED:
         tl.debug_barrier()
-    floor = tl.full((), 0, tl.uint32)
+    floor = float("-inf")
     if TOP_K:
         floor = _cut(value, scratch, size, floor, peak, 1.0, top_k, False, LOOPED, BLOCK)
     if TOP_P:
-        total = _reached(value, scratch, size, floor, peak, 1.0, True, LOOPED, BLOCK)
+        total = 0.0
+        for start in range(0, size, BLOCK):
+            if LOOPED:
+                value = tl.load(scratch + start + lanes, start + lanes < size, other=float("-inf"))
+            total += tl.sum(tl.where(value >= floor, tl.exp(value - peak), 0.0), 0)
         floor = _cut(value, scratch, size, floor, peak, total, top_p, True, LOOPED, BLOCK)
     highest, token = float("-inf"), 0
     for start in range(0, size, BLOCK):
         if LOOPED:
             value = tl.load(scratch + start + lanes, start + lanes < size, other=float("-inf"))
-        score = value
-        if TOP_K or TOP_P:
-            score = tl.where(_image(value) >= floor, value, float("-inf"))
         if NOISY:
-            score += gumbel_values(keys + row // width * 4, position, base + start, BLOCK)
-        top = tl.max(score, 0)
-        found = tl.min(tl.where(score == top, base + start + lanes, vocab), 0)
+            kept = tl.where(value >= floor, value, float("-inf"))
+            top, found = gumbel_argmax(kept, keys + row // width * 4, position, base + start, BLOCK)
+        else:
+            top = tl.max(value, 0)
+            found = tl.min(tl.where(value == top, base + start + lanes, vocab), 0)
         token = tl.where(top > highest, found, token)
         highest = tl.maximum(highest, top)
     wanted = tl.load(forced + position)
@@ -254,34 +258,25 @@ def _sample(
 
 
 @jit
-def _image(value):
-    """uint32 that orders as the float32 does; the two zeros are equal."""
-    bits = tl.where(value == 0.0, 0.0, value).to(tl.uint32, bitcast=True)
-    return tl.where(bits >= 0x80000000, bits ^ 0xFFFFFFFF, bits | 0x80000000)
-
-
-@jit
-def _reached(value, scratch, size, floor, peak, total, SUM: tl.constexpr, LOOPED: tl.constexpr, BLOCK: tl.constexpr):
-    """How many ids have an image of ``floor`` or more; with SUM, their e^(l - peak) / total together."""
-    reached, lanes = 0.0, tl.arange(0, BLOCK)
-    for start in range(0, size, BLOCK):
-        if LOOPED:
-            value = tl.load(scratch + start + lanes, start + lanes < size, other=float("-inf"))
-        weight = tl.div_rn(tl.exp(value - peak), total) if SUM else 1.0
-        reached += tl.sum(tl.where(_image(value) >= floor, weight, 0.0), 0)
-    return reached
-
-
-@jit
-def _cut(value, scratch, size, floor, peak, total, goal, SUM: tl.constexpr, LOOPED: tl.constexpr, BLOCK: tl.constexpr):
-    """The largest image from which on the ids reach ``goal``, but ``floor`` at least."""
-    found, bit = tl.full((), 0, tl.uint32), tl.full((), 0x80000000, tl.uint32)
+def _cut(
+    value, scratch, size, floor, peak, total, goal, SHARES: tl.constexpr, LOOPED: tl.constexpr, BLOCK: tl.constexpr
+):
+    """The largest number such that the logits from it on, and from ``floor`` on, reach ``goal``: in number, or with
+    SHARES by their e^(l - peak) / total. ``floor`` if they never do."""
+    found, bit, cut = tl.full((), 0, tl.uint32), tl.full((), 0x80000000, tl.uint32), floor
     for _ in range(32):
-        trial = tl.maximum(found | bit, floor)
-        reached = _reached(value, scratch, size, trial, peak, total, SUM, LOOPED, BLOCK)
+        image = tl.maximum(found | bit, 0x007FFFFF)  # that of -inf; what lies below is no number
+        trial = tl.where(image >= 0x80000000, image ^ 0x80000000, image ^ 0xFFFFFFFF).to(tl.float32, bitcast=True)
+        reached, lanes = 0.0, tl.arange(0, BLOCK)
+        for start in range(0, size, BLOCK):
+            if LOOPED:
+                value = tl.load(scratch + start + lanes, start + lanes < size, other=float("-inf"))
+            weight = tl.div_rn(tl.exp(value - peak), total) if SHARES else 1.0
+            reached += tl.sum(tl.where((value >= trial) & (value >= floor), weight, 0.0), 0)
         found = tl.where(reached >= goal, found | bit, found)
+        cut = tl.where(reached >= goal, trial, cut)
         bit = bit >> 1
-    return tl.maximum(found, floor)
+    return tl.maximum(cut, floor)
 
 
 _TYPES = dict.fromkeys(("keys", "starts", "forced", "tokens"), "*i64")

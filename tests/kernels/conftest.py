@@ -1,4 +1,4 @@
-"""Kernels are interpreted where there is no GPU; without Triton only references could be tested, which proves nothing."""
+"""Kernels are interpreted where there is no GPU; without Triton references would be compared with themselves."""
 
 import pytest
 

@@ -68,31 +68,64 @@ def test_a_value_does_not_depend_on_the_width_of_a_block(monkeypatch):
 
 
 @jit
-def from_words(words, gumbels, cosines, sines, COUNT: tl.constexpr):
+def from_words(words, gumbels, estimates, cosines, sines, COUNT: tl.constexpr):
     lanes = tl.arange(0, COUNT)
-    uniform = module._uniform(tl.load(words + lanes).to(tl.uint32))
-    tl.store(gumbels + lanes, (-tl.log(-tl.log(uniform))).to(tl.float32))
-    cosine, sine = module._cos_sin(6.283185307179586 * uniform)
+    word = tl.load(words + lanes).to(tl.uint32)
+    tl.store(gumbels + lanes, module._gumbel(word))
+    tl.store(estimates + lanes, module._gumbel_estimate(word))
+    cosine, sine = module._cos_sin(6.283185307179586 * module._uniform(word))
     tl.store(cosines + lanes, cosine)
     tl.store(sines + lanes, sine)
 
 
 def test_the_ends_and_the_quarter_turns():
-    """Where a uniform is nearest to 0 and 1, and an angle to a zero of cosine and sine."""
-    middles = [quarter * 2**30 + step for quarter in range(5) for step in range(-20, 20)]
+    """Where a uniform is nearest to 0 and 1, an angle to a zero of cosine and sine, an estimate to its series' end."""
+    middles = [turn + step for turn in (*range(0, 5 * 2**30, 2**30), 2**32 - 2**25) for step in range(-20, 20)]
     grid = range(0, 2**32, 2**32 // 3800)
     inside = [word for word in (*middles, *grid) if 0 <= word < 2**32]
     words = torch.tensor(inside + [2**32 - 1] * (4096 - len(inside)))
-    gumbels = torch.empty(4096)
+    gumbels, estimates = torch.empty(2, 4096)
     cosines, sines = torch.empty(2, 4096, dtype=torch.float64)
-    from_words[(1,)](words, gumbels, cosines, sines, 4096)
+    from_words[(1,)](words, gumbels, estimates, cosines, sines, 4096)
     uniform = (words.double() + 0.5) * 2.0**-32
     assert gumbels.isfinite().all()
     assert torch.equal(gumbels, (-torch.log(-torch.log(uniform))).float())
+    assert ((estimates - gumbels).abs() < 2**-14).all()
     angle = 2.0 * math.pi * uniform
     for found, wanted in ((cosines, angle.cos()), (sines, angle.sin())):
         unit = torch.from_numpy(np.spacing(wanted.abs().numpy()))
         assert ((found - wanted).abs() <= 2 * unit).all()
+
+
+@jit
+def argmax(values, keys, positions, scores, ids, COUNT: tl.constexpr):
+    row = tl.program_id(0)
+    value = tl.load(values + row * COUNT + tl.arange(0, COUNT))
+    score, id = module.gumbel_argmax(value, keys, tl.load(positions + row), 8, COUNT)
+    tl.store(scores + row, score)
+    tl.store(ids + row, id)
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 1e4, 1e8])
+def test_the_best_noisy_value_is_found_as_if_all_noise_were_exact(scale):
+    """Large values round many sums to the same number: then there are many near the top, and the first is right."""
+    values = (torch.randn(20, 64, generator=torch.Generator().manual_seed(0)) * 2).round() * scale
+    keys, positions, scores = keys_of([6]), torch.arange(20), torch.empty(20)
+    ids = torch.empty(20, dtype=torch.int32)
+    argmax[(20,)](values, keys, positions, scores, ids, 64)
+    noisy = values + gumbel(keys, positions, 72)[0, :, 8:]
+    assert torch.equal(scores, noisy.amax(1))
+    assert torch.equal(ids.long() - 8, (noisy == scores[:, None]).long().argmax(1))
+
+
+def test_the_best_of_infinities_and_of_nothing():
+    inf = torch.inf
+    values = torch.tensor([[-inf] * 4, [0, inf, 1, inf], [-inf, -inf, -9.0, -inf], [torch.nan, -inf, 0, -inf]])
+    scores, ids = torch.empty(4), torch.empty(4, dtype=torch.int32)
+    argmax[(4,)](values, keys_of([6]), torch.arange(4), scores, ids, 4)
+    assert ids.tolist() == [8, 9, 10, 10]
+    assert scores[:2].tolist() == [-inf, inf]
+    assert scores[2:].isfinite().all()
 
 
 def test_everything_is_written(monkeypatch):

@@ -114,6 +114,17 @@ def test_kernel_equals_reference(sizes, form, dtype, interleaved, norm, seed):
         assert torch.equal(buffer.isfinite().any(-1).any(1), written), "nothing beside the slots is touched"
 
 
+@pytest.mark.parametrize("function", [qk_norm_rope_kv, qk_norm_rope_kv_reference])
+def test_apart_the_buffers_hold_the_new_tokens_alone(function):
+    inputs, options = arguments((2, 3, 4, 8, 8), starts=[2, 5])
+    cache, alone = buffers(inputs), buffers(inputs, capacity=4)
+    q = function(*inputs, *cache, **options)
+    assert torch.equal(function(*inputs, *alone, **options, apart=True), q)
+    for whole, few in zip(cache, alone, strict=True):
+        for row, start in enumerate((2, 5)):
+            assert torch.equal(whole[row, :, start : start + 4], few[row])
+
+
 @pytest.mark.parametrize("norm", ["rms", "layer"])
 def test_roundings_are_those_of_the_reference(norm):
     inputs, options = arguments((2, 9, 5, 64, 32), dtype=torch.float16, norm=norm)

@@ -1,6 +1,5 @@
 """The norm's kernel against its reference, interpreted on a CPU."""
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -18,7 +17,12 @@ def near(found, wanted):
     torch.testing.assert_close(found, wanted, rtol=TOLERANCE[wanted.dtype], atol=TOLERANCE[wanted.dtype])
 
 
-@given(shape=SHAPES, dtype=st.sampled_from(list(TOLERANCE)), seed=st.integers(0, 99), scale=st.sampled_from([1e-3, 1.0, 50.0]))
+@given(
+    shape=SHAPES,
+    dtype=st.sampled_from(list(TOLERANCE)),
+    seed=st.integers(0, 99),
+    scale=st.sampled_from([1e-3, 1.0, 50.0]),
+)
 @settings(max_examples=40, deadline=None)
 def test_kernel_equals_reference(shape, dtype, seed, scale):
     generator = torch.Generator().manual_seed(seed)

@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....kernels.gated import swiglu, swiglu_reference
+from ....kernels.qk_norm_rope_kv import qk_norm_rope_kv
 from ...kv_cache import Buffers, Cache, KVCache
 from ..fused import Fused
 from ..norms import RMSNorm
@@ -61,7 +62,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: LWMConfig) -> None:
         super().__init__()
-        self.heads = config.heads
+        self.heads, self.kerneled = config.heads, False
         self.wq = nn.Linear(config.hidden, config.hidden, bias=False)
         self.wk = nn.Linear(config.hidden, config.hidden, bias=False)
         self.wv = nn.Linear(config.hidden, config.hidden, bias=False)
@@ -72,10 +73,17 @@ class Attention(nn.Module):
         """Queries, keys and values from one product."""
         self.fused = Fused(self.wq, self.wk, self.wv)
 
+    def use_kernels(self) -> None:
+        """Rotate by our kernel."""
+        self.kerneled = True
+
     def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
         parts = (self.wq(x), self.wk(x), self.wv(x)) if self.fused is None else self.fused(x)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)
-        q, k = rotate(q, place.cos, place.sin), rotate(k, place.cos, place.sin)  # [R, H, T, head_dim]
+        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # [R, H, T, head_dim]
+        if self.kerneled:
+            q, k, v = place.rotated(q, k, v)
+        else:
+            q, k = rotate(q, place.cos, place.sin), rotate(k, place.cos, place.sin)
         if place.cache is None:
             out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         else:
@@ -130,6 +138,14 @@ class Place:
     sin: Tensor
     mask: Tensor | None  # [R, 1, T, S], True = visible; None without a cache, where attention is plainly causal
     cache: Cache | None
+    rope: Rotary
+
+    def rotated(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """q and k rotated by our kernel; all [R, H, T, head_dim], each in memory of its own."""
+        keys, values = (torch.empty(k.shape, dtype=k.dtype, device=k.device) for _ in range(2))
+        positions = self.positions.expand(len(q), -1)
+        q = qk_norm_rope_kv(q, k, v, self.rope.cos, self.rope.sin, positions, keys, values, apart=True)
+        return q, keys, values
 
 
 class LWM(nn.Module):
@@ -176,7 +192,7 @@ class LWM(nn.Module):
             positions = cache.positions(ids.shape[1])
             mask = cache.mask(positions)
         cos, sin = self.rope(positions)
-        return Place(positions, cos, sin, mask, cache)
+        return Place(positions, cos, sin, mask, cache, self.rope)
 
     def use_kernels(self) -> None:
         """Stages that draw attend by our kernel."""
