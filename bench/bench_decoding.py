@@ -6,6 +6,7 @@ Six frames of held-out stories of the embedded bundle, 1, 2, 4 and 16 side by si
 
 from __future__ import annotations
 
+import time
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch import Tensor
 from acdc.bench.decoding.frames import Start, starts
 from acdc.bench.workloads import backends_to_time, skip_refused
 from acdc.engine.engine import Engine
+from acdc.engine.models.arm.windows import SEQUENTIAL, choose_windows
 from acdc.engine.plans import refusals
 
 WINDOWS = [(1,), (4,), (8,), (16,), (32,)]
@@ -66,3 +68,39 @@ def test_draw(benchmark: Any, stories: int, backend: str, windows: tuple[int, ..
         passes=sum(passes for _, passes in found) / len(frames),
         frames_that_differ=differ,
     )
+
+
+@pytest.mark.benchmark(group="a frame's draw by default, float32")
+@pytest.mark.parametrize("backend", ["eager", "openvino"])
+@pytest.mark.parametrize("stories", [1, 2, 4, 16])
+@torch.inference_mode()
+def test_default(benchmark: Any, stories: int, backend: str) -> None:
+    """What ``--decoding auto`` draws with. Right before each round the same frames are drawn one code a pass, by the
+    same backend and by the fastest (OpenVINO): a shared machine's speed drifts, the ratio of neighbours does not."""
+    arm = engine_on(backend).models.arm
+    windows = choose_windows("auto", arm.stream.windows, "cpu", backend, stories)
+    if windows == SEQUENTIAL:
+        pytest.skip("one code a pass is the default there")
+    count = 6 if benchmark.enabled else 1
+    beside: dict[str, list[float]] = {backend: [], "openvino": []}
+
+    def setup() -> tuple[tuple[Any, ...], dict[str, Any]]:
+        for name, times in beside.items():
+            ready = [(start.session.fork(), start) for start in frames_on(name, stories, count)]
+            began = time.perf_counter()
+            for session, start in ready:
+                start.draw_in(session, start.previous, SEQUENTIAL)
+            times.append(time.perf_counter() - began)
+        return ([(start.session.fork(), start) for start in frames_on(backend, stories, count)],), {}
+
+    def draw(sessions: Any) -> None:
+        for session, start in sessions:
+            start.draw_in(session, start.previous, windows)
+
+    benchmark.pedantic(draw, setup=setup, rounds=7, warmup_rounds=1)
+    benchmark.extra_info.update(stories=stories, backend=backend, windows=list(windows), frames=count)
+    if benchmark.enabled:
+        own = benchmark.stats.stats.data
+        for key, name in (("times_own", backend), ("times_fastest", "openvino")):
+            ratios = [theirs / ours for theirs, ours in zip(beside[name][-len(own) :], own, strict=True)]
+            benchmark.extra_info[key] = sorted(ratios)

@@ -1,7 +1,8 @@
-"""Every kernel compiled for an H200 (sm_90) on any machine: ``python -m acdc.bench.kernel_builds --out FILE.json``.
+"""Every kernel compiled for GPUs that are not here: ``python -m acdc.bench.kernel_builds --out FILE.json``.
 
-A Hopper multiprocessor has 65,536 registers of 32 bits and up to 227 KiB of shared memory for a program; what does
-not fit into registers is spilled to memory, which costs more than any kernel here gains. Nothing is run.
+For compute capability 8.0 (A100), 9.0 (H100, H200) and 12.0 (RTX 50). A multiprocessor has 65,536 registers of 32 bits;
+what does not fit into a program's share is spilled to memory, which costs more than any kernel here gains. Nothing is
+run.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +24,11 @@ import click
 from .. import kernels
 from ..engine.atomic import write_json
 from ..engine.versions import versions
+from .numbers import numbers
 
-CAPABILITY, WARP = 90, 32
+CAPABILITIES, WARP = (80, 90, 120), 32
+SHARED_KIB = {80: 163, 90: 227, 120: 99}  # that a program may have
+TENSOR_CORES = ("wgmma.mma_async", "mma.sync")  # instructions in PTX
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) .*?LOCAL:(\d+)")
 
 
@@ -34,8 +40,9 @@ def builds() -> Iterator[tuple[str, Any]]:
             yield found.name, build
 
 
-def resources(build: Any) -> dict[str, int]:
-    """Registers a thread, bytes of stack a thread (spills lie there), bytes of shared memory a program."""
+def resources(build: Any, capability: int) -> dict[str, Any]:
+    """Registers and bytes of stack a thread (spills lie there), bytes of shared memory a program, and the tensor
+    cores' instruction, if there is one."""
     import triton
     from triton.backends.compiler import GPUTarget
     from triton.compiler import ASTSource
@@ -46,7 +53,7 @@ def resources(build: Any) -> dict[str, int]:
     aligned = {(at,): [["tt.divisibility", 16]] for at, kind in enumerate(ordered.values()) if kind[0] in "*i"}
     source = ASTSource(fn=build.kernel, signature=ordered, constexprs=dict(build.constants), attrs=aligned)
     options = {"num_warps": build.num_warps, "num_stages": build.num_stages, "enable_fp_fusion": build.fp_fusion}
-    compiled = triton.compile(source, target=GPUTarget("cuda", CAPABILITY, WARP), options=options)
+    compiled = triton.compile(source, target=GPUTarget("cuda", capability, WARP), options=options)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
         file.write(compiled.asm["cubin"])
         file.flush()
@@ -55,7 +62,12 @@ def resources(build: Any) -> dict[str, int]:
     usage = USAGE.search(said.stdout)
     assert usage is not None, said.stdout
     registers, stack, local = map(int, usage.groups())
-    return {"registers": registers, "stack_bytes": stack + local, "shared_bytes": compiled.metadata.shared}
+    return {
+        "registers": registers,
+        "stack_bytes": stack + local,
+        "shared_bytes": compiled.metadata.shared,
+        "tensor_cores": next((name for name in TENSOR_CORES if name in compiled.asm["ptx"]), None),
+    }
 
 
 def described(build: Any) -> str:
@@ -65,21 +77,25 @@ def described(build: Any) -> str:
 
 
 @click.command()
+@click.option("--capabilities", default=",".join(map(str, CAPABILITIES)), show_default=True, callback=numbers)
 @click.option("--out", type=click.Path(path_type=Path), help="A JSON file.")
-def main(out: Path | None) -> None:
+def main(capabilities: list[int], out: Path | None) -> None:
     """Compile, and list what each kernel takes."""
     if os.environ.get("TRITON_INTERPRET") == "1":
         raise click.ClickException("TRITON_INTERPRET=1 interprets kernels; unset it to compile them")
     rows = []
-    for name, build in builds():
-        found = {"kernel": name, "build": described(build), "num_warps": build.num_warps} | resources(build)
+    for (name, build), capability in product(builds(), capabilities):
+        if capability < build.since:
+            continue
+        what = {"kernel": name, "build": described(build), "num_warps": build.num_warps, "capability": capability}
+        found = what | resources(build, capability)
         rows.append(found)
         click.echo(
-            f"{name:20} {found['registers']:3} registers, {found['stack_bytes']:4} bytes spilled, "
-            f"{found['shared_bytes']:6} shared  {found['build']}"
+            f"{name:20} {capability:3} {found['registers']:3} registers, {found['stack_bytes']:4} bytes spilled, "
+            f"{found['shared_bytes']:6} shared  {found['tensor_cores'] or '-':15} {found['build']}"
         )
         if out is not None:
-            write_json(out, {"capability": CAPABILITY, "versions": versions(), "rows": rows})
+            write_json(out, {"versions": versions(), "triton": version("triton"), "rows": rows})
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 RESULTS = Path(__file__).parent / "results"
-PAGES = ("README.md",)
+PAGES = ("README.md", "docs/backends.md")
 OVERHEAD = {"eager": "overhead_cpu_2*.json", "openvino": "overhead_cpu_openvino_2*.json"}
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 QUALITY_ROWS = ("truth", "plain", "all", "first_2", "no_memory", "diffusion_alone", "full_plain", "full_all")
@@ -89,10 +89,34 @@ def start_table() -> str:
     )
 
 
+def kernel_table() -> str:
+    """What each kernel takes of a GPU: the most of all its builds, by compute capability."""
+    name, found = newest("kernel_builds_2*.json")
+    capabilities = sorted({row["capability"] for row in found["rows"]})
+    titles = [f"{capability / 10:.1f}" for capability in capabilities]
+    lines = [f"| kernel | builds | registers at {', '.join(titles)} | shared KiB | tensor cores at {titles[1]} |"]
+    lines.append("|---" * 5 + "|")
+    for kernel in dict.fromkeys(row["kernel"] for row in found["rows"]):
+        rows = {
+            at: [row for row in found["rows"] if (row["kernel"], row["capability"]) == (kernel, at)]
+            for at in capabilities
+        }
+        registers = ", ".join(str(max(row["registers"] for row in rows[at])) for at in capabilities)
+        shared = max(row["shared_bytes"] for at in capabilities for row in rows[at]) / 1024
+        tensor = ", ".join(sorted({row["tensor_cores"] for row in rows[capabilities[1]] if row["tensor_cores"]}))
+        lines.append(f"| `{kernel}` | {len(rows[capabilities[1]])} | {registers} | {shared:.1f} | {tensor} |")
+    most = max(row["stack_bytes"] for row in found["rows"])
+    spilled = f"At most {most} bytes of stack a thread." if most else "Nothing is spilled, no stack is used."
+    return "\n".join(
+        [*lines, "", f"The most of all builds. {spilled} Triton {found['triton']}. Source: `bench/results/{name}`."]
+    )
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "overhead": overhead_table,
     "start": start_table,
     "quality": quality_table,
+    "kernels": kernel_table,
 }
 
 

@@ -26,7 +26,7 @@ class Build(NamedTuple):
     """One specialisation of a kernel to be compiled ahead, where its registers and spills are looked at.
 
     ``signature`` names the type of every argument that is not constant ("*bf16", "i32", "fp32"), ``constants`` the
-    values of the others.
+    values of the others; ``since`` is the first compute capability that has what it needs.
     """
 
     kernel: Any
@@ -35,6 +35,7 @@ class Build(NamedTuple):
     num_warps: int = 4
     num_stages: int = 3
     fp_fusion: bool = True
+    since: int = 80
 
 
 def jit(function: Callable[..., Any]) -> Any:

@@ -24,7 +24,7 @@ float64 is computed by the reference.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -265,14 +265,16 @@ _SIZES = dict.fromkeys(("rows", "outputs", "size", "walk", "x_step", "weight_ste
 def _build(rows: int, kind: str, splits: int = 1, group: int | None = None, x: str = "bf16") -> Build:
     x_bytes, weight_bytes = ({"bf16": 2, "fp32": 4, "i8": 1, "fp8e4nv": 1}[name] for name in (x, kind))
     dot, rows_each, outputs, inputs, num_warps, num_stages = tile(rows, x_bytes, weight_bytes, group)
-    constants = {"SCALED": weight_bytes == 1 and group is None, "BIASED": False, "SPLITS": splits}
+    constants: dict[str, Any] = {"SCALED": weight_bytes == 1 and group is None, "BIASED": False, "SPLITS": splits}
     constants |= {"ROWS": rows_each, "OUTPUTS": outputs, "INPUTS": inputs, "STAGES": num_stages}
     types = dict.fromkeys(("x", "bias", "out"), f"*{x}") | {"weight": f"*{kind}", "scales": "*fp32"} | _SIZES
     if splits > 1:
         types["out"] = "*fp32"
+    since = 89 if kind == "fp8e4nv" else 80
     if dot:
-        return Build(_multiply, types, constants | {"GROUP": group, "WIDEN": False}, num_warps, num_stages)
-    return Build(_multiply_plain, types, constants)
+        constants |= {"GROUP": group, "WIDEN": False}
+        return Build(_multiply, types, constants, num_warps, num_stages, since=since)
+    return Build(_multiply_plain, types, constants, since=since)
 
 
 BUILDS = (

@@ -1,8 +1,8 @@
-"""The decoding benchmark as a page: ``python -m acdc.bench.decoding.page RAW.json --out OUT``.
+"""The decoding benchmark as a page: ``python -m acdc.bench.decoding.page RAW.json ... --out OUT``.
 
-RAW.json is what ``pytest bench/bench_decoding.py --benchmark-json RAW.json`` wrote; ``--drafts`` (may be given several
-times) and ``--flips`` take what ``python -m acdc.bench.decoding.drafts`` and ``flips`` wrote. OUT.json and OUT.md are
-written.
+RAW.json is what ``pytest bench/bench_decoding.py --benchmark-json RAW.json`` wrote, or parts of it; ``--drafts`` (may be
+given several times) and ``--flips`` take what ``python -m acdc.bench.decoding.drafts`` and ``flips`` wrote. OUT.json and
+OUT.md are written.
 """
 
 from __future__ import annotations
@@ -10,13 +10,11 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import quantiles
 from typing import Any
 
 import click
 
-from ...engine.bundle import find_bundle
-from ...engine.models.arm.windows import SEQUENTIAL, Table, choose_windows
-from ...engine.weights import read_json
 from ..stage_page import condense, said
 
 Row = Mapping[str, Any]
@@ -42,16 +40,19 @@ def draw_table(rows: Sequence[Row]) -> Iterator[str]:
         )
 
 
-def default_table(rows: Sequence[Row], chosen: Table) -> Iterator[str]:
-    """What ``--decoding auto`` draws with by the bundle's table, and how that compares with one code a pass there."""
-    yield "| stories | backend | codes a pass | times the same backend's sequential draw |"
-    yield "|---" * 4 + "|"
-    measured = {(row["stories"], row["backend"], tuple(row["windows"])): milliseconds(row) for row in rows}
-    for stories, backend in dict.fromkeys((row["stories"], row["backend"]) for row in rows):
-        windows = choose_windows("auto", chosen, "cpu", backend, stories)
-        if (stories, backend, windows) in measured:
-            gain = measured[stories, backend, SEQUENTIAL] / measured[stories, backend, windows]
-            yield f"| {stories} | {backend} | {', '.join(map(str, windows))} | {gain:.2f} |"
+def default_table(rows: Sequence[Row]) -> Iterator[str]:
+    """What ``--decoding auto`` draws with, against one code a pass right before it; where that is no more, no row."""
+    yield "| stories | backend | codes a pass | times its own sequential draw | times the fastest sequential draw |"
+    yield "|---" * 5 + "|"
+    for row in rows:
+        cells = " | ".join(middle(row[key]) for key in ("times_own", "times_fastest"))
+        yield f"| {row['stories']} | {row['backend']} | {', '.join(map(str, row['windows']))} | {cells} |"
+
+
+def middle(ratios: Sequence[float]) -> str:
+    """Median and quartiles."""
+    low, median, high = quantiles(ratios, n=4, method="inclusive")
+    return f"{median:.2f} ({low:.2f} to {high:.2f})"
 
 
 def flip_table(found: Mapping[str, Any]) -> Iterator[str]:
@@ -87,11 +88,11 @@ def page(found: Mapping[str, Any]) -> str:
         "*Times sequential*: against the fastest backend that draws one code a pass, at that batch. A frame differs",
         "where a near tie fell otherwise than in the eager sequential draw.",
         "",
-        *draw_table(found["rows"]),
+        *draw_table([row for row in found["rows"] if "passes" in row]),
         "",
-        "## What is drawn by default",
+        "## What is drawn by default: ratios of neighbours, medians and quartiles",
         "",
-        *default_table(found["rows"], found["windows"]),
+        *default_table([row for row in found["rows"] if "times_own" in row]),
     ]
     if found["flips"]:
         lines += ["", "## Codes that rounding changes: eager, against one code a pass", "", *flip_table(found["flips"])]
@@ -101,21 +102,15 @@ def page(found: Mapping[str, Any]) -> str:
     return "\n".join([*lines, ""])
 
 
-def storyworld_windows() -> Table:
-    """The embedded bundle's table of windows."""
-    table: Table = read_json(find_bundle("storyworld").parts["arm"] / "config.json")["stream"]["windows"]
-    return table
-
-
 @click.command()
-@click.argument("raw", type=click.Path(exists=True, path_type=Path))
+@click.argument("raw", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--drafts", type=click.Path(exists=True, path_type=Path), multiple=True)
 @click.option("--flips", type=click.Path(exists=True, path_type=Path))
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Without suffix: OUT.json and OUT.md.")
-def main(raw: Path, drafts: tuple[Path, ...], flips: Path | None, out: Path) -> None:
+def main(raw: tuple[Path, ...], drafts: tuple[Path, ...], flips: Path | None, out: Path) -> None:
     """Condense RAW and write the page."""
-    found = condense(json.loads(raw.read_text(encoding="utf-8")))
-    found["windows"] = storyworld_windows()
+    parts = [condense(json.loads(path.read_text(encoding="utf-8"))) for path in raw]
+    found = parts[-1] | {"rows": [row for part in parts for row in part["rows"]]}
     found["flips"] = flips and json.loads(flips.read_text(encoding="utf-8"))
     found["drafts"] = [json.loads(path.read_text(encoding="utf-8")) for path in drafts]
     out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -73,6 +73,8 @@ def measure(case: Case, machine: Machine, device: str, compiled: bool) -> dict[s
     except Exception as failure:
         return row | {"failed": said(failure)}
     runs = {"kernel": case.run, "eager": case.reference}
+    if case.library is not None:
+        runs["library"] = case.library
     if compiled:
         runs["inductor"] = torch.compile(case.reference, mode="max-autotune-no-cudagraphs", dynamic=False)
     for name, call in runs.items():

@@ -12,7 +12,7 @@ class Case(NamedTuple):
     """A kernel and its plain reference on the same inputs.
 
     ``bytes`` must be moved at least once and ``flops`` done, whoever computes it; ``tolerance`` is (rtol, atol) between
-    the two, (0, 0) for equal bits.
+    the two, (0, 0) for equal bits. ``library`` is the best call of PyTorch for the same, where the reference is not.
     """
 
     name: str
@@ -22,6 +22,7 @@ class Case(NamedTuple):
     bytes: int
     flops: int
     tolerance: tuple[float, float]
+    library: Callable[..., Any] | None = None
 
 
 def moved(*values: Tensor) -> int:

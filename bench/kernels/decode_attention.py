@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ...kernels.decode_attention import decode_attention, decode_attention_reference
 from . import Case, moved
@@ -31,4 +33,12 @@ def cases(device: str) -> Iterator[Case]:
             2 * moved(seen) + 2 * moved(q),
             flops,
             (2**-6, 2**-8),
+            by_torch,
         )
+
+
+def by_torch(q: Tensor, keys: Tensor, values: Tensor, lengths: Tensor) -> Tensor:
+    """PyTorch's attention over the capacity, with a mask made of the lengths, which stay on the device."""
+    slots = torch.arange(keys.shape[2], device=q.device)
+    seen = slots <= lengths[:, None, None, None] + torch.arange(q.shape[2], device=q.device)[:, None]
+    return F.scaled_dot_product_attention(q, keys, values, attn_mask=seen)

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import torch
+import torch.nn.functional as F
+from torch import Tensor
 
 from ...kernels.weight_only_linear import quantise, weight_only_linear, weight_only_linear_reference
 from . import Case, moved
@@ -42,4 +44,10 @@ def cases(device: str) -> Iterator[Case]:
                     read + 2 * rows * outputs,
                     2 * rows * inputs * outputs,
                     (2**-7, 2**-7),
+                    by_torch if scales is None else None,
                 )
+
+
+def by_torch(x: Tensor, weight: Tensor, scales: None, bias: None) -> Tensor:
+    """The library's product with the weights as they are."""
+    return F.linear(x, weight)

@@ -5,15 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from acdc.bench.report import BLOCK, TABLES, render
+from acdc.bench.report import BLOCK, PAGES, TABLES, render
 
 ROOT = Path(__file__).parents[2]
 
 
-def test_readme_is_up_to_date():
-    page = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert {match[2] for match in BLOCK.finditer(page)} == set(TABLES)
-    assert render(page) == page
+def test_pages_are_up_to_date():
+    found = set()
+    for name in PAGES:
+        page = (ROOT / name).read_text(encoding="utf-8")
+        found |= {match[2] for match in BLOCK.finditer(page)}
+        assert render(page) == page, name
+    assert found == set(TABLES)
 
 
 def test_a_changed_number_is_noticed():

@@ -7,6 +7,7 @@ from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
 from acdc.engine.diffusion import SchedulerConfig, make_schedule
 from acdc.engine.engine import Engine
+from acdc.engine.examples import EXAMPLES
 from acdc.engine.models.kernels import KERNELS, Kerneled, check_kernels
 from acdc.engine.stages.correct import step_on, step_on_by_kernel
 from acdc.engine.story import StoryOptions
@@ -25,6 +26,14 @@ def kernel_engine(tiny_path):
 def test_stories_are_the_same_by_the_margin_rule(tiny_engine, kernel_engine):
     told = {"num_inference_steps": 2, "seed": 3}
     check_same_story(tiny_engine, tiny_engine.generate(SENTENCES, **told), kernel_engine.generate(SENTENCES, **told))
+
+
+@pytest.mark.slow
+def test_the_embedded_story_is_the_same():
+    told = {"num_inference_steps": 4, "seed": 1}
+    plain, ours = (Engine.from_pretrained("storyworld", kernels=kernels) for kernels in KERNELS)
+    sentences = EXAMPLES["benny"][:2]
+    check_same_story(plain, plain.generate(sentences, **told), ours.generate(sentences, **told))
 
 
 @torch.no_grad()
