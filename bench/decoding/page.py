@@ -1,8 +1,8 @@
 """The decoding benchmark as a page: ``python -m acdc.bench.decoding.page RAW.json ... --out OUT``.
 
-RAW.json is what ``pytest bench/bench_decoding.py --benchmark-json RAW.json`` wrote, or parts of it; ``--drafts`` (may be
-given several times) and ``--flips`` take what ``python -m acdc.bench.decoding.drafts`` and ``flips`` wrote. OUT.json and
-OUT.md are written.
+RAW.json is what ``pytest bench/bench_decoding.py --benchmark-json RAW.json`` wrote, or parts of it; ``--drafts`` (may
+be given several times) and ``--flips`` take what ``python -m acdc.bench.decoding.drafts`` and ``flips`` wrote.
+OUT.json and OUT.md are written.
 """
 
 from __future__ import annotations
