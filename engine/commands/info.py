@@ -31,6 +31,8 @@ def collect() -> dict[str, Any]:
         "optional": {name: optional(name, purpose) for name, purpose in OPTIONAL.items()},
         "devices": devices(),
         "backends": backends(),
+        "attention": attentions(),
+        "kernels": kernels(),
         "bundles": embedded_names(),
         "memories": list(MEMORIES),
     }
@@ -76,6 +78,26 @@ def backends() -> dict[str, dict[str, Any]]:
     }
 
 
+def attentions() -> dict[str, list[str]]:
+    """Attention -> every reason why it cannot serve (none: it can), as :func:`backends` asks."""
+    import torch
+
+    from ...kernels.attention import ATTENTIONS, unsupported_reasons
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {name: unsupported_reasons(name, device, torch.float32) for name in ATTENTIONS}
+
+
+def kernels() -> dict[str, list[str]]:
+    """Kernels -> every reason why they cannot serve (none: they can), as :func:`backends` asks."""
+    import torch
+
+    from ...kernels.jit import unsupported_reasons
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {"torch": [], "triton": unsupported_reasons(device, torch.float32)}
+
+
 def print_info(found: dict[str, Any]) -> None:
     """Plain tables on standard output."""
     from rich.console import Console
@@ -88,6 +110,8 @@ def print_info(found: dict[str, Any]) -> None:
         },
         "devices": found["devices"],
         "backends": {name: _about(entry) for name, entry in found["backends"].items()},
+        "attention": {name: _verdict(reasons) for name, reasons in found["attention"].items()},
+        "kernels": {name: _verdict(reasons) for name, reasons in found["kernels"].items()},
         "choices": {"bundles": ", ".join(bundles), "memories": ", ".join(found["memories"])},
     }
     # Lines are folded for a terminal only: a log or a pipe gets them whole.
@@ -98,12 +122,16 @@ def print_info(found: dict[str, Any]) -> None:
             console.print(_stages(found["backends"]))
 
 
+def _verdict(reasons: list[str]) -> str:
+    return f"not available: {'; '.join(reasons)}" if reasons else "available"
+
+
 def _about(backend: dict[str, Any]) -> str:
     """What the backend is, or every reason why it serves no stage."""
     refused = list(backend["stages"].values())
     if not all(refused):
         return str(backend["about"])
-    return f"not available: {'; '.join(dict.fromkeys(reason for reasons in refused for reason in reasons))}"
+    return _verdict(list(dict.fromkeys(reason for reasons in refused for reason in reasons)))
 
 
 def _stages(backends: dict[str, Any]) -> Any:

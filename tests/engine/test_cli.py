@@ -136,7 +136,9 @@ class TestOtherCommands:
         assert all(word in text for word in ("acdc", "torch", "cpu", "cuda", "rules", "openvino"))
         assert main(["info", "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
-        assert {"versions", "optional", "devices", "backends", "bundles", "memories"} == set(found)
+        shown = {"versions", "optional", "devices", "backends", "attention", "kernels", "bundles", "memories"}
+        assert shown == set(found)
+        assert found["attention"]["sdpa"] == found["kernels"]["torch"] == []
         for name, entry in found["optional"].items():
             assert entry["available"] or f"pip install {name}" in entry["note"]
 
