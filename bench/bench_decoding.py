@@ -47,7 +47,7 @@ def one_after_another(stories: int, frames: int) -> list[Tensor]:
 def test_draw(benchmark: Any, stories: int, backend: str, windows: tuple[int, ...]) -> None:
     """A round draws all frames; copies of the caches are made outside of what is timed."""
     skip_refused(backend, refusals(torch.device("cpu"))[backend]["arm_draw"])
-    count = 6 if benchmark.enabled else 2
+    count = 6 if benchmark.enabled else 1
     frames = frames_on(backend, stories, count)
 
     def setup() -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -26,7 +26,8 @@ from ..engine.atomic import write_json
 from ..engine.versions import versions
 from .numbers import numbers
 
-CAPABILITIES, WARP = (80, 90, 120), 32
+HOPPER = 90
+CAPABILITIES, WARP = (80, HOPPER, 120), 32
 SHARED_KIB = {80: 163, 90: 227, 120: 99}  # that a program may have
 TENSOR_CORES = ("wgmma.mma_async", "mma.sync")  # instructions in PTX
 USAGE = re.compile(r"REG:(\d+) STACK:(\d+) .*?LOCAL:(\d+)")
@@ -78,14 +79,16 @@ def described(build: Any) -> str:
 
 @click.command()
 @click.option("--capabilities", default=",".join(map(str, CAPABILITIES)), show_default=True, callback=numbers)
+@click.option("--few", is_flag=True, help="One build a kernel beside those for 9.0.")
 @click.option("--out", type=click.Path(path_type=Path), help="A JSON file.")
-def main(capabilities: list[int], out: Path | None) -> None:
+def main(capabilities: list[int], few: bool, out: Path | None) -> None:
     """Compile, and list what each kernel takes."""
     if os.environ.get("TRITON_INTERPRET") == "1":
         raise click.ClickException("TRITON_INTERPRET=1 interprets kernels; unset it to compile them")
-    rows = []
+    rows: list[dict[str, Any]] = []
     for (name, build), capability in product(builds(), capabilities):
-        if capability < build.since:
+        done = any((row["kernel"], row["capability"]) == (name, capability) for row in rows)
+        if capability < build.since or (few and done and capability != HOPPER):
             continue
         what = {"kernel": name, "build": described(build), "num_warps": build.num_warps, "capability": capability}
         found = what | resources(build, capability)
