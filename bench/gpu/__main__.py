@@ -81,8 +81,16 @@ def kernels(out: Path, only: str, device: str, compiled: bool, seconds: float) -
     for row in found["rows"]:
         times = (f"{name} {said(row[name] | {'floor': row['floor']})}" for name in COLUMNS if name in row)
         right = row.get("failed") or ("right" if row["right"] else f"WRONG, {row['error']:.1f} times the tolerance")
-        click.echo(f"{row['name']:20} {row['case']:28} {right}  {'  '.join(times)}")
+        click.echo(f"{row['name']:20} {row['case']:28} {right}  {'  '.join(times)}{moved(row, found['rates'])}")
     click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")
+
+
+def moved(row: Mapping[str, Any], rates: Mapping[str, float]) -> str:
+    """How fast the kernel moved the bytes that it must, and the share of the rate of copies."""
+    if "median" not in row.get("kernel", {}):
+        return ""
+    rate = row["bytes"] / row["kernel"]["median"]
+    return f"  {rate / 1e9:.0f} GB/s, {rate / rates['bandwidth']:.0%} of copies"
 
 
 def said(row: Mapping[str, Any]) -> str:

@@ -64,6 +64,7 @@ def test_what_is_right_is_told_from_what_is_wrong_and_what_breaks(asked):
         assert 0 < rows[name]["kernel"]["low"] <= rows[name]["kernel"]["median"]
         assert rows[name]["floor"] > 0
     assert "WRONG" in result.output
+    assert result.output.count(" of copies") == 4, "all but the broken one"
     assert "5 rows" in result.output
 
 
