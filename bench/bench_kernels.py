@@ -8,7 +8,7 @@ would be its own reference there), one case a kernel.
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,11 +21,14 @@ from acdc.bench.kernels import Case
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def named() -> Iterator[Any]:
-    """Every case on a GPU; kernels are not timed anywhere else."""
-    if DEVICE == "cuda":
-        for name, case in every_case([], DEVICE):
-            yield pytest.param(case, id=f"{name}, {case.name}")
+def timed_calls() -> Iterator[Any]:
+    """(case, call) of every case and column on a GPU; kernels are not timed anywhere else."""
+    for name, case in every_case([], DEVICE) if DEVICE == "cuda" else ():
+        columns = {"kernel": case.run, "eager": case.reference, "inductor": torch.compile(case.reference)}
+        if case.library is not None:
+            columns["library"] = case.library
+        for column, call in columns.items():
+            yield pytest.param(case, call, id=f"{name}, {case.name}, {column}")
 
 
 @pytest.mark.parametrize("name", [found.name for found in pkgutil.iter_modules(cases.__path__)])
@@ -38,15 +41,10 @@ def test_the_first_case_runs_and_the_library_agrees(name: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("column", ["kernel", "eager", "library", "inductor"])
-@pytest.mark.parametrize("case", list(named()))
+@pytest.mark.parametrize(("case", "call"), list(timed_calls()))
 @torch.no_grad()
-def test_kernel(benchmark: Any, case: Case, column: str) -> None:
+def test_kernel(benchmark: Any, case: Case, call: Callable[..., Any]) -> None:
     """A round is one call after the L2 cache was swept."""
-    runs = {"kernel": case.run, "eager": case.reference, "library": case.library}
-    call = torch.compile(case.reference) if column == "inductor" else runs[column]
-    if call is None:
-        pytest.skip("the reference is the library's best call")
     assert error(case) <= 1
     sweep, inputs = torch.empty(4 * L2_BYTES, dtype=torch.uint8, device=DEVICE), copied(case)
 
@@ -59,4 +57,4 @@ def test_kernel(benchmark: Any, case: Case, column: str) -> None:
         torch.cuda.synchronize()
 
     benchmark.pedantic(timed, setup=setup, rounds=30, warmup_rounds=5)
-    benchmark.extra_info.update(case=case.name, column=column, bytes=case.bytes, flops=case.flops)
+    benchmark.extra_info.update(bytes=case.bytes, flops=case.flops)
