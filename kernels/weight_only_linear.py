@@ -129,7 +129,7 @@ def tile(rows: int, x_bytes: int, weight_bytes: int, group: int | None = None) -
     if x_bytes == 4:
         return Tile(True, 16, 32, 32, 4, 4)
     padded = min(64, max(16, next_power_of_2(rows)))
-    inputs = min(128 if padded == 16 else 64, group or 128)
+    inputs = min(128 if padded == 16 and group is None else 64, group or 128)
     return Tile(True, padded, max(2 * padded, 64 // weight_bytes), inputs, 8 if padded == 64 else 4, 4)
 
 
