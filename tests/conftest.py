@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 # Workers share the cores: threads of one that wait for threads of another take several times as long as one thread.
 # Set before torch is imported, and inherited by the commands that tests start.
@@ -15,10 +14,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Triton reads this when it is imported: without a GPU its kernels are interpreted.
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
-
-# A machine that others use as well takes its time.
-settings.register_profile("shared machine", deadline=None)
-settings.load_profile("shared machine")
 
 # Test helpers are imported as ``tests.tiny`` whichever directory pytest was started from.
 sys.path.insert(0, str(Path(__file__).parents[1]))
