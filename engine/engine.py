@@ -15,6 +15,7 @@ from .memory import load_memory
 from .models.corrector.attention import set_attention
 from .models.corrector.unet import UNet
 from .models.kernels import check_kernels, use_kernels
+from .models.quantized import check_quantization, quantize
 from .pipeline import Serial, Story
 from .planned import planned
 from .plans import check_backends, describe, parse_backends
@@ -37,10 +38,12 @@ class Engine:
         backend: str,
         attention: str,
         kernels: str,
+        quantization: str,
     ) -> None:
         """Use :meth:`from_pretrained`."""
         self.bundle, self.models, self.device = bundle, models, device
-        self.dtype, self.backend, self.attention, self.kernels = dtype, backend, attention, kernels
+        self.dtype, self.backend, self.attention = dtype, backend, attention
+        self.kernels, self.quantization = kernels, quantization
 
     @classmethod
     def from_pretrained(
@@ -52,27 +55,32 @@ class Engine:
         backend: str = "eager",
         attention: str = "sdpa",
         kernels: str = "torch",
+        quantization: str = "none",
         cache: PlanCache | None = None,
     ) -> "Engine":
         """Load a bundle by its name or directory.
 
         ``dtype`` is float32, bfloat16, float16 or float64; ``backend`` is one for all stages (``auto``: the fastest
         exact one that can serve) or ``stage=NAME,...``; ``attention`` (sdpa, xformers) is the UNet's; ``kernels`` is
-        torch (plain) or triton (ours, fused, on CUDA); ``cache`` keeps the plans that backends make (in the user's
-        cache folder where None). Raises ``ValueError`` (one line that names the value and the choices, or the file
-        and the key) for an unknown bundle, device, dtype, backend, attention or kernels and for damaged files.
+        torch (plain) or triton (ours, fused, on CUDA); ``quantization`` is none, int8 or fp8: the ARM's weights,
+        lossy; ``cache`` keeps the plans that backends make (in the user's cache folder where None). Raises
+        ``ValueError`` (one line that names the value and the choices, or the file and the key) for an unknown bundle,
+        device, dtype, backend, attention, kernels or quantization and for damaged files.
         """
         found, where, kind = find_bundle(bundle), parse_device(device), parse_dtype(dtype)
         backends, attend = parse_backends(backend, where, kind), find_attention(attention, where.type, kind)
         check_backends(backends, where, kind)
         check_kernels(kernels, backends, where.type, kind)
+        check_quantization(quantization, where)
         loaded = found.load(where, kind)
         assert isinstance(loaded.corrector.unet, UNet), "no plan has taken its place yet"
         set_attention(loaded.corrector.unet, attend)
+        if quantization != "none":
+            quantize(loaded.arm.model.blocks, quantization)
         if kernels == "triton":
             use_kernels(loaded.arm.model, loaded.tokenizer, loaded.corrector.vae, loaded.corrector.unet)
         models = planned(loaded, backends, cache or PlanCache())
-        return cls(found, models, where, dtype, describe(backends), attention, kernels)
+        return cls(found, models, where, dtype, describe(backends), attention, kernels, quantization)
 
     @property
     def name(self) -> str:
@@ -90,7 +98,8 @@ class Engine:
         loaded = {"bundle": self.name, "weights": self.bundle.fingerprint(), "dtype": self.dtype}
         machine = {"device": str(self.device), "threads": torch.get_num_threads()}
         chosen = {"backend": self.backend, "attention": self.attention, "kernels": self.kernels}
-        return {**loaded, **machine, **chosen, **asdict(resolved)}
+        lossy = {"quantization": self.quantization}
+        return {**loaded, **machine, **chosen, **lossy, **asdict(resolved)}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
         """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction off."""

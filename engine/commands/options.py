@@ -36,6 +36,7 @@ RUN = (
     ),
     click.option("--attention", default="sdpa", show_default=True, help="Of the UNet: sdpa or xformers."),
     click.option("--kernels", default="torch", show_default=True, help="torch, or ours on CUDA: triton."),
+    click.option("--quantization", default="none", show_default=True, help="ARM's weights: int8 or fp8, lossy."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's choice]"),
 )
 CORRECTION = (

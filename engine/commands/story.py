@@ -74,7 +74,7 @@ def load_engine(given: dict[str, Any], cache: PlanCache | None = None) -> "Engin
     set_threads(given["threads"])
     from ..engine import Engine
 
-    names = ("device", "dtype", "backend", "attention", "kernels")
+    names = ("device", "dtype", "backend", "attention", "kernels", "quantization")
     return Engine.from_pretrained(given["bundle"], cache=cache, **{name: given[name] for name in names})
 
 

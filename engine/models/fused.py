@@ -14,6 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .quantized import QuantizedLinear
+
 
 class Fused(nn.Module):
     """``[layer(x) for layer in layers]`` of linear layers without bias, from one product."""
@@ -24,15 +26,24 @@ class Fused(nn.Module):
         """The layers' weights move into the joint one."""
         super().__init__()
         assert all(layer.bias is None for layer in layers), "biases are not joined"
-        self.sizes = tuple(layer.out_features for layer in layers)
+        self.layers, self.sizes = layers, tuple(layer.out_features for layer in layers)  # a tuple's are no submodules
+        self.quantized: QuantizedLinear | None = None
         joint = torch.cat([layer.weight.detach() for layer in layers])
         self.register_buffer("weight", joint, persistent=False)
         for layer, part in zip(layers, joint.split(self.sizes), strict=True):
             layer.weight = nn.Parameter(part, requires_grad=False)
 
+    def quantize(self, kind: str) -> None:
+        """Keep the joint weight as int8 or fp8 only; the layers' own become empty."""
+        self.quantized = QuantizedLinear(self.weight, kind)
+        self.weight = self.weight.new_empty(0)
+        for layer in self.layers:
+            layer.weight = nn.Parameter(self.weight, requires_grad=False)
+
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """[..., in] -> one [..., out] a layer."""
-        return F.linear(x, self.weight).split(self.sizes, -1)
+        joint = F.linear(x, self.weight) if self.quantized is None else self.quantized(x)
+        return joint.split(self.sizes, -1)
 
 
 @runtime_checkable

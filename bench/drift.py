@@ -1,0 +1,103 @@
+"""What lossy weights of the ARM do to stories: ``python -m acdc.bench.drift --out bench/results/drift_cpu_DATE.json``.
+
+Of held-out stories, each way of keeping the weights beside the full ones in float32:
+
+- nats a code that the ARM gives the true frames, each code after the true ones before it,
+- the share of those codes that would be drawn otherwise with the same noise,
+- frames with the right animal and setting by the judge in whole stories, drafts and corrected frames, the same seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+from torch import Tensor
+
+from ..engine.atomic import write_json
+from ..engine.engine import Engine
+from ..engine.rng import Purpose, gumbel, make_keys
+from ..engine.sampling import Policy, choose
+from ..engine.versions import versions
+from .decoding.frames import true_codes
+from .storyworld.judge.judge import load as load_judge
+from .storyworld.study.evaluate import right_subject, story_labels, verdicts
+from .storyworld.study.rows import draw_stories
+from .storyworld.world.grammar import StorySample, sample_story
+
+FIRST_SEED = 100_000
+WAYS: dict[str, dict[str, str]] = {  # row -> settings of the engine
+    "float32": {},
+    "int8": {"quantization": "int8"},
+    "fp8": {"quantization": "fp8"},
+}
+
+
+@torch.inference_mode()
+def frame_logits(engine: Engine, story: StorySample, codes: Tensor, index: int) -> Tensor:
+    """Of frame ``index``'s codes, the story's true ``codes`` [frames, n] before them: [n, V], in the window context."""
+    arm, shown = engine.models.arm, range(max(0, index - 1), index + 1)
+    stream, ids, vision = arm.stream, list(arm.stream.bos), [False] * len(arm.stream.bos)
+    for frame in shown:
+        text = [*arm.encode(story.sentences[frame]), *stream.vision]
+        image = [*codes[frame].tolist(), stream.eof]
+        ids, vision = ids + text + image, vision + [False] * len(text) + [True] * len(image)
+    last = stream.frame_tokens + 1  # what stands before the first code, and the codes but the last
+    rows, kinds = torch.tensor([ids], device=engine.device), torch.tensor([vision], device=engine.device)
+    hidden = arm.model(rows, kinds)[0, -last : -last + stream.codes_per_frame]
+    return arm.model.vision_logits(hidden)[:, : stream.codebook_size].float()
+
+
+def frames(engine: Engine, samples: Sequence[tuple[int, StorySample, Tensor]]) -> Iterator[tuple[Tensor, Tensor]]:
+    """(nats of each true code, the codes that would be drawn there) of every frame: [n] each."""
+    for seed, story, codes in samples:
+        for index in range(len(codes)):
+            logits = frame_logits(engine, story, codes, index)
+            keys = make_keys([seed], index, Purpose.TOKEN, engine.device)
+            slots = torch.arange(len(logits), device=engine.device)
+            noise = gumbel(keys, slots, logits.shape[1])[0]
+            yield torch.nn.functional.cross_entropy(logits, codes[index], reduction="none"), choose(
+                logits, None, noise, Policy()
+            )
+
+
+def row(engine: Engine, samples: Sequence[tuple[int, StorySample, Tensor]], batch: int) -> dict[str, Any]:
+    """The measures of one engine; ``codes`` are kept for the comparison with the full weights."""
+    nats, drawn = zip(*frames(engine, samples), strict=True)
+    seeds, stories = [seed for seed, _, _ in samples], [story for _, story, _ in samples]
+    pictures, judge, truth = draw_stories(engine, stories, seeds, {}, batch), load_judge(), story_labels(stories)
+    right = {name: right_subject(verdicts(judge, getattr(pictures, name)), truth) for name in ("drafts", "shown")}
+    return {
+        "nats": float(torch.cat(nats).mean()),
+        "codes": torch.cat(drawn),
+        **{f"right_{name}": float(values.mean()) for name, values in right.items()},
+    }
+
+
+@click.command()
+@click.option("--stories", default=40, show_default=True)
+@click.option("--batch", default=20, show_default=True, help="Stories side by side.")
+@click.option("--bundle", default="storyworld", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
+def main(stories: int, batch: int, bundle: str, out: Path) -> None:
+    """Measure the drift of every way of keeping the ARM's weights."""
+    seeds = range(FIRST_SEED, FIRST_SEED + stories)
+    told = [(seed, sample_story(seed, "heldout")) for seed in seeds]
+    full = Engine.from_pretrained(bundle)
+    samples = [(seed, story, true_codes(full, story)) for seed, story in told]
+    rows: dict[str, dict[str, Any]] = {}
+    reference: Tensor | None = None
+    for name, how in WAYS.items():
+        measured = row(Engine.from_pretrained(bundle, **how), samples, batch)
+        codes = measured.pop("codes")
+        reference = codes if reference is None else reference
+        rows[name] = {**measured, "codes": len(codes), "drawn_otherwise": float((codes != reference).float().mean())}
+        write_json(out, {"stories": stories, "first_seed": FIRST_SEED, "versions": versions(), "rows": rows})
+        click.echo(f"{name:9} " + "  ".join(f"{key} {value:.4g}" for key, value in rows[name].items()))
+
+
+if __name__ == "__main__":
+    main()
