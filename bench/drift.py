@@ -29,7 +29,7 @@ from .storyworld.study.rows import draw_stories
 from .storyworld.world.grammar import StorySample, sample_story
 
 FIRST_SEED = 100_000
-WAYS: dict[str, dict[str, str]] = {  # row -> settings of the engine
+WAYS: dict[str, dict[str, Any]] = {  # row -> settings of the engine
     "float32": {},
     "int8": {"quantization": "int8"},
     "fp8": {"quantization": "fp8"},
@@ -59,9 +59,8 @@ def frames(engine: Engine, samples: Sequence[tuple[int, StorySample, Tensor]]) -
             keys = make_keys([seed], index, Purpose.TOKEN, engine.device)
             slots = torch.arange(len(logits), device=engine.device)
             noise = gumbel(keys, slots, logits.shape[1])[0]
-            yield torch.nn.functional.cross_entropy(logits, codes[index], reduction="none"), choose(
-                logits, None, noise, Policy()
-            )
+            nats = torch.nn.functional.cross_entropy(logits, codes[index], reduction="none")
+            yield nats, choose(logits, None, noise, Policy())
 
 
 def row(engine: Engine, samples: Sequence[tuple[int, StorySample, Tensor]], batch: int) -> dict[str, Any]:

@@ -5,7 +5,7 @@
 
 ``x`` [..., K] is float16, bfloat16 or float32; W [N, K] is of the same type without scales, or int8 or fp8 with float32
 scales, which multiply float32 sums. N K numbers of W move, and M (N + K) besides. More than 64 rows are served too,
-but W is read anew for each 64, and a library's matrix product is faster there. fp8 needs compute capability 8.9.
+but W is read anew for each 64, which is work for a library's matrix product. fp8 needs compute capability 8.9.
 
 Without scales exact up to the order of sums. **int8 and fp8 are lossy**: a weight w is off by at most half a step,
 

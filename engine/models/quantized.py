@@ -1,4 +1,4 @@
-"""Weights of the ARM in int8 or fp8: half the bytes of bfloat16 to read for each token. **Lossy**, hence never a default.
+"""Weights of the ARM in int8 or fp8: half of bfloat16's bytes to read for each token. **Lossy**, never a default.
 
 Only the products inside the transformer's blocks are quantised, with one scale a channel; embeddings, norms and heads
 stay as they are. What that does to stories is measured by ``python -m acdc.bench.drift`` (docs/backends.md). Faster

@@ -85,7 +85,7 @@ def test_fp8_needs_a_gpu_that_knows_it(monkeypatch, capability: tuple[int, int],
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: capability)
     check_quantization("int8", torch.device("cuda"))
     if refused:
-        with pytest.raises(ValueError, match="fp8 weights need compute capability 8.9"):
+        with pytest.raises(ValueError, match=r"fp8 weights need compute capability 8\.9"):
             check_quantization("fp8", torch.device("cuda"))
     else:
         check_quantization("fp8", torch.device("cuda"))
