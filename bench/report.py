@@ -112,11 +112,22 @@ def kernel_table() -> str:
     )
 
 
+def drift_table() -> str:
+    """What lossy weights of the ARM change."""
+    name, found = newest("drift_cpu_2*.json")
+    lines = ["| weights | nats a code | codes drawn otherwise | right drafts | right frames |", "|---" * 5 + "|"]
+    for kind, row in found["rows"].items():
+        shares = (row[key] for key in ("drawn_otherwise", "right_drafts", "right_shown"))
+        lines.append(f"| {kind} | {row['nats']:.4f} | {' | '.join(f'{100 * share:.1f} %' for share in shares)} |")
+    return "\n".join([*lines, "", f"{found['stories']} held-out stories. Source: `bench/results/{name}`."])
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "overhead": overhead_table,
     "start": start_table,
     "quality": quality_table,
     "kernels": kernel_table,
+    "drift": drift_table,
 }
 
 
