@@ -11,6 +11,9 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "__init__.py").read_text())
 ROOMS = ["engine", "kernels", "compile", "bench"]
 ONNX = ["onnx>=1.19", "onnxscript>=0.5.4", "onnxruntime>=1.22"]
 TRITON = "triton>=3.6; platform_machine in 'x86_64 AMD64 arm64 aarch64' and sys_platform == 'linux'"
+LWM = ["msgpack>=1.1", "sentencepiece>=0.2"]  # to read its published files
+CHAT = ["httpx2>=2", "tenacity>=9"]
+VIDEO = ["av>=13"]  # MP4
 TENSORRT_RTX = "tensorrt-rtx>=1.7; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'"
 
 
@@ -46,6 +49,7 @@ setup(
         "tokenizers>=0.20",
         "openvino>=2025.3; platform_machine in 'x86_64 AMD64 arm64 aarch64'",
         "click>=8.1",
+        "filelock>=3.16",
         "rich>=13",
     ],
     extras_require={
@@ -53,10 +57,17 @@ setup(
         "tensorrt": [*ONNX, "tensorrt>=11"],
         "tensorrt-rtx": [*ONNX, TENSORRT_RTX],
         "triton": [TRITON],
+        "lwm": LWM,
+        "chat": CHAT,
+        "local": ["transformers>=4.57", "jinja2>=3.1", "tenacity>=9"],
+        "video": VIDEO,
         "test": [
             *ONNX,
             TENSORRT_RTX,
             TRITON,
+            *LWM,
+            *CHAT,
+            *VIDEO,
             "diffusers>=0.35",
             "transformers>=4.57",
             "hypothesis>=6.100",

@@ -8,10 +8,13 @@ from importlib import import_module
 
 import click
 
+from .memory.rewrite import MemoryFailure
 from .versions import acdc_version
 
 COMMANDS = {  # name: (module, one line of help); a module is imported when its command runs
     "story": ("story", "Draw a story: one picture a sentence, each corrected before the next is drawn."),
+    "video": ("video", "Draw a video: chunks of frames, corrected together before the next chunk is drawn."),
+    "write-stories": ("write_stories", "Write stories with a language model, to draw them later."),
     "info": ("info", "Show versions, devices and bundles; what is missing, and why."),
     "compile": ("compile", "Build the plans of a backend ahead of time."),
     "cache": ("cache", "List or clear the plans that backends keep on disk."),
@@ -19,6 +22,7 @@ COMMANDS = {  # name: (module, one line of help); a module is imported when its 
 }
 INTERRUPTED = 130
 MISTAKE = 2
+FAILED = 1
 
 
 class LazyGroup(click.Group):
@@ -31,7 +35,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             raise click.UsageError(f"unknown command {cmd_name!r}; choose one of {', '.join(COMMANDS)}")
         module, _ = COMMANDS[cmd_name]
-        command = getattr(import_module(f".commands.{module}", __package__), cmd_name)
+        command = getattr(import_module(f".commands.{module}", __package__), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
 
@@ -50,7 +54,8 @@ def acdc(ctx: click.Context) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0, 2 after a user's mistake, 130 after Ctrl-C."""
+    """Run the command line and return its exit code: 0; 2 after a user's mistake, 1 where a language model failed,
+    130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         # Not acdc.main(): it prints an empty line at Ctrl-C, and usage text at mistakes.
@@ -63,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _broken_pipe()
     except click.ClickException as error:
         return _fail(_describe(error), error.exit_code)
+    except MemoryFailure as error:
+        return _fail(str(error), FAILED)
     except (ValueError, OSError) as error:
         return _fail(str(error), MISTAKE)
     except (KeyboardInterrupt, click.Abort) as stop:

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from .bundle import Models
-from .memory import Memory
-from .models.arm.session import ArmSession
+from .memory import Memory, Rewrite
+from .models.arm.family import Session
 from .models.arm.windows import choose_quantum, choose_windows
 from .rng import Purpose, make_keys
 from .sampling import Policy
@@ -39,7 +39,7 @@ class Story(NamedTuple):
 class Chunk(NamedTuple):
     """What one pass through the loop made, for all stories: pixels [B, 3, H, W] in [-1, 1] and codes [B, N]."""
 
-    prompts: list[str]
+    rewrites: list[Rewrite]
     cut_prompts: list[str | None]
     draft: Tensor
     draft_codes: Tensor
@@ -55,7 +55,8 @@ class Serial:
         assert len({(len(story.sentences), len(story.done)) for story in stories}) == 1, "stories are in step"
         self.models, self.stories, self.options, self.memory = models, stories, options, memory
         self.length, self.num_done = len(stories[0].sentences), len(stories[0].done)
-        self.policy = _policy(options)
+        self.policy = make_policy(options)
+        models.arm.check(options)
         table, device, backend = models.arm.stream.windows, self._device.type, models.arm.draw_backend
         self.windows = choose_windows(options.decoding, table, device, backend, len(stories))
         self.quantum = choose_quantum(device)
@@ -67,8 +68,7 @@ class Serial:
     @torch.inference_mode()
     def frames(self, clock: Clock) -> Iterator[list[Frame]]:
         """Each finished chunk as one :class:`Frame` a story, from the first that is not done yet."""
-        arm, context, guided = self.models.arm, self.options.context, self.policy.guided
-        session = ArmSession(arm, len(self.stories), self.length, context, guided, self.text_tokens)
+        session = self.models.arm.session(len(self.stories), self.length, self.options, self.text_tokens)
         try:
             for index in range(self.length):
                 if index < self.num_done:
@@ -78,12 +78,14 @@ class Serial:
         finally:
             session.close()
 
-    def _draw(self, session: ArmSession, index: int, clock: Clock) -> Chunk:
+    def _draw(self, session: Session, index: int, clock: Clock) -> Chunk:
         """The algorithm: memory, prefill, draw, decode, correct, encode, replace."""
         tokenizer = self.models.tokenizer
 
         with clock(index, Phase.MEMORY):  # Eq. 3: a prompt that stands alone
-            prompts = [self.memory.refine(story.sentences[: index + 1]) for story in self.stories]
+            told = [(story.sentences[: index + 1], story.sentences[index + 1 :]) for story in self.stories]
+            rewrites = [self.memory.rewrite(sentences, later) for sentences, later in told]
+            prompts = [rewrite.text for rewrite in rewrites]
         with clock(index, Phase.PREFILL):
             session.begin([story.sentences[index] for story in self.stories])
         with clock(index, Phase.DRAW):  # Eq. 1
@@ -91,20 +93,20 @@ class Serial:
         with clock(index, Phase.DECODE):
             draft = tokenizer.decode(draft_codes)
         if not self.options.corrects(index):
-            return Chunk(prompts, [None] * len(prompts), draft, draft_codes, draft, draft_codes)
+            return Chunk(rewrites, [None] * len(prompts), draft, draft_codes, draft, draft_codes)
 
         with clock(index, Phase.CORRECT):  # Eq. 2
             conditioning, cut_prompts = self.correction.condition(prompts)
             shown, codes = self._correct(draft, conditioning, index)
         if not self.options.feed_back:
-            return Chunk(prompts, cut_prompts, draft, draft_codes, shown, draft_codes)
+            return Chunk(rewrites, cut_prompts, draft, draft_codes, shown, draft_codes)
 
         with clock(index, Phase.ENCODE):
             codes = tokenizer.encode(shown) if codes is None else codes
         if index + 1 < self.length:  # nobody reads the last frame's cache
             with clock(index, Phase.REPLACE):
                 session.replace(index, codes)
-        return Chunk(prompts, cut_prompts, draft, draft_codes, shown, codes)
+        return Chunk(rewrites, cut_prompts, draft, draft_codes, shown, codes)
 
     def _correct(self, draft: Tensor, conditioning: Conditioning, index: int) -> tuple[Tensor, Tensor | None]:
         """The corrected pixels, and their codes where a backend's plan of the whole correction makes them too."""
@@ -112,7 +114,7 @@ class Serial:
             return self.models.correction(self.correction, draft, conditioning, self._seeds, index)
         return self.correction.run(draft, conditioning, self._seeds, index), None
 
-    def _draw_codes(self, session: ArmSession, index: int) -> Tensor:
+    def _draw_codes(self, session: Session, index: int) -> Tensor:
         given = [story.init_pixels for story in self.stories if story.init_pixels is not None]
         if index == 0 and given:
             codes = self.models.tokenizer.encode(torch.stack(given).to(self._device, self._dtype))
@@ -122,7 +124,7 @@ class Serial:
         draft = session.codes(index - 1) if index else None  # scenes change little: good first guesses
         return session.generate(self.policy, keys, draft, self.windows, self.quantum)
 
-    def _enter_again(self, session: ArmSession, index: int) -> None:
+    def _enter_again(self, session: Session, index: int) -> None:
         """Bring the session to where it stood after frame ``index`` by passes of the very same shapes.
 
         A corrected frame was entered by one parallel pass of its codes; an uncorrected one code by code, so it is
@@ -152,7 +154,7 @@ class Serial:
             Frame(
                 index=index,
                 sentence=story.sentences[index],
-                refined_prompt=chunk.prompts[row],
+                refined_prompt=chunk.rewrites[row].text,
                 cut_prompt=chunk.cut_prompts[row],
                 corrected=self.options.corrects(index),
                 draft=drafts[row],
@@ -160,6 +162,7 @@ class Serial:
                 draft_codes=tuple(draft_codes[row]),
                 codes=tuple(codes[row]),
                 spans=spans,
+                memory_note=chunk.rewrites[row].note,
             )
             for row, story in enumerate(self.stories)
         ]
@@ -170,14 +173,14 @@ class Serial:
 
     @property
     def _device(self) -> torch.device:
-        return self.models.tokenizer.codebook.weight.device
+        return next(self.models.tokenizer.parameters()).device
 
     @property
     def _dtype(self) -> torch.dtype:
-        return self.models.tokenizer.codebook.weight.dtype
+        return next(self.models.tokenizer.parameters()).dtype
 
 
-def _policy(options: StoryOptions) -> Policy:
+def make_policy(options: StoryOptions) -> Policy:
     assert options.temperature is not None
     assert options.top_p is not None
     assert options.arm_guidance_scale is not None

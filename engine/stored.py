@@ -33,6 +33,7 @@ def frame_record(frame: Frame) -> dict[str, Any]:
         "draft": draft_name(frame.index),
         "corrected": frame.corrected,
         "cut_prompt": frame.cut_prompt,
+        "memory_note": frame.memory_note,
         "draft_codes": list(frame.draft_codes),
         "codes": list(frame.codes),
         "phases_ms": {name: round(ms, 3) for name, ms in frame.phases_ms.items()},
@@ -92,11 +93,13 @@ def _parse_frame(directory: Path, index: int, entry: Any, sentence: str, prompt:
     _expect(isinstance(entry["corrected"], bool), f"frame {index + 1}: 'corrected' is not true or false")
     cut = entry["cut_prompt"]
     _expect(cut is None or isinstance(cut, str), f"frame {index + 1}: 'cut_prompt' is not a text")
+    note = entry.get("memory_note")  # unknown to stories of earlier versions
+    _expect(note is None or isinstance(note, str), f"frame {index + 1}: 'memory_note' is not a text")
     image, draft = (_read_png(directory / name(index)) for name in (image_name, draft_name))
     _expect(image.shape == draft.shape, f"frame {index + 1}: picture and draft differ in size")
     spans = tuple(Span(Phase(name), float(start), float(ms)) for name, start, ms in entry["spans"])
     codes, draft_codes = (_codes(entry, name) for name in ("codes", "draft_codes"))
-    return Frame(index, sentence, prompt, cut, entry["corrected"], draft, image, draft_codes, codes, spans)
+    return Frame(index, sentence, prompt, cut, entry["corrected"], draft, image, draft_codes, codes, spans, note)
 
 
 def _codes(entry: Mapping[str, Any], name: str) -> tuple[int, ...]:

@@ -8,12 +8,16 @@ from typing import Any, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from .memory.settings import MemorySettings
+
 MAX_WORDS = 60
 LOWEST_TEMPERATURE = 1e-4  # below it logits / T may leave the range of numbers
 Context = Literal["window", "full"]
 CONTEXTS: tuple[str, ...] = get_args(Context)
 Decoding = Literal["auto", "sequential", "parallel"]
 DECODINGS: tuple[str, ...] = get_args(Decoding)
+Layout = Literal["independent", "block-causal", "carry-over"]
+LAYOUTS: tuple[str, ...] = get_args(Layout)
 
 
 class Phase(StrEnum):
@@ -35,13 +39,25 @@ class StoryOptions:
     Correction (ACDC section 3.2, SDEdit): ``strength`` t' in (0, 1] and ``num_inference_steps`` N run
     min(int(N * t'), N) DDIM steps, as diffusers counts them. ``correct_first`` corrects frames 1..K only,
     ``correct_every`` frames 1, 1+K, 1+2K, ...; ``feed_back=False`` shows the corrected frame but leaves the
-    model's own tokens in its context. Drawing: the token is argmax(logits / ``temperature`` + Gumbel noise) after
-    ``top_k`` (0 = all) and ``top_p`` (1 = all); temperature 0 is greedy. ``context`` is what the ARM sees:
+    model's own tokens in its context. ``correction_size`` is the shorter side, in pixels, at which the diffusion model
+    works (None: the frame's own; bicubic there and back). Drawing: the token is
+    argmax(logits / ``temperature`` + Gumbel noise) after ``top_k`` (0 = all) and ``top_p`` (1 = all); temperature 0 is
+    greedy. ``context`` is what the ARM sees:
     "window" (the sentence and frame before) or "full" (the whole story). ``decoding`` says whether codes are drawn
     one after another or several in a pass, which changes no code up to rounding; "auto" is what was measured faster.
+
+    Show-o alone has ``arm_steps`` (MaskGIT steps a frame), ``layout`` (what a frame sees of the story:
+    ``models/arm/show_o_session.py``) and ``carry_over``: the share of codes that "carry-over" keeps of the last frame.
+
+    ``memory`` rewrites the sentences; ``memory_model``, ``memory_url``, ``memory_calls`` and ``memory_on_failure``
+    are for those by a language model (``memory/settings.py``). An API key is in the environment and in no option.
     """
 
     memory: str = "rules"
+    memory_model: str | None = None
+    memory_url: str | None = None
+    memory_calls: str | None = None
+    memory_on_failure: str | None = None
     correction: bool = True
     correct_first: int | None = None
     correct_every: int = 1
@@ -51,15 +67,20 @@ class StoryOptions:
     guidance_scale: float | None = None
     negative_prompt: str = ""
     sample_posterior: bool = False
+    correction_size: int | None = None
     temperature: float | None = None
     top_k: int | None = None
     top_p: float | None = None
     arm_guidance_scale: float | None = None
     context: Context | None = None
     decoding: Decoding = "auto"
+    arm_steps: int | None = None
+    layout: Layout | None = None
+    carry_over: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse impossible values, each with one line that names the value and the choices."""
+        _ = self.memory_settings  # refuses what cannot be
         if not 0.0 < self.strength <= 1.0:
             raise ValueError(f"strength {self.strength} is out of range; choose 0 < strength <= 1")
         if self.num_inference_steps < 1:
@@ -72,6 +93,8 @@ class StoryOptions:
             )
         if self.correct_first is not None and self.correct_first < 0:
             raise ValueError(f"correct_first {self.correct_first} is negative; choose 0 or more frames")
+        if self.correction_size is not None and self.correction_size < 1:
+            raise ValueError(f"correction_size {self.correction_size} is too small; choose a multiple of 8 pixels")
         if self.correct_every < 1:
             raise ValueError(f"correct_every {self.correct_every} is too small; choose 1 or more")
         warm = self.temperature is None or LOWEST_TEMPERATURE <= self.temperature < float("inf")
@@ -91,6 +114,18 @@ class StoryOptions:
             raise ValueError(f"unknown context {self.context!r}; choose one of {', '.join(CONTEXTS)}")
         if self.decoding not in DECODINGS:
             raise ValueError(f"unknown decoding {self.decoding!r}; choose one of {', '.join(DECODINGS)}")
+        if self.arm_steps is not None and self.arm_steps < 1:
+            raise ValueError(f"arm_steps {self.arm_steps} is too small; choose 1 or more")
+        if self.layout is not None and self.layout not in LAYOUTS:
+            raise ValueError(f"unknown layout {self.layout!r}; choose one of {', '.join(LAYOUTS)}")
+        if self.carry_over is not None and not 0.0 <= self.carry_over < 1.0:
+            raise ValueError(f"carry_over {self.carry_over} is out of range; choose 0 <= carry_over < 1")
+
+    @property
+    def memory_settings(self) -> MemorySettings:
+        """Which memory module, and how it asks its model."""
+        asked = (self.memory_model, self.memory_url, self.memory_calls, self.memory_on_failure)
+        return MemorySettings(self.memory, *asked)
 
     @property
     def num_steps_run(self) -> int:
@@ -147,7 +182,8 @@ class Frame:
     ``draft`` is what the ARM drew, ``image`` what is shown (the corrected pixels, or the draft where the frame was
     not corrected). ``draft_codes`` were drawn; ``codes`` stand in the ARM's context afterwards.
     ``cut_prompt`` is the part of the refined prompt that the text encoder saw when it was too long, else None.
-    ``spans`` says when each phase ran; stories of one batch share their launches' spans.
+    ``spans`` says when each phase ran; stories of one batch share their launches' spans. ``memory_note`` says why the
+    refined prompt is not the memory's own (a language model failed, and rules stood in), else None.
     """
 
     index: int
@@ -160,6 +196,7 @@ class Frame:
     draft_codes: tuple[int, ...]
     codes: tuple[int, ...]
     spans: tuple[Span, ...]
+    memory_note: str | None = None
 
     @property
     def phases_ms(self) -> dict[str, float]:

@@ -9,7 +9,12 @@ REQUIRED |= {"safetensors": "safetensors", "openvino": "openvino"}
 
 OPTIONAL = {  # distribution: what it is for here
     "diffusers": "training and parity tests",
-    "transformers": "training and parity tests",
+    "transformers": "memory by a local language model, training and parity tests",
+    "httpx2": "memory by an endpoint",
+    "tenacity": "memory by a language model",
+    "sentencepiece": "LWM's text, as published",
+    "msgpack": "LWM's weights, as published",
+    "av": "MP4",
     "triton": "fused GPU kernels",
     "xformers": "memory-efficient attention on GPUs",
     "tensorrt": "compiled plans on NVIDIA GPUs",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..examples import EXAMPLES
 from ..story import check_sentences
+from ..written import SUFFIX, read_stories
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -17,8 +18,13 @@ MAX_PROMPTS_BYTES = 1 << 20
 SEED_LIMIT = 2**64
 
 
-def story_sentences(arguments: Sequence[str], example: str | None, prompts: str | None) -> tuple[str, ...]:
-    """The sentences from exactly one of the three sources; ``ValueError`` for none, two, or unfit sentences."""
+def story_sentences(
+    arguments: Sequence[str], example: str | None, prompts: str | None, number: int | None = None
+) -> tuple[str, ...]:
+    """The sentences from exactly one of the three sources; ``ValueError`` for none, two, or unfit sentences.
+
+    ``number`` (from 1; None = the first) picks a story from a ``.jsonl`` file and is refused elsewhere.
+    """
     given = [
         name
         for name, value in (("sentences", arguments), ("--example", example), ("--prompts", prompts))
@@ -28,15 +34,27 @@ def story_sentences(arguments: Sequence[str], example: str | None, prompts: str 
         raise ValueError("no sentence given; give SENTENCES, --example NAME or --prompts FILE")
     if len(given) > 1:
         raise ValueError(f"{' and '.join(given)} are given together; choose one of them")
+    if number is not None and not (prompts or "").endswith(SUFFIX):
+        raise ValueError(f"--number {number} is given without a file of stories; give --prompts FILE{SUFFIX}")
     if example is not None:
         return EXAMPLES[example]
     if prompts is None:
         return check_sentences(arguments)
+    if prompts.endswith(SUFFIX):
+        return numbered_story(Path(prompts), number or 1)
     lines = read_lines(prompts)
     try:
         return check_sentences(lines)
     except ValueError as error:
         raise ValueError(f"prompts file {prompts!r}: {error}") from None
+
+
+def numbered_story(path: Path, number: int) -> tuple[str, ...]:
+    """Story ``number`` of a file with one story a line."""
+    stories = read_stories(path)
+    if number > len(stories):
+        raise ValueError(f"--number {number} is out of range; {str(path)!r} holds stories 1 to {len(stories)}")
+    return stories[number - 1]
 
 
 def read_lines(name: str) -> list[str]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from ..memory import MEMORIES
+from ..memory import MEMORY_NAMES
 from ..versions import OPTIONAL, installed, versions
 
 
@@ -24,7 +24,7 @@ def info(as_json: bool) -> None:
 
 def collect() -> dict[str, Any]:
     """Everything that ``acdc info`` shows; a reason stands where something is not available."""
-    from ..bundle import embedded_names
+    from ..bundle import embedded_names, published_names
 
     return {
         "versions": versions(),
@@ -34,7 +34,8 @@ def collect() -> dict[str, Any]:
         "attention": attentions(),
         "kernels": kernels(),
         "bundles": embedded_names(),
-        "memories": list(MEMORIES),
+        "published": published_names(),
+        "memories": list(MEMORY_NAMES),
     }
 
 
@@ -112,7 +113,11 @@ def print_info(found: dict[str, Any]) -> None:
         "backends": {name: _about(entry) for name, entry in found["backends"].items()},
         "attention": {name: _verdict(reasons) for name, reasons in found["attention"].items()},
         "kernels": {name: _verdict(reasons) for name, reasons in found["kernels"].items()},
-        "choices": {"bundles": ", ".join(bundles), "memories": ", ".join(found["memories"])},
+        "choices": {
+            "bundles": ", ".join(bundles),
+            "with --models DIR": ", ".join(found["published"]),
+            "memories": ", ".join(found["memories"]),
+        },
     }
     # Lines are folded for a terminal only: a log or a pipe gets them whole.
     console = Console(highlight=False, width=None if sys.stdout.isatty() else 200)

@@ -10,6 +10,7 @@ import click
 from ...compile.cache import PlanCache
 from ..atomic import check_directory
 from ..examples import EXAMPLES
+from ..memory import MemoryFailure, check_memory
 from ..output import StoryWriter
 from ..story import Frame, Span, StoryOptions, StoryResult
 from ..versions import versions
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 SOURCE = (
     click.argument("sentences", nargs=-1),
     click.option("--example", type=click.Choice(list(EXAMPLES)), help="A story printed in the paper."),
-    click.option("--prompts", metavar="FILE", help="UTF-8 text, one sentence a line; - reads standard input."),
+    click.option("--prompts", metavar="FILE", help="UTF-8 text, one sentence a line (- reads stdin), or a .jsonl."),
+    click.option("--number", type=click.IntRange(min=1), metavar="N", help="Which story of a .jsonl.  [default: 1]"),
     click.option("--out", metavar="DIR", help="Where the story goes.  [default: out/EXAMPLE or out/story]"),
     click.option("--resume", is_flag=True, help="Continue an interrupted story in --out."),
     click.option("--overwrite", is_flag=True, help="Replace an earlier story in --out."),
@@ -49,7 +51,7 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
 
     Give SENTENCES, --example NAME or --prompts FILE.
     """
-    asked = story_sentences(sentences, example, prompts)
+    asked = story_sentences(sentences, example, prompts, given["number"])
     options = story_options(given, correction=not given["no_correction"])
     seed = check_seed(given["seed"])
     directory = Path(given["out"] if given["out"] is not None else f"out/{example or 'story'}")
@@ -57,6 +59,8 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
     stored = stored_story(directory, resume=given["resume"], overwrite=given["overwrite"])
     if stored is not None:
         check_request(stored, asked, seed)
+    if stored is None or len(stored.frames) < len(asked):
+        check_memory(options.memory_settings)
     init_image = None if given["init_image"] is None else read_init_image(given["init_image"])
     engine = load_engine(given)
     new = begin_story(engine, asked, seed, options, init_image)
@@ -74,7 +78,7 @@ def load_engine(given: dict[str, Any], cache: PlanCache | None = None) -> "Engin
     set_threads(given["threads"])
     from ..engine import Engine
 
-    names = ("device", "dtype", "backend", "attention", "kernels", "quantization")
+    names = ("models", "random_weights", "device", "dtype", "backend", "attention", "kernels", "quantization")
     return Engine.from_pretrained(given["bundle"], cache=cache, **{name: given[name] for name in names})
 
 
@@ -109,9 +113,18 @@ def continue_story(
         seconds = draw_frames(engine, result, options, init_image, writer)
         writer.finish(result, title)
     except KeyboardInterrupt:
-        hint = f"continue {writer.directory} with --resume" if result.frames else "nothing was written"
-        raise KeyboardInterrupt(f"interrupted after {len(result.frames)} of {total} frames; {hint}") from None
+        raise KeyboardInterrupt(f"interrupted after {_so_far(result, writer)}") from None
+    except MemoryFailure as failure:
+        raise click.ClickException(f"{failure}; stopped after {_so_far(result, writer)}") from None
+    for frame in result.frames[done:]:
+        if frame.memory_note:
+            click.echo(f"acdc: frame {frame.index + 1}: {frame.memory_note}", err=True)
     click.echo(f"{writer.sheet}: {total} frames, {seconds / (total - done):.2f} s a frame")
+
+
+def _so_far(result: StoryResult, writer: StoryWriter) -> str:
+    hint = f"continue {writer.directory} with --resume" if result.frames else "nothing was written"
+    return f"{len(result.frames)} of {len(result.sentences)} frames; {hint}"
 
 
 def draw_frames(

@@ -1,29 +1,69 @@
 """Memory modules: rewrite the newest sentence of a story so that it stands alone (ACDC section 3.3, Table 7)."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
 from importlib import import_module
-from typing import Protocol
 
-MEMORIES: dict[str, str] = {
-    "none": "none:Nothing",
-    "rules": "rules:Rules",
-}
+from .ask import LanguageModel
+from .rewrite import Memory, MemoryFailure, Rewrite
+from .settings import LANGUAGE_MEMORIES, MEMORIES, MEMORY_NAMES, MemorySettings
+
+__all__ = [
+    "LANGUAGE_MEMORIES",
+    "MEMORIES",
+    "MEMORY_NAMES",
+    "LanguageModel",
+    "Memory",
+    "MemoryFailure",
+    "MemorySettings",
+    "Rewrite",
+    "check_memory",
+    "load_language_model",
+    "load_memory",
+]
 
 
-class Memory(Protocol):
-    """Rewrites a story's sentences one by one; a rewrite may look back, never forward."""
+def load_memory(
+    settings: MemorySettings | str, *, device: str = "cpu", loaded: dict[str, LanguageModel] | None = None
+) -> Memory:
+    """Load a memory module, by its name alone where it needs no more; its file is imported only now.
 
-    name: str
-
-    def refine(self, prompts: Sequence[str]) -> str:
-        """Return the rewrite of ``prompts[-1]``, given all the sentences up to and including it."""
-        ...
-
-
-def load_memory(name: str) -> Memory:
-    """Load a memory module by its name in ``MEMORIES``; its file is imported only now."""
-    if name not in MEMORIES:
-        raise ValueError(f"unknown memory {name!r}; choose one of: {', '.join(MEMORIES)}")
-    module, attribute = MEMORIES[name].split(":")
-    memory: Memory = getattr(import_module(f"{__name__}.{module}"), attribute)()
+    ``device`` and ``loaded`` are as for :func:`load_language_model`. ``ValueError`` for what cannot be.
+    """
+    settings = MemorySettings(settings) if isinstance(settings, str) else settings
+    if settings.by_language_model:
+        resolved = settings.resolved()
+        language = import_module(f"{__name__}.language")
+        memory: Memory = language.Language(load_language_model(resolved, device=device, loaded=loaded), resolved)
+        return memory
+    module, attribute = MEMORIES[settings.name].split(":")
+    memory = getattr(import_module(f"{__name__}.{module}"), attribute)()
     return memory
+
+
+def load_language_model(
+    settings: MemorySettings, *, device: str = "cpu", loaded: dict[str, LanguageModel] | None = None
+) -> LanguageModel:
+    """The model that ``settings`` name: an endpoint, or one on ``device``, which ``loaded`` keeps for the next story.
+
+    ``ValueError`` (one line) for a missing key, package or model.
+    """
+    assert settings.by_language_model
+    resolved = settings.resolved()
+    if resolved.name == "chat":
+        endpoint: LanguageModel = import_module(f"{__name__}.chat").Endpoint(resolved)
+        return endpoint
+    assert resolved.model is not None
+    models = {} if loaded is None else loaded
+    if resolved.model not in models:
+        models[resolved.model] = import_module(f"{__name__}.local").load_local(resolved.model, device)
+    return models[resolved.model]
+
+
+def check_memory(settings: MemorySettings) -> None:
+    """``ValueError`` for what :func:`load_memory` would refuse and what shows without loading a model."""
+    resolved = settings.resolved()
+    if resolved.name == "chat":
+        load_language_model(resolved)
+    elif resolved.name == "local":
+        import_module(f"{__name__}.find_model").find_model(resolved.model)

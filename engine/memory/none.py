@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 
+from .rewrite import Memory
 
-class Nothing:
+
+class Nothing(Memory):
     """Passes the newest sentence through."""
 
     name = "none"

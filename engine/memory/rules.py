@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from .lexicon import word_set
+from .rewrite import Memory
 from .setting import Setting, find_setting, find_time
 from .subject import Subject, find_subject, kind_at
 from .words import Words, split_words
@@ -32,7 +33,7 @@ class Told:
         )
 
 
-class Rules:
+class Rules(Memory):
     """The rewrite of sentence k uses sentences 0..k only, so stories can be told while they are drawn."""
 
     name = "rules"

@@ -136,7 +136,8 @@ class TestOtherCommands:
         assert all(word in text for word in ("acdc", "torch", "cpu", "cuda", "rules", "openvino"))
         assert main(["info", "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
-        shown = {"versions", "optional", "devices", "backends", "attention", "kernels", "bundles", "memories"}
+        shown = {"versions", "optional", "devices", "backends", "attention", "kernels"}
+        shown |= {"bundles", "published", "memories"}
         assert shown == set(found)
         assert found["attention"]["sdpa"] == found["kernels"]["torch"] == []
         for name, entry in found["optional"].items():

@@ -1,0 +1,105 @@
+"""Asking a language model until its answer can be used, within a number of tries and a deadline."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from .answer import Refused
+from .optional import need
+from .prompt import Messages, with_remark
+from .rewrite import MemoryFailure
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """``tries`` in all; seconds a try may take, all tries and pauses together, and a pause.
+
+    Before try n + 1 the pause is drawn from 0 to min(``first_pause_s`` 2^(n - 1), ``longest_pause_s``): exponential
+    back-off with full jitter; a server's Retry-After makes it longer. A pause that would pass the deadline is not
+    begun. After an answer that came but cannot be used there is none.
+    """
+
+    tries: int = 4
+    timeout_s: float = 60.0
+    deadline_s: float = 180.0
+    first_pause_s: float = 1.0
+    longest_pause_s: float = 30.0
+
+
+class Unreachable(Exception):
+    """No answer, and a later try may get one; ``retry_after_s`` is what the server asked for."""
+
+    def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
+        super().__init__(reason)
+        self.retry_after_s = retry_after_s
+
+
+class LanguageModel(Protocol):
+    """Answers messages; ``memory`` names its kind and ``limits`` what asking it may take."""
+
+    memory: str
+    limits: Limits
+
+    def complete(self, messages: Messages, *, timeout_s: float, temperature: float, seed: int | None) -> str:
+        """The answer's text. :class:`Unreachable` or :class:`Refused` are worth another try, :class:`MemoryFailure`
+        is not."""
+        ...
+
+
+def ask(
+    model: LanguageModel,
+    messages: Messages,
+    parse: Callable[[str], T],
+    *,
+    temperature: float = 0.0,
+    seed: int | None = None,
+) -> T:
+    """What ``parse`` makes of the first usable answer; :class:`MemoryFailure` once tries or time are spent.
+
+    ``parse`` raises :class:`Refused`; the reason is then added to the question, so that a model that decodes greedily
+    does not give the same answer again.
+    """
+    limits, began, remark = model.limits, time.monotonic(), None
+    tries = 0
+    try:
+        for attempt in _retrying(limits, model.memory):
+            tries += 1
+            with attempt:
+                left = limits.deadline_s - (time.monotonic() - began)
+                try:
+                    answer = model.complete(
+                        with_remark(messages, remark),
+                        timeout_s=max(0.001, min(limits.timeout_s, left)),
+                        temperature=temperature,
+                        seed=seed,
+                    )
+                    return parse(answer)
+                except Refused as refused:
+                    remark = str(refused)
+                    raise
+    except Unreachable as error:
+        reason = str(error)
+    except Refused as error:
+        reason = f"its answer cannot be used: {error}"
+    raise MemoryFailure(f"memory {model.memory!r} failed: {reason} (after {tries} {'try' if tries == 1 else 'tries'})")
+
+
+def _retrying(limits: Limits, memory: str) -> Any:
+    tenacity = need("tenacity", memory)
+    backoff = tenacity.wait_random_exponential(multiplier=limits.first_pause_s, max=limits.longest_pause_s)
+
+    def pause(state: Any) -> float:
+        error = state.outcome.exception()
+        return max(backoff(state), error.retry_after_s) if isinstance(error, Unreachable) else 0.0
+
+    return tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type((Unreachable, Refused)),
+        stop=tenacity.stop_after_attempt(limits.tries) | tenacity.stop_before_delay(limits.deadline_s),
+        wait=pause,
+        reraise=True,
+    )

@@ -1,0 +1,36 @@
+"""What every memory module is, and what it gives back (ACDC section 3.3, Eq. 3)."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class MemoryFailure(RuntimeError):
+    """A language model gave no usable rewrite, and the policy is to stop; one line that says why."""
+
+
+class Rewrite(NamedTuple):
+    """A sentence that stands alone. ``note`` says what went wrong on the way, None = nothing did."""
+
+    text: str
+    note: str | None = None
+
+
+class Memory(ABC):
+    """Rewrites a story's sentences one by one; a rewrite looks back, never forward.
+
+    The one exception is a language model asked once for a whole story, as in the paper (see ``language.py``).
+    """
+
+    name: str
+
+    @abstractmethod
+    def refine(self, prompts: Sequence[str]) -> str:
+        """Return the rewrite of ``prompts[-1]``, given all the sentences up to and including it."""
+
+    def rewrite(self, prompts: Sequence[str], later: Sequence[str] = ()) -> Rewrite:
+        """As :meth:`refine`, with a note. ``later`` are the sentences still to come; only a memory that asks once
+        for a whole story reads them. Raises :class:`MemoryFailure` where the policy is to stop."""
+        return Rewrite(self.refine(prompts))
