@@ -1,6 +1,8 @@
 """Our LWM against the published JAX modules (commit f45d2b7) on made-up weights, 3 layers of 128."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,9 +10,17 @@ from torch import Tensor
 
 from acdc.engine.models.arm.arm import Arm, StreamConfig
 from acdc.engine.models.arm.lwm import LWM, LWMConfig
+from acdc.engine.models.arm.lwm_params import converted_params
+from acdc.engine.models.arm.lwm_published import STREAM as PUBLISHED
+from acdc.engine.models.arm.lwm_published import VideoPolicies
+from acdc.engine.models.arm.lwm_video import LwmVideo
 from acdc.engine.models.arm.session import ArmSession
+from acdc.engine.models.shards import load_shards
 from acdc.engine.rng import Purpose, make_keys
-from acdc.engine.sampling import Policy, choose
+from acdc.engine.sampling import Policy, choose, guide
+from acdc.engine.weights import skeleton
+from tests.lwm_files import params_shapes, write_params
+from tests.lwm_restated import transformer
 from tests.margin import step
 
 CONFIG = LWMConfig(3, 128, 344, 4, 32000, 8448, norm_eps=1e-6, rope_theta=5e7, max_position=1024)
@@ -63,9 +73,61 @@ def session_for(model: LWM, golden: dict[str, Tensor], guided: bool) -> ArmSessi
 KEYS = make_keys([0], 0, Purpose.TOKEN)
 
 
-def test_the_random_stream_is_the_one_of_the_vectors(fill: Fill) -> None:
-    probe = fill(f"{DECODER}/ffn_norm/kernel", (3, 128)).flatten()
-    torch.testing.assert_close(probe[:2], torch.tensor([1.0448651313781738, 0.947186291217804]), rtol=0, atol=0)
+@pytest.mark.parametrize(
+    ("key", "shape", "first", "mean"),
+    [
+        (f"{DECODER}/ffn_norm/kernel", (3, 128), [1.0448651313781738, 0.947186291217804], 0.9955812874250114),
+        (f"{DECODER}/attention/wv/kernel", (3, 128, 128), [-0.1362764537334442, -0.08932109922170639], 0.0705151228),
+        ("lm_head/kernel", (128, 32000), [0.06704740971326828, 0.2354164719581604], 0.07053091040138071),
+        ("vision_head/kernel", (128, 8448), [0.14018574357032776, -0.08141680806875229], 0.07055025853681252),
+    ],
+)
+def test_the_random_stream_is_the_one_of_the_vectors(
+    fill: Fill, key: str, shape: tuple[int, ...], first: list[float], mean: float
+) -> None:
+    probe = fill(key, shape)
+    torch.testing.assert_close(probe.flatten()[:2], torch.tensor(first), rtol=0, atol=0)
+    assert float(probe.double().abs().mean()) == pytest.approx(mean, abs=1e-8)
+
+
+def test_a_file_of_the_published_format_gives_these_weights(fill: Fill, model: LWM, tmp_path: Path) -> None:
+    shapes = params_shapes(CONFIG.layers, CONFIG.hidden, CONFIG.ffn, CONFIG.text_vocab, CONFIG.vision_vocab)
+    write_params(tmp_path / "params", {key: fill(key, shape) for key, shape in shapes.items()}, chunk_bytes=1 << 20)
+    with skeleton():
+        loaded = LWM(CONFIG)
+    load_shards(loaded, converted_params(tmp_path / "params", CONFIG), "cpu", torch.float32)
+    wanted = model.state_dict()
+    assert loaded.state_dict().keys() == wanted.keys()
+    assert all(torch.equal(value, wanted[name]) for name, value in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize(("branch", "texts"), [("cond", 28), ("uncond", 4)])
+def test_the_restatement_that_other_tests_rely_on(
+    fill: Fill, golden: dict[str, Tensor], branch: str, texts: int
+) -> None:
+    shapes = params_shapes(CONFIG.layers, CONFIG.hidden, CONFIG.ffn, CONFIG.text_vocab, CONFIG.vision_vocab)
+    tree = {key: fill(key, shape) for key, shape in shapes.items()}
+    ids = golden[f"ids_{branch}"].tolist()
+    hidden = transformer(tree, ids, [at >= texts for at in range(len(ids))], heads=4, theta=5e7, eps=1e-6)
+    seen = hidden[[texts - 1, *(texts + p for p in (0, 1, 255, 256, 257, 296))]] @ tree["vision_head/kernel"]
+    torch.testing.assert_close(seen, golden[f"vision_logits_{branch}"], rtol=0, atol=TOLERANCE)
+
+
+def test_the_prompts_are_the_published_ids(golden: dict[str, Tensor]) -> None:
+    cond, caption = golden["ids_cond"][:28].tolist(), golden["ids_cond"][15:20].tolist()
+    assert cond == [*PUBLISHED.bos, *PUBLISHED.prefix, *caption, *PUBLISHED.suffix, *PUBLISHED.vision]
+    assert golden["ids_uncond"][:4].tolist() == [*PUBLISHED.bos, *PUBLISHED.vision]
+
+
+def test_guided_logits(model: LWM, golden: dict[str, Tensor]) -> None:
+    """Those that chose ids 0 and 11 of the first frame; guidance multiplies what rounding there is by 2 s - 1 = 9."""
+    drawn, rows = golden["greedy_first_frame"][:11], []
+    for branch, texts in (("cond", 28), ("uncond", 4)):
+        ids = torch.cat((golden[f"ids_{branch}"][:texts], drawn))[None]
+        hidden = model(ids, torch.arange(ids.shape[1])[None] >= texts)[0]
+        rows.append(model.vision_logits(hidden[[texts - 1, texts + 10]]))
+    got = guide(rows[0], rows[1], 5.0)
+    torch.testing.assert_close(got, golden["guided_logits_steps_0_11"], rtol=0, atol=9 * TOLERANCE)
 
 
 @pytest.mark.parametrize(("branch", "texts"), [("cond", 28), ("uncond", 4)])
@@ -107,3 +169,16 @@ def test_greedy_continuation_of_a_given_frame(model: LWM, golden: dict[str, Tens
     wanted = golden[f"codes_only_next_cfg{guidance_scale:.0f}"]
     drawn = session.generate(Policy(guidance_scale=guidance_scale, temperature=0), KEYS)
     assert torch.equal(drawn[0, :12], wanted)
+
+
+def test_the_video_procedure_starts_as_published(model: LWM, golden: dict[str, Tensor]) -> None:
+    """Both steps, greedy: the frame, then its continuation where the second prompt has the words of the first."""
+    caption = golden["ids_cond"][15:20].tolist()
+    stream = replace(PUBLISHED, max_text_tokens=8, video_prefix=PUBLISHED.prefix)
+    policies = VideoPolicies(Policy(guidance_scale=5.0, temperature=0), Policy(temperature=0))
+    video = LwmVideo(Arm(model, lambda text: caption, stream), 1, 2, policies)
+    video.begin(["the golden caption"])
+    assert torch.equal(video.generate(KEYS)[0], golden["codes_only_first_frame"][:256])
+    video.replace(0, golden["ids_cond"][None, None, 28 : 28 + 256])
+    video.begin(None)
+    assert torch.equal(video.generate(KEYS)[0, :12], golden["codes_only_next_cfg1"])

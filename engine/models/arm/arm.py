@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from tokenizers import Tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...kv_cache import KVCache
 from ...sampling import Policy
 from ...stages.draw import DrawPass
-from ...story import CONTEXTS, Context
+from ...story import CONTEXTS, Context, StoryOptions
 from ...weights import load_into, read_json, skeleton
 from ..fused import fuse
 from .drawing import Pass
 from .lwm import LWM, LWMConfig
 from .windows import Table, check_windows
+
+if TYPE_CHECKING:
+    from .family import VideoSession
+    from .session import ArmSession
 
 Prefill = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
 
@@ -30,7 +35,9 @@ class StreamConfig:
 
     ``bos`` and ``vision`` are text ids (several where a marker is spelled in several pieces, as in LWM), ``eof`` is
     a vision id. ``context`` is the default context of a session, ``max_text_tokens`` the limit of one sentence.
-    ``windows`` says how many codes a pass draws where that was measured to be fastest (``windows.py``).
+    ``windows`` says how many codes a pass draws where that was measured to be fastest (``windows.py``). ``prefix`` and
+    ``suffix`` are the text ids of a prompt around each sentence, ``video_prefix`` stands before that of a video.
+    ``recent_frames`` is how many of a video's last frames the next one sees besides the first (``clip_session.py``).
     """
 
     codes_per_frame: int
@@ -41,23 +48,34 @@ class StreamConfig:
     max_text_tokens: int
     context: Context = "window"
     windows: Table = field(default_factory=dict, hash=False)
+    prefix: tuple[int, ...] = ()
+    suffix: tuple[int, ...] = ()
+    video_prefix: tuple[int, ...] = ()
+    recent_frames: int | None = None
 
     def __post_init__(self) -> None:
         check_context(self.context)
         check_windows(self.windows)
         # JSON knows lists only.
-        object.__setattr__(self, "bos", tuple(self.bos))
-        object.__setattr__(self, "vision", tuple(self.vision))
+        for name in ("bos", "vision", "prefix", "suffix", "video_prefix"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
 
     @property
     def frame_tokens(self) -> int:
         """Codes of a frame and its end-of-frame id."""
         return self.codes_per_frame + 1
 
-    def capacity(self, frames: int, context: Context, text_tokens: int) -> int:
-        """The longest stream that a session of ``frames`` frames and sentences of that many ids may hold at a time."""
+    @property
+    def prompt_tokens(self) -> int:
+        """The most ids of a sentence with its prompt."""
+        return len(self.prefix) + self.max_text_tokens + len(self.suffix)
+
+    def capacity(self, frames: int, context: Context, text_tokens: int, sentences: int | None = None) -> int:
+        """The longest stream that a session of ``frames`` frames and sentences (one a frame where None), of that many
+        ids with their prompts, may hold at a time."""
         held = frames if context == "full" else min(frames, 2)
-        return len(self.bos) + held * (text_tokens + len(self.vision) + self.frame_tokens)
+        told = held if sentences is None else min(held, sentences)
+        return len(self.bos) + told * (text_tokens + len(self.vision)) + held * self.frame_tokens
 
 
 class Arm:
@@ -78,11 +96,16 @@ class Arm:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> Arm:
-        """Read ``config.json``, ``model.safetensors`` and ``tokenizer.json``.
+        """Read ``config.json``, ``model.safetensors`` and ``tokenizer.json``; or LWM's files as they were published.
 
         Raises ``ValueError`` (one line, names the file) for what is missing or does not fit.
         """
         directory = Path(directory)
+        if not (directory / "config.json").is_file() or (directory / "params").is_file():
+            from .lwm_directory import is_lwm_directory, load_lwm  # here, because it imports this module
+
+            if is_lwm_directory(directory):
+                return load_lwm(directory, device, dtype)
         config = read_json(directory / "config.json")
         stream, sizes = _settings(directory / "config.json", config)
         with skeleton():
@@ -104,14 +127,51 @@ class Arm:
             self._passes[policy, window] = self.wrap_draw(run)
         return self._passes[policy, window]
 
+    @property
+    def blocks(self) -> nn.Module:
+        """The transformer's layers, without embeddings and heads."""
+        return self.model.blocks
+
+    def for_video(self) -> Arm:
+        """The same model with the prompt of a video around its sentences."""
+        other = copy(self)
+        other.stream = replace(self.stream, prefix=self.stream.video_prefix)
+        return other
+
+    def check(self, options: StoryOptions) -> None:
+        """``ValueError`` for an option that this kind of drawing, code after code, does not have."""
+        for name in ("arm_steps", "layout", "carry_over"):
+            value = getattr(options, name)
+            if value is not None:
+                raise ValueError(f"{name} {value!r} is for Show-o; this ARM draws code after code: leave it out")
+
+    def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> ArmSession:
+        """Stories side by side as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
+        from .session import ArmSession  # here, because it imports this module
+
+        guided = options.arm_guidance_scale not in (None, 1.0)
+        return ArmSession(self, stories, frames, options.context, guided, text_tokens)
+
+    def video_session(self, videos: int, frames: int, policy: Policy) -> VideoSession:
+        """Videos side by side, as the model was taught them: all frames in one stream (LWM, which draws the later ones
+        by its published settings), or the first and the last ones. ``ValueError`` if it was not taught any."""
+        from .clip_session import ClipSession  # here, because they import this module
+        from .lwm_video import LwmVideo, published_policies
+
+        if self.stream.video_prefix:
+            return LwmVideo(self, videos, frames, published_policies(policy))
+        if self.stream.recent_frames is not None:
+            return ClipSession(self, videos, frames, self.stream.recent_frames, policy)
+        raise ValueError("this ARM was not taught videos; choose a bundle that was (storyworld, lwm+animatediff)")
+
     def encode(self, sentence: str) -> list[int]:
-        """Text ids of one sentence. Raises ``ValueError`` if there are more than ``max_text_tokens``."""
+        """Text ids of one sentence with its prompt. Raises ``ValueError`` for one of more than ``max_text_tokens``."""
         ids, limit = self._encode(sentence), self.stream.max_text_tokens
         if len(ids) > limit:
             raise ValueError(
                 f"sentence {_short(sentence)!r} has {len(ids)} tokens; the limit (max_text_tokens) is {limit}"
             )
-        return ids
+        return [*self.stream.prefix, *ids, *self.stream.suffix]
 
 
 def check_context(context: str) -> None:

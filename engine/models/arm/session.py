@@ -53,9 +53,11 @@ class ArmSession:
         context: Context | None = None,
         guided: bool = False,
         text_tokens: int | None = None,
+        sentences: int | None = None,
     ) -> None:
-        """``frames`` bounds the story's length, ``text_tokens`` that of its sentences (the stream's limit where None);
-        ``guided`` keeps the null branch for guidance_scale != 1.
+        """``frames`` bounds the story's length, ``text_tokens`` that of its sentences with their prompts (the stream's
+        limit where None), ``sentences`` their number (one a frame where None); ``guided`` keeps the null branch for
+        guidance_scale != 1.
 
         Raises ``ValueError`` for an unknown context and for more positions than the model has.
         """
@@ -67,9 +69,9 @@ class ArmSession:
         self.branches = 2 if guided else 1
         self.chunks: list[Chunk] = []
         self.origin = 0  # the first chunk that the context shows
-        self.text_tokens = arm.stream.max_text_tokens if text_tokens is None else text_tokens
-        capacity = bucket(arm.stream.capacity(frames, self.context, self.text_tokens), arm.model.config.max_position)
-        self.cache = arm.model.new_cache(self.rows, capacity)
+        self.text_tokens = arm.stream.prompt_tokens if text_tokens is None else text_tokens
+        capacity = arm.stream.capacity(frames, self.context, self.text_tokens, sentences)
+        self.cache = arm.model.new_cache(self.rows, bucket(capacity, arm.model.config.max_position))
         self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
         self.passes = 0  # that drew the last frame
 
@@ -165,17 +167,33 @@ class ArmSession:
         self._catch_up()
 
     @torch.no_grad()
+    def enter(self, texts: Sequence[str], codes: Tensor) -> None:
+        """``begin`` and ``extend`` in one parallel pass, for a session that shows all it holds ("full")."""
+        assert self.context == "full", "the window context enters sentence by sentence"
+        assert len(self.chunks) % 2 == 0, "the last sentence has no frame yet"
+        self.chunks += [self._text(texts), self._image(codes, "external")]
+        self._catch_up()
+
     def replace(self, frame: int, codes: Tensor) -> None:
-        """Put corrected codes [B, codes_per_frame] in place of a frame's: truncate, then one parallel pass.
+        """Put corrected codes [B, codes_per_frame] in place of a frame's: :meth:`replace_many` of one."""
+        self.replace_many(frame, codes[:, None])
+
+    @torch.no_grad()
+    def replace_many(self, first: int, codes: Tensor) -> None:
+        """Put corrected codes [B, L, codes_per_frame] in place of frames ``first`` to ``first + L - 1``: truncate, then
+        one parallel pass for all of them.
 
         Later chunks stay and are fed again. In the window context the next ``begin`` prefills anyway, so here the
         cache is only cut.
         """
-        assert 0 <= frame < self.drawn, f"frame {frame} of {self.drawn} cannot be replaced"
-        index = 2 * frame + 1
-        self.chunks[index] = self._image(codes, "external")
-        if index >= self.origin:
-            self._forget(index)
+        frames = range(first, first + codes.shape[1])
+        assert 0 <= first < frames.stop <= self.drawn, (
+            f"frames {first} to {frames.stop - 1} of {self.drawn} are not there"
+        )
+        for frame, one in zip(frames, codes.unbind(1), strict=True):
+            self.chunks[2 * frame + 1] = self._image(one, "external")
+        if 2 * frames.stop - 1 >= self.origin:
+            self._forget(max(2 * first + 1, self.origin))
             if self.context == "full" or len(self.chunks) % 2 == 1:
                 self._catch_up()
 
@@ -248,10 +266,12 @@ class ArmSession:
         """Feed the part of the stream that the cache lacks, in one pass, and keep the logits of its last slot."""
         bos = self._given([self.arm.stream.bos] * self.rows)
         shown = [bos, *self.chunks[self.origin :]]
+        if all(have == slot for have, slot in zip(self.cache.owned, self.first_slots(len(self.chunks)), strict=True)):
+            if self.last_logits is not None:
+                return
+            self.cache.truncate([have - 1 for have in self.cache.owned])  # the logits after an id need it fed again
         columns = [list(chain(*_missing(shown, row, have))) for row, have in enumerate(self.cache.owned)]
         counts = [len(row) for row in columns]
-        if max(counts) == 0 and self.last_logits is not None:
-            return
         assert min(counts) > 0, "nothing to feed"
         width, device = max(counts), self.cache.lengths.device
         index = torch.tensor([row + [0] * (width - len(row)) for row in columns]).to(device)

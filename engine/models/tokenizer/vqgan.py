@@ -190,8 +190,14 @@ class VQGAN(nn.Module):
     def from_directory(
         cls, folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> Self:
-        """The VQGAN in `folder` (config.json, model.safetensors). Raises ValueError naming the file and the key."""
+        """The VQGAN in `folder`: config.json and model.safetensors, or LWM's published `vqgan`, whose encoder stays
+        float32 at least. Raises ValueError naming the file and the key."""
         path = Path(folder) / "config.json"
+        if not path.is_file() or (path.parent / "vqgan").is_file():
+            from .vqgan_pickle import is_published, load_published  # here, because it imports this module
+
+            if is_published(Path(folder)):
+                return load_published(cls, Path(folder), device, dtype)
         config = VQGANConfig.from_dict(read_json(path), str(path))
         with skeleton():
             model = cls(config)
@@ -200,7 +206,7 @@ class VQGAN(nn.Module):
 
     def latents(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, H, W] to unquantised vectors [B, z_channels, h, w]."""
-        return self.quant_conv(self.encoder(pixels))
+        return self.quant_conv(self.encoder(_like(pixels, self.quant_conv)))
 
     def quantise(self, latents: Tensor) -> Tensor:
         """Nearest code of each vector: latents [B, z_channels, h, w] to codes int64 [B, h*w].
@@ -217,6 +223,12 @@ class VQGAN(nn.Module):
         """Find the nearest codes by our kernel."""
         self.nearest = codebook_nearest
 
+    def lower_decoder(self, dtype: torch.dtype) -> Self:
+        """Decode in ``dtype``; what finds codes keeps its own, since near ties flip in a lower precision."""
+        self.post_quant_conv.to(dtype)
+        self.decoder.to(dtype)
+        return self
+
     def lookup(self, codes: Tensor) -> Tensor:
         """Codes [B, h*w] to code vectors [B, z_channels, h, w]."""
         side = self.config.grid
@@ -224,7 +236,7 @@ class VQGAN(nn.Module):
 
     def reconstruct(self, vectors: Tensor) -> Tensor:
         """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W], not clipped (for training)."""
-        return self.decoder(self.post_quant_conv(vectors))
+        return self.decoder(self.post_quant_conv(_like(vectors, self.post_quant_conv)))
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:
@@ -241,3 +253,8 @@ class VQGAN(nn.Module):
         if codes.ndim != 2 or codes.shape[1] != count:
             raise ValueError(f"codes have shape {list(codes.shape)}, expected [B, {count}]")
         return self.reconstruct(self.lookup(codes)).clamp(-1.0, 1.0)
+
+
+def _like(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """``x`` in the layer's dtype."""
+    return x if x.dtype == layer.weight.dtype else x.to(layer.weight.dtype)
