@@ -30,6 +30,8 @@ class Purpose(IntEnum):
     TOKEN = 0
     NOISE = 1
     POSTERIOR = 2
+    CONFIDENCE = 3  # of a MaskGIT step
+    CARRY = 4  # which codes of the frame before are kept
 
 
 def make_keys(seeds: Sequence[int], chunk: int, purpose: Purpose, device: torch.device | str = "cpu") -> Tensor:

@@ -1,0 +1,49 @@
+"""The codes of one frame of every story, drawn in T passes over all slots (MaskGIT, arXiv 2202.04200; Show-o's loop).
+
+Every pass draws a code for each unknown slot and makes the least confident of them unknown again, fewer each time:
+cos(pi k / 2T) of all after step k. The result is the last pass's draw, *before* its masking, which would leave one
+slot unknown. Noise of slot n in step k stands at position k N + n of purpose TOKEN, the confidences' at position k of
+purpose CONFIDENCE (value n), so no draw depends on batch, order or device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from ...kv_cache import KVCache
+from ...rng import Purpose, uniform
+
+MaskGitStep = Callable[..., tuple[Tensor, Tensor]]
+
+
+def draw(run: MaskGitStep, codes: Tensor, cache: KVCache, keys: Tensor, num_steps: int, codebook_size: int) -> Tensor:
+    """From ``codes`` int64 [B, N], -1 where unknown, and the cache of what is before the frame -> codes [B, N].
+
+    ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN. Nothing is read back from the device.
+    """
+    score_keys, steps = rekey(keys, Purpose.CONFIDENCE), torch.arange(num_steps, device=codes.device)
+    drawn = codes
+    for step in range(num_steps):
+        held = (cache.keys, cache.values, cache.lengths)
+        drawn, codes = run(codes, *held, keys, score_keys, steps[step : step + 1])
+    return drawn.clamp(0, codebook_size - 1)
+
+
+def keep_some(codes: Tensor, share: float, keys: Tensor) -> Tensor:
+    """int64 [B, N] -> the same with all but floor(``share`` N) slots of each story unknown (-1).
+
+    Which ones is drawn from ``keys`` with purpose CARRY, one number a slot: N = 4, share 0.5, numbers .7 .1 .9 .4 keep
+    slots 1 and 3.
+    """
+    slots = torch.arange(codes.shape[1], device=codes.device)
+    draws = uniform(rekey(keys, Purpose.CARRY), slots, 1)[:, :, 0]
+    rank = draws.argsort(dim=1, stable=True).argsort(dim=1)
+    return codes.masked_fill(rank >= int(share * codes.shape[1]), -1)
+
+
+def rekey(keys: Tensor, purpose: Purpose) -> Tensor:
+    """The stories' keys [B, 4] for another purpose in the same frame."""
+    return torch.cat((keys[:, :3], torch.full_like(keys[:, 3:], int(purpose))), 1)
