@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ..engine.engine import Engine
 from ..engine.memory import load_memory
 from ..engine.models.arm.lwm import LWM
+from .parts import arm_of, tokenizer_of
 
 
 def llama_of(model: LWM) -> Any:
@@ -78,9 +79,9 @@ class Baseline:
     def __init__(self, engine: Engine) -> None:
         from diffusers import StableDiffusionImg2ImgPipeline
 
-        self.arm, self.tokenizer, self.defaults = engine.models.arm, engine.models.tokenizer, engine.defaults
+        self.arm, self.tokenizer, self.defaults = arm_of(engine), tokenizer_of(engine), engine.defaults
         self.llama = llama_of(self.arm.model)
-        folder: Path = engine.bundle.parts["corrector"]
+        folder: Path = engine.bundle.parts["corrector"].folders["path"]
         pipeline: Any = StableDiffusionImg2ImgPipeline.from_pretrained(folder, torch_dtype=torch.float32)
         pipeline.set_progress_bar_config(disable=True)
         for module in (pipeline.unet, pipeline.vae, self.tokenizer):

@@ -44,7 +44,7 @@ def one_after_another(stories: int, frames: int) -> list[Tensor]:
 
 def drawn_by_default() -> list[tuple[int, str, tuple[int, ...]]]:
     """(stories, backend, windows) wherever the bundle's table draws more than one code a pass."""
-    table = read_json(find_bundle("storyworld").parts["arm"] / "config.json")["stream"]["windows"]
+    table = read_json(find_bundle("storyworld").parts["arm"].folders["path"] / "config.json")["stream"]["windows"]
     found = [
         (stories, backend, choose_windows("auto", table, "cpu", backend, stories))
         for backend in ("eager", "openvino")

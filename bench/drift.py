@@ -23,6 +23,7 @@ from ..engine.rng import Purpose, gumbel, make_keys
 from ..engine.sampling import Policy, choose
 from ..engine.versions import versions
 from .decoding.frames import true_codes
+from .parts import arm_of
 from .storyworld.judge.judge import load as load_judge
 from .storyworld.study.evaluate import right_subject, story_labels, verdicts
 from .storyworld.study.rows import draw_stories
@@ -39,7 +40,7 @@ WAYS: dict[str, dict[str, Any]] = {  # row -> settings of the engine
 @torch.inference_mode()
 def frame_logits(engine: Engine, story: StorySample, codes: Tensor, index: int) -> Tensor:
     """Of frame ``index``'s codes, the story's true ``codes`` [frames, n] before them: [n, V], in the window context."""
-    arm, shown = engine.models.arm, range(max(0, index - 1), index + 1)
+    arm, shown = arm_of(engine), range(max(0, index - 1), index + 1)
     stream, ids, vision = arm.stream, list(arm.stream.bos), [False] * len(arm.stream.bos)
     for frame in shown:
         text = [*arm.encode(story.sentences[frame]), *stream.vision]

@@ -19,6 +19,7 @@ from ..engine.sampling import Policy
 from ..engine.stages.draw import DrawPass, pass_noise
 from ..engine.stages.prefill import Prefill
 from ..engine.story import StoryOptions
+from .parts import arm_of, tokenizer_of
 
 BATCHES = (1, 4)  # stories side by side
 CACHE_SLOTS = 256  # a window story's bucket
@@ -62,7 +63,7 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     def random(rows: int, *shape: int) -> Tensor:
         return torch.randn(rows, *shape, generator=generator).to(like.device, like.dtype)
 
-    arm, tokenizer, corrector, _ = engine.models
+    arm, tokenizer, corrector = arm_of(engine), tokenizer_of(engine), engine.models.corrector
     like = tokenizer.codebook.weight
     side, grid = tokenizer.config.resolution, tokenizer.config.grid
     latent, channels = side // corrector.vae.downscale, corrector.vae.config.latent_channels

@@ -1,4 +1,4 @@
-"""A bundle: one directory with an ARM, a visual tokenizer and a corrector that belong together.
+"""A bundle: an ARM, a visual tokenizer and a corrector that belong together, and the options that suit them.
 
     bundle.json     {"format": 1, "name": ..., "arm": "arm", "tokenizer": "tokenizer", "corrector": "corrector",
                      "defaults": {option: value, ...}}
@@ -6,27 +6,37 @@
     tokenizer/      config.json, model.safetensors
     corrector/      a diffusers directory of the Stable Diffusion family
 
-``"arm"``, ``"tokenizer"`` and ``"corrector"`` are paths relative to the directory, so parts may be shared.
+A part is a path relative to the file's directory, or an object that names its kind (``kinds/``), its path or its
+repository on the Hugging Face hub, further folders and sizes:
+
+    "arm": {"kind": "show-o", "repository": "showlab/show-o", "text": "microsoft/phi-1_5"}
+
+Bundles of published checkpoints are such files alone (``bundles/published/``); repositories are sought in a models
+folder (``models_folder.py``).
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from .models.arm.arm import Arm
+from .kinds import KINDS, Part
+from .models.arm.family import Family
+from .models.converted import FOLDER
 from .models.corrector.stable_diffusion import StableDiffusion
-from .models.tokenizer.vqgan import VQGAN
+from .models.tokenizer.family import Tokenizer
+from .models_folder import find_model
 from .story import StoryOptions
 from .weights import read_json
 
 FORMAT = 1
-PARTS = ("arm", "tokenizer", "corrector")
 EMBEDDED = Path(__file__).parent / "bundles"
+PUBLISHED = EMBEDDED / "published"
+PLAIN = {"arm": "lwm", "tokenizer": "vqgan", "corrector": "stable-diffusion"}  # the kinds of parts that are mere paths
 DTYPES = {
     "float32": torch.float32,
     "bfloat16": torch.bfloat16,
@@ -48,38 +58,49 @@ SAMPLE = 1 << 20
 class Models(NamedTuple):
     """The three networks of a bundle, on one device; ``correction`` runs the whole of one where a backend does."""
 
-    arm: Arm
-    tokenizer: VQGAN
+    arm: Family
+    tokenizer: Tokenizer
     corrector: StableDiffusion
     correction: Callable[..., tuple[Tensor, Tensor]] | None = None
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Those that run once a frame or more often."""
+        found = (self.arm.model, self.tokenizer, self.corrector.vae, self.corrector.unet)
+        return [network for network in found if isinstance(network, nn.Module)]
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """Where a bundle lies and what it says of itself; nothing is loaded yet."""
+    """Where a bundle lies and what it says of itself; nothing is loaded yet. ``path`` is its directory or file."""
 
     name: str
     path: Path
-    parts: Mapping[str, Path]
+    parts: Mapping[str, Part]
     defaults: Mapping[str, Any]
 
     def load(self, device: torch.device | str, dtype: torch.dtype) -> Models:
         """Read the weights; ``ValueError`` names the file and the key that is wrong."""
         where = torch.device(device)
-        return Models(
-            Arm.from_directory(self.parts["arm"], where, dtype),
-            VQGAN.from_directory(self.parts["tokenizer"], where, dtype),
-            StableDiffusion.from_directory(self.parts["corrector"], where, dtype),
-        )
+        return Models(*(self.parts[role].load(where, dtype) for role in KINDS))
+
+    def of_noise(self) -> "Bundle":
+        """The same networks at full size with random weights: nothing is read."""
+        parts = {role: replace(part, folders={}) for role, part in self.parts.items()}
+        return replace(self, parts=parts)
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change with any file's name or size and with its first, middle or last mebibyte."""
-        digest = hashlib.sha256()
-        for part in PARTS:
-            for path in sorted(p for p in self.parts[part].rglob("*") if p.is_file()):
-                digest.update(f"{part}/{path.relative_to(self.parts[part]).as_posix()}".encode())
-                _hash_samples(digest, path)
-        return digest.hexdigest()[:16]
+        """Sixteen hex digits that change with any file's name or size and with its first, middle or last mebibyte;
+        "random" for weights of noise."""
+        digest, files = hashlib.sha256(), 0
+        for role, part in self.parts.items():
+            for name, folder in part.folders.items():
+                start = role if name == "path" else f"{role}.{name}"
+                for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _is_made(p)):
+                    digest.update(f"{start}/{path.relative_to(folder).as_posix()}".encode())
+                    _hash_samples(digest, path)
+                    files += 1
+        return digest.hexdigest()[:16] if files else "random"
 
 
 def embedded_names() -> list[str]:
@@ -87,27 +108,74 @@ def embedded_names() -> list[str]:
     return sorted(path.parent.name for path in EMBEDDED.glob("*/bundle.json"))
 
 
-def find_bundle(bundle: str | Path) -> Bundle:
-    """The bundle of that name (embedded) or in that directory; ``ValueError`` names the choices."""
-    embedded = EMBEDDED / str(bundle)
-    path = embedded if str(bundle) in embedded_names() else Path(bundle)
-    if not path.is_dir():
-        names = ", ".join(embedded_names())
-        raise ValueError(f"unknown bundle {str(bundle)!r}; choose {names} or a bundle's directory")
-    file = path / "bundle.json"
+def published_names() -> list[str]:
+    """The bundles of published checkpoints, which the user has."""
+    return sorted(path.stem for path in PUBLISHED.glob("*.json"))
+
+
+def find_bundle(bundle: str | Path, models: str | Path | None = None, random_weights: bool = False) -> Bundle:
+    """The bundle of that name (embedded or published) or in that directory; ``ValueError`` names the choices.
+
+    ``models`` is the folder that holds published checkpoints. With ``random_weights`` none is sought.
+    """
+    path = _place(bundle)
+    directory, file = (path.parent, path) if path.suffix == ".json" else (path, path / "bundle.json")
     raw = read_json(file)
     if raw.get("format") != FORMAT:
         raise ValueError(f"{file}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
-    for part in PARTS:
-        if not isinstance(raw.get(part), str) or not (path / raw[part]).is_dir():
-            raise ValueError(f"{file}: {part} {raw.get(part)!r} is no directory beside it")
+    parts = {role: _part(role, raw.get(role), file, directory, models, random_weights) for role in KINDS}
     defaults = raw.get("defaults", {})
     known = [f.name for f in fields(StoryOptions)]
     for name in defaults:
         if name not in known:
             raise ValueError(f"{file}: unknown default {name!r}; choose among {', '.join(known)}")
-    parts = {part: path / raw[part] for part in PARTS}
-    return Bundle(str(raw.get("name", path.name)), path, parts, {**FALLBACKS, **defaults})
+    found = Bundle(str(raw.get("name", directory.name)), path, parts, {**FALLBACKS, **defaults})
+    if random_weights and file.parent != PUBLISHED:
+        raise ValueError(f"random weights are for published bundles ({', '.join(published_names())}), not {found.name}")
+    return found
+
+
+def _place(bundle: str | Path) -> Path:
+    for path in (EMBEDDED / str(bundle), PUBLISHED / f"{bundle}.json"):
+        if str(bundle) in (*embedded_names(), *published_names()) and path.exists():
+            return path
+    if not Path(bundle).is_dir():
+        names = ", ".join((*embedded_names(), *published_names()))
+        raise ValueError(f"unknown bundle {str(bundle)!r}; choose {names} or a bundle's directory")
+    return Path(bundle)
+
+
+def _part(role: str, raw: Any, file: Path, directory: Path, models: str | Path | None, random_weights: bool) -> Part:
+    said = {"kind": PLAIN[role], "path": raw} if isinstance(raw, str) else raw
+    kinds = KINDS[role]
+    if not isinstance(said, dict) or said.get("kind") not in kinds:
+        kind = said.get("kind") if isinstance(said, dict) else said
+        raise ValueError(f"{file}: {role} is of unknown kind {kind!r}; choose among {', '.join(kinds)}")
+    also = kinds[said["kind"]]
+    for name in said:
+        if name not in ("kind", "path", "repository", "config", *also):
+            raise ValueError(f"{file}: {role} has an unknown key {name!r}")
+    folders = {}
+    if not random_weights:
+        folders["path"] = _folder(role, said, file, directory, models)
+        for name in (name for name in also if name in said):
+            folders[name] = _folder(role, {"repository": said[name]}, file, directory, models)
+    return Part(said["kind"], folders, said.get("config", {}))
+
+
+def _folder(role: str, said: Mapping[str, Any], file: Path, directory: Path, models: str | Path | None) -> Path:
+    """``path`` beside the file, or ``repository`` in the models folder (or beside the file, if it lies there)."""
+    path, repository = said.get("path"), said.get("repository")
+    if isinstance(path, str) and (directory / path).is_dir():
+        return directory / path
+    if path is not None or not isinstance(repository, str):
+        raise ValueError(f"{file}: {role} {path!r} is no directory beside it")
+    if models is None and file.parent != PUBLISHED and (directory / repository).is_dir():
+        return directory / repository
+    if models is None:
+        told = "give the folder that holds it (--models DIR), or measure without it (--random-weights)"
+        raise ValueError(f"bundle {file.stem!r} needs {repository}; {told}")
+    return find_model(Path(models), repository)
 
 
 def parse_dtype(name: str) -> torch.dtype:
@@ -128,6 +196,15 @@ def parse_device(name: str) -> torch.device:
     if device is None or not known:
         raise ValueError(f"device {name!r} is not available here; choose one of {', '.join(choices)}")
     return device
+
+
+def _is_made(path: Path) -> bool:
+    """Is it MODEL/converted/NAME-DIGEST/..., made of a published MODEL/NAME that is still there?"""
+    for folder in path.parents:
+        if folder.name == FOLDER:
+            name = path.relative_to(folder).parts[0].rpartition("-")[0]
+            return name == "" or (folder.parent / name).is_file()  # "": the lock beside it
+    return False
 
 
 def _hash_samples(digest: "hashlib._Hash", path: Path) -> None:

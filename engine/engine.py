@@ -11,7 +11,7 @@ from PIL import Image
 from ..compile.cache import PlanCache
 from ..kernels.attention import find_attention
 from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
-from .memory import load_memory
+from .memory import LanguageModel, Memory, load_memory
 from .models.corrector.attention import set_attention
 from .models.corrector.unet import UNet
 from .models.kernels import check_kernels, use_kernels
@@ -24,6 +24,7 @@ from .stages.pixels import from_image
 from .story import Frame, Phase, StoryOptions, StoryResult, check_sentences, make_options
 from .timing import Clock
 from .versions import versions
+from .video import SerialVideo, Video
 
 
 class Engine:
@@ -44,12 +45,15 @@ class Engine:
         self.bundle, self.models, self.device = bundle, models, device
         self.dtype, self.backend, self.attention = dtype, backend, attention
         self.kernels, self.quantization = kernels, quantization
+        self._language_models: dict[str, LanguageModel] = {}  # of memory, kept from story to story
 
     @classmethod
     def from_pretrained(
         cls,
         bundle: str | Path = "storyworld",
         *,
+        models: str | Path | None = None,
+        random_weights: bool = False,
         device: str = "cpu",
         dtype: str = "float32",
         backend: str = "eager",
@@ -60,6 +64,8 @@ class Engine:
     ) -> "Engine":
         """Load a bundle by its name or directory.
 
+        ``models`` is the folder in which a published bundle's checkpoints lie; with ``random_weights`` its networks
+        are made at full size of noise instead, to measure time without them.
         ``dtype`` is float32, bfloat16, float16 or float64; ``backend`` is one for all stages (``auto``: the fastest
         exact one that can serve) or ``stage=NAME,...``; ``attention`` (sdpa, xformers) is the UNet's; ``kernels`` is
         torch (plain) or triton (ours, fused, on CUDA); ``quantization`` is none, int8 or fp8: the ARM's weights,
@@ -67,7 +73,8 @@ class Engine:
         ``ValueError`` (one line that names the value and the choices, or the file and the key) for an unknown bundle,
         device, dtype, backend, attention, kernels or quantization and for damaged files.
         """
-        found, where, kind = find_bundle(bundle), parse_device(device), parse_dtype(dtype)
+        where, kind = parse_device(device), parse_dtype(dtype)
+        found = find_bundle(bundle, models, random_weights)
         backends, attend = parse_backends(backend, where, kind), find_attention(attention, where.type, kind)
         check_backends(backends, where, kind)
         check_kernels(kernels, backends, where.type, kind)
@@ -76,11 +83,11 @@ class Engine:
         assert isinstance(loaded.corrector.unet, UNet), "no plan has taken its place yet"
         set_attention(loaded.corrector.unet, attend)
         if quantization != "none":
-            quantize(loaded.arm.model.blocks, quantization)
+            quantize(loaded.arm.blocks, quantization)
         if kernels == "triton":
-            use_kernels(loaded.arm.model, loaded.tokenizer, loaded.corrector.vae, loaded.corrector.unet)
-        models = planned(loaded, backends, cache or PlanCache())
-        return cls(found, models, where, dtype, describe(backends), attention, kernels, quantization)
+            use_kernels(*loaded.networks)
+        ready = planned(loaded, backends, cache or PlanCache())
+        return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization)
 
     @property
     def name(self) -> str:
@@ -99,7 +106,8 @@ class Engine:
         machine = {"device": str(self.device), "threads": torch.get_num_threads()}
         chosen = {"backend": self.backend, "attention": self.attention, "kernels": self.kernels}
         lossy = {"quantization": self.quantization}
-        return {**loaded, **machine, **chosen, **lossy, **asdict(resolved)}
+        asked = {name: value for name, value in asdict(resolved).items() if not name.startswith("memory_")}
+        return {**loaded, **machine, **chosen, **lossy, **asked, **resolved.memory_settings.recorded()}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
         """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction off."""
@@ -127,7 +135,7 @@ class Engine:
         """
         resolved = _merge(options, overrides).resolved(self.defaults)
         story = Story(check_sentences(sentences), seed, self._draft(init_image), tuple(done))
-        run = Serial(self.models, [story], resolved, load_memory(resolved.memory))
+        run = Serial(self.models, [story], resolved, self._memory(resolved))
         return (frames[0] for frames in run.frames(Clock(self.device, on_phase)))
 
     def generate(self, sentences: Sequence[str], *, seed: int = 0, **overrides: Any) -> StoryResult:
@@ -157,13 +165,50 @@ class Engine:
             raise ValueError(f"{len(seeds)} seeds for {len(checked)} stories; give one seed a story")
         draft = self._draft(init_image)
         batch = [Story(sentences, seed, draft) for sentences, seed in zip(checked, seeds, strict=True)]
-        run = Serial(self.models, batch, resolved, load_memory(resolved.memory))
+        run = Serial(self.models, batch, resolved, self._memory(resolved))
         frames = list(run.frames(Clock(self.device)))
         settings, used, start = self.settings(chosen), versions(), self.start(chosen)
         return [
             StoryResult(story.sentences, story.seed, settings, used, start, [chunk[row] for chunk in frames])
             for row, story in enumerate(batch)
         ]
+
+    def stream_video(
+        self,
+        prompt: str,
+        *,
+        seed: int = 0,
+        num_frames: int = 32,
+        chunk_frames: int = 16,
+        options: StoryOptions | None = None,
+        done: Sequence[Frame] = (),
+        on_phase: Callable[[int, Phase], None] | None = None,
+        **overrides: Any,
+    ) -> Iterator[list[Frame]]:
+        """Yield the frames of each chunk of a video as soon as they are finished.
+
+        A chunk is ``chunk_frames`` frames that are corrected together; ``correct_first`` and ``correct_every`` count
+        chunks. ``done`` are whole chunks of an interrupted run; the rest is as for :meth:`stream`.
+        """
+        resolved = _merge(options, overrides).resolved(self.defaults)
+        (caption,) = check_sentences([prompt])
+        video = Video(caption, seed, num_frames, chunk_frames, tuple(done))
+        run = SerialVideo(self.models, video, resolved, self._memory(resolved))
+        return run.chunks(Clock(self.device, on_phase))
+
+    def generate_video(
+        self, prompt: str, *, seed: int = 0, num_frames: int = 32, chunk_frames: int = 16, **options: Any
+    ) -> StoryResult:
+        """A whole video, as a story whose frames all have the caption ``prompt``; as for :meth:`stream_video`."""
+        chosen = make_options(**options)
+        lengths = {"num_frames": num_frames, "chunk_frames": chunk_frames}
+        chunks = self.stream_video(prompt, seed=seed, num_frames=num_frames, chunk_frames=chunk_frames, options=chosen)
+        frames = [frame for chunk in chunks for frame in chunk]
+        settings, start = {**self.settings(chosen), **lengths}, self.start(chosen)
+        return StoryResult((frames[0].sentence,) * num_frames, seed, settings, versions(), start, frames)
+
+    def _memory(self, options: StoryOptions) -> Memory:
+        return load_memory(options.memory_settings, device=str(self.device), loaded=self._language_models)
 
     def _draft(self, init_image: Image.Image | None) -> torch.Tensor | None:
         if init_image is None:

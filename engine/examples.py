@@ -60,3 +60,10 @@ EXAMPLES: dict[str, tuple[str, ...]] = {
         "Suddenly, Ruby, the rabbit, skidded to a halt, captivated by a glimmering stream sparkling in the sunlight.",
     ),
 }
+
+# Captions for videos, in the words of the stories above.
+VIDEOS: dict[str, str] = {
+    "benny": "Benny the beagle trotted through a vibrant garden, tail wagging.",
+    "max": "Max the corgi ran across a sunny park.",
+    "thumper": "Thumper the rabbit hopped through a quiet meadow.",
+}

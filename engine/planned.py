@@ -20,11 +20,13 @@ from ..compile.cache import PlanCache
 from ..compile.spec import Plan, StageSpec
 from .bundle import Models
 from .kv_cache import KVCache, bucket
+from .models.arm.arm import Arm
 from .models.arm.lwm import LWM
+from .models.arm.show_o_arm import ShowOArm
 from .models.corrector.attention import KV
 from .models.corrector.stable_diffusion import StableDiffusion
 from .models.corrector.unet import UNet
-from .models.tokenizer.vqgan import VQGAN
+from .models.tokenizer.family import Tokenizer
 from .stages.condition import Correction
 from .stages.correct import Conditioning
 from .stages.prefill import Prefill
@@ -102,7 +104,7 @@ class PlannedPrefill:
 class PlannedCorrection:
     """The whole correction and the encoding after it as one plan for each schedule, guidance and shape."""
 
-    def __init__(self, corrector: StableDiffusion, tokenizer: VQGAN, backend: str, cache: PlanCache) -> None:
+    def __init__(self, corrector: StableDiffusion, tokenizer: Tokenizer, backend: str, cache: PlanCache) -> None:
         self.corrector, self.tokenizer, self.backend, self.cache = corrector, tokenizer, backend, cache
         self.wholes: dict[tuple[Any, ...], PlannedModule] = {}
 
@@ -110,7 +112,8 @@ class PlannedCorrection:
         self, correction: Correction, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int
     ) -> tuple[Tensor, Tensor]:
         """As ``correction.run``, with the codes of what is shown: [B, 3, H, W] in [-1, 1] and int64 [B, N]."""
-        key = (correction.schedule, conditioning.guidance_scale, correction.options.sample_posterior)
+        options = correction.options
+        key = (correction.schedule, conditioning.guidance_scale, options.sample_posterior, options.correction_size)
         if key not in self.wholes:
             whole = WholeCorrection(self.corrector, self.tokenizer, *key)
             self.wholes[key] = PlannedModule(whole, "correction", self.backend, self.cache)
@@ -127,7 +130,10 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
         return run if backend == "eager" else PlannedModule(run, stage, backend, cache)
 
     arm, tokenizer, corrector, _ = models
-    if backends["arm_prefill"] != "eager":
+    if isinstance(arm, ShowOArm):
+        arm.wrap_feed = partial(stand_in, stage="arm_prefill")
+    elif backends["arm_prefill"] != "eager":
+        assert isinstance(arm, Arm), "of one of the two families"
         arm.prefill = PlannedPrefill(arm.model, backends["arm_prefill"], cache)
     arm.wrap_draw, arm.draw_backend = partial(stand_in, stage="arm_draw"), backends["arm_draw"]
     tokenizer.encoder = stand_in(tokenizer.encoder, "tokenizer_encoder")

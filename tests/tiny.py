@@ -46,7 +46,7 @@ def tiny_bundle(directory: Path, seed: int = 0) -> Path:
 def _write_arm(directory: Path) -> None:
     config = LWMConfig(layers=2, hidden=32, ffn=64, heads=2, text_vocab=259, vision_vocab=CODES + 2, rope_theta=1e4)
     stream = {"codes_per_frame": GRID**2, "codebook_size": CODES, "eof": CODES, "bos": [1], "vision": [2]}
-    stream |= {"max_text_tokens": 400, "context": "window"}
+    stream |= {"max_text_tokens": 400, "context": "window", "recent_frames": 2}
     _save(LWM(config), directory / "model.safetensors", spread=2.0)
     _json(directory / "config.json", {"family": "lwm", "stream": stream, "transformer": asdict(config)})
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())

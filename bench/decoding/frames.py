@@ -19,6 +19,7 @@ from ...engine.models.arm.session import ArmSession
 from ...engine.rng import Purpose, make_keys
 from ...engine.sampling import Policy
 from ...engine.stages.pixels import from_array
+from ..parts import arm_of, tokenizer_of
 from ..storyworld.draw.scene import render
 from ..storyworld.world.grammar import StorySample, sample_story
 
@@ -54,7 +55,7 @@ def starts(engine: Engine, stories: int, frames: int = 6, first: int = FIRST_SEE
     seeds = range(first, first + stories)
     samples = [sample_story(seed, "heldout", frames) for seed in seeds]
     codes = torch.stack([true_codes(engine, sample) for sample in samples], 1).to(engine.device)  # [frames, B, n]
-    arm = engine.models.arm
+    arm = arm_of(engine)
     longest = max(len(arm.encode(sentence)) for sample in samples for sentence in sample.sentences)
     session, found = ArmSession(arm, stories, frames, text_tokens=longest), []
     for index in range(frames):
@@ -68,7 +69,7 @@ def starts(engine: Engine, stories: int, frames: int = 6, first: int = FIRST_SEE
 @cache
 def true_codes(engine: Engine, sample: StorySample) -> Tensor:
     """Codes of the story's true pictures: [frames, n]."""
-    tokenizer = engine.models.tokenizer
+    tokenizer = tokenizer_of(engine)
     pictures = np.stack([np.asarray(render(scene, tokenizer.config.resolution)) for scene in sample.scenes])
     found: Tensor = tokenizer.encode(from_array(pictures).to(engine.device, tokenizer.codebook.weight.dtype))
     return found

@@ -31,17 +31,19 @@ class Quantizable(Protocol):
 
 
 class QuantizedLinear(nn.Module):
-    """A linear layer without bias whose weight [out, in] is int8 or fp8, with float32 scales [out]."""
+    """A linear layer whose weight [out, in] is int8 or fp8, with float32 scales [out]."""
 
     weight: Tensor
     scales: Tensor
+    bias: Tensor | None
 
-    def __init__(self, weight: Tensor, kind: str) -> None:
+    def __init__(self, weight: Tensor, kind: str, bias: Tensor | None = None) -> None:
         """``ValueError`` for a weight that is not finite."""
         super().__init__()
         packed, scales = quantise(weight, kind)
         self.register_buffer("weight", packed)
         self.register_buffer("scales", scales)
+        self.register_buffer("bias", None if bias is None else bias.detach())
         self.linear = weight_only_linear_reference
 
     def use_kernels(self) -> None:
@@ -50,7 +52,7 @@ class QuantizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., in] -> [..., out]."""
-        return self.linear(x, self.weight, self.scales)
+        return self.linear(x, self.weight, self.scales, self.bias)
 
 
 def check_quantization(quantization: str, device: torch.device) -> None:
@@ -71,5 +73,4 @@ def quantize(blocks: nn.Module, kind: str) -> None:
     for module in list(blocks.modules()):
         for name, layer in module.named_children():
             if isinstance(layer, nn.Linear) and layer.weight.numel():
-                assert layer.bias is None, f"{name} has a bias"
-                setattr(module, name, QuantizedLinear(layer.weight, kind))
+                setattr(module, name, QuantizedLinear(layer.weight, kind, layer.bias))

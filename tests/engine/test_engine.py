@@ -20,7 +20,9 @@ def test_settings_are_complete_and_ready_for_json(tiny_engine):
     settings = tiny_engine.settings(StoryOptions())
     assert json.loads(json.dumps(settings)) == settings
     assert settings["guidance_scale"] == 3.0
-    assert None not in {v for k, v in settings.items() if k != "correct_first"}
+    open_ones = {"correct_first", "correction_size"}  # all frames, the frame's own size
+    of_show_o = {"arm_steps", "layout", "carry_over"}
+    assert {name for name, value in settings.items() if value is None} == open_ones | of_show_o
 
 
 def test_start_on_the_noise_schedule_is_recorded(tiny_engine):

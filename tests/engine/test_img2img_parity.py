@@ -4,9 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionImg2ImgPipeline
+from diffusers import (
+    AutoencoderKL,
+    DDIMScheduler,
+    PNDMScheduler,
+    StableDiffusionImg2ImgPipeline,
+    StableDiffusionPipeline,
+    UNet2DConditionModel,
+)
 from diffusers.models.autoencoders import vae as diffusers_vae
 from diffusers.pipelines.stable_diffusion import pipeline_stable_diffusion_img2img as diffusers_img2img
+from transformers import CLIPTextConfig, CLIPTextModel
 
 from acdc.engine.bundle import find_bundle
 from acdc.engine.diffusion import add_noise
@@ -15,18 +23,53 @@ from acdc.engine.rng import Purpose, make_keys, normal
 from acdc.engine.stages.condition import Correction
 from acdc.engine.stages.correct import decode_latents, denoise
 from acdc.engine.story import StoryOptions
+from tests.published import END, TEXT, UNETS, VAES, load_theirs, randomise, write_tokenizer
 
 PROMPTS = ["Benny the beagle in a vibrant garden. Benny jumped up.", "Luna the fox in a forest. Luna slept."]
 SEEDS = [5, 6]
 
 
-@pytest.fixture(scope="module", params=["tiny", "storyworld"])
+@pytest.fixture(scope="module", params=["tiny", "storyworld", "sd1", "sd2"])
 def directory(request, tmp_path_factory) -> Path:
     from tests.tiny import tiny_bundle
 
+    if request.param.startswith("sd"):
+        return stable_diffusion(request.param, tmp_path_factory.mktemp(request.param))
     if request.param == "tiny":
         return tiny_bundle(tmp_path_factory.mktemp("tiny")) / "corrector"
-    return find_bundle("storyworld").parts["corrector"]
+    return find_bundle("storyworld").parts["corrector"].folders["path"]
+
+
+# What is particular to each family: SD 1.x is CLIP's text encoder and 1x1 convolutions around a transformer, noise
+# predicted; SD 2.x OpenCLIP's encoder (GELU, a projection nobody uses) and padding with "!", linear layers, heads by
+# level, v predicted. A derivative may name another scheduler.
+TEXTS = {
+    "sd1": {"hidden_size": 24, "projection_dim": 24},
+    "sd2": {"hidden_size": 20, "projection_dim": 16, "hidden_act": "gelu"},
+}
+SCHEDULE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "steps_offset": 1}
+
+
+def stable_diffusion(family: str, path: Path) -> Path:
+    """A small random model of the family, written by diffusers."""
+    tokenizer = path / "made_from"
+    tokenizer.mkdir()
+    write_tokenizer(tokenizer, pad="!" if family == "sd2" else END)
+    schedulers = {
+        "sd1": PNDMScheduler(**SCHEDULE, skip_prk_steps=True),
+        "sd2": DDIMScheduler(**SCHEDULE, prediction_type="v_prediction", clip_sample=False, set_alpha_to_one=False),
+    }
+    StableDiffusionPipeline(
+        vae=randomise(AutoencoderKL(**VAES["four levels"])),
+        text_encoder=randomise(CLIPTextModel(CLIPTextConfig(**TEXT | TEXTS[family]))),
+        tokenizer=load_theirs(tokenizer),
+        unet=randomise(UNet2DConditionModel(**UNETS[f"{family}-like"], sample_size=64)),
+        scheduler=schedulers[family],
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    ).save_pretrained(path)
+    return path
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +77,9 @@ def pipeline(directory):
     loaded = StableDiffusionImg2ImgPipeline.from_pretrained(
         directory, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
     )
+    # A scheduler that knows no clipping does not clip; diffusers' DDIM does unless it is told.
+    clips = loaded.scheduler.config.get("clip_sample", False)
+    loaded.scheduler = DDIMScheduler.from_pretrained(directory, subfolder="scheduler", clip_sample=clips)
     loaded.set_progress_bar_config(disable=True)
     return loaded
 

@@ -19,6 +19,7 @@ from ....engine.stages.condition import Correction
 from ....engine.stages.correct import text_to_image
 from ....engine.stages.pixels import from_array, to_uint8
 from ....engine.story import StoryOptions, make_options
+from ...parts import tokenizer_of
 from ..draw.scene import render
 from ..world.grammar import StorySample
 
@@ -70,7 +71,7 @@ def draw_diffusion_alone(
     resolved = make_options(**options).resolved(engine.defaults)
     correction, memory = Correction(engine.models.corrector, resolved), load_memory(resolved.memory)
     schedule = make_schedule(correction.schedule.config, resolved.num_inference_steps)
-    corrector, side = engine.models.corrector, engine.models.tokenizer.config.resolution
+    corrector, side = engine.models.corrector, tokenizer_of(engine).config.resolution
     shape = (corrector.vae.config.latent_channels, *[side // corrector.vae.downscale] * 2)
     shown: list[Pictures] = []
     for start in range(0, len(stories), batch):
@@ -78,7 +79,7 @@ def draw_diffusion_alone(
         for index in range(len(part[0].sentences)):
             conditioning, _ = correction.condition([memory.refine(s.sentences[: index + 1]) for s in part])
             noise = normal(make_keys(seeds[start : start + batch], index, Purpose.NOISE, engine.device), shape)
-            noise = noise.to(engine.models.tokenizer.codebook.weight.dtype)
+            noise = noise.to(tokenizer_of(engine).codebook.weight.dtype)
             pixels = text_to_image(corrector.vae, corrector.unet, noise, conditioning, schedule)
             frames.append(to_uint8(pixels))
         shown.extend(np.stack(frames, axis=1))
@@ -89,9 +90,9 @@ def draw_truth(
     engine: Engine, stories: Sequence[StorySample], seeds: Sequence[int], options: Mapping[str, Any], batch: int
 ) -> Drawn:
     """The world's own renders, and what is left of them after the tokenizer's round trip (as ``drafts``)."""
-    size = engine.models.tokenizer.config.resolution
+    size = tokenizer_of(engine).config.resolution
     shown = np.stack([[np.asarray(render(scene, size)) for scene in story.scenes] for story in stories])
-    tokenizer = engine.models.tokenizer
+    tokenizer = tokenizer_of(engine)
     trips = []
     for story in shown:
         pixels = from_array(story).to(engine.device, tokenizer.codebook.weight.dtype)

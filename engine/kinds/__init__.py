@@ -1,0 +1,39 @@
+"""The kinds of ARM, tokenizer and corrector that a bundle may name; a kind's file is imported when one is loaded.
+
+Each file has ``load(folders, config, device, dtype)``, from checkpoints, and ``make(config, device, dtype)``, the same
+networks with weights of noise (``random_weights.py``). ``folders`` has "path" and what else the kind needs; ``config``
+holds sizes that the checkpoint's own files do not tell, or that a system of noise is to have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+
+# role -> kind -> the further folders that it needs
+KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "arm": {"lwm": (), "show-o": ("text",)},
+    "tokenizer": {"vqgan": (), "magvit2": ()},
+    "corrector": {"stable-diffusion": (), "animatediff": ("motion_adapter",)},
+}
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of a bundle: its kind, its folders (none: weights of noise), sizes."""
+
+    kind: str
+    folders: Mapping[str, Path]
+    config: Mapping[str, Any] = field(default_factory=dict)
+
+    def load(self, device: torch.device, dtype: torch.dtype) -> Any:
+        """The part's networks; ``ValueError`` names the file and the key that is wrong."""
+        module = import_module(f"{__name__}.{self.kind.replace('-', '_')}")
+        if self.folders:
+            return module.load(self.folders, self.config, device, dtype)
+        return module.make(self.config, device, dtype)

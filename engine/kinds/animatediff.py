@@ -1,0 +1,35 @@
+"""AnimateDiff: a Stable Diffusion directory and a motion adapter's; of noise, 1.5 with the adapter v1-5-2."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..models.corrector.animatediff import PUBLISHED, AnimateDiff
+from ..models.corrector.motion import MotionConfig
+from ..models.corrector.motion_unet import MotionUNet
+from ..models.corrector.stable_diffusion import place
+from ..models.corrector.unet import UNetConfig
+from ..random_weights import fill
+from ..weights import skeleton
+from .stable_diffusion import SIZES, others
+
+
+def load(
+    folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype
+) -> AnimateDiff:
+    """From the base's folder and that of the "motion_adapter", or the base's own ``motion_adapter``."""
+    return AnimateDiff.from_directory(folders["path"], device, dtype, folders.get("motion_adapter"))
+
+
+def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> AnimateDiff:
+    """Of noise, with ``config`` (Stable Diffusion's keys and "motion_adapter") in place of the published sizes."""
+    sizes = {**SIZES, "motion_adapter": {}, **config}
+    with skeleton():
+        unet = MotionUNet(UNetConfig.from_dict(sizes["unet"]), MotionConfig.from_dict(sizes["motion_adapter"]))
+    rest = others(sizes, device, dtype)
+    rest["scheduler_config"] |= PUBLISHED
+    return AnimateDiff(place(fill(unet, device, dtype), device), **rest)

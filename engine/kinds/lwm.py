@@ -1,0 +1,33 @@
+"""LWM's transformer: our own directory, or the published files; of noise, the published 7B model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..models.arm.arm import Arm
+from ..models.arm.lwm import LWM, LWMConfig
+from ..models.arm.lwm_published import SIZES, STREAM
+from ..models.fused import fuse
+from ..random_weights import fill, hashed_encoder
+from ..weights import skeleton
+
+SPECIAL = 3  # unknown, beginning, end
+
+
+def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Arm:
+    """From ``config.json`` and its neighbours, or ``params`` and ``tokenizer.model``."""
+    return Arm.from_directory(folders["path"], device, dtype)
+
+
+def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Arm:
+    """Of noise, with ``config`` in place of published sizes."""
+    sizes = LWMConfig.from_dict({**asdict(SIZES), **config})
+    with skeleton():
+        model = LWM(sizes)
+    fuse(fill(model, device, dtype), device)
+    return Arm(model, hashed_encoder(sizes.text_vocab, SPECIAL), STREAM)

@@ -1,0 +1,27 @@
+"""Show-o's transformer with Phi-1.5's tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..models.arm.show_o import ShowO, ShowOConfig
+from ..models.arm.show_o_arm import ShowOArm
+from ..random_weights import fill, hashed_encoder
+from ..weights import skeleton
+
+
+def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> ShowOArm:
+    """From ``config.json`` and ``pytorch_model.safetensors``; "text" is the tokenizer's folder."""
+    return ShowOArm.from_directory(folders["path"], device, dtype, folders.get("text"))
+
+
+def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> ShowOArm:
+    """Of noise, with ``config`` in place of the sizes of ``showlab/show-o``."""
+    sizes = ShowOConfig.from_dict(config)
+    with skeleton():
+        model = ShowO(sizes)
+    return ShowOArm(fill(model, device, dtype), hashed_encoder(sizes.text_end))

@@ -1,0 +1,134 @@
+"""Bundles by name: the published systems, where their checkpoints are sought, and the same at small size of noise."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from acdc.engine import bundle as bundle_module
+from acdc.engine.bundle import find_bundle, published_names
+from acdc.engine.engine import Engine
+from acdc.engine.kinds import KINDS, Part
+from acdc.engine.models.arm.lwm import LWM
+from acdc.engine.models.arm.lwm_published import SIZES
+from acdc.engine.models.arm.show_o import ShowO, ShowOConfig
+from acdc.engine.models.corrector.unet import UNet, UNetConfig
+from acdc.engine.weights import skeleton
+from tests.small_systems import SMALL, small_systems
+
+SHORT = {"num_inference_steps": 4, "correction_size": 32}
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_systems(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("name", published_names())
+def test_every_bundle_names_known_kinds_options_and_repositories(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"bundle '{re.escape(name)}' needs .*/.*--models DIR.*--random-weights"):
+        find_bundle(name)
+    with pytest.raises(ValueError, match="download it: hf download"):
+        find_bundle(name, tmp_path)
+    raw = json.loads((bundle_module.PUBLISHED / f"{name}.json").read_text())
+    names = [said[key] for said in (raw[role] for role in KINDS) for key in said if key not in ("kind", "config")]
+    for repository in names:
+        (tmp_path / repository).mkdir(parents=True, exist_ok=True)
+    found = find_bundle(name, tmp_path)
+    assert found.name == name
+    assert {folder for part in found.parts.values() for folder in part.folders.values()} == {
+        tmp_path / repository for repository in names
+    }
+
+
+def test_the_full_sizes_are_the_published_ones() -> None:
+    with skeleton():
+        counts = [
+            sum(value.numel() for value in model.parameters())
+            for model in (ShowO(ShowOConfig()), LWM(SIZES), UNet(UNetConfig(cross_attention_dim=768)))
+        ]
+    assert counts == [1_448_176_770, 6_807_621_632, 859_520_964]
+
+
+def test_a_frame_of_lwm_of_noise_is_drawn_and_corrected(small: None) -> None:
+    engine = Engine.from_pretrained("lwm+sd15", random_weights=True)
+    story = engine.generate(["Benny the beagle sat in a garden."], **SHORT, decoding="parallel")
+    assert story.frames[0].corrected
+    assert len(story.frames[0].codes) == 256
+    assert story.settings["weights"] == "random"
+
+
+@pytest.mark.parametrize("name", ["show-o+sd15", "show-o-512+sd15"])
+def test_a_story_of_noise_is_drawn_and_corrected(small: None, name: str) -> None:
+    engine = Engine.from_pretrained(name, random_weights=True, dtype="float64")
+    options = {**SHORT, "arm_steps": 3}
+    story = engine.generate(["Benny the beagle sat in a garden.", "He ran."], **options)
+    assert [frame.corrected for frame in story.frames] == [True, True]
+    assert story.settings["weights"] == "random"
+    both = engine.generate_batch([story.sentences, ["The owl sat.", "It flew away."]], seeds=[0, 1], **options)
+    assert [frame.codes for frame in both[0].frames] == [frame.codes for frame in story.frames]
+
+
+def test_a_video_of_noise_is_drawn_and_corrected(small: None) -> None:
+    engine = Engine.from_pretrained("lwm+animatediff", random_weights=True, dtype="float64")
+    lengths = {"num_frames": 3, "chunk_frames": 2}
+    video = engine.generate_video("Benny ran.", **lengths, num_inference_steps=4, correct_first=1, decoding="parallel")
+    assert [frame.corrected for frame in video.frames] == [True, True, False]
+
+
+@pytest.mark.parametrize("quantization", ["int8", "fp8"])
+def test_show_os_layers_can_be_quantized(small: None, quantization: str) -> None:
+    engine = Engine.from_pretrained("show-o+sd15", random_weights=True, quantization=quantization)
+    assert len(engine.generate(["Benny sat."], arm_steps=2, correction=False).frames) == 1
+
+
+def test_random_weights_are_for_published_bundles() -> None:
+    with pytest.raises(ValueError, match="random weights are for published bundles"):
+        find_bundle("storyworld", random_weights=True)
+
+
+def test_an_unknown_bundle_is_refused_with_all_names() -> None:
+    with pytest.raises(ValueError, match=r"unknown bundle 'show'; choose storyworld.*, lwm\+animatediff.*show-o\+sd15"):
+        find_bundle("show")
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"kind": "vqgan"}, "arm is of unknown kind 'vqgan'; choose among lwm, show-o"),
+        ({"kind": "lwm", "path": "arm", "text": "x"}, "arm has an unknown key 'text'"),
+        ({"kind": "lwm", "path": "nowhere"}, "arm 'nowhere' is no directory beside it"),
+        (7, "arm is of unknown kind 7"),
+    ],
+)
+def test_a_damaged_bundle_file_is_named(tmp_path: Path, part: object, said: str) -> None:
+    raw = {"format": 1, "name": "broken", "arm": part, "tokenizer": "tokenizer", "corrector": "corrector"}
+    for name in ("arm", "tokenizer", "corrector"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bundle.json").write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match=said):
+        find_bundle(tmp_path)
+
+
+def test_a_part_without_folders_is_made_in_the_dtype_that_is_asked_for() -> None:
+    arm = Part("show-o", {}, SMALL["show-o"]).load(torch.device("cpu"), torch.bfloat16)
+    assert next(arm.model.parameters()).dtype == torch.bfloat16
+    tokenizer = Part("magvit2", {}, SMALL["magvit2"]).load(torch.device("cpu"), torch.bfloat16)
+    assert next(tokenizer.encoder.parameters()).dtype == torch.float32, "codes are signs"
+    assert next(tokenizer.decoder.parameters()).dtype == torch.bfloat16
+
+
+def test_a_conversion_leaves_the_fingerprint_while_its_source_is_there(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_path, tmp_path / "bundle")
+    (tmp_path / "bundle" / "arm" / "params").write_bytes(b"published")
+    before = find_bundle(tmp_path / "bundle").fingerprint()
+    made = tmp_path / "bundle" / "arm" / "converted" / "params-0123"
+    made.mkdir(parents=True)
+    (made / "model.safetensors").write_bytes(b"the same")
+    (made.parent / ".params.lock").write_bytes(b"")
+    assert find_bundle(tmp_path / "bundle").fingerprint() == before
+    (tmp_path / "bundle" / "arm" / "params").unlink()
+    assert find_bundle(tmp_path / "bundle").fingerprint() != before
