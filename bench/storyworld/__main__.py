@@ -1,4 +1,4 @@
-"""``python -m acdc.bench.storyworld COMMAND``: the storyworld's measuring tools."""
+"""``python -m acdc.bench.storyworld COMMAND``: what measures the storyworld, and what teaches moving clips."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ import click
 COMMANDS = {  # name: (module, attribute, one line of help); a module is imported when its command runs
     "judge": ("judge.command", "judge", "Say which animal, setting and action pictures show."),
     "evaluate": ("study.evaluate", "evaluate", "Draw and judge held-out stories in every variant of the engine."),
+    "clip_data": ("train.video_data", "main", "Render moving clips and encode them."),
+    "clip_drafts": ("train.video_drafts", "main", "Draw a share of clips' codes anew, as the ARM would have."),
+    "train_motion": ("train.motion", "main", "Teach the diffusion model's motion modules."),
+    "train_video": ("train.video", "main", "Teach the ARM to go on with a clip, frame after frame."),
 }
 
 
@@ -31,7 +35,7 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, COMMANDS[name][2]) for name in self.list_commands(ctx)])
 
 
-@click.group(cls=LazyGroup, help="The storyworld's measuring tools.")
+@click.group(cls=LazyGroup, help="Measure the storyworld, and teach moving clips.")
 def main() -> None: ...
 
 

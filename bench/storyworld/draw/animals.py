@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..world.kinds import Individual
+from ..world.motion import STILL, Motion
 from .coats import Coat, coat_of
 from .heads import HEADS, Face, HeadInk
+from .moving import move_pose
 from .owl import draw_owl
 from .poses import POSES, Figure, Leg, Pose
 from .shapes import Colour, Ink, Shape, ellipse, mix, moved, taper, turn
@@ -46,15 +48,15 @@ class BodyInk:
         return self.pivot + spin * (complex(x, y) - self.pivot) - 1j * self.pose.lift
 
 
-def draw_animal(ink: Ink, who: Individual, action: str, night: bool) -> complex:
-    """Add the animal to `ink`; returns the centre of its head in the ink's units."""
+def draw_animal(ink: Ink, who: Individual, action: str, night: bool, motion: Motion = STILL) -> complex:
+    """Add the animal to `ink` at a moment of its motion; returns the centre of its head in the ink's units."""
     coat = coat_of(who, night)
     size, leg, ear, body = who.build
     if who.animal == "owl":
-        return draw_owl(ink, who.build, coat, action)
+        return draw_owl(ink, who.build, coat, action, motion)
     f = FIGURES[who.animal]
     f = Figure(f.head * size, f.length * size, f.body * size * body, f.leg * size * leg, f.thick * size)
-    pose = POSES[action](f)
+    pose = move_pose(POSES[action](f), motion)
     b = BodyInk(ink, pose, complex(0, -(f.leg + f.body)) if action != "spin" else complex(0, -(0.95 * f.body + 16.5)))
     tail = Tail(b, pose, f, coat)
     TAILS[who.animal](tail)

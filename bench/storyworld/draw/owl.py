@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from ..world.motion import STILL, Motion
 from .coats import Coat
+from .moving import SWING
 from .shapes import Ink, Shape, blob, ellipse, mix, moved, polygon, taper, turn
 
 BEAK = (246, 174, 62)
 DARK = (48, 36, 46)
 WHITE = (255, 255, 255)
 MOUTH = (196, 72, 84)
+IN_THE_AIR = 8.5  # above this lift the feet hang under the body; a leap stays there
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,21 @@ class OwlPose:
     beak: bool = False
     step: float = 0.0
 
+    def at(self, motion: Motion) -> OwlPose:
+        """The pose at a moment of its motion; what is a tail's wag beats open wings."""
+        airborne = self.lift > IN_THE_AIR
+        lift = max(IN_THE_AIR, self.lift + 0.35 * motion.rise) if airborne else self.lift + 0.6 * motion.rise
+        return replace(
+            self,
+            lean=self.lean + motion.turn * (0.3 if airborne else 1.0),
+            wing=self.wing + (2.0 * motion.wag if self.wing else 0.0),
+            lift=lift,
+            tilt=self.tilt + 1.2 * motion.nod,
+            asleep=self.asleep or motion.blink,
+            beak=self.beak and not motion.hush,
+            step=self.step * (1 - SWING * motion.stride),
+        )
+
 
 OWL_POSES = {
     "sit": OwlPose(),
@@ -41,10 +59,12 @@ OWL_POSES = {
 }
 
 
-def draw_owl(ink: Ink, build: tuple[float, float, float, float], coat: Coat, action: str) -> complex:
-    """Add the owl to `ink`; returns the centre of its head."""
+def draw_owl(
+    ink: Ink, build: tuple[float, float, float, float], coat: Coat, action: str, motion: Motion = STILL
+) -> complex:
+    """Add the owl to `ink` at a moment of its motion; returns the centre of its head."""
     size, leg, ear, body = build
-    pose = OWL_POSES[action]
+    pose = OWL_POSES[action].at(motion)
     pivot = -18j if action == "spin" else -3j
     spin = turn(pose.lean)
 
@@ -79,7 +99,7 @@ def _wing(x: float, y: float, angle: float, side: int) -> Shape:
 
 
 def _feet(ink: Ink, pose: OwlPose, size: float, leg: float, place: Callable[[complex], complex]) -> None:
-    flying = pose.lift > 8
+    flying = pose.lift >= IN_THE_AIR
     for x, step in ((-5.0, -pose.step), (6.0, pose.step)):
         foot = complex(x + step, -3.2 - (2.0 if step < 0 else 0.0)) if not pose.lean else complex(x + step, -1.5)
         tip = place(foot) if flying or abs(pose.lean) > 90 else complex(size * foot.real, -1.4 + (foot.imag + 3.2))

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from ..world.kinds import Scene, check_scene
+from ..world.motion import STILL, Motion
 from .animals import draw_animal
 from .effects import EFFECTS
 from .props import IN_THE_AIR, PROP_INKS
@@ -20,8 +21,8 @@ LIFTED = ("jump", "spin")
 REACH = {"sit": 2, "run": 5, "jump": 2, "sleep": 5, "sniff": 7, "look up": 2, "spin": 0, "bark": 9}
 
 
-def render(scene: Scene, size: int = 128) -> Image.Image:
-    """Draw `scene`, RGB, size x size pixels.
+def render(scene: Scene, size: int = 128, motion: Motion = STILL) -> Image.Image:
+    """Draw `scene` at a moment of its motion, RGB, size x size pixels.
 
     Raises:
         ValueError: a name or number of the scene is out of range, or size is below 16.
@@ -30,17 +31,17 @@ def render(scene: Scene, size: int = 128) -> Image.Image:
     if size < 16:
         raise ValueError(f"size must be at least 16 pixels, got {size}")
     pixels = SUPERSAMPLE * size
-    image = background(scene.setting, scene.time, scene.layout, pixels).copy()
+    image = background(scene.setting, scene.time, scene.layout, pixels, motion.wind).copy()
     unit, night = pixels / 100, scene.time == "night"
     side = _prop_side(scene)
     x = 42 + 16 * scene.x - scene.facing * REACH[scene.action]
     if scene.prop != "none":
         x -= 3 * side
     ink = Ink(unit, complex(x, GROUND) * unit, scene.facing)
-    head = draw_animal(ink, scene.who, scene.action, night)
+    head = draw_animal(ink, scene.who, scene.action, night, motion)
     _shadow(image, x, unit, scene.action)
     marks = Ink(unit, complex(x, GROUND) * unit, scene.facing)
-    EFFECTS[scene.action](marks, head)
+    EFFECTS[scene.action](marks, head - 1j * motion.drift)
     rim = 0.7 if night else 0.0
     if scene.action == "run":  # dust and motion lines trail behind
         marks.paint(image)

@@ -24,11 +24,11 @@ NIGHT_SKY = ((24, 30, 78), (88, 92, 158))
 
 
 class Stage:
-    """Scenery ink in percent of the picture, the random arrangement, and the light."""
+    """Scenery ink in percent of the picture, the random arrangement, the light, and how far clouds have gone."""
 
-    def __init__(self, pixels: int, night: bool, rng: np.random.Generator) -> None:
+    def __init__(self, pixels: int, night: bool, rng: np.random.Generator, wind: float = 0.0) -> None:
         self.ink = Ink(pixels / 100, line=0.0)
-        self.night, self.rng = night, rng
+        self.night, self.rng, self.wind = night, rng, wind
 
     def light(self, colour: Colour) -> Colour:
         """A colour in this light: dim and blue at night."""
@@ -90,7 +90,7 @@ def sun_or_moon(s: Stage, colour: Colour = (255, 220, 98)) -> None:
 def clouds(s: Stage, count: int, low: float = 10.0, high: float = 30.0) -> None:
     """Flat-bottomed puffs."""
     for x in s.spread(count):
-        y, k = s.uniform(low, high), s.uniform(0.8, 1.25)
+        x, y, k = x + s.wind, s.uniform(low, high), s.uniform(0.8, 1.25)
         puffs = [(-6, 0, 4), (0, -2.4, 5.2), (6, -0.3, 4.2), (0, 1.6, 9.0)]
         white = (250, 252, 255) if not s.night else (150, 156, 196)
         s.fill(
