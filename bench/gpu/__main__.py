@@ -85,6 +85,28 @@ def kernels(out: Path, only: str, device: str, compiled: bool, seconds: float) -
     click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")
 
 
+@gpu.command(short_help="The published systems at full size: every phase beside its floor.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON, written after every row.")
+@click.option("--only", default="", help="Bundles, separated by commas; all by default.")
+@click.option("--ways", default="plain,ours", show_default=True, help="plain: eager PyTorch; ours: graphs and kernels.")
+@click.option("--device", default="cuda", show_default=True)
+@click.option("--dtype", default="bfloat16", show_default=True)
+@click.option("--seconds", default=480.0, show_default=True, help="Begin no row after that.")
+def systems(out: Path, only: str, ways: str, device: str, dtype: str, seconds: float) -> None:
+    """Time every phase of Show-o and LWM with their correctors, of random weights; a short table last."""
+    from .systems import SYSTEMS, WAYS, run
+
+    for way in ways.split(","):
+        if way not in WAYS:
+            raise click.BadParameter(f"unknown way {way!r}; choose among {', '.join(WAYS)}")
+    chosen = [system for system in SYSTEMS if not only or system.bundle in only.split(",")]
+    found = run(chosen, ways.split(","), device, dtype, seconds, out)
+    for row in found["rows"]:
+        times = (f"{phase} {1e3 * figures['median']:.1f}" for phase, figures in row.get("phases", {}).items())
+        click.echo(f"{row['system']:30} {row['way']:6} {row.get('failed') or '  '.join(times)}")
+    click.echo(f"ms a phase; {len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached")
+
+
 def moved(row: Mapping[str, Any], rates: Mapping[str, float]) -> str:
     """How fast the kernel moved the bytes that it must, and the share of the rate of copies."""
     if "median" not in row.get("kernel", {}):

@@ -1,0 +1,158 @@
+"""The published systems at full size with random weights: milliseconds of every phase, each beside its floor.
+
+Time does not depend on the weights' values, so nothing need be downloaded. ``plain`` is eager PyTorch, one code a pass,
+as a loop over transformers and diffusers is; ``ours`` are captured graphs and our kernels. A phase's floor is counted
+while the plain engine runs it: its products at the measured rate of matrix products, or the weights of every module
+call at the measured rate of copies, whichever is longer.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from ...engine import engine as engine_module
+from ...engine.atomic import check_directory, write_json
+from ...engine.bundle import parse_dtype
+from ...engine.engine import Engine
+from ...engine.story import Frame, Phase
+from ...engine.timing import Clock
+from ..roofline import Cost, Machine, weights
+from .stages import spread
+
+SENTENCES = ("Benny the beagle sat in a vibrant garden.", "He ran to the gate.", "He barked.", "Benny lay down.")
+WAYS: Mapping[str, Mapping[str, Any]] = {
+    "plain": {"backend": "eager", "kernels": "torch"},
+    "ours": {"backend": "cudagraph", "kernels": "triton"},
+}
+
+
+class System(NamedTuple):
+    """A bundle with the options that make it one row; with ``frames``, a video of so many in chunks of one fewer."""
+
+    name: str
+    bundle: str
+    options: Mapping[str, Any]
+    frames: int = 0
+
+
+SYSTEMS = (
+    System("Show-o 256 + SD 1.5 at 256", "show-o+sd15", {"correction_size": 256}),
+    System("Show-o 256 + SD 1.5 at 512", "show-o+sd15", {"correction_size": 512}),
+    System("Show-o 512 + SD 1.5 at 512", "show-o-512+sd15", {"correction_size": 512}),
+    System("LWM + SD 1.5 at 256", "lwm+sd15", {"correction_size": 256}),
+    System("LWM + SD 1.5 at 512", "lwm+sd15", {"correction_size": 512}),
+    System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=17),
+)
+
+
+def run(
+    systems: Sequence[System], ways: Sequence[str], device: str, dtype: str, seconds: float, out: Path
+) -> dict[str, Any]:
+    """Measure, and write ``out`` after every row. Nothing new is begun when ``seconds`` have passed."""
+    check_directory(out.parent)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    began, machine = time.perf_counter(), Machine.measure(parse_dtype(dtype), device)
+    found: dict[str, Any] = {
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "torch": torch.__version__,
+        "settings": {"dtype": dtype, "sentences": len(SENTENCES)},
+        "rates": machine._asdict(),
+        "rows": [],
+        "not_reached": [],
+    }
+    for system in systems:
+        for way in ways:
+            what = {"system": system.name, "way": way}
+            if time.perf_counter() - began > seconds:
+                found["not_reached"].append(what)
+            else:
+                found["rows"].append(what | measure(system, way, device, dtype, machine))
+            write_json(out, found)
+    return found
+
+
+def measure(system: System, way: str, device: str, dtype: str, machine: Machine) -> dict[str, Any]:
+    """A row: the phases of the frames after the first, whose shapes are new; what fails is said, and ends nothing."""
+    try:
+        engine = Engine.from_pretrained(system.bundle, random_weights=True, device=device, dtype=dtype, **WAYS[way])
+        options = dict(system.options)
+        if way == "plain" and not system.bundle.startswith("show-o"):
+            options["decoding"] = "sequential"
+        costs = count(engine, system, options) if way == "plain" else {}
+        drawn = draw(engine, system, options)[1:]
+    except Exception as failure:  # the next row may still be measured
+        return {"failed": f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"}
+    row: dict[str, Any] = {"phases": {}}
+    for phase in Phase:
+        times = [span.duration_ms / 1e3 for frame in drawn for span in frame.spans if span.phase == phase]
+        if times:
+            cost = costs.get(phase)
+            floor = {} if cost is None else {"floor": cost.floor(machine), **cost._asdict()}
+            row["phases"][phase.value] = {**(spread(times) if len(times) > 1 else {"median": times[0]}), **floor}
+    if device == "cuda":
+        row["peak_bytes"] = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        torch.cuda.empty_cache()
+    return row
+
+
+def draw(engine: Engine, system: System, options: Mapping[str, Any]) -> list[Frame]:
+    """The row's frames: of a story, or of a video whose first chunk is corrected."""
+    if not system.frames:
+        return engine.generate(SENTENCES, **options).frames
+    lengths = {"num_frames": system.frames, "chunk_frames": system.frames - 1, "correct_first": 1}
+    return engine.generate_video(SENTENCES[0], **lengths, **options).frames
+
+
+def count(engine: Engine, system: System, options: Mapping[str, Any]) -> dict[Phase, Cost]:
+    """What a frame's phases need, on average over those that ran: products, and bytes of weights at every call."""
+    counting = Counting(engine)
+    original, engine_module.Clock = engine_module.Clock, lambda *_: counting  # type: ignore[assignment,misc]
+    try:
+        draw(engine, system, options)
+    finally:
+        engine_module.Clock = original  # type: ignore[misc]
+    return counting.costs()
+
+
+class Counting(Clock):
+    """In the place of the engine's clock: counts instead of timing."""
+
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine.device)
+        self.networks = [*engine.models.networks, engine.models.corrector.text_encoder]
+        self.counted: dict[Phase, list[Cost]] = defaultdict(list)
+
+    @contextmanager
+    def __call__(self, index: int, phase: Phase) -> Iterator[None]:
+        touched = [0]
+
+        def touch(module: nn.Module, _inputs: tuple[Tensor, ...]) -> None:
+            touched[0] += sum(value.numel() * value.element_size() for value in weights([module]))
+
+        modules = [module for network in self.networks for module in network.modules()]
+        hooks = [module.register_forward_pre_hook(touch) for module in modules]
+        try:
+            with FlopCounterMode(display=False) as counter, super().__call__(index, phase):
+                yield
+        finally:
+            for hook in hooks:
+                hook.remove()
+        self.counted[phase].append(Cost(counter.get_total_flops(), touched[0]))
+
+    def costs(self) -> dict[Phase, Cost]:
+        """The mean of each phase over all but its first run, or of its only one."""
+        means = {}
+        for phase, runs in self.counted.items():
+            later = runs[1:] or runs
+            means[phase] = Cost(*(sum(values) // len(later) for values in zip(*later, strict=True)))
+        return means
