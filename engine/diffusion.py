@@ -6,7 +6,7 @@ published directory means the same here.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 import torch
@@ -15,9 +15,20 @@ from torch import Tensor
 SPACINGS = ("leading", "trailing", "linspace")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
-# Fields of other schedulers that change nothing here, and fields that a DDIM with eta 0 never reads.
-IGNORED = {"skip_prk_steps", "dynamic_thresholding_ratio", "sample_max_value", "interpolation_type", "variance_type"}
-MUST_BE_OFF = ("thresholding", "rescale_betas_zero_snr", "use_karras_sigmas", "trained_betas")
+# Fields of other schedulers that say how their solver steps (ours is DDIM), and fields without meaning while those
+# below are off or that a DDIM with eta 0 never reads.
+IGNORED = {
+    "algorithm_type", "disable_corrector", "dynamic_thresholding_ratio", "euler_at_final", "final_sigmas_type",
+    "flow_shift", "interpolation_type", "lambda_min_clipped", "lower_order_final", "predict_x0", "sample_max_value",
+    "skip_prk_steps", "solver_order", "solver_p", "solver_type", "time_shift_type", "variance_type",
+}  # fmt: skip
+# Fields that change the noise levels or the timesteps in a way that is not served.
+MUST_BE_OFF = (
+    "thresholding", "rescale_betas_zero_snr", "trained_betas", "use_karras_sigmas", "use_exponential_sigmas",
+    "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas", "use_dynamic_shifting", "shift_terminal", "sigma_min",
+    "sigma_max",
+)  # fmt: skip
+CLIPPING = ("DDIMScheduler", "DDPMScheduler")  # whose clip_sample is on where a config does not say
 
 
 @dataclass(frozen=True)
@@ -37,20 +48,28 @@ class SchedulerConfig:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "SchedulerConfig":
-        """Read a diffusers ``scheduler_config.json``, whichever scheduler it names; refuse what DDIM cannot honour."""
+        """Read a diffusers ``scheduler_config.json``, whichever scheduler it names; refuse what DDIM cannot honour.
+
+        What a config leaves out has DDIM's default, except that only the schedulers that clip do so, and that a
+        last noise level of "sigma_min" is DDIM's ``set_alpha_to_one=False``.
+        """
         for name in MUST_BE_OFF:
             if raw.get(name):
                 raise ValueError(f"scheduler field {name}={raw[name]!r} is not supported; it must be off")
         known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
-        unknown = [k for k in raw if k not in {*known, *IGNORED, *MUST_BE_OFF} and not k.startswith("_")]
-        if unknown:
-            raise ValueError(f"scheduler field {unknown[0]}={raw[unknown[0]]!r} is not supported by DDIM here")
-        # A scheduler that does not know the field does not clip (PNDM); DDIM's own default is to clip.
-        if "clip_sample" not in raw and raw.get("_class_name", "DDIMScheduler") != "DDIMScheduler":
-            known["clip_sample"] = False
+        for name in sorted(raw.keys() - {*known, *IGNORED, *MUST_BE_OFF}):
+            if not name.startswith("_") and (name, raw[name]) != ("timestep_type", "discrete"):
+                raise ValueError(f"scheduler field {name}={raw[name]!r} is not supported by DDIM here")
+        known.setdefault("clip_sample", raw.get("_class_name", CLIPPING[0]) in CLIPPING)
+        known.setdefault("set_alpha_to_one", raw.get("final_sigmas_type") != "sigma_min")
         return cls(**known)
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            value, default = getattr(self, field.name), field.default
+            kinds = (int, float) if isinstance(default, float) else type(default)
+            if not isinstance(value, kinds) or isinstance(value, bool) != isinstance(default, bool):
+                raise ValueError(f"scheduler field {field.name}={value!r} is not of the kind of {default!r}")
         for name, value, choices in (
             ("beta_schedule", self.beta_schedule, BETAS),
             ("prediction_type", self.prediction_type, PREDICTIONS),
@@ -102,6 +121,9 @@ def all_timesteps(config: SchedulerConfig, num_inference_steps: int) -> list[int
     if steps > total:
         raise ValueError(f"num_inference_steps {steps} exceeds the {total} training timesteps; choose at most {total}")
     if config.timestep_spacing == "leading":
+        if (steps - 1) * (total // steps) + config.steps_offset >= total:
+            offset = f"steps_offset {config.steps_offset}"
+            raise ValueError(f"num_inference_steps {steps} with {offset} leave the {total} timesteps; choose fewer")
         return [i * (total // steps) + config.steps_offset for i in reversed(range(steps))]
     if config.timestep_spacing == "trailing":
         return [round(total - i * total / steps) - 1 for i in range(steps)]

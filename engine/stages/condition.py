@@ -3,21 +3,25 @@
 from collections.abc import Sequence
 from functools import cached_property
 
+import torch
 from torch import Tensor
 
+from ...kernels.philox import draw, draw_reference
 from ..diffusion import Schedule, SchedulerConfig, make_schedule
 from ..models.corrector.stable_diffusion import StableDiffusion
 from ..rng import Purpose, make_keys, normal
 from ..story import StoryOptions
-from .correct import Conditioning, correct, time_table
+from .correct import Conditioning, correct, correct_clip, time_table
+from .resize import working_size
 
 
 class Correction:
-    """SDEdit with one diffusion model and one set of options, for any number of frames."""
+    """SDEdit with one diffusion model and one set of options, for any number of frames or clips."""
 
     def __init__(self, corrector: StableDiffusion, options: StoryOptions) -> None:
-        """``options`` are resolved; raises ``ValueError`` where the model's scheduler cannot serve them."""
+        """``options`` are resolved; raises ``ValueError`` where the model or its scheduler cannot serve them."""
         self.corrector, self.options = corrector, options
+        check_size(corrector, options.correction_size)
         config = SchedulerConfig.from_dict(corrector.scheduler_config)
         self.schedule: Schedule = make_schedule(config, options.num_inference_steps, options.num_steps_run)
 
@@ -40,12 +44,14 @@ class Correction:
         return Conditioning.of(self.corrector.unet, context, null_context, self.options.guidance_scale), kept
 
     def run(self, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int) -> Tensor:
-        """Correct frame ``index`` of the stories with these seeds: [B, 3, H, W] in [-1, 1], same size out."""
+        """Correct frame ``index`` of the stories with these seeds: [B, 3, H, W] in [-1, 1], same size out; or their
+        clip ``index``: [B, L, 3, H, W], with the conditioning of one prompt a clip."""
         noise, *posterior = self.noises(pixels, seeds, index)
         vae, unet = self.corrector.vae, self.corrector.unet
         table = self.table if self.schedule.steps else None
         posterior_noise = posterior[0] if posterior else None
-        return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise, table)
+        run, size = correct_clip if pixels.ndim == 5 else correct, self.options.correction_size
+        return run(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise, table, size)
 
     def noises(self, pixels: Tensor, seeds: Sequence[int], index: int) -> list[Tensor]:
         """The noise of a correction, and where the posterior is sampled that of the posterior."""
@@ -54,10 +60,27 @@ class Correction:
 
     def noise(self, pixels: Tensor, seeds: Sequence[int], index: int, purpose: Purpose = Purpose.NOISE) -> Tensor:
         """Each story's own draw for frame ``index``: [B, C, h, w] in the dtype of ``pixels``; or the keys [B, 4] of it
-        where a kernel draws it as it adds it."""
-        vae = self.corrector.vae
-        height, width = (side // vae.downscale for side in pixels.shape[-2:])
+        where a kernel draws it as it adds it. For clip ``index``: [B, L, C, h, w], of which frame l is drawn at
+        position l, so that a clip of one frame has the noise of a frame."""
+        vae, (height, width) = self.corrector.vae, pixels.shape[-2:]
+        height, width = working_size(height, width, self.options.correction_size)
+        shape = (vae.config.latent_channels, height // vae.downscale, width // vae.downscale)
         keys = make_keys(seeds, index, purpose, pixels.device)
+        if pixels.ndim == 5:
+            positions = torch.arange(pixels.shape[1], device=pixels.device)
+            drawn = draw if self.corrector.unet.kerneled else draw_reference
+            count = shape[0] * shape[1] * shape[2]
+            return drawn(keys, positions, count, "normal").unflatten(-1, shape).to(pixels.dtype)
         if self.corrector.unet.kerneled and purpose == Purpose.NOISE:
             return keys
-        return normal(keys, (vae.config.latent_channels, height, width)).to(pixels.dtype)
+        return normal(keys, shape).to(pixels.dtype)
+
+
+def check_size(corrector: StableDiffusion, size: int | None) -> None:
+    """``ValueError`` for a working size that VAE and UNet cannot halve as often as they do."""
+    levels = len(corrector.unet.config.block_out_channels)
+    step = corrector.vae.downscale * 2 ** (levels - 1)
+    if size is not None and size % step:
+        below, above = size // step * step, (size // step + 1) * step
+        choices = f"{below} or {above}" if below else str(above)
+        raise ValueError(f"correction_size {size} is not a multiple of the corrector's {step} pixels; choose {choices}")

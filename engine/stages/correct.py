@@ -1,6 +1,8 @@
 """Correction of a frame by SDEdit (ACDC Eq. 2, arXiv 2108.01073): noise to t', denoise with text guidance, decode.
 
-Pixels are [B, 3, H, W] in [-1, 1]. Everything here is a pure function of tensors, so that one CUDA graph can hold it.
+Pixels are [B, 3, H, W] in [-1, 1], of clips [B, L, 3, H, W]. Everything here is a pure function of tensors, so that
+one CUDA graph can hold it. The diffusion model may work at another size than the frame's (resize.py): noise is of the
+working size, pixels in and out are of the frame's.
 """
 
 from collections.abc import Sequence
@@ -14,6 +16,7 @@ from ...kernels.cfg_ddim import cfg_ddim
 from ..diffusion import Schedule, SchedulerConfig, Step, add_noise, ddim_step, guide
 from ..models.corrector.attention import KV
 from ..models.corrector.denoiser import Denoiser
+from .resize import resize, working_size
 
 
 class Autoencoder(Protocol):
@@ -107,17 +110,46 @@ def correct(
     schedule: Schedule,
     posterior_noise: Tensor | None = None,
     table: Tensor | None = None,
+    size: int | None = None,
 ) -> Tensor:
     """SDEdit: pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or keys int64 [B, 4] of which a
-    kernel draws it; ``table`` as in `denoise`.
+    kernel draws it; ``table`` as in `denoise`; ``size`` is the shorter side that the model works at (None: H, W).
 
     With an empty schedule nothing is noised and the result is the autoencoder's round trip.
     """
-    latents = encode_latents(vae, pixels, posterior_noise)
+    height, width = pixels.shape[-2:]
+    latents = encode_latents(vae, resize(pixels, working_size(height, width, size)), posterior_noise)
     if schedule.steps:
         add = noise_kernel.add_noise if noise.dtype == torch.int64 else add_noise
         latents = add(latents, noise, schedule.start.alpha)
-    return decode_latents(vae, denoise(unet, latents, conditioning, schedule, table))
+    shown = decode_latents(vae, denoise(unet, latents, conditioning, schedule, table))
+    return resize(shown, (height, width))
+
+
+def correct_clip(
+    vae: Autoencoder,
+    unet: Denoiser,
+    pixels: Tensor,
+    noise: Tensor,
+    conditioning: Conditioning,
+    schedule: Schedule,
+    posterior_noise: Tensor | None = None,
+    table: Tensor | None = None,
+    size: int | None = None,
+) -> Tensor:
+    """SDEdit of clips (ACDC Eq. 5): the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together
+    under one prompt; the autoencoder sees them one by one. ``noise`` and ``posterior_noise`` [B, L, C, h, w],
+    ``conditioning`` of a row a clip; the rest as in `correct`.
+    """
+    clips, (height, width) = pixels.shape[:2], pixels.shape[-2:]
+    frames = resize(pixels.flatten(0, 1), working_size(height, width, size))
+    posterior = None if posterior_noise is None else posterior_noise.flatten(0, 1)
+    latents = encode_latents(vae, frames, posterior).unflatten(0, clips)
+    if schedule.steps:
+        latents = add_noise(latents, noise, schedule.start.alpha)
+    latents = denoise(unet, latents, conditioning, schedule, table)
+    shown = decode_latents(vae, latents.flatten(0, 1))
+    return resize(shown, (height, width)).unflatten(0, clips)
 
 
 def text_to_image(

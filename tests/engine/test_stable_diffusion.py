@@ -17,6 +17,7 @@ import transformers
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from acdc.engine.diffusion import SchedulerConfig, ddim_step, make_schedule
 from acdc.engine.models.corrector import vae
 from acdc.engine.models.corrector.stable_diffusion import StableDiffusion
 from tests.published import (
@@ -85,7 +86,8 @@ def test_directory_with_early_names_and_half_precision(pipeline: tuple[Path, Any
 
     def early_text(state: dict[str, Tensor]) -> dict[str, Tensor]:
         state = {"text_model." + k.removeprefix("text_model."): v for k, v in state.items()}
-        return state | {"text_model.embeddings.position_ids": torch.arange(16)[None]}
+        unused = {"text_projection.weight": torch.zeros(24, 24)}
+        return state | unused | {"text_model.embeddings.position_ids": torch.arange(16)[None]}
 
     resave(copy / "vae", early_vae)
     resave(copy / "text_encoder", early_text)
@@ -113,6 +115,80 @@ def test_directory_with_shards(pipeline: tuple[Path, Any], copy: Path) -> None:
     path.with_name("b.safetensors").unlink()
     with pytest.raises(ValueError, match=r"index\.json: its file b\.safetensors is missing"):
         StableDiffusion.from_directory(copy)
+
+
+def test_directory_with_shards_in_half_precision_only(pipeline: tuple[Path, Any], copy: Path) -> None:
+    """As diffusers writes a large fp16 variant: its own names for the index and the shards."""
+    shutil.rmtree(copy / "unet")
+    half = diffusers.UNet2DConditionModel.from_pretrained(pipeline[0], subfolder="unet").half()
+    half.save_pretrained(copy / "unet", variant="fp16", max_shard_size="100KB")
+    assert len(list((copy / "unet").glob("*.fp16-*.safetensors"))) > 1
+    for dtype in (torch.float32, torch.float16):
+        loaded = StableDiffusion.from_directory(copy, "cpu", dtype).unet.state_dict()
+        assert all(torch.equal(loaded[n], v.to(dtype)) for n, v in half.state_dict().items())
+
+
+# As derivatives of SD 1.5 and SD 2 name them; DDIM is built from what they say of the noise.
+NOISE = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear"}
+SCHEDULERS: dict[str, dict[str, Any]] = {
+    "DDIMScheduler": {"steps_offset": 1, "set_alpha_to_one": False, "clip_sample": False},
+    "DDPMScheduler": {"prediction_type": "v_prediction"},
+    "PNDMScheduler": {"steps_offset": 1, "skip_prk_steps": True},
+    "EulerDiscreteScheduler": {"steps_offset": 1, "timestep_spacing": "leading"},
+    "EulerAncestralDiscreteScheduler": {"timestep_spacing": "trailing"},
+    "HeunDiscreteScheduler": {},
+    "DPMSolverMultistepScheduler": {"prediction_type": "v_prediction", "solver_order": 3},
+    "DPMSolverSinglestepScheduler": {"final_sigmas_type": "sigma_min", "algorithm_type": "dpmsolver"},
+    "UniPCMultistepScheduler": {"solver_type": "bh1", "disable_corrector": [0, 1]},
+    "DEISMultistepScheduler": {},
+}
+
+
+@pytest.mark.parametrize("name", SCHEDULERS)
+@torch.no_grad()
+def test_ddim_is_built_from_any_scheduler(copy: Path, name: str) -> None:
+    """As diffusers builds it from the same file; what it clips by default is told there by hand (diffusion.py)."""
+    shutil.rmtree(copy / "scheduler")
+    theirs = getattr(diffusers, name)(**NOISE, **SCHEDULERS[name])
+    theirs.save_pretrained(copy / "scheduler")
+    clips = theirs.config.get("clip_sample", False)
+    to_one = theirs.config.get("set_alpha_to_one", theirs.config.get("final_sigmas_type") != "sigma_min")
+    wanted = diffusers.DDIMScheduler.from_pretrained(copy / "scheduler", clip_sample=clips, set_alpha_to_one=to_one)
+    wanted.set_timesteps(7)
+    config = SchedulerConfig.from_dict(StableDiffusion.from_directory(copy).scheduler_config)
+    schedule = make_schedule(config, 7)
+    assert [step.timestep for step in schedule.steps] == wanted.timesteps.tolist()
+    latents, prediction = normal(1, 4, 8, 8, seed=3).float(), normal(1, 4, 8, 8, seed=4).float()
+    for step in (schedule.steps[1], schedule.steps[-1]):
+        found = ddim_step(config, latents, prediction, step)
+        close(found, wanted.step(prediction, step.timestep, latents).prev_sample, torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("use_karras_sigmas", True),
+        ("use_beta_sigmas", True),
+        ("sigma_max", 14.6),
+        ("timestep_type", "continuous"),
+        ("beta_start", "0.00085"),
+        ("clip_sample", 1),
+        ("num_train_timesteps", 1000.0),
+        ("original_inference_steps", 50),
+    ],
+)
+def test_a_scheduler_that_ddim_cannot_stand_for_is_named(copy: Path, field: str, value: Any) -> None:
+    edit(copy / "scheduler" / "scheduler_config.json", **{field: value})
+    with pytest.raises(ValueError, match=rf"scheduler_config\.json: scheduler field {field}=") as error:
+        StableDiffusion.from_directory(copy)
+    assert "\n" not in str(error.value)
+
+
+def test_more_steps_than_an_offset_leaves_room_for() -> None:
+    config = SchedulerConfig(steps_offset=1)
+    assert make_schedule(config, 500).start.timestep == 999
+    with pytest.raises(ValueError, match="num_inference_steps 1000 with steps_offset 1 leave the 1000 timesteps"):
+        make_schedule(config, 1000)
 
 
 def test_directory_loads_in_the_dtype_asked_for(pipeline: tuple[Path, Any]) -> None:

@@ -109,11 +109,15 @@ class TransformerBlock(nn.Module):
         self.norm3 = nn.LayerNorm(channels)
         self.ff = FeedForward(channels)
 
-    def forward(self, x: Tensor, kv: KV) -> Tensor:
-        """`x` [B, T, C] -> [rows of `kv`, T, C]: branches that were one until they read their prompts part here."""
+    def forward(self, x: Tensor, kv: KV, frames: int = 1) -> Tensor:
+        """`x` [B, T, C] -> [frames * rows of `kv`, T, C]: branches that were one until they read their prompts part
+        here. The `frames` of a clip follow one another in `x` and read the same row of `kv`: to a prompt, a clip is
+        one picture of `frames * T` pixels.
+        """
         x = x + self.attn1(self.norm1(x))
-        x = for_branches(x, len(kv[0]))
-        x = x + self.attn2(self.norm2(x), kv)
+        x = for_branches(x, frames * len(kv[0]))
+        queries = self.norm2(x).reshape(len(kv[0]), -1, x.shape[-1])
+        x = x + self.attn2(queries, kv).reshape(x.shape)
         return x + self.ff(self.norm3(x))
 
 
@@ -142,12 +146,12 @@ class Transformer2D(nn.Module):
         )
         self.proj_out = nn.Linear(channels, channels) if linear else nn.Conv2d(channels, channels, 1)
 
-    def forward(self, x: Tensor, kv: Iterator[KV]) -> Tensor:
-        """`x` [B, C, h, w] -> [rows of `kv`, C, h, w]; takes one entry of `kv` for each of its blocks."""
+    def forward(self, x: Tensor, kv: Iterator[KV], frames: int = 1) -> Tensor:
+        """`x` [B, C, h, w] -> [frames * rows of `kv`, C, h, w]; takes one entry of `kv` for each of its blocks."""
         h = self.norm(x)
         h = self.proj_in(_tokens(h)) if self.linear else _tokens(self.proj_in(h))
         for block in self.transformer_blocks:
-            h = block(h, next(kv))
+            h = block(h, next(kv), frames)
         h = _map(self.proj_out(h), x) if self.linear else self.proj_out(_map(h, x))
         return for_branches(x, len(h)) + h
 

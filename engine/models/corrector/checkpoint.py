@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
@@ -32,14 +32,21 @@ def find_weights(folder: Path, dtype: torch.dtype) -> list[Path]:
     raise ValueError(f"{folder}: no weights ({STEMS[0]}[.fp16].safetensors or {STEMS[1]}[.fp16].safetensors)")
 
 
-def load_component(module: nn.Module, folder: Path, dtype: torch.dtype, rename: Rename = lambda name: name) -> None:
+def load_component(
+    module: nn.Module,
+    folder: Path,
+    dtype: torch.dtype,
+    rename: Rename = lambda name: name,
+    computed: Mapping[str, Tensor] | None = None,
+) -> None:
     """Fill `module` (on the meta device or not) from the weights in `folder`, cast to `dtype`, on the CPU.
 
-    `rename` maps a name in the file to the module's, or to None to leave it out. Raises ValueError (one line)
-    that names the file and the key for a truncated file, a missing or unexpected key and a wrong shape.
+    `rename` maps a name in the file to the module's, or to None to leave it out; `computed` are values of names that
+    a file may lack. Raises ValueError (one line) that names the file and the key for a truncated file, a missing or
+    unexpected key and a wrong shape.
     """
     expected = {name: value.shape for name, value in module.state_dict().items()}
-    state: dict[str, Tensor] = {}
+    state = {name: value.to(dtype) for name, value in (computed or {}).items()}
     files = find_weights(folder, dtype)
     for path in files:
         state |= _read(path, expected, dtype, rename)

@@ -58,9 +58,11 @@ class CLIPTextConfig:
 def current_key(name: str) -> str | None:
     """Our name for a tensor of a published file, None for one to leave out.
 
-    Files carry a `text_model.` prefix or not, and older ones the positions 0, 1, 2, ... as a tensor.
+    Files carry a `text_model.` prefix or not, older ones the positions 0, 1, 2, ... as a tensor, and OpenCLIP's
+    (SD 2.x) may hold the projection into the space that text shares with pictures, which is not used.
     """
-    return None if name.endswith("embeddings.position_ids") else name.removeprefix("text_model.")
+    unused = name.endswith("embeddings.position_ids") or name == "text_projection.weight"
+    return None if unused else name.removeprefix("text_model.")
 
 
 class CLIPText(nn.Module):

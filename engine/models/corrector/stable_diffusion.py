@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
+from ...diffusion import SchedulerConfig
 from ...weights import read_json, skeleton
 from ..fused import fuse
 from . import clip_text, vae
@@ -65,7 +66,7 @@ class StableDiffusion:
             vae=_load(autoencoder, path / "vae", device, dtype, vae.current_key),
             text_encoder=_load(text_encoder, path / "text_encoder", device, dtype, clip_text.current_key),
             tokenizer=tokenizer,
-            scheduler_config=read_json(path / "scheduler" / "scheduler_config.json"),
+            scheduler_config=read_scheduler(path),
         )
 
     @torch.no_grad()
@@ -92,6 +93,20 @@ def _check_index(path: Path) -> None:
         unused = name in COMPONENTS or name in IGNORED or name.startswith("_")
         if not unused and entry not in (None, [None, None]):
             raise ValueError(f"{file}: component {name!r} is not supported (served: {', '.join(COMPONENTS)})")
+
+
+def read_scheduler(path: Path, **changes: Any) -> dict[str, Any]:
+    """The noise schedule in a directory, with ``changes``; ``ValueError`` names the file and what DDIM cannot honour.
+
+    Whichever scheduler it names: what decides the noise is kept, the solver is ours (diffusion.py).
+    """
+    file = path / "scheduler" / "scheduler_config.json"
+    config = read_json(file) | changes
+    try:
+        SchedulerConfig.from_dict(config)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    return config
 
 
 def _config(folder: Path) -> tuple[dict[str, Any], str]:
@@ -133,6 +148,11 @@ def _load(
     rename: Rename = lambda name: name,
 ) -> M:
     load_component(module, folder, dtype, rename)
+    return place(module, device)
+
+
+def place(module: M, device: str | torch.device) -> M:
+    """A loaded network on its device, ready to run."""
     module.to(device).eval().requires_grad_(False)
     fuse(module, device)
     return module

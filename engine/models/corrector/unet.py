@@ -190,15 +190,15 @@ class UNet(nn.Module):
         table = timesteps if timesteps.ndim == 2 else self.time_shifts(timesteps)
         return self._denoise(latents, table, self.context_kv(context) if isinstance(context, Tensor) else context)
 
-    def _denoise(self, x: Tensor, table: Tensor, kv: Sequence[KV]) -> Tensor:
+    def _denoise(self, x: Tensor, table: Tensor, kv: Sequence[KV], frames: int = 1) -> Tensor:
         rest, shifts = iter(kv), iter(table.split(self._widths, -1))
         x = self.conv_in(x)
         skips = [x]
         for block in self.down_blocks:
-            skips += block(skips[-1], shifts, rest)
-        x = self.mid_block(skips[-1], shifts, rest)
+            skips += block(skips[-1], shifts, rest, frames)
+        x = self.mid_block(skips[-1], shifts, rest, frames)
         for block in self.up_blocks:
-            x = block(x, skips, shifts, rest)
+            x = block(x, skips, shifts, rest, frames)
         assert not skips
         assert next(rest, None) is None, "keys and values of another network"
         return self.conv_out(self.conv_norm_out(x))

@@ -1,4 +1,7 @@
-"""The levels of the UNet: down, middle, up; each with or without cross-attention."""
+"""The levels of the UNet: down, middle, up; each with or without cross-attention.
+
+Each has room for motion modules, which couple the `frames` of a clip (motion_unet.py); a UNet of pictures has none.
+"""
 
 from __future__ import annotations
 
@@ -68,15 +71,18 @@ class DownBlock(nn.Module):
         sources = [in_channels] + [channels] * (layers - 1)
         self.resnets = nn.ModuleList(common.resnet(c, channels) for c in sources)
         self.attentions = nn.ModuleList(common.transformer(channels, heads) for _ in sources if heads)
+        self.motion_modules = nn.ModuleList()
         self.downsamplers = nn.ModuleList([Downsample(channels)] if shrink else [])
 
-    def forward(self, x: Tensor, shifts: Iterator[Tensor], kv: Iterator[KV]) -> list[Tensor]:
+    def forward(self, x: Tensor, shifts: Iterator[Tensor], kv: Iterator[KV], frames: int = 1) -> list[Tensor]:
         """Returns every intermediate map, for the up path; the last one is the block's output."""
         skips: list[Tensor] = []
         for i, resnet in enumerate(self.resnets):
             x = resnet(x, next(shifts))
             if self.attentions:
-                x = self.attentions[i](x, kv)
+                x = self.attentions[i](x, kv, frames)
+            if self.motion_modules:
+                x = self.motion_modules[i](x, frames)
             skips.append(x)
         for downsample in self.downsamplers:
             skips.append(downsample(x))
@@ -89,10 +95,13 @@ class MidBlock(nn.Module):
     def __init__(self, channels: int, heads: int, common: Common) -> None:
         super().__init__()
         self.attentions = nn.ModuleList([common.transformer(channels, heads)])
+        self.motion_modules = nn.ModuleList()
         self.resnets = nn.ModuleList([common.resnet(channels, channels) for _ in range(2)])
 
-    def forward(self, x: Tensor, shifts: Iterator[Tensor], kv: Iterator[KV]) -> Tensor:
-        x = self.attentions[0](self.resnets[0](x, next(shifts)), kv)
+    def forward(self, x: Tensor, shifts: Iterator[Tensor], kv: Iterator[KV], frames: int = 1) -> Tensor:
+        x = self.attentions[0](self.resnets[0](x, next(shifts)), kv, frames)
+        for motion in self.motion_modules:
+            x = motion(x, frames)
         return self.resnets[1](x, next(shifts))
 
 
@@ -114,14 +123,19 @@ class UpBlock(nn.Module):
             common.resnet(c + s, channels) for c, s in zip(sources, skip_channels, strict=True)
         )
         self.attentions = nn.ModuleList(common.transformer(channels, heads) for _ in sources if heads)
+        self.motion_modules = nn.ModuleList()
         self.upsamplers = nn.ModuleList([Upsample(channels)] if grow else [])
 
-    def forward(self, x: Tensor, skips: list[Tensor], shifts: Iterator[Tensor], kv: Iterator[KV]) -> Tensor:
+    def forward(
+        self, x: Tensor, skips: list[Tensor], shifts: Iterator[Tensor], kv: Iterator[KV], frames: int = 1
+    ) -> Tensor:
         """Takes its maps from the end of `skips`; grows to the size of the one that is then last."""
         for i, resnet in enumerate(self.resnets):
             x = resnet(torch.cat([x, for_branches(skips.pop(), len(x))], dim=1), next(shifts))
             if self.attentions:
-                x = self.attentions[i](x, kv)
+                x = self.attentions[i](x, kv, frames)
+            if self.motion_modules:
+                x = self.motion_modules[i](x, frames)
         for upsample in self.upsamplers:
             x = upsample(x, skips[-1].shape[2:])
         return x

@@ -1,0 +1,64 @@
+"""Small motion adapters of the published kinds, and AnimateDiff's UNet by us and by diffusers with the same weights."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import diffusers
+import torch
+from torch import nn
+
+from acdc.engine.models.corrector.motion import MotionConfig
+from acdc.engine.models.corrector.motion_unet import MotionUNet
+from acdc.engine.models.corrector.unet import UNetConfig
+from tests.published import UNETS, randomise
+
+# name -> (the UNet it belongs to, its config): with and without a middle module, as v1-5-2 and v1-5; deeper ones.
+ADAPTERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "v1-5-2-like": (
+        "sd1-like",
+        {
+            "block_out_channels": [16, 32, 48, 48],
+            "motion_norm_num_groups": 8,
+            "motion_num_attention_heads": 8,
+            "motion_max_seq_length": 8,
+        },
+    ),
+    "no middle": (
+        "sd2-like",
+        {
+            "block_out_channels": [16, 32, 48, 48],
+            "motion_norm_num_groups": 8,
+            "motion_num_attention_heads": [2, 4, 6, 8],
+            "motion_max_seq_length": 6,
+            "use_motion_mid_block": False,
+        },
+    ),
+    "deep": (
+        "three levels",
+        {
+            "block_out_channels": [8, 24, 16],
+            "motion_layers_per_block": [3, 3, 3],
+            "motion_transformer_layers_per_block": [1, 2, 1],
+            "motion_transformer_layers_per_mid_block": [2],
+            "motion_norm_num_groups": 8,
+            "motion_num_attention_heads": 4,
+            "motion_max_seq_length": 6,
+        },
+    ),
+}
+
+
+def adapter_of(name: str) -> nn.Module:
+    """diffusers' adapter with random weights."""
+    return randomise(diffusers.MotionAdapter(**ADAPTERS[name][1]))
+
+
+def motion_pair(name: str, dtype: torch.dtype) -> tuple[MotionUNet, nn.Module]:
+    """(ours, diffusers'), clips [B, L, C, h, w] and [B, C, L, h, w]."""
+    unet = randomise(diffusers.UNet2DConditionModel(**UNETS[ADAPTERS[name][0]]))
+    adapter = adapter_of(name)
+    theirs = diffusers.UNetMotionModel.from_unet2d(unet, adapter).to(dtype).eval()
+    ours = MotionUNet(UNetConfig.from_dict(unet.config), MotionConfig.from_dict(adapter.config)).to(dtype).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    return ours, theirs
