@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ...compile.cache import PlanCache
-from .options import RUN, story_options, with_options
+from .options import BUNDLE, RUN, story_options, with_options
 from .story import load_engine
 
 SHAPES = (
@@ -17,7 +17,7 @@ SENTENCE = "Benny the beagle sat in a garden."
 
 
 @click.command(short_help="Build the plans of a backend ahead of time.")
-@with_options(RUN, SHAPES)
+@with_options(BUNDLE, RUN, SHAPES)
 def compile(frames: int, stories: int, **given: Any) -> None:
     """Build the plans that stories of these shapes need and keep them on disk; what lies there already is kept.
 

@@ -35,8 +35,8 @@ FIELD_OF = {  # parameter of the command line -> field of StoryOptions
     "carry_over": "carry_over",
 }
 
+BUNDLE = (click.option("--bundle", default="storyworld", show_default=True, help="Bundle: a name or a directory."),)
 RUN = (
-    click.option("--bundle", default="storyworld", show_default=True, help="Bundle: a name or a directory."),
     click.option("--models", metavar="DIR", help="Where a published bundle's checkpoints lie."),
     click.option("--random-weights", is_flag=True, help="A published bundle at full size, of noise, for timing."),
     click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same pictures."),

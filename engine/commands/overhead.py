@@ -14,7 +14,7 @@ from ..examples import EXAMPLES
 from ..overhead import ACDC, OUTSIDE, PLAIN, TOTAL, Overhead, measure, summarise
 from ..versions import versions
 from .given import SEED_LIMIT, check_seed
-from .options import CORRECTION, RUN, story_options, with_options
+from .options import BUNDLE, CORRECTION, RUN, story_options, with_options
 from .story import load_engine
 
 TITLES = {OUTSIDE: "outside the models"}
@@ -26,7 +26,7 @@ MEASURING = (
 
 
 @click.command(short_help="Measure what the correction costs.")
-@with_options(MEASURING, RUN, CORRECTION)
+@with_options(MEASURING, BUNDLE, RUN, CORRECTION)
 def overhead(stories: int, warmup: int, json_file: str | None, **given: Any) -> None:
     """Run the plain autoregressive model and ACDC on the same stories, alternating, and compare them.
 

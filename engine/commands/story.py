@@ -15,7 +15,7 @@ from ..output import StoryWriter
 from ..story import Frame, Span, StoryOptions, StoryResult
 from ..versions import versions
 from .given import check_seed, image_digest, read_init_image, set_threads, story_sentences
-from .options import CORRECTION, RUN, story_options, with_options
+from .options import BUNDLE, CORRECTION, RUN, story_options, with_options
 from .progress import make_progress
 from .resume import changed_versions, check_request, check_settings, stored_story
 
@@ -45,7 +45,7 @@ DRAWING = (
 
 
 @click.command(short_help="Draw a story.")
-@with_options(SOURCE, RUN, CORRECTION, DRAWING)
+@with_options(SOURCE, BUNDLE, RUN, CORRECTION, DRAWING)
 def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, **given: Any) -> None:
     """Draw a story: one picture a sentence, each corrected before the next is drawn.
 

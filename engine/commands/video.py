@@ -34,6 +34,7 @@ SOURCE = (
     click.option("--resume", is_flag=True, help="Continue an interrupted video in --out."),
     click.option("--overwrite", is_flag=True, help="Replace an earlier video in --out."),
 )
+BUNDLE = (click.option("--bundle", default="storyworld-video", show_default=True, help="A name or a directory."),)
 DRAWING = (
     click.option("--no-correction", is_flag=True, help="The plain autoregressive model."),
     click.option(
@@ -47,7 +48,7 @@ DRAWING = (
 
 
 @click.command(short_help="Draw a video.")
-@with_options(SOURCE, RUN, CORRECTION, DRAWING)
+@with_options(SOURCE, BUNDLE, RUN, CORRECTION, DRAWING)
 def video(prompt: str | None, example: str | None, **given: Any) -> None:
     """Draw a video of one caption: chunks of frames, corrected together before the next chunk is drawn.
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from ..models.corrector.animatediff import PUBLISHED, AnimateDiff
-from ..models.corrector.motion import MotionConfig
+from ..models.corrector.motion import MotionConfig, position_tables
 from ..models.corrector.motion_unet import MotionUNet
 from ..models.corrector.stable_diffusion import place
 from ..models.corrector.unet import UNetConfig
@@ -30,6 +30,7 @@ def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) ->
     sizes = {**SIZES, "motion_adapter": {}, **config}
     with skeleton():
         unet = MotionUNet(UNetConfig.from_dict(sizes["unet"]), MotionConfig.from_dict(sizes["motion_adapter"]))
+    place(fill(unet, device, dtype), device).load_state_dict(position_tables(unet), strict=False)
     rest = others(sizes, device, dtype)
     rest["scheduler_config"] |= PUBLISHED
-    return AnimateDiff(place(fill(unet, device, dtype), device), **rest)
+    return AnimateDiff(unet, **rest)

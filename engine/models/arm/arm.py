@@ -162,7 +162,7 @@ class Arm:
             return LwmVideo(self, videos, frames, published_policies(policy))
         if self.stream.recent_frames is not None:
             return ClipSession(self, videos, frames, self.stream.recent_frames, policy)
-        raise ValueError("this ARM was not taught videos; choose a bundle that was (storyworld, lwm+animatediff)")
+        raise ValueError("this ARM was not taught videos; choose a bundle that was (storyworld-video, lwm+animatediff)")
 
     def encode(self, sentence: str) -> list[int]:
         """Text ids of one sentence with its prompt. Raises ``ValueError`` for one of more than ``max_text_tokens``."""

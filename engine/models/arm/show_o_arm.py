@@ -115,7 +115,9 @@ class ShowOArm:
 
     def video_session(self, videos: int, frames: int, policy: Policy) -> VideoSession:
         """Show-o draws pictures: ``ValueError``."""
-        raise ValueError("Show-o draws pictures and no videos; choose another bundle (storyworld, lwm+animatediff)")
+        raise ValueError(
+            "Show-o draws pictures and no videos; choose another bundle (storyworld-video, lwm+animatediff)"
+        )
 
     @property
     def blocks(self) -> nn.Module:
