@@ -48,7 +48,7 @@ def main(bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int
         options["arm_steps"] = arm_steps
     story = engine.generate([SENTENCE], **options)
     (frame,) = story.frames
-    found = {
+    found: dict[str, Any] = {
         "settings": dict(story.settings),
         "versions": versions(),
         "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -40,6 +41,6 @@ def test_show_o_with_stable_diffusion_fits_in_24_gib_at_full_size(tmp_path) -> N
     dtype = "bfloat16" if torch.ops.mkldnn._is_mkldnn_bf16_supported() else "float32"
     asked = ["--out", out, "--arm-steps", "1", "--dtype", dtype]
     subprocess.run([sys.executable, "-m", "acdc.bench.full_size", *asked], check=True)
-    found = json.loads(open(out).read())
+    found = json.loads(Path(out).read_text())
     checked(found, "show-o+sd15", dtype)
     assert found["codes"] == 256

@@ -115,9 +115,7 @@ class ShowOArm:
 
     def video_session(self, videos: int, frames: int, policy: Policy) -> VideoSession:
         """Show-o draws pictures: ``ValueError``."""
-        raise ValueError(
-            "Show-o draws pictures and no videos; choose another bundle (storyworld-video, lwm+animatediff)"
-        )
+        raise ValueError("Show-o draws pictures and no videos; choose storyworld-video or lwm+animatediff")
 
     @property
     def blocks(self) -> nn.Module:
