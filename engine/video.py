@@ -99,26 +99,31 @@ class SerialVideo:
         return self._finish(clip, frames, spans)
 
     def _correct(self, session: VideoSession, clip: Clip, number: int, frames: range, clock: Clock) -> Clip:
-        tokenizer, codes = self.models.tokenizer, clip.draft_codes
+        codes = clip.draft_codes
         with clock(frames[-1], Phase.CORRECT):  # Eq. 5
-            shown, cut = self._correct_clip(clip.draft, clip.rewrite.text, number)
+            shown, found, cut = self._correct_clip(clip.draft, clip.rewrite.text, number)
         if self.options.feed_back:  # Eq. 6
             with clock(frames[-1], Phase.ENCODE):
-                codes = tokenizer.encode(shown)
+                codes = self.models.tokenizer.encode(shown) if found is None else found
             if frames.stop < self.video.num_frames:
                 with clock(frames[-1], Phase.REPLACE):
                     session.replace(frames[0], codes[None])
         return clip._replace(cut_prompt=cut, corrected=True, shown=shown, codes=codes)
 
-    def _correct_clip(self, draft: Tensor, prompt: str, number: int) -> tuple[Tensor, str | None]:
+    def _correct_clip(self, draft: Tensor, prompt: str, number: int) -> tuple[Tensor, Tensor | None, str | None]:
         """Pixels [L, 3, H, W] -> the same, corrected together by a model of clips; else one by one with equal noise,
-        which leaves still what stands still."""
-        seed, count = self.video.seed, len(draft)
-        if isinstance(self.models.corrector, AnimateDiff):
-            conditioning, cut = self.correction.condition([prompt])
-            return self.correction.run(draft[None], conditioning, [seed], number)[0], cut[0]
-        conditioning, cut = self.correction.condition([prompt] * count)
-        return self.correction.run(draft, conditioning, [seed] * count, number), cut[0]
+        which leaves still what stands still. With the codes [L, n] where a plan makes them too, and a cut prompt."""
+        together = isinstance(self.models.corrector, AnimateDiff)
+        pixels, rows = (draft[None], 1) if together else (draft, len(draft))
+        conditioning, cut = self.correction.condition([prompt] * rows)
+        asked = pixels, conditioning, [self.video.seed] * rows, number
+        if self.models.correction is not None:
+            shown, codes = self.models.correction(self.correction, *asked)
+        else:
+            shown, codes = self.correction.run(*asked), None
+        if together:
+            shown, codes = shown[0], None if codes is None else codes[0]
+        return shown, codes, cut[0]
 
     def _draw(self, session: VideoSession, index: int, clock: Clock) -> Tensor:
         """Codes [1, n] of frame ``index``."""

@@ -255,5 +255,6 @@ BUILDS = (
     _build(128, 128, True, "none"),  # LWM-7B
     _build(128, 128, True, "none", apart=True),
     _build(64, 32, False, "layer"),  # Show-o
+    _build(64, 32, False, "layer", apart=True),
     _build(128, 128, False, "rms"),
 )

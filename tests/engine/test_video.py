@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from acdc.compile.cache import PlanCache
 from acdc.engine.engine import Engine
 from acdc.engine.models.arm.clip_session import ClipSession, seen
 from acdc.engine.models.arm.lwm_video import LwmVideo
 from acdc.engine.pipeline import make_policy
+from acdc.engine.planned import PlannedCorrection
 from acdc.engine.rng import Purpose, make_keys
 from acdc.engine.stages.condition import Correction
 from acdc.engine.stages.pixels import to_uint8
@@ -134,6 +136,21 @@ def test_a_model_of_clips_corrects_the_frames_of_a_chunk_together(clips: Engine,
     with torch.no_grad():
         shown = correction.run(draft[None], conditioning, [0], 0)[0]
     assert np.abs(to_uint8(shown).astype(int) - np.stack(video.images[:3])).max() <= 1
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_a_plan_of_the_whole_correction_gives_the_same_video(
+    clips: Engine, tiny_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool
+) -> None:
+    """By a stand-in for a plan that runs the module as it is: what is proved is the way to it and back."""
+    engine = clips if together else Engine.from_pretrained(tiny_path, dtype="float64")
+    wanted = engine.generate_video(CAPTION, **LENGTHS, **SHORT)
+    planned = PlannedCorrection(engine.models.corrector, engine.models.tokenizer, "eager", PlanCache())
+    monkeypatch.setattr(engine, "models", engine.models._replace(correction=planned))
+    found = engine.generate_video(CAPTION, **LENGTHS, **SHORT)
+    assert len(planned.wholes) == 1, "the plan was used"
+    assert codes(found.frames) == codes(wanted.frames)
+    assert all((one == other).all() for one, other in zip(found.images, wanted.images, strict=True))
 
 
 def test_a_chunk_longer_than_the_motion_modules_know_is_refused(clips: Engine) -> None:
