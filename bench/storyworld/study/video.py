@@ -1,15 +1,14 @@
 """Held-out clips drawn as videos, with and without correction, judged through their last frame.
 
 ``python -m acdc.bench.storyworld evaluate_video --out FILE.json`` draws every clip of every row with the same seed. A
-row is the plain ARM, or ACDC with the first chunk corrected (the paper's L = 16 of N = 32): by the motion adapter, all
-frames together, or by the diffusion model of single frames.
+row is the plain ARM, or ACDC with the first chunk corrected (the paper's L = 16 of N = 32): frame by frame with one
+noise, or all frames together by the motion adapter.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ....engine.atomic import write_json
-from ....engine.bundle import Models, find_bundle
 from ....engine.engine import Engine
-from ....engine.models.corrector.stable_diffusion import StableDiffusion
 from ....engine.versions import versions
 from ..draw.scene import render
 from ..judge.judge import load as load_judge
@@ -30,11 +27,12 @@ from ..world.kinds import ANIMALS, SETTINGS
 from .metrics import Interval
 from .temporal import describe, smoother
 
+SIZE = 64  # pixels a side of the bundles' frames
 FIRST_SEED = 200_000  # of held-out clips and of their draws
-ROWS: Mapping[str, Mapping[str, Any]] = {
-    "plain": {"correction": False},
-    "acdc": {"correct_first": 1},
-    "acdc_frames": {"correct_first": 1},
+ROWS: Mapping[str, tuple[str, Mapping[str, Any]]] = {  # name -> bundle, options
+    "plain": ("storyworld-video", {"correction": False}),
+    "acdc": ("storyworld-video", {"correct_first": 1}),
+    "acdc_motion": ("storyworld-motion", {"correct_first": 1}),
 }
 
 
@@ -47,17 +45,9 @@ def truth_of(clips: Sequence[ClipSample]) -> dict[str, list[int]]:
     }
 
 
-def true_pictures(engine: Engine, clip: ClipSample) -> NDArray[np.uint8]:
-    """The world's own frames [F, H, W, 3]."""
-    size = engine.models.tokenizer.config.resolution
-    return np.stack([np.asarray(render(scene, size, motion)) for scene, motion in clip.moments])
-
-
-def of_frames(bundle: str) -> StableDiffusion:
-    """The bundle's corrector without its motion adapter."""
-    part = find_bundle(bundle).parts["corrector"]
-    found: StableDiffusion = replace(part, kind="stable-diffusion").load(torch.device("cpu"), torch.float32)
-    return found
+def true_pictures(clip: ClipSample) -> NDArray[np.uint8]:
+    """The world's own frames [F, 64, 64, 3]."""
+    return np.stack([np.asarray(render(scene, SIZE, motion)) for scene, motion in clip.moments])
 
 
 def draw(engine: Engine, clips: Sequence[ClipSample], options: Mapping[str, Any]) -> tuple[NDArray[np.uint8], float]:
@@ -71,32 +61,29 @@ def draw(engine: Engine, clips: Sequence[ClipSample], options: Mapping[str, Any]
 
 
 @click.command()
-@click.option("--bundle", default="storyworld-video", show_default=True)
 @click.option("--clips", "count", default=50, show_default=True, help="Held-out clips.")
 @click.option("--frames", default=32, show_default=True)
 @click.option("--rows", default=",".join(ROWS), show_default=True, help="Separated by commas.")
 @click.option("--backend", default="eager", show_default=True)
 @click.option("--threads", type=int, help="Of torch; all by default.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file, written after every row.")
-def evaluate_video(
-    bundle: str, count: int, frames: int, rows: str, backend: str, threads: int | None, out: Path
-) -> None:
+def evaluate_video(count: int, frames: int, rows: str, backend: str, threads: int | None, out: Path) -> None:
     """Draw and judge held-out clips, corrected and not."""
     if threads is not None:
         torch.set_num_threads(threads)
-    engine, judge = Engine.from_pretrained(bundle, backend=backend), load_judge()
+    judge = load_judge()
     clips = [sample_clip(FIRST_SEED + number, "heldout", frames) for number in range(count)]
     truth = truth_of(clips)
     found: dict[str, Any] = {"clips": count, "frames": frames, "first_seed": FIRST_SEED, "versions": versions()}
-    found["rows"] = {"truth": _ready(describe(judge, np.stack([true_pictures(engine, clip) for clip in clips]), truth))}
+    found["rows"] = {"truth": _ready(describe(judge, np.stack([true_pictures(clip) for clip in clips]), truth))}
     found["smoother_than_plain"] = {}
     drawn: dict[str, NDArray[np.uint8]] = {}
     for name in rows.split(","):
         if name not in ROWS:
             raise click.UsageError(f"unknown row {name!r}; choose among {', '.join(ROWS)}")
-        if name == "acdc_frames":
-            engine.models = Models(engine.models.arm, engine.models.tokenizer, of_frames(bundle))
-        drawn[name], seconds = draw(engine, clips, ROWS[name])
+        bundle, options = ROWS[name]
+        engine = Engine.from_pretrained(bundle, backend=backend)
+        drawn[name], seconds = draw(engine, clips, options)
         found["rows"][name] = {**_ready(describe(judge, drawn[name], truth)), "seconds_a_clip": seconds}
         if name != "plain" and "plain" in drawn:
             found["smoother_than_plain"][name] = _ready({"jump": smoother(judge, drawn[name], drawn["plain"])})["jump"]
