@@ -1,4 +1,4 @@
-"""A published system at full size, of noise, draws and corrects one frame: ``python -m acdc.bench.full_size --out FILE``.
+"""A published system at full size, of noise, draws and corrects a frame: ``python -m acdc.bench.full_size --out FILE``.
 
 It shows that the system fits and runs, with the seconds of each phase and the process's peak memory. Steps are few by
 default, since a CPU takes minutes for each; ``bench.gpu systems`` measures on a GPU.

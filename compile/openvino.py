@@ -102,7 +102,12 @@ def save_ir(run: nn.Module, spec: StageSpec, folder: Path) -> None:
         program = torch.export.export(run, spec.examples())
         decoder = TorchFXPythonDecoder.from_exported_program(program)  # the frontend does not keep it alive
         frontend = FrontEndManager().load_by_framework("pytorch")
-        model = frontend.convert(frontend.load(decoder))
+        try:
+            model = frontend.convert(frontend.load(decoder))
+        except Exception as error:  # of the frontend's own kinds
+            lines = [line.strip() for line in str(error).splitlines() if "aten" in line or "No conversion" in line]
+            said = lines[0][:200] if lines else type(error).__name__
+            raise ValueError(f"backend 'openvino' cannot translate {spec.name}: {said}; choose eager for it") from None
     for port, given in zip(model.inputs, spec.inputs, strict=True):
         port.get_node().set_partial_shape(openvino.PartialShape(list(given.shape)))
     model.validate_nodes_and_infer_types()

@@ -11,13 +11,16 @@ repository on the Hugging Face hub, further folders and sizes:
 
     "arm": {"kind": "show-o", "repository": "showlab/show-o", "text": "microsoft/phi-1_5"}
 
+Parts may lie outside the bundle's directory (``..``), so that bundles can share them. What a bundle's default decides
+is what a user leaves open; of the other options a bundle has no say.
+
 Bundles of published checkpoints are such files alone (``bundles/published/``); repositories are sought in a models
 folder (``models_folder.py``).
 """
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -84,11 +87,6 @@ class Bundle:
         where = torch.device(device)
         return Models(*(self.parts[role].load(where, dtype) for role in KINDS))
 
-    def of_noise(self) -> "Bundle":
-        """The same networks at full size with random weights: nothing is read."""
-        parts = {role: replace(part, folders={}) for role, part in self.parts.items()}
-        return replace(self, parts=parts)
-
     def fingerprint(self) -> str:
         """Sixteen hex digits that change with any file's name or size and with its first, middle or last mebibyte;
         "random" for weights of noise."""
@@ -96,7 +94,7 @@ class Bundle:
         for role, part in self.parts.items():
             for name, folder in part.folders.items():
                 start = role if name == "path" else f"{role}.{name}"
-                for path in sorted(p for p in folder.rglob("*") if p.is_file() and not _is_made(p)):
+                for path in sorted(p for p in folder.rglob("*") if p.is_file() and _is_weights(p, folder)):
                     digest.update(f"{start}/{path.relative_to(folder).as_posix()}".encode())
                     _hash_samples(digest, path)
                     files += 1
@@ -125,10 +123,14 @@ def find_bundle(bundle: str | Path, models: str | Path | None = None, random_wei
         raise ValueError(f"{file}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
     parts = {role: _part(role, raw.get(role), file, directory, models, random_weights) for role in KINDS}
     defaults = raw.get("defaults", {})
+    if not isinstance(defaults, dict):
+        raise ValueError(f"{file}: defaults is {defaults!r}, which is no object")
     known = [f.name for f in fields(StoryOptions)]
     for name in defaults:
         if name not in known:
             raise ValueError(f"{file}: unknown default {name!r}; choose among {', '.join(known)}")
+        if getattr(StoryOptions(), name) is not None:
+            raise ValueError(f"{file}: {name} has a default of its own, which a bundle does not decide")
     found = Bundle(str(raw.get("name", directory.name)), path, parts, {**FALLBACKS, **defaults})
     if random_weights and file.parent != PUBLISHED:
         raise ValueError(f"random weights are for published bundles ({', '.join(published_names())}), not {found.name}")
@@ -148,34 +150,34 @@ def _place(bundle: str | Path) -> Path:
 def _part(role: str, raw: Any, file: Path, directory: Path, models: str | Path | None, random_weights: bool) -> Part:
     said = {"kind": PLAIN[role], "path": raw} if isinstance(raw, str) else raw
     kinds = KINDS[role]
-    if not isinstance(said, dict) or said.get("kind") not in kinds:
-        kind = said.get("kind") if isinstance(said, dict) else said
+    kind = said.get("kind") if isinstance(said, dict) else said
+    if not isinstance(said, dict) or not isinstance(kind, str) or kind not in kinds:
         raise ValueError(f"{file}: {role} is of unknown kind {kind!r}; choose among {', '.join(kinds)}")
-    also = kinds[said["kind"]]
     for name in said:
-        if name not in ("kind", "path", "repository", "config", *also):
+        if name not in ("kind", "path", "repository", "config", *kinds[kind]):
             raise ValueError(f"{file}: {role} has an unknown key {name!r}")
-    folders = {}
+    config, folders = said.get("config", {}), {}
+    if not isinstance(config, dict):
+        raise ValueError(f"{file}: {role} has the config {config!r}, which is no object")
     if not random_weights:
-        folders["path"] = _folder(role, said, file, directory, models)
-        for name in (name for name in also if name in said):
-            folders[name] = _folder(role, {"repository": said[name]}, file, directory, models)
-    return Part(said["kind"], folders, said.get("config", {}))
+        main = "path" if "path" in said else "repository"
+        folders["path"] = _folder(role, main, said.get(main), file, directory, models)
+        for name in (name for name in kinds[kind] if name in said):
+            folders[name] = _folder(f"{role}.{name}", name, said[name], file, directory, models)
+    return Part(kind, folders, config)
 
 
-def _folder(role: str, said: Mapping[str, Any], file: Path, directory: Path, models: str | Path | None) -> Path:
-    """``path`` beside the file, or ``repository`` in the models folder (or beside the file, if it lies there)."""
-    path, repository = said.get("path"), said.get("repository")
-    if isinstance(path, str) and (directory / path).is_dir():
-        return directory / path
-    if path is not None or not isinstance(repository, str):
-        raise ValueError(f"{file}: {role} {path!r} is no directory beside it")
-    if models is None and file.parent != PUBLISHED and (directory / repository).is_dir():
-        return directory / repository
+def _folder(role: str, key: str, said: Any, file: Path, directory: Path, models: str | Path | None) -> Path:
+    """The folder ``said`` beside the file, or else the repository of that name in the models folder."""
+    published = file.parent == PUBLISHED
+    if isinstance(said, str) and not published and (directory / said).is_dir():
+        return directory / said
+    if key == "path" or not isinstance(said, str) or (models is None and not published):
+        raise ValueError(f"{file}: {role} {said!r} is no directory beside it")
     if models is None:
         told = "give the folder that holds it (--models DIR), or measure without it (--random-weights)"
-        raise ValueError(f"bundle {file.stem!r} needs {repository}; {told}")
-    return find_model(Path(models), repository)
+        raise ValueError(f"bundle {file.stem!r} needs {said}; {told}")
+    return find_model(Path(models), said)
 
 
 def parse_dtype(name: str) -> torch.dtype:
@@ -198,13 +200,16 @@ def parse_device(name: str) -> torch.device:
     return device
 
 
-def _is_made(path: Path) -> bool:
-    """Is it MODEL/converted/NAME-DIGEST/..., made of a published MODEL/NAME that is still there?"""
-    for folder in path.parents:
-        if folder.name == FOLDER:
-            name = path.relative_to(folder).parts[0].rpartition("-")[0]
-            return name == "" or (folder.parent / name).is_file()  # "": the lock beside it
-    return False
+def _is_weights(path: Path, folder: Path) -> bool:
+    """Not what a download tool notes in dot folders, nor MODEL/converted/NAME-DIGEST/..., made of a published
+    MODEL/NAME that is still there."""
+    parts = path.relative_to(folder).parts
+    if any(part.startswith(".") for part in parts):
+        return False
+    if FOLDER not in parts:
+        return True
+    at = parts.index(FOLDER)
+    return not folder.joinpath(*parts[:at], parts[at + 1].rpartition("-")[0]).is_file()
 
 
 def _hash_samples(digest: "hashlib._Hash", path: Path) -> None:

@@ -12,6 +12,7 @@ from ..compile.cache import PlanCache
 from ..kernels.attention import find_attention
 from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
 from .memory import LanguageModel, Memory, load_memory
+from .models.arm.show_o_arm import ShowOArm
 from .models.corrector.attention import set_attention
 from .models.corrector.unet import UNet
 from .models.kernels import check_kernels, use_kernels
@@ -86,6 +87,8 @@ class Engine:
             quantize(loaded.arm.blocks, quantization)
         if kernels == "triton":
             use_kernels(*loaded.networks)
+        if backend == "auto" and isinstance(loaded.arm, ShowOArm):
+            backends["arm_draw"] = "eager"  # what auto may choose cannot translate it (planned.py)
         ready = planned(loaded, backends, cache or PlanCache())
         return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization)
 

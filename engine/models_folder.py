@@ -17,6 +17,8 @@ def find_model(models: Path, repository: str) -> Path:
     if not models.is_dir():
         raise ValueError(f"models folder {str(models)!r} is no directory")
     owner, _, name = repository.partition("/")
+    if not owner or not name or ".." in (owner, name):
+        raise ValueError(f"{repository!r} is no repository's name; it is OWNER/NAME")
     cached = models / f"models--{owner}--{name}"
     for place in (models / owner / name, models / name, _current(cached)):
         if place is not None and place.is_dir():

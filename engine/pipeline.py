@@ -12,7 +12,7 @@ from torch import Tensor
 
 from .bundle import Models
 from .memory import Memory, Rewrite
-from .models.arm.family import Session
+from .models.arm.family import FrameLayout, Session
 from .models.arm.windows import choose_quantum, choose_windows
 from .rng import Purpose, make_keys
 from .sampling import Policy
@@ -130,22 +130,12 @@ class Serial:
         A corrected frame was entered by one parallel pass of its codes; an uncorrected one code by code, so it is
         drawn again. ``ValueError`` if that does not give the stored codes.
         """
-        stored = self._stored_codes(index)
+        stored = stored_codes([story.done[index] for story in self.stories], self.models.arm.stream).to(self._device)
         session.begin([story.sentences[index] for story in self.stories])
         if self.options.corrects(index) and self.options.feed_back:
             session.extend(stored)
         elif not torch.equal(self._draw_codes(session, index), stored):
             raise ValueError(f"frame {index + 1} is not what this computation draws; start the story anew")
-
-    def _stored_codes(self, index: int) -> Tensor:
-        """Codes [B, N] of a finished frame; ``ValueError`` if they cannot be codes of this tokenizer."""
-        stream = self.models.arm.stream
-        rows = [story.done[index].codes for story in self.stories]
-        for row in rows:
-            if len(row) != stream.codes_per_frame or not all(0 <= code < stream.codebook_size for code in row):
-                wanted = f"{stream.codes_per_frame} codes from 0 to {stream.codebook_size - 1}"
-                raise ValueError(f"frame {index + 1}: {len(row)} stored codes do not fit; expected {wanted}")
-        return torch.tensor(rows, device=self._device)
 
     def _finish(self, index: int, chunk: Chunk, clock: Clock) -> list[Frame]:
         drafts, images = to_uint8(torch.stack((chunk.draft, chunk.shown)))
@@ -178,6 +168,16 @@ class Serial:
     @property
     def _dtype(self) -> torch.dtype:
         return next(self.models.tokenizer.parameters()).dtype
+
+
+def stored_codes(frames: Sequence[Frame], stream: FrameLayout) -> Tensor:
+    """Codes int64 [B, N] of finished frames; ``ValueError`` if they cannot be codes of this tokenizer."""
+    for frame in frames:
+        codes = frame.codes
+        if len(codes) != stream.codes_per_frame or not all(0 <= code < stream.codebook_size for code in codes):
+            wanted = f"{stream.codes_per_frame} codes from 0 to {stream.codebook_size - 1}"
+            raise ValueError(f"frame {frame.index + 1}: {len(codes)} stored codes do not fit; expected {wanted}")
+    return torch.tensor([frame.codes for frame in frames])
 
 
 def make_policy(options: StoryOptions) -> Policy:

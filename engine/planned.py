@@ -26,6 +26,7 @@ from .models.arm.show_o_arm import ShowOArm
 from .models.corrector.attention import KV
 from .models.corrector.stable_diffusion import StableDiffusion
 from .models.corrector.unet import UNet
+from .models.kernels import RUN_OURS
 from .models.tokenizer.family import Tokenizer
 from .stages.condition import Correction
 from .stages.correct import Conditioning
@@ -131,6 +132,9 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
 
     arm, tokenizer, corrector, _ = models
     if isinstance(arm, ShowOArm):
+        if (chosen := backends["arm_draw"]) not in RUN_OURS:
+            told = f"choose arm_draw={' or arm_draw='.join(RUN_OURS)}"
+            raise ValueError(f"backend {chosen!r} cannot translate the bit operations of Show-o's draws; {told}")
         arm.wrap_feed = partial(stand_in, stage="arm_prefill")
     elif backends["arm_prefill"] != "eager":
         assert isinstance(arm, Arm), "of one of the two families"

@@ -16,12 +16,14 @@ from .memory import Memory, Rewrite
 from .models.arm.family import VideoSession
 from .models.arm.windows import choose_quantum, choose_windows
 from .models.corrector.animatediff import AnimateDiff
-from .pipeline import make_policy
+from .pipeline import make_policy, stored_codes
 from .rng import Purpose, make_keys
 from .stages.condition import Correction
 from .stages.pixels import to_uint8
 from .story import Frame, Phase, StoryOptions
 from .timing import Clock
+
+AT_ONCE = 8  # frames that a model of pictures corrects side by side: memory grows with them, rates hardly
 
 
 class Video(NamedTuple):
@@ -56,9 +58,9 @@ class SerialVideo:
     """One video, one chunk after another, one phase after another."""
 
     def __init__(self, models: Models, video: Video, options: StoryOptions, memory: Memory) -> None:
-        """``options`` are resolved. ``ValueError`` if they cannot be met, or if the ARM knows no videos."""
+        """``options`` are resolved. ``ValueError`` if they cannot be met."""
         self.models, self.video, self.options, self.memory = models, video, options, memory
-        check_lengths(models, video)
+        check(models, video, options)
         models.arm.check(options)
         self.device, like = _device_of(models), models.arm
         self.windows = choose_windows(options.decoding, like.stream.windows, self.device.type, like.draw_backend, 1)
@@ -113,17 +115,21 @@ class SerialVideo:
     def _correct_clip(self, draft: Tensor, prompt: str, number: int) -> tuple[Tensor, Tensor | None, str | None]:
         """Pixels [L, 3, H, W] -> the same, corrected together by a model of clips; else one by one with equal noise,
         which leaves still what stands still. With the codes [L, n] where a plan makes them too, and a cut prompt."""
-        together = isinstance(self.models.corrector, AnimateDiff)
-        pixels, rows = (draft[None], 1) if together else (draft, len(draft))
+        if isinstance(self.models.corrector, AnimateDiff):
+            shown, codes, cut = self._corrected(draft[None], prompt, number)
+            return shown[0], None if codes is None else codes[0], cut
+        parts = [self._corrected(part, prompt, number) for part in draft.split(AT_ONCE)]
+        found = [codes for _, codes, _ in parts if codes is not None]
+        return torch.cat([shown for shown, _, _ in parts]), torch.cat(found) if found else None, parts[0][2]
+
+    def _corrected(self, pixels: Tensor, prompt: str, number: int) -> tuple[Tensor, Tensor | None, str | None]:
+        """Frames [B, 3, H, W] or clips [B, L, 3, H, W] under one prompt and one noise."""
+        rows = len(pixels)
         conditioning, cut = self.correction.condition([prompt] * rows)
         asked = pixels, conditioning, [self.video.seed] * rows, number
         if self.models.correction is not None:
-            shown, codes = self.models.correction(self.correction, *asked)
-        else:
-            shown, codes = self.correction.run(*asked), None
-        if together:
-            shown, codes = shown[0], None if codes is None else codes[0]
-        return shown, codes, cut[0]
+            return *self.models.correction(self.correction, *asked), cut[0]
+        return self.correction.run(*asked), None, cut[0]
 
     def _draw(self, session: VideoSession, index: int, clock: Clock) -> Tensor:
         """Codes [1, n] of frame ``index``."""
@@ -140,7 +146,7 @@ class SerialVideo:
         Corrected frames were entered together; uncorrected ones are drawn again. ``ValueError`` if that does not give
         the stored codes.
         """
-        stored = torch.tensor([self.video.done[index].codes for index in frames], device=self.device)
+        stored = stored_codes([self.video.done[index] for index in frames], self.models.arm.stream).to(self.device)
         if self.options.corrects(number) and self.options.feed_back:
             for index, codes in zip(frames, stored, strict=True):
                 session.begin([self.video.prompt] if index == 0 else None)
@@ -173,8 +179,11 @@ class SerialVideo:
         ]
 
 
-def check_lengths(models: Models, video: Video) -> None:
-    """``ValueError`` for numbers of frames that cannot be, or chunks that the corrector cannot hold."""
+def check(models: Models, video: Video, options: StoryOptions) -> None:
+    """``ValueError`` for numbers of frames that cannot be, chunks that the corrector cannot hold, finished frames that
+    are no whole chunks, and memory by a language model, which rewrites what follows a first sentence."""
+    if options.memory_settings.by_language_model:
+        raise ValueError(f"memory {options.memory!r} rewrites later sentences; a video has one: choose rules or none")
     if video.num_frames < 1:
         raise ValueError(f"num_frames {video.num_frames} is too small; choose 1 or more")
     if video.chunk_frames < 1:
@@ -184,6 +193,10 @@ def check_lengths(models: Models, video: Video) -> None:
         raise ValueError(
             f"chunk_frames {video.chunk_frames} is more than the motion modules know; choose at most {limit}"
         )
+
+    done = len(video.done)
+    if done > video.num_frames or (done % video.chunk_frames and done != video.num_frames):
+        raise ValueError(f"{done} finished frames are no whole chunks of {video.chunk_frames}; give those alone")
 
 
 def _device_of(models: Models) -> torch.device:

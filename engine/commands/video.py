@@ -8,7 +8,6 @@ import click
 
 from ..atomic import check_directory
 from ..examples import VIDEOS
-from ..memory import MemoryFailure, check_memory
 from ..moving_picture import no_mp4_reason, side_by_side, write_gif, write_mp4
 from ..output import StoryWriter
 from ..story import StoryOptions, StoryResult, check_sentences
@@ -38,7 +37,10 @@ BUNDLE = (click.option("--bundle", default="storyworld-video", show_default=True
 DRAWING = (
     click.option("--no-correction", is_flag=True, help="The plain autoregressive model."),
     click.option(
-        "--correct-first", type=int, default=1, show_default=True, metavar="K", help="Correct the first K chunks only."
+        "--correct-first",
+        type=int,
+        metavar="K",
+        help="Correct the first K chunks only.  [default: 1, or all with --correct-every]",
     ),
     click.option("--correct-every", type=int, metavar="K", help="Correct chunks 1, 1+K, 1+2K, ..."),
     click.option("--negative-prompt", help="What the corrector should avoid."),
@@ -56,15 +58,17 @@ def video(prompt: str | None, example: str | None, **given: Any) -> None:
     installed, video.mp4 and comparison.mp4, beside what ``acdc story`` writes.
     """
     caption = _caption(prompt, example)
+    if given["correct_first"] is None and given["correct_every"] is None:
+        given["correct_first"] = 1  # the paper's: 16 of 32 frames
     options = story_options(given, correction=not given["no_correction"])
+    if given["context"] is not None:
+        raise ValueError(f"context {given['context']!r} is for stories; an ARM sees of a video what it was taught to")
     seed, lengths = check_seed(given["seed"]), {"num_frames": given["frames"], "chunk_frames": given["chunk_frames"]}
     directory = Path(given["out"] if given["out"] is not None else f"out/{f'{example}_video' if example else 'video'}")
     check_directory(directory)
     stored = stored_story(directory, resume=given["resume"], overwrite=given["overwrite"])
     if stored is not None:
-        check_request(stored, (caption,) * lengths["num_frames"], seed)
-    if stored is None or len(stored.frames) < lengths["num_frames"]:
-        check_memory(options.memory_settings)
+        check_request(stored, (caption,) * len(stored.sentences), seed)
     engine = load_engine(given)
     settings = {**engine.settings(options), **lengths}
     new = StoryResult((caption,) * lengths["num_frames"], seed, settings, versions(), engine.start(options))
@@ -97,8 +101,6 @@ def _continue(
         _draw(engine, result, options, lengths, writer)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted after {_so_far(result, total, writer)}") from None
-    except MemoryFailure as failure:
-        raise click.ClickException(f"{failure}; stopped after {_so_far(result, total, writer)}") from None
     seconds = time.perf_counter() - begun
     writer.finish(result, "", missing_only=done == total)
     shown = _write_pictures(result, writer.directory, fps)

@@ -23,6 +23,12 @@ KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
+def refuse_config(config: Mapping[str, Any], kind: str) -> None:
+    """``ValueError`` for sizes beside a checkpoint that tells its own."""
+    for name in config:
+        raise ValueError(f"config {name!r} of a part of kind {kind}: its own files tell the sizes; leave it out")
+
+
 @dataclass(frozen=True)
 class Part:
     """One part of a bundle: its kind, its folders (none: weights of noise), sizes."""

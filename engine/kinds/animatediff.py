@@ -15,6 +15,7 @@ from ..models.corrector.stable_diffusion import place
 from ..models.corrector.unet import UNetConfig
 from ..random_weights import fill
 from ..weights import skeleton
+from . import refuse_config
 from .stable_diffusion import SIZES, others
 
 
@@ -22,6 +23,7 @@ def load(
     folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype
 ) -> AnimateDiff:
     """From the base's folder and that of the "motion_adapter", or the base's own ``motion_adapter``."""
+    refuse_config(config, "animatediff")
     return AnimateDiff.from_directory(folders["path"], device, dtype, folders.get("motion_adapter"))
 
 

@@ -15,12 +15,14 @@ from ..models.arm.lwm_published import SIZES, STREAM
 from ..models.fused import fuse
 from ..random_weights import fill, hashed_encoder
 from ..weights import skeleton
+from . import refuse_config
 
 SPECIAL = 3  # unknown, beginning, end
 
 
 def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Arm:
     """From ``config.json`` and its neighbours, or ``params`` and ``tokenizer.model``."""
+    refuse_config(config, "lwm")
     return Arm.from_directory(folders["path"], device, dtype)
 
 

@@ -16,7 +16,11 @@ from ..weights import skeleton
 
 def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> ShowOArm:
     """From ``config.json`` and ``pytorch_model.safetensors``; "text" is the tokenizer's folder."""
-    return ShowOArm.from_directory(folders["path"], device, dtype, folders.get("text"))
+    arm = ShowOArm.from_directory(folders["path"], device, dtype, folders.get("text"))
+    found = arm.config.num_vq_tokens
+    if config.get("num_vq_tokens", found) != found:
+        raise ValueError(f"{folders['path']}: {found} codes a frame; this bundle's has {config['num_vq_tokens']}")
+    return arm
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> ShowOArm:

@@ -14,6 +14,7 @@ from ..models.corrector.unet import UNet, UNetConfig
 from ..models.corrector.vae import VAE, VAEConfig
 from ..random_weights import HashedTokenizer, fill
 from ..weights import skeleton
+from . import refuse_config
 
 # The fields of stable-diffusion-v1-5's configs that differ from the classes' defaults.
 SIZES: Mapping[str, Mapping[str, Any]] = {
@@ -41,6 +42,7 @@ def load(
     folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype
 ) -> StableDiffusion:
     """From ``model_index.json`` and its neighbours."""
+    refuse_config(config, "stable-diffusion")
     return StableDiffusion.from_directory(folders["path"], device, dtype)
 
 

@@ -11,10 +11,12 @@ import torch
 from ..models.tokenizer.vqgan import VQGAN, VQGANConfig
 from ..random_weights import fill
 from ..weights import skeleton
+from . import refuse_config
 
 
 def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> VQGAN:
     """From ``config.json`` and ``model.safetensors``, or the published pickle."""
+    refuse_config(config, "vqgan")
     return VQGAN.from_directory(folders["path"], device, dtype)
 
 

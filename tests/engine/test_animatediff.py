@@ -348,12 +348,14 @@ def test_the_whole_is_the_stages_one_after_another(tiny: tuple[AnimateDiff, VQGA
     assert torch.equal(codes.flatten(0, 1), tokenizer.encode(shown.flatten(0, 1)))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_one_cuda_graph_could_hold_it(tiny: tuple[AnimateDiff, VQGAN]) -> None:
     whole, inputs, _ = whole_of(*tiny, 5.0, steps=1)
     assert capture_hazards(whole, StageSpec.of("correction", inputs)) == []
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_planned_passes_are_the_eager_ones(tiny: tuple[AnimateDiff, VQGAN], tmp_path: Path) -> None:
     """The wrapper of plans takes this UNet as it takes that of pictures."""

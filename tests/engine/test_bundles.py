@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import nn
 
 from acdc.engine import bundle as bundle_module
 from acdc.engine.bundle import find_bundle, published_names
@@ -16,6 +17,7 @@ from acdc.engine.models.arm.lwm import LWM
 from acdc.engine.models.arm.lwm_published import SIZES
 from acdc.engine.models.arm.show_o import ShowO, ShowOConfig
 from acdc.engine.models.corrector.unet import UNet, UNetConfig
+from acdc.engine.models.quantized import QuantizedLinear
 from acdc.engine.weights import skeleton
 from tests.small_systems import SMALL, small_systems
 
@@ -72,6 +74,7 @@ def test_a_story_of_noise_is_drawn_and_corrected(small: None, name: str) -> None
     assert [frame.codes for frame in both[0].frames] == [frame.codes for frame in story.frames]
 
 
+@pytest.mark.slow
 def test_a_video_of_noise_is_drawn_and_corrected(small: None) -> None:
     engine = Engine.from_pretrained("lwm+animatediff", random_weights=True, dtype="float64")
     lengths = {"num_frames": 3, "chunk_frames": 2}
@@ -82,7 +85,35 @@ def test_a_video_of_noise_is_drawn_and_corrected(small: None) -> None:
 @pytest.mark.parametrize("quantization", ["int8", "fp8"])
 def test_show_os_layers_can_be_quantized(small: None, quantization: str) -> None:
     engine = Engine.from_pretrained("show-o+sd15", random_weights=True, quantization=quantization)
+    full = Engine.from_pretrained("show-o+sd15", random_weights=True)
+    linear = sum(isinstance(layer, nn.Linear) for layer in full.models.arm.blocks.modules())
+    layers = [layer for layer in engine.models.arm.blocks.modules() if isinstance(layer, QuantizedLinear)]
+    assert len(layers) == linear > 0
+    assert all(layer.bias is not None for layer in layers)
+    ids = torch.arange(6)[None]
+    one, other = (e.models.arm.feed(ids, e.models.arm.model.new_cache(1, 0), True)[1] for e in (engine, full))
+    torch.testing.assert_close(one, other, rtol=0, atol=0.2)
+    assert not torch.equal(one, other)
     assert len(engine.generate(["Benny sat."], arm_steps=2, correction=False).frames) == 1
+
+
+@pytest.mark.parametrize("backend", ["openvino", "arm_draw=openvino"])
+def test_show_os_draws_are_refused_where_they_cannot_be_translated(small: None, backend: str) -> None:
+    with pytest.raises(
+        ValueError, match="cannot translate the bit operations of Show-o's draws; choose arm_draw=eager"
+    ):
+        Engine.from_pretrained("show-o+sd15", random_weights=True, backend=backend)
+
+
+def test_auto_leaves_show_os_draws_eager(small: None) -> None:
+    engine = Engine.from_pretrained("show-o+sd15", random_weights=True, backend="auto")
+    assert "arm_draw" not in engine.backend.replace("arm_prefill", "")
+
+
+def test_what_openvino_cannot_translate_is_one_line(small: None) -> None:
+    engine = Engine.from_pretrained("show-o+sd15", random_weights=True, backend="correction=openvino")
+    with pytest.raises(ValueError, match=r"backend 'openvino' cannot translate correction: .*; choose eager for it"):
+        engine.generate(["Benny sat."], arm_steps=2, **SHORT)
 
 
 def test_random_weights_are_for_published_bundles() -> None:
@@ -102,6 +133,9 @@ def test_an_unknown_bundle_is_refused_with_all_names() -> None:
         ({"kind": "lwm", "path": "arm", "text": "x"}, "arm has an unknown key 'text'"),
         ({"kind": "lwm", "path": "nowhere"}, "arm 'nowhere' is no directory beside it"),
         (7, "arm is of unknown kind 7"),
+        ({"kind": ["lwm"]}, r"arm is of unknown kind \['lwm'\]"),
+        ({"kind": "lwm", "path": "arm", "config": [1]}, r"arm has the config \[1\], which is no object"),
+        ({"kind": "show-o", "path": "arm", "text": 5}, "arm.text 5 is no directory beside it"),
     ],
 )
 def test_a_damaged_bundle_file_is_named(tmp_path: Path, part: object, said: str) -> None:
@@ -111,6 +145,44 @@ def test_a_damaged_bundle_file_is_named(tmp_path: Path, part: object, said: str)
     (tmp_path / "bundle.json").write_text(json.dumps(raw))
     with pytest.raises(ValueError, match=said):
         find_bundle(tmp_path)
+
+
+def test_sizes_beside_a_checkpoint_are_refused(tiny_path: Path) -> None:
+    with pytest.raises(ValueError, match="config 'layers' of a part of kind lwm: its own files tell the sizes"):
+        Part("lwm", {"path": tiny_path / "arm"}, {"layers": 99}).load(torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "said"),
+    [
+        ([1], "which is no object"),
+        ({"strength": 0.25}, "strength has a default of its own"),
+        ({"x": 1}, "unknown default"),
+    ],
+)
+def test_defaults_that_would_do_nothing_are_refused(
+    tiny_path: Path, tmp_path: Path, defaults: object, said: str
+) -> None:
+    shutil.copytree(tiny_path, tmp_path / "bundle")
+    path = tmp_path / "bundle" / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"defaults": defaults}))
+    with pytest.raises(ValueError, match=said):
+        find_bundle(tmp_path / "bundle")
+
+
+def test_folders_beside_a_bundle_come_before_the_models_folder(tmp_path: Path) -> None:
+    found = find_bundle("storyworld-motion", tmp_path).parts["corrector"].folders
+    assert found["motion_adapter"].name == "motion_adapter"
+    assert found["motion_adapter"] != tmp_path
+
+
+def test_a_folder_above_that_is_called_converted_hides_nothing(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_path, tmp_path / "converted" / "bundle")
+    assert find_bundle(tmp_path / "converted" / "bundle").fingerprint() == find_bundle(tiny_path).fingerprint()
+    note = tmp_path / "converted" / "bundle" / "arm" / ".cache" / "model.metadata"
+    note.parent.mkdir()
+    note.write_text("downloaded today")
+    assert find_bundle(tmp_path / "converted" / "bundle").fingerprint() == find_bundle(tiny_path).fingerprint()
 
 
 def test_a_part_without_folders_is_made_in_the_dtype_that_is_asked_for() -> None:

@@ -133,7 +133,7 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("argv", "word"),
         [
-            (["sing"], "story, info, compile, cache, overhead"),
+            (["sing"], "story, video, write-stories, info, compile, cache, overhead"),
             (["--xyzzy"], "--xyzzy"),
             (["info", "extra"], "extra"),
             (["overhead", "--stories", "0"], "x>=1"),

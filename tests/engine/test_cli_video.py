@@ -41,11 +41,26 @@ def test_everything_is_written(tiny, capsys) -> None:
     assert "5 frames in" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    ("more", "corrected"),
+    [
+        ((), [True, True, False, False, False]),
+        (("--correct-every", "2"), [True, True, False, False, True]),
+        (("--correct-first", "2"), [True, True, True, True, False]),
+        (("--no-correction",), [False] * 5),
+    ],
+)
+def test_which_chunks_are_corrected(tiny, more: tuple[str, ...], corrected: list[bool]) -> None:
+    assert run(tiny, "--out", "clip", *more) == 0
+    record = json.loads(Path("clip/story.json").read_text())
+    assert [frame["corrected"] for frame in record["frames"]] == corrected
+
+
 class Killed(BaseException):
     """Nothing catches it."""
 
 
-@pytest.mark.parametrize("kept", [0, 1, 2, 3, 4])
+@pytest.mark.parametrize("kept", [0, 2, 3])
 def test_a_killed_run_goes_on(tiny, monkeypatch, kept: int) -> None:
     assert run(tiny, "--out", "whole", "--dtype", "float64") == 0
     add, left = video_command.StoryWriter.add, [kept]
@@ -88,6 +103,7 @@ def test_mistakes_are_one_line(tiny, capsys) -> None:
     assert "no caption given; give --prompt TEXT or --example NAME" in refuse(capsys, "video")
     assert "given together" in refuse(capsys, "video", "--prompt", "a", "--example", "benny")
     assert "is empty" in refuse(capsys, "video", "--prompt", " ")
+    assert "is for stories" in refuse(capsys, "video", "--prompt", "a", "--context", "full")
     assert "0 is not in the range" in refuse(capsys, "video", "--prompt", "a", "--frames", "0")
     assert run(tiny, "--out", "clip") == 0
     capsys.readouterr()

@@ -157,6 +157,7 @@ def test_the_whole_correction_resizes_too(tiny_engine) -> None:
     assert torch.equal(codes, tiny_engine.models.tokenizer.encode(shown))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_one_cuda_graph_could_hold_it(tiny_engine) -> None:
     whole, inputs, _ = whole_of(tiny_engine, 24, steps=1)

@@ -38,6 +38,12 @@ def test_the_hubs_cache_gives_the_commit_that_main_names(tmp_path: Path) -> None
     assert find_model(tmp_path, NAME).name == "aaaa"
 
 
+@pytest.mark.parametrize("name", ["gpt2", "/x", "x/", "", "../x"])
+def test_what_is_no_repository_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="is no repository's name; it is OWNER/NAME"):
+        find_model(tmp_path, name)
+
+
 def test_what_is_missing_is_said_with_where_it_was_sought(tmp_path: Path) -> None:
     sought = r"no showlab/show-o under .*models--showlab--show-o.*hf download showlab/show-o"
     with pytest.raises(ValueError, match=sought):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import diffusers
@@ -159,12 +160,35 @@ def test_a_chunk_longer_than_the_motion_modules_know_is_refused(clips: Engine) -
 
 
 @pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        (1, "1 finished frames are no whole chunks of 3"),
+        (5, "5 finished"),
+        (8, "8 finished frames are no whole chunks"),
+    ],
+)
+def test_finished_frames_are_whole_chunks(exact_engine, done: int, said: str) -> None:
+    whole = exact_engine.generate_video(CAPTION, **LENGTHS, correction=False)
+    with pytest.raises(ValueError, match=said):
+        exact_engine.stream_video(CAPTION, **LENGTHS, done=[*whole.frames, whole.frames[0]][:done])
+
+
+@pytest.mark.parametrize("wrong", [(1, 2, 3), (99999,) * 16])
+def test_damaged_codes_are_named(exact_engine, wrong: tuple[int, ...]) -> None:
+    whole = exact_engine.generate_video(CAPTION, **LENGTHS, correction=False)
+    done = [replace(frame, codes=wrong) if frame.index == 1 else frame for frame in whole.frames[:3]]
+    with pytest.raises(ValueError, match=f"frame 2: {len(wrong)} stored codes do not fit"):
+        next(exact_engine.stream_video(CAPTION, **LENGTHS, done=done))
+
+
+@pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"num_frames": 0}, "num_frames 0 is too small"),
         ({"chunk_frames": 0}, "chunk_frames 0 is too small"),
         ({"strength": 2.0}, "strength 2.0 is out of range"),
         ({"top_m": 1}, "unknown option 'top_m'"),
+        ({"memory": "chat", "memory_model": "m", "memory_url": "http://127.0.0.1:9/v1"}, "choose rules or none"),
     ],
 )
 def test_mistakes_are_said_before_anything_is_drawn(tiny_engine, wrong: dict, said: str) -> None:
