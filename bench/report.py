@@ -122,12 +122,38 @@ def drift_table() -> str:
     return "\n".join([*lines, "", f"{found['stories']} held-out stories. Source: `bench/results/{name}`."])
 
 
+def video_table() -> str:
+    """Held-out clips with and without correction."""
+    name, found = newest("video_cpu_2*.json")
+    titles = {
+        "truth": "true renders",
+        "plain": "plain ARM",
+        "acdc": "ACDC, first 16 frames",
+        "acdc_motion": "the same, by the motion adapter",
+    }
+    lines = ["| | right frames | right last frame | right in every frame | jump | movement |", "|---" * 6 + "|"]
+    for kind, row in found["rows"].items():
+        shares = (100 * row[key]["mean"] for key in ("right", "last", "through"))
+        rest = f"{row['jump']['mean']:.2f} | {row['movement']['mean']:.1f}"
+        lines.append(f"| {titles[kind]} | {' | '.join(f'{share:.0f} %' for share in shares)} | {rest} |")
+    gain = found["smoother_than_plain"]["acdc"]
+    told = f"ACDC jumps less by {gain['mean']:.2f} ({gain['low']:.2f} to {gain['high']:.2f}, 95 %)."
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"{found['clips']} held-out clips of {found['frames']} frames. {told} Source: `bench/results/{name}`.",
+        ]
+    )
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "overhead": overhead_table,
     "start": start_table,
     "quality": quality_table,
     "kernels": kernel_table,
     "drift": drift_table,
+    "video": video_table,
 }
 
 
