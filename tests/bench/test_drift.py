@@ -2,6 +2,7 @@
 
 import json
 
+import pytest
 import torch
 from click.testing import CliRunner
 
@@ -23,6 +24,7 @@ def test_the_teacher_forced_logits_are_what_the_session_draws_from(exact_engine)
         session.extend(codes[index : index + 1])
 
 
+@pytest.mark.slow
 def test_full_weights_do_not_drift_and_lossy_ones_do(tiny_path, tmp_path):
     out = tmp_path / "drift.json"
     result = CliRunner().invoke(main, ["--bundle", str(tiny_path), "--stories", "1", "--out", str(out)])

@@ -55,6 +55,7 @@ def test_the_full_sizes_are_the_published_ones() -> None:
     assert counts == [1_448_176_770, 6_807_621_632, 859_520_964]
 
 
+@pytest.mark.slow
 def test_a_frame_of_lwm_of_noise_is_drawn_and_corrected(small: None) -> None:
     engine = Engine.from_pretrained("lwm+sd15", random_weights=True)
     story = engine.generate(["Benny the beagle sat in a garden."], **SHORT, decoding="parallel")
