@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
-from torch import nn
+import transformers
+from torch import Tensor, nn
 
 from acdc.engine.models.corrector.motion import MotionConfig
 from acdc.engine.models.corrector.motion_unet import MotionUNet
 from acdc.engine.models.corrector.unet import UNetConfig
-from tests.published import UNETS, randomise
+from acdc.engine.story import StoryOptions
+from tests.published import TEXT, UNETS, VAES, load_theirs, randomise
 
+STABLE_DIFFUSION = {
+    "beta_start": 0.00085,
+    "beta_end": 0.012,
+    "beta_schedule": "scaled_linear",
+    "set_alpha_to_one": False,
+    "skip_prk_steps": True,
+    "steps_offset": 1,
+}
+PROMPTS, SEEDS = ["a beagle in a garden", "the fox sat"], [5, 6]
+SIDE, FRAMES = 32, 4
 # name -> (the UNet it belongs to, its config): with and without a middle module, as v1-5-2 and v1-5; deeper ones.
 ADAPTERS: dict[str, tuple[str, dict[str, Any]]] = {
     "v1-5-2-like": (
@@ -62,3 +75,29 @@ def motion_pair(name: str, dtype: torch.dtype) -> tuple[MotionUNet, nn.Module]:
     ours = MotionUNet(UNetConfig.from_dict(unet.config), MotionConfig.from_dict(adapter.config)).to(dtype).eval()
     ours.load_state_dict(theirs.state_dict(), strict=True)
     return ours, theirs
+
+
+def options_of(**chosen: Any) -> StoryOptions:
+    """Few steps, guided, with a negative prompt."""
+    return StoryOptions(
+        **{"num_inference_steps": 8, "guidance_scale": 5.0, "negative_prompt": "a vibrant garden"} | chosen
+    )
+
+
+def clips_of(count: int, frames: int = FRAMES, side: int = SIDE) -> Tensor:
+    """``count`` clips [count, frames, 3, side, side] in [-1, 1], always the same."""
+    return torch.rand(count, frames, 3, side, side, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+def stable_diffusion(tokenizer_folder: Path) -> Any:
+    """diffusers' pipeline that the "v1-5-2-like" adapter belongs to, with random weights."""
+    return diffusers.StableDiffusionPipeline(
+        vae=randomise(diffusers.AutoencoderKL(**VAES["four levels"])),
+        text_encoder=randomise(transformers.CLIPTextModel(transformers.CLIPTextConfig(**TEXT))),
+        tokenizer=load_theirs(tokenizer_folder),
+        unet=randomise(diffusers.UNet2DConditionModel(**UNETS["sd1-like"])),
+        scheduler=diffusers.PNDMScheduler(**STABLE_DIFFUSION),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )

@@ -41,3 +41,31 @@ def tokenizer_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tokenizer")
     write_tokenizer(folder)
     return folder
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory, tokenizer_folder):
+    """A Stable Diffusion directory as diffusers writes it, and diffusers' pipeline."""
+    from tests.motion import stable_diffusion  # here, because it imports diffusers
+
+    path, theirs = tmp_path_factory.mktemp("base"), stable_diffusion(tokenizer_folder)
+    theirs.save_pretrained(str(path))
+    return path, theirs
+
+
+@pytest.fixture(scope="module")
+def adapter(tmp_path_factory):
+    """A motion adapter's directory as diffusers writes it, and diffusers' module."""
+    from tests.motion import adapter_of
+
+    path, theirs = tmp_path_factory.mktemp("adapter"), adapter_of("v1-5-2-like")
+    theirs.save_pretrained(str(path))
+    return path, theirs
+
+
+@pytest.fixture(scope="module")
+def corrector(base, adapter):
+    """Both as ours."""
+    from acdc.engine.models.corrector.animatediff import AnimateDiff
+
+    return AnimateDiff.from_directory(base[0], adapter=adapter[0])

@@ -1,8 +1,7 @@
-"""LWM's published ``params``: exact tensors from a written stream, bounded memory, and what is said of a bad file."""
+"""LWM's published ``params`` become our tensors: exactly, once, in a bounded memory; another tree is refused."""
 
 from __future__ import annotations
 
-import contextlib
 import math
 import subprocess
 import sys
@@ -12,28 +11,21 @@ from pathlib import Path
 import msgpack
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from torch import Tensor
 
-from acdc.engine.models.arm.flax_stream import read_index
-from acdc.engine.models.arm.lwm import LWM, LWMConfig
+from acdc.engine.models.arm.lwm import LWM
 from acdc.engine.models.arm.lwm_params import check_params, converted_params, published_shapes
 from acdc.engine.models.arm.lwm_published import SIZES as FULL
 from acdc.engine.models.shards import INDEX, load_shards
 from acdc.engine.weights import skeleton
-from tests.lwm_files import DECODER, array_ext, chunked, entry, params_shapes, random_tensors, write_params
+from tests.lwm_files import DECODER, params_shapes, random_tensors, write_params
 from tests.lwm_restated import transformer
-
-SIZES = LWMConfig(layers=3, hidden=32, ffn=48, heads=4, text_vocab=50, vision_vocab=24, rope_theta=5e7, max_position=64)
-SHAPES = params_shapes(3, 32, 48, 50, 24)
-WQ, W2, LN_F = f"{DECODER}/attention/wq/kernel", f"{DECODER}/feed_forward/w2/kernel", "transformer/ln_f/kernel"
+from tests.small_lwm import LN_F, SHAPES, SIZES, W2, WQ, refusal, written
 
 
 @pytest.fixture
 def params(tmp_path: Path) -> Path:
-    write_params(tmp_path / "params", random_tensors(SHAPES, torch.bfloat16), chunk_bytes=4000)
-    return tmp_path / "params"
+    return written(tmp_path / "params")
 
 
 def load(path: Path, dtype: torch.dtype) -> LWM:
@@ -41,14 +33,6 @@ def load(path: Path, dtype: torch.dtype) -> LWM:
         model = LWM(SIZES)
     load_shards(model, converted_params(path, SIZES), "cpu", dtype)
     return model.to("cpu", dtype)
-
-
-def refusal(path: Path) -> str:
-    with pytest.raises(ValueError, match=str(path)) as caught:
-        converted_params(path, SIZES)
-    assert "\n" not in str(caught.value)
-    assert {left.name for left in (path.parent / "converted").glob("*")} <= {".params.lock"}
-    return str(caught.value)
 
 
 def test_full_size_has_lwms_parameter_count_and_names() -> None:
@@ -177,93 +161,6 @@ def test_the_layout_of_the_first_upload_is_refused_by_name(params: Path) -> None
     write_params(params, {**tensors, **{f"ema/{key}": value.bfloat16() for key, value in tensors.items()}})
     message = refusal(params)
     assert "bytes are 6.1 a parameter, as in the 40.8 GB file of the first upload; the published file has 2" in message
-
-
-def _flawed(flaw: Callable[[Tensor], object]) -> Callable[[Tensor], bytes]:
-    return lambda values: entry(W2, flaw(values))
-
-
-def _without_chunk(number: str) -> Callable[[Tensor], object]:
-    def flaw(values: Tensor) -> object:
-        blob = chunked(values, 4000)
-        del blob["chunks"][number]
-        return blob
-
-    return flaw
-
-
-def _ext(*content: object, code: int = 1) -> msgpack.ExtType:
-    return msgpack.ExtType(code, msgpack.packb(list(content)))
-
-
-@pytest.mark.parametrize(
-    ("write", "message"),
-    [
-        (_flawed(_without_chunk("1")), "chunk '1' is missing"),
-        (_flawed(_without_chunk("2")), r"8000 bytes in 2 parts; shape \[3, 48, 32\] needs 9216"),
-        (_flawed(lambda v: chunked(v, 4000) | {"chunks": {}}), "chunk '0' is missing"),
-        (_flawed(lambda v: chunked(v, 4000) | {"shape": {"0": 3, "2": 32}}), "size '1' is missing"),
-        (_flawed(lambda v: chunked(v, 4000) | {"shape": 3}), "shape 3 of a chunked tensor is none"),
-        (_flawed(lambda v: chunked(v, 4000) | {"chunk": 1}), "unknown entry 'chunk' of a chunked tensor"),
-        (_flawed(lambda v: {"0": array_ext(v)}), "unknown entry '0' of a chunked tensor"),
-        (_flawed(lambda v: msgpack.ExtType(3, array_ext(v).data)), "ext code 3 is unknown; tensors have 1"),
-        (_flawed(lambda v: [1, 2]), "expected an ext, found a msgpack value of type 0x92"),
-        (_flawed(lambda v: _ext([2], "float64", b"12")), "dtype 'float64' is unknown; choose from bfloat16, float16"),
-        (_flawed(lambda v: _ext([2], ["float16"], b"12")), "dtype .* is unknown"),
-        (_flawed(lambda v: _ext([-1], "float16", b"12")), r"shape \[-1\] is none"),
-        (_flawed(lambda v: _ext([2], "float16", b"123")), r"3 bytes in 1 parts; shape \[2\] needs 4"),
-        (_flawed(lambda v: _ext([2], "float16", b"1234", 5)), r"expected \[shape, dtype, values\]"),
-        (_flawed(lambda v: _ext([1], "float16", "ab")), "expected bytes, found a msgpack value of type 0xa2"),
-        (lambda v: msgpack.packb([W2.split("/"), "text"]), "expected bytes, found a msgpack value of type 0xa4"),
-        (lambda v: msgpack.packb([W2.split("/"), msgpack.packb(array_ext(v)) + b"!"]), "1 bytes too many before byte"),
-    ],
-)
-def test_a_malformed_tensor_is_refused_by_key(params: Path, write: Callable[[Tensor], bytes], message: str) -> None:
-    tensors = random_tensors(SHAPES, torch.bfloat16)
-    values = tensors.pop(W2)
-    write_params(params, tensors)
-    with params.open("ab") as file:
-        file.write(write(values))
-    with pytest.raises(ValueError, match=f"key '{W2}': {message}"):
-        read_index(params)
-    refusal(params)
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (msgpack.packb({"params": 1}), "the object at byte 0: not of the expected layout"),
-        (msgpack.packb([1, 2, 3]), r"the object at byte 0: expected \[key, tensor\]"),
-        (msgpack.packb([[1], b""]), r"the object at byte 0: expected a key of several words, found '\[1\]'"),
-        (b"\xc1", "the object at byte 0: not of the expected layout"),
-        (entry(LN_F, array_ext(torch.ones(2))) * 2, f"key '{LN_F}' appears twice"),
-    ],
-)
-def test_a_file_that_is_no_such_stream(tmp_path: Path, content: bytes, message: str) -> None:
-    (tmp_path / "params").write_bytes(content)
-    with pytest.raises(ValueError, match=message):
-        read_index(tmp_path / "params")
-
-
-@given(data=st.data())
-def test_a_truncated_stream_is_refused_wherever_it_ends(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject):
-    folder = tmp_path_factory.mktemp("cut")
-    whole = folder / "whole"
-    write_params(whole, random_tensors(params_shapes(1, 8, 8, 4, 4), torch.bfloat16), chunk_bytes=64)
-    content = whole.read_bytes()
-    (folder / "params").write_bytes(content[: data.draw(st.integers(0, len(content) - 1))])
-    sizes = LWMConfig(layers=1, hidden=8, ffn=8, heads=2, text_vocab=4, vision_vocab=4)
-    with pytest.raises(ValueError, match=r"params: (key '\S+'|the object at byte \d+)(:| is missing)") as caught:
-        converted_params(folder / "params", sizes)
-    assert "\n" not in str(caught.value)
-
-
-@given(st.binary(max_size=60))
-def test_no_bytes_bring_anything_but_a_value_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
-    path = tmp_path_factory.mktemp("noise") / "params"
-    path.write_bytes(content)
-    with contextlib.suppress(ValueError):  # anything else fails the test
-        read_index(path)
 
 
 ONE = b"\x80\x3f"  # 1 in bfloat16, little-endian
