@@ -137,7 +137,7 @@ def video_table() -> str:
         rest = f"{row['jump']['mean']:.2f} | {row['movement']['mean']:.1f}"
         lines.append(f"| {titles[kind]} | {' | '.join(f'{share:.0f} %' for share in shares)} | {rest} |")
     gain = found["smoother_than_plain"]["acdc"]
-    told = f"ACDC jumps less by {gain['mean']:.2f} ({gain['low']:.2f} to {gain['high']:.2f}, 95 %)."
+    told = f"ACDC jumps less than the plain ARM by {gain['mean']:.2f} ({gain['low']:.2f} to {gain['high']:.2f}, 95 %)."
     return "\n".join(
         [
             *lines,

@@ -1,19 +1,22 @@
 """How the bundle was trained, from the runs' own logs: ``python -m acdc.bench.storyworld.train.report``.
 
-Each run directory holds log.jsonl (step, loss, seconds) and what its script measured at the end. Writes
-storyworld_training.{md,png} into the results directory.
+Each run directory holds log.jsonl (step, loss, seconds) and what its script measured, at the end or on the way. Writes
+NAME.{json,md,png} into the results directory: the figures, a page of them, and the curves of the losses.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 from safetensors import safe_open
+
+from ....engine.atomic import write_json
 
 NAME = "storyworld_training"
 MEASURED = ("report.json", "evaluation.json", "evaluation.jsonl")
@@ -28,9 +31,24 @@ class Run:
     command: str
 
     def log(self) -> list[dict[str, Any]]:
-        """The logged steps, without events."""
-        lines = (self.folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
-        return [entry for entry in map(json.loads, lines) if "loss" in entry]
+        """The logged steps that count: what a resume went back behind is left out, and so are events."""
+        counted: list[dict[str, Any]] = []
+        for entry in self._lines("log.jsonl"):
+            if "loss" in entry:
+                counted.append(entry)
+            elif entry.get("event") == "resume":
+                counted = [before for before in counted if before["step"] < entry["step"]]
+        if not counted:
+            raise ValueError(f"{self.folder / 'log.jsonl'}: no logged step")
+        return counted
+
+    def events(self) -> list[dict[str, Any]]:
+        """Resumes, and where the decay was brought forward."""
+        return [entry for entry in self._lines("log.jsonl") if "event" in entry]
+
+    def held_out(self) -> list[dict[str, Any]]:
+        """What was measured on the way, by step; of a step that was measured twice, the last."""
+        return sorted({entry["step"]: entry for entry in self._lines("evaluation.jsonl")}.values(), key=_step)
 
     def measured(self) -> str:
         """The end's figures as one line."""
@@ -41,12 +59,15 @@ class Run:
                 return " ".join((last.splitlines()[-1] if name.endswith("l") else last).split())
         return ""
 
+    def exported(self) -> list[Path]:
+        """The safetensors that it wrote, the autoencoder a corrector carries left out."""
+        found = sorted(self.folder.rglob("*.safetensors"))
+        return [path for path in found if not (self.part == "corrector" and path.parent.name == "vae")]
+
     def parameters(self) -> tuple[int, int]:
-        """(parameters, bytes) of the exported safetensors, the autoencoder a corrector carries left out."""
+        """(parameters, bytes) of what was exported."""
         count = size = 0
-        for path in self.folder.rglob("*.safetensors"):
-            if self.part == "corrector" and path.parent.name == "vae":
-                continue
+        for path in self.exported():
             with safe_open(str(path), "pt") as file:
                 for key in file.keys():  # noqa: SIM118
                     elements = 1
@@ -55,6 +76,37 @@ class Run:
                     count += elements
             size += path.stat().st_size
         return count, size
+
+    def figures(self) -> dict[str, Any]:
+        """All of it as plain data; ``sha256`` says which weights these are the figures of."""
+        log, (count, size) = self.log(), self.parameters()
+        digests = {
+            path.relative_to(self.folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in self.exported()
+        }
+        report = self.folder / "report.json"
+        return {
+            "part": self.part,
+            "command": self.command,
+            "steps": log[-1]["step"] + 1,
+            "seconds": log[-1]["seconds"],
+            "parameters": count,
+            "bytes": size,
+            "sha256": digests,
+            "last": log[-1],
+            "held_out": self.held_out(),
+            "report": json.loads(report.read_text(encoding="utf-8")) if report.is_file() else None,
+            "events": self.events(),
+        }
+
+    def _lines(self, name: str) -> Iterable[dict[str, Any]]:
+        path = self.folder / name
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        return map(json.loads, text.splitlines())
+
+
+def _step(entry: dict[str, Any]) -> int:
+    return int(entry["step"])
 
 
 def markdown(runs: Sequence[Run], name: str, machine: str, notes: str) -> str:
@@ -70,6 +122,7 @@ def markdown(runs: Sequence[Run], name: str, machine: str, notes: str) -> str:
         )
     lines += ["", "Measured at the end of each run:", ""]
     lines += [f"- {run.part}: `{run.measured()}`" for run in runs]
+    lines += ["", f"On the way, with every resume and the weights' digests: [{name}.json]({name}.json)."]
     lines += [
         "",
         "Commands, in order:",
@@ -106,14 +159,17 @@ def curves(runs: Sequence[Run], path: Path) -> None:
 @click.option("--machine", required=True, help="One sentence: where and with what it was trained.")
 @click.option("--notes", default="", help="What a reader must know besides.")
 @click.option("--name", default=NAME, show_default=True, help="Of the page; a training that goes on has its own.")
+@click.option("--commit", help="That holds the code which trained.")
 @click.option("--results", type=click.Path(path_type=Path), default=Path(__file__).parents[2] / "results")
-def main(runs: tuple[str, ...], machine: str, notes: str, name: str, results: Path) -> None:
-    """Write the page and the picture of the loss curves."""
+def main(runs: tuple[str, ...], machine: str, notes: str, name: str, commit: str | None, results: Path) -> None:
+    """Write the figures, the page and the picture of the loss curves."""
     found = []
     for text in runs:
         part, folder, command = (*text.split("=", 2), "")[:3]
         found.append(Run(part, Path(folder), command))
     results.mkdir(parents=True, exist_ok=True)
+    told = {"machine": machine, "notes": notes, "commit": commit, "runs": [run.figures() for run in found]}
+    write_json(results / f"{name}.json", told)
     curves(found, results / f"{name}.png")
     (results / f"{name}.md").write_text(markdown(found, name, machine, notes), encoding="utf-8")
 
