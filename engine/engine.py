@@ -1,6 +1,6 @@
 """The engine as a library: load a bundle once, then generate stories."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,19 @@ from PIL import Image
 from ..compile.cache import PlanCache
 from ..kernels.attention import find_attention
 from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
+from .many import Copies, Many, as_requests, begin
 from .memory import LanguageModel, Memory, load_memory
 from .models.arm.show_o_arm import ShowOArm
 from .models.corrector.attention import set_attention
 from .models.corrector.unet import UNet
 from .models.kernels import check_kernels, use_kernels
 from .models.quantized import check_quantization, quantize
-from .pipeline import Serial, Story
+from .models.widened import emulated, widen
+from .pipeline import Serial, Story, make_policy
 from .planned import planned
 from .plans import check_backends, describe, parse_backends
+from .policy import Pipelining
+from .request import StoryRequest
 from .stages.condition import Correction
 from .stages.pixels import from_image
 from .story import Frame, Phase, StoryOptions, StoryResult, check_sentences, make_options
@@ -41,9 +45,10 @@ class Engine:
         attention: str,
         kernels: str,
         quantization: str,
+        copies: Copies,
     ) -> None:
         """Use :meth:`from_pretrained`."""
-        self.bundle, self.models, self.device = bundle, models, device
+        self.bundle, self.models, self.device, self._copies = bundle, models, device, copies
         self.dtype, self.backend, self.attention = dtype, backend, attention
         self.kernels, self.quantization = kernels, quantization
         self._language_models: dict[str, LanguageModel] = {}  # of memory, kept from story to story
@@ -85,12 +90,15 @@ class Engine:
         set_attention(loaded.corrector.unet, attend)
         if quantization != "none":
             quantize(loaded.arm.blocks, quantization)
+        if emulated(where, kind):
+            widen(*loaded.networks, loaded.corrector.text_encoder)
         if kernels == "triton":
             use_kernels(*loaded.networks)
         if backend == "auto" and isinstance(loaded.arm, ShowOArm):
             backends["arm_draw"] = "eager"  # what auto may choose cannot translate it (planned.py)
-        ready = planned(loaded, backends, cache or PlanCache())
-        return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization)
+        copies = Copies(loaded, backends, cache or PlanCache())
+        ready = planned(loaded, backends, copies.cache)
+        return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization, copies)
 
     @property
     def name(self) -> str:
@@ -111,6 +119,16 @@ class Engine:
         lossy = {"quantization": self.quantization}
         asked = {name: value for name, value in asdict(resolved).items() if not name.startswith("memory_")}
         return {**loaded, **machine, **chosen, **lossy, **asked, **resolved.memory_settings.recorded()}
+
+    def video_settings(self, options: StoryOptions, num_frames: int, chunk_frames: int) -> dict[str, Any]:
+        """The same of a video, with its lengths; and ``later_frames``, where the ARM draws those behind the first by
+        settings of its own (LWM: guidance 1 and top-k 1000, as published)."""
+        settings = {**self.settings(options), "num_frames": num_frames, "chunk_frames": chunk_frames}
+        policy = make_policy(options.resolved(self.defaults))
+        later = self.models.arm.later_policy(policy)
+        if later != policy:
+            settings["later_frames"] = {"arm_guidance_scale": later.guidance_scale, "top_k": later.top_k or 0}
+        return settings
 
     def start(self, options: StoryOptions) -> dict[str, float]:
         """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction off."""
@@ -176,6 +194,31 @@ class Engine:
             for row, story in enumerate(batch)
         ]
 
+    def generate_many(
+        self,
+        stories: Iterable[StoryRequest | Sequence[str]],
+        *,
+        seed: int = 0,
+        options: StoryOptions | None = None,
+        pipelining: Pipelining | None = None,
+        load_memory: Callable[[], Memory] | None = None,
+        **overrides: Any,
+    ) -> Many:
+        """Stories by the thousand: memory, ARM and diffusion model run beside one another (``policy.py``).
+
+        Iterate over what comes back: a ``StoryResult`` for each story, as it is finished, or a ``StoryFailed``; each
+        equals :meth:`generate` of it alone, up to rounding. ``stories`` are read when there is room. Those that are
+        sentences alone get seeds ``seed``, ``seed`` + 1, ... ``load_memory`` makes a story's memory module (None: as
+        the options say). Raises ``ValueError`` for options that cannot be met.
+        """
+        chosen = _merge(options, overrides)
+        resolved = chosen.resolved(self.defaults)
+        run = begin(
+            self._copies, self.device, resolved, pipelining,
+            load_memory or (lambda: self._memory(resolved)), as_requests(stories, seed),
+        )  # fmt: skip
+        return Many(run, self.settings(chosen), versions(), self.start(chosen))
+
     def stream_video(
         self,
         prompt: str,
@@ -195,6 +238,7 @@ class Engine:
         """
         resolved = _merge(options, overrides).resolved(self.defaults)
         (caption,) = check_sentences([prompt])
+        resolved.memory_settings.check_for_video()
         video = Video(caption, seed, num_frames, chunk_frames, tuple(done))
         run = SerialVideo(self.models, video, resolved, self._memory(resolved))
         return run.chunks(Clock(self.device, on_phase))
@@ -207,7 +251,7 @@ class Engine:
         lengths = {"num_frames": num_frames, "chunk_frames": chunk_frames}
         chunks = self.stream_video(prompt, seed=seed, num_frames=num_frames, chunk_frames=chunk_frames, options=chosen)
         frames = [frame for chunk in chunks for frame in chunk]
-        settings, start = {**self.settings(chosen), **lengths}, self.start(chosen)
+        settings, start = self.video_settings(chosen, **lengths), self.start(chosen)
         return StoryResult((frames[0].sentence,) * num_frames, seed, settings, versions(), start, frames)
 
     def _memory(self, options: StoryOptions) -> Memory:

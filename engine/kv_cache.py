@@ -20,6 +20,7 @@ slot numbers, per row.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from threading import Lock
 from typing import Protocol
 
 import torch
@@ -62,21 +63,27 @@ class Buffers:
     story finds them there. Of those that caches release, the last ``kept`` pairs are kept."""
 
     def __init__(self, kept: int = 4) -> None:
-        self.kept = kept
+        self.kept, self._lock = kept, Lock()  # launches on several slots take and give back
         self._free: list[tuple[Tensor, Tensor]] = []
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
         """A pair of that shape, all zeros."""
-        for at, (keys, values) in enumerate(self._free):
-            if (tuple(keys.shape), keys.dtype, keys.device) == (shape, dtype, device):
-                del self._free[at]
-                return keys.zero_(), values.zero_()
+        if (found := self._find((shape, dtype, device))) is not None:
+            return found[0].zero_(), found[1].zero_()
         with torch.inference_mode(False):  # such tensors may be written in any mode
             return torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device)
 
     def give_back(self, pair: tuple[Tensor, Tensor]) -> None:
         """For the next one; nobody else may hold them."""
-        self._free = [*self._free, pair][-self.kept :]
+        with self._lock:
+            self._free = [*self._free, pair][-self.kept :]
+
+    def _find(self, kind: tuple[tuple[int, ...], torch.dtype, torch.device]) -> tuple[Tensor, Tensor] | None:
+        with self._lock:
+            for at, (keys, _) in enumerate(self._free):
+                if (tuple(keys.shape), keys.dtype, keys.device) == kind:
+                    return self._free.pop(at)
+        return None
 
 
 class KVCache:
@@ -182,9 +189,15 @@ class KVCache:
         return copy
 
     def paste(self, part: KVCache, rows: Sequence[int]) -> None:
-        """Take the contents of another cache's rows, in order, as those of the given ones."""
-        self.keys[:, list(rows)], self.values[:, list(rows)] = part.keys, part.values
-        self.lengths[list(rows)] = part.lengths
+        """Take the contents of another cache's rows, in order, as those of the given ones; it may be shorter, or longer
+        than what its rows own and this one has room for."""
+        chosen, extent = list(rows), min(self.capacity, part.capacity)
+        assert max(part.owned) <= extent, f"{max(part.owned)} slots do not fit in {extent}"
+        self.keys[:, chosen, :, :extent] = part.keys[:, :, :, :extent]
+        self.values[:, chosen, :, :extent] = part.values[:, :, :, :extent]
+        self.lengths[chosen] = part.lengths
+        for row, owned in zip(chosen, part.owned, strict=True):
+            self.owned[row] = owned
 
     def settle(self, lengths: Sequence[int]) -> None:
         """The host learns how far each row has come on the device."""

@@ -7,6 +7,7 @@ use. The models themselves know no backend.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -110,7 +111,12 @@ class PlannedCorrection:
         self.wholes: dict[tuple[Any, ...], PlannedModule] = {}
 
     def __call__(
-        self, correction: Correction, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int
+        self,
+        correction: Correction,
+        pixels: Tensor,
+        conditioning: Conditioning,
+        seeds: Sequence[int],
+        index: int | Sequence[int],
     ) -> tuple[Tensor, Tensor]:
         """As ``correction.run``, with the codes of what is shown: [B, 3, H, W] in [-1, 1] and int64 [B, N]."""
         options = correction.options
@@ -124,13 +130,17 @@ class PlannedCorrection:
 
 
 def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Models:
-    """The models with each stage on its backend; all but the UNet are changed in place (one engine owns them)."""
+    """Copies of the models with each stage on its backend; weights are shared, plans and their buffers are not.
+
+    So an engine may make one for each slot, and launches on two slots never meet in a buffer.
+    """
 
     def stand_in(run: nn.Module, stage: str) -> Any:
         backend = backends[stage]
         return run if backend == "eager" else PlannedModule(run, stage, backend, cache)
 
-    arm, tokenizer, corrector, _ = models
+    arm, corrector = models.arm.twin(), replace(models.corrector)
+    tokenizer, vae, text_encoder = _twin(models.tokenizer), _twin(corrector.vae), _twin(corrector.text_encoder)
     if isinstance(arm, ShowOArm):
         if (chosen := backends["arm_draw"]) not in RUN_OURS:
             told = f"choose arm_draw={' or arm_draw='.join(RUN_OURS)}"
@@ -142,12 +152,21 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
     arm.wrap_draw, arm.draw_backend = partial(stand_in, stage="arm_draw"), backends["arm_draw"]
     tokenizer.encoder = stand_in(tokenizer.encoder, "tokenizer_encoder")
     tokenizer.decoder = stand_in(tokenizer.decoder, "tokenizer_decoder")
-    corrector.text_encoder.encoder = stand_in(corrector.text_encoder.encoder, "text_encoder")
-    corrector.vae.encoder = stand_in(corrector.vae.encoder, "vae_encoder")
-    corrector.vae.decoder = stand_in(corrector.vae.decoder, "vae_decoder")
+    text_encoder.encoder = stand_in(text_encoder.encoder, "text_encoder")
+    vae.encoder = stand_in(vae.encoder, "vae_encoder")
+    vae.decoder = stand_in(vae.decoder, "vae_decoder")
+    unet = corrector.unet
     if backends["unet"] != "eager":
-        assert isinstance(corrector.unet, UNet), "planned once"
-        corrector = replace(corrector, unet=PlannedUNet(corrector.unet, backends["unet"], cache))
+        assert isinstance(unet, UNet), "planned once"
+        unet = PlannedUNet(unet, backends["unet"], cache)
+    corrector = replace(corrector, unet=unet, vae=vae, text_encoder=text_encoder)
     correction = backends["correction"]
     whole = None if correction == "eager" else PlannedCorrection(corrector, tokenizer, correction, cache)
     return Models(arm, tokenizer, corrector, whole)
+
+
+def _twin(module: Any) -> Any:
+    """The same weights and submodules, in an object whose submodules may be exchanged."""
+    twin = copy(module)
+    twin._modules = dict(module._modules)
+    return twin

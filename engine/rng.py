@@ -34,13 +34,17 @@ class Purpose(IntEnum):
     CARRY = 4  # which codes of the frame before are kept
 
 
-def make_keys(seeds: Sequence[int], chunk: int, purpose: Purpose, device: torch.device | str = "cpu") -> Tensor:
+def make_keys(
+    seeds: Sequence[int], chunk: int | Sequence[int], purpose: Purpose, device: torch.device | str = "cpu"
+) -> Tensor:
     """One row per story: int64 [B, 4] = (seed low, seed high, chunk, purpose).
 
-    ``seeds`` are in [0, 2^64), ``chunk`` is the frame's index. Raises ``ValueError`` for a seed out of range.
+    ``seeds`` are in [0, 2^64), ``chunk`` is the frame's index, one for all or one a story. Raises ``ValueError`` for a
+    seed out of range.
     """
     for seed in seeds:
         if not 0 <= seed < 2**64:
             raise ValueError(f"seed {seed} is out of range; choose an integer from 0 to {2**64 - 1}")
-    rows = [(seed & MASK, seed >> 32, chunk, int(purpose)) for seed in seeds]
+    chunks = [chunk] * len(seeds) if isinstance(chunk, int) else chunk
+    rows = [(seed & MASK, seed >> 32, at, int(purpose)) for seed, at in zip(seeds, chunks, strict=True)]
     return torch.tensor(rows, dtype=torch.int64, device=device)

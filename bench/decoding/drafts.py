@@ -74,7 +74,7 @@ def count_passes(start: Start, draft: Tensor | None, window: int, redraft: Redra
     session, arm = start.session.fork(), start.session.arm
     policy = replace(POLICY, allowed=(0, arm.stream.codebook_size))
     plain = session.drawing(policy, start.keys, draft, window)
-    drawing = Redrafting(plain.codes, plain.accepted, plain.noise, plain.cache, redraft, start)
+    drawing = Redrafting(plain.policy, plain.codes, plain.accepted, plain.noise, plain.cache, redraft, start)
     redraft(drawing.codes[0], 1, start)
     return draw(drawing, partial(arm.draw_pass, policy), arm.stream.codes_per_frame, (window,))
 

@@ -11,7 +11,7 @@ from ..diffusion import Schedule, SchedulerConfig, make_schedule
 from ..models.corrector.stable_diffusion import StableDiffusion
 from ..rng import Purpose, make_keys, normal
 from ..story import StoryOptions
-from .correct import Conditioning, correct, correct_clip, time_table
+from .correct import Conditioning, correct, time_table
 from .resize import working_size
 
 
@@ -43,22 +43,26 @@ class Correction:
         null_context = self.null_context.expand(len(prompts), -1, -1)
         return Conditioning.of(self.corrector.unet, context, null_context, self.options.guidance_scale), kept
 
-    def run(self, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int) -> Tensor:
-        """Correct frame ``index`` of the stories with these seeds: [B, 3, H, W] in [-1, 1], same size out; or their
-        clip ``index``: [B, L, 3, H, W], with the conditioning of one prompt a clip."""
+    def run(
+        self, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int | Sequence[int]
+    ) -> Tensor:
+        """Correct frame ``index`` (one for all, or one a story) of the stories with these seeds: [B, 3, H, W] in
+        [-1, 1], same size out; or their clip ``index``: [B, L, 3, H, W], with the conditioning of one prompt a clip."""
         noise, *posterior = self.noises(pixels, seeds, index)
         vae, unet = self.corrector.vae, self.corrector.unet
         table = self.table if self.schedule.steps else None
         posterior_noise = posterior[0] if posterior else None
-        run, size = correct_clip if pixels.ndim == 5 else correct, self.options.correction_size
-        return run(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise, table, size)
+        size = self.options.correction_size
+        return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise, table, size)
 
-    def noises(self, pixels: Tensor, seeds: Sequence[int], index: int) -> list[Tensor]:
+    def noises(self, pixels: Tensor, seeds: Sequence[int], index: int | Sequence[int]) -> list[Tensor]:
         """The noise of a correction, and where the posterior is sampled that of the posterior."""
         drawn = [Purpose.NOISE, Purpose.POSTERIOR] if self.options.sample_posterior else [Purpose.NOISE]
         return [self.noise(pixels, seeds, index, purpose) for purpose in drawn]
 
-    def noise(self, pixels: Tensor, seeds: Sequence[int], index: int, purpose: Purpose = Purpose.NOISE) -> Tensor:
+    def noise(
+        self, pixels: Tensor, seeds: Sequence[int], index: int | Sequence[int], purpose: Purpose = Purpose.NOISE
+    ) -> Tensor:
         """Each story's own draw for frame ``index``: [B, C, h, w] in the dtype of ``pixels``; or the keys [B, 4] of it
         where a kernel draws it as it adds it. For clip ``index``: [B, L, C, h, w], of which frame l is drawn at
         position l, so that a clip of one frame has the noise of a frame."""

@@ -5,7 +5,8 @@ one CUDA graph can hold it. The diffusion model may work at another size than th
 working size, pixels in and out are of the frame's.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
 import torch
@@ -17,6 +18,8 @@ from ..diffusion import Schedule, SchedulerConfig, Step, add_noise, ddim_step, g
 from ..models.corrector.attention import KV
 from ..models.corrector.denoiser import Denoiser
 from .resize import resize, working_size
+
+AT_ONCE = 8  # frames of a clip that an autoencoder takes side by side: memory grows with them, rates hardly
 
 
 class Autoencoder(Protocol):
@@ -115,41 +118,35 @@ def correct(
     """SDEdit: pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or keys int64 [B, 4] of which a
     kernel draws it; ``table`` as in `denoise`; ``size`` is the shorter side that the model works at (None: H, W).
 
-    With an empty schedule nothing is noised and the result is the autoencoder's round trip.
+    Of clips (ACDC Eq. 5) the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together under one
+    prompt, ``conditioning`` having a row a clip; ``noise`` and ``posterior_noise`` are [B, L, C, h, w]. With an empty
+    schedule nothing is noised and the result is the autoencoder's round trip.
     """
-    height, width = pixels.shape[-2:]
-    latents = encode_latents(vae, resize(pixels, working_size(height, width, size)), posterior_noise)
+    lead, (height, width) = pixels.shape[:-3], pixels.shape[-2:]
+    frames = resize(pixels.flatten(0, -4), working_size(height, width, size))
+    posterior = () if posterior_noise is None else (posterior_noise.flatten(0, -4),)
+    at_once = portion(pixels)
+    latents = in_portions(partial(encode_latents, vae), at_once, frames, *posterior).unflatten(0, lead)
     if schedule.steps:
         add = noise_kernel.add_noise if noise.dtype == torch.int64 else add_noise
         latents = add(latents, noise, schedule.start.alpha)
-    shown = decode_latents(vae, denoise(unet, latents, conditioning, schedule, table))
-    return resize(shown, (height, width))
-
-
-def correct_clip(
-    vae: Autoencoder,
-    unet: Denoiser,
-    pixels: Tensor,
-    noise: Tensor,
-    conditioning: Conditioning,
-    schedule: Schedule,
-    posterior_noise: Tensor | None = None,
-    table: Tensor | None = None,
-    size: int | None = None,
-) -> Tensor:
-    """SDEdit of clips (ACDC Eq. 5): the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together
-    under one prompt; the autoencoder sees them one by one. ``noise`` and ``posterior_noise`` [B, L, C, h, w],
-    ``conditioning`` of a row a clip; the rest as in `correct`.
-    """
-    clips, (height, width) = pixels.shape[:2], pixels.shape[-2:]
-    frames = resize(pixels.flatten(0, 1), working_size(height, width, size))
-    posterior = None if posterior_noise is None else posterior_noise.flatten(0, 1)
-    latents = encode_latents(vae, frames, posterior).unflatten(0, clips)
-    if schedule.steps:
-        latents = add_noise(latents, noise, schedule.start.alpha)
     latents = denoise(unet, latents, conditioning, schedule, table)
-    shown = decode_latents(vae, latents.flatten(0, 1))
-    return resize(shown, (height, width)).unflatten(0, clips)
+    shown = in_portions(partial(decode_latents, vae), at_once, latents.flatten(0, -4))
+    return resize(shown, (height, width)).unflatten(0, lead)
+
+
+def portion(pixels: Tensor) -> int:
+    """How many pictures of ``pixels`` an autoencoder takes at a time: a batch of pictures whole, of clips ``AT_ONCE``
+    frames, since a clip's frames at full size together need gigabytes and each is coded alone."""
+    return AT_ONCE if pixels.ndim == 5 else len(pixels)
+
+
+def in_portions(run: Callable[..., Tensor], at_once: int, *inputs: Tensor) -> Tensor:
+    """``run(*inputs)`` of so many rows at a time, one portion after another, and joined. The loop is fixed by the
+    shapes, so a graph can hold it."""
+    portions = zip(*(value.split(at_once) for value in inputs), strict=True)
+    found = [run(*some) for some in portions]
+    return found[0] if len(found) == 1 else torch.cat(found)
 
 
 def text_to_image(

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from ..diffusion import Schedule
 from ..models.corrector.stable_diffusion import StableDiffusion
 from ..models.tokenizer.family import Tokenizer
-from .correct import Conditioning, correct, correct_clip, time_table
+from .correct import Conditioning, correct, in_portions, portion, time_table
 
 
 class WholeCorrection(nn.Module):
@@ -47,8 +47,7 @@ class WholeCorrection(nn.Module):
         and their codes int64 [B, N]. Of clips: [B, L, 3, H, W] and [B, L, C, h, w] -> [B, L, 3, H, W] and [B, L, N]."""
         posterior_noise, kv = (rest[0], rest[1:]) if self.sample_posterior else (None, rest)
         conditioning = Conditioning(list(zip(kv[::2], kv[1::2], strict=True)), self.guidance_scale)
-        run = correct_clip if pixels.ndim == 5 else correct
         settings = self.schedule, posterior_noise, self.table, self.size
-        shown = run(self.vae, self.unet, pixels, noise, conditioning, *settings)
-        codes = self.tokenizer.quantise(self.tokenizer.latents(shown.flatten(0, -4)))
+        shown = correct(self.vae, self.unet, pixels, noise, conditioning, *settings)
+        codes = self.tokenizer.quantise(in_portions(self.tokenizer.latents, portion(pixels), shown.flatten(0, -4)))
         return shown, codes.unflatten(0, shown.shape[:-3])

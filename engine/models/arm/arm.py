@@ -24,6 +24,7 @@ from .windows import Table, check_windows
 
 if TYPE_CHECKING:
     from .family import VideoSession
+    from .seats import Group, Seat
     from .session import ArmSession
 
 Prefill = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
@@ -132,6 +133,12 @@ class Arm:
         """The transformer's layers, without embeddings and heads."""
         return self.model.blocks
 
+    def twin(self) -> Arm:
+        """The same model, whose stages may go to other backends."""
+        other = copy(self)
+        other.prefill, other._passes = other._prefill, {}
+        return other
+
     def for_video(self) -> Arm:
         """The same model with the prompt of a video around its sentences."""
         other = copy(self)
@@ -151,6 +158,30 @@ class Arm:
 
         guided = options.arm_guidance_scale not in (None, 1.0)
         return ArmSession(self, stories, frames, options.context, guided, text_tokens)
+
+    def seat(self, sentences: Sequence[str]) -> Seat:
+        """For a story of these sentences among others; ``ValueError`` for one that is too long."""
+        from .seats import Seat
+
+        return Seat(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
+
+    def group(self, seats: Sequence[Seat], options: StoryOptions) -> Group:
+        """Stories at whichever frame each stands, side by side."""
+        from .seats import Group
+
+        return Group(self, seats, options)
+
+    def regroup(self, members: Sequence[tuple[Group, int]], options: StoryOptions) -> tuple[Group, list[int]]:
+        """Stories in the middle of their draws, in one group, and their places there."""
+        from .seats import regroup
+
+        return regroup(self, members, options)
+
+    def later_policy(self, policy: Policy) -> Policy:
+        """How a video's frames behind the first are drawn, which is drawn by ``policy``: LWM's by other settings."""
+        from .lwm_video import published_policies
+
+        return published_policies(policy).rest if self.stream.video_prefix else policy
 
     def video_session(self, videos: int, frames: int, policy: Policy) -> VideoSession:
         """Videos side by side, as the model was taught them: all frames in one stream (LWM, which draws the later ones

@@ -26,6 +26,7 @@ from torch import Tensor
 
 from ...sampling import Policy
 from .arm import Arm
+from .checks import check_codes, check_room, check_sizes, places
 from .session import ArmSession
 from .windows import SEQUENTIAL
 
@@ -40,8 +41,7 @@ class ClipSession:
 
     def __init__(self, arm: Arm, clips: int, frames: int, recent: int, policy: Policy) -> None:
         """``frames`` bounds the videos' length, ``recent`` is how many of the last frames are seen."""
-        if clips < 1 or frames < 1:
-            raise ValueError(f"{clips} videos of {frames} frames; choose at least 1 of each")
+        check_sizes(clips, frames, "videos")
         self.arm, self.clips, self.frames, self.recent, self.policy = arm, clips, frames, recent, policy
         self.captions: list[str] = []
         self.shown: list[Tensor] = []  # codes [B, n] of each frame as they stand
@@ -63,8 +63,7 @@ class ClipSession:
         Raises ``ValueError`` for a first frame without captions, a wrong number of them or one that is too long, and
         for more frames than the session was made for.
         """
-        if self.drawn == self.frames:
-            raise ValueError(f"frame {self.drawn + 1} exceeds the {self.frames} frames of this video")
+        check_room(self.drawn, self.frames, "video")
         if captions is not None:
             self.captions = list(captions)
         if not self.captions:
@@ -97,15 +96,12 @@ class ClipSession:
 
     def extend(self, codes: Tensor) -> None:
         """Give the next frame its codes [B, codes_per_frame] instead of drawing it; it need not be begun."""
-        wanted = (self.clips, self.arm.stream.codes_per_frame)
-        assert tuple(codes.shape) == wanted, f"codes are {list(codes.shape)}, expected {list(wanted)}"
-        self.shown.append(codes)
+        self.shown.append(check_codes(codes, self.clips, self.arm.stream.codes_per_frame))
 
     def replace(self, first: int, codes: Tensor) -> None:
         """Put corrected codes [B, L, codes_per_frame] in place of frames ``first`` to ``first + L - 1``."""
-        last = first + codes.shape[1] - 1
-        assert 0 <= first <= last < self.drawn, f"frames {first} to {last} of {self.drawn} are not there"
-        self.shown[first : last + 1] = codes.unbind(1)
+        frames = places(first, codes, self.drawn)
+        self.shown[first : frames.stop] = codes.unbind(1)
         if first == 0 and self.view is not None:
             self.view.truncate(0)
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ...kv_cache import KVCache
+from ...sampling import Policy
 from .windows import SEQUENTIAL
 
 Pass = Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
@@ -25,16 +26,17 @@ class Drawing:
     ``noise`` is what :func:`acdc.engine.stages.draw.pass_noise` gives, None when greedy.
     """
 
+    policy: Policy
     codes: Tensor
     accepted: Tensor
     noise: Tensor | None
     cache: KVCache
 
     @classmethod
-    def begin(cls, guesses: Tensor, noise: Tensor | None, cache: KVCache, window: int) -> Drawing:
+    def begin(cls, policy: Policy, guesses: Tensor, noise: Tensor | None, cache: KVCache, window: int) -> Drawing:
         """From a whole frame of guesses [B, n], the first of which is known to be right."""
         codes = torch.nn.functional.pad(guesses, (0, window))
-        return cls(codes, torch.ones_like(codes[:, 0]), noise, cache)
+        return cls(policy, codes, torch.ones_like(codes[:, 0]), noise, cache)
 
     def run(self, draw: Pass) -> None:
         """One pass. The cache's new lengths stay on the device."""
@@ -48,7 +50,8 @@ class Drawing:
         """A copy of these stories."""
         chosen = list(stories)
         noise = None if self.noise is None else self.noise[chosen]
-        return Drawing(self.codes[chosen], self.accepted[chosen], noise, self.cache.fork(self._rows(chosen)))
+        cache = self.cache.fork(self._rows(chosen))
+        return Drawing(self.policy, self.codes[chosen], self.accepted[chosen], noise, cache)
 
     def join(self, part: Drawing, stories: Sequence[int]) -> None:
         """Take back what :meth:`part` gave away."""

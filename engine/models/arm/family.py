@@ -78,6 +78,50 @@ class VideoSession(Protocol):
         ...
 
 
+class Seat(Protocol):
+    """A story between two launches (``seats.py``)."""
+
+    def replace(self, codes: Tensor) -> None:
+        """Corrected codes [n] take the place of the last frame's."""
+        ...
+
+    def forget(self, frames: int) -> None:
+        """Back to where ``frames`` frames stood."""
+        ...
+
+    def restore(self, sentences: Sequence[str], images: Sequence[Tensor]) -> None:
+        """The frames of an earlier run, codes [n] each, with their sentences."""
+        ...
+
+
+class Group(Protocol):
+    """Stories side by side from a frame's first launch to its last code, at whichever frame each stands."""
+
+    def begin(self, sentences: Sequence[str]) -> None:
+        """One sentence a story enters."""
+        ...
+
+    def start(self, policy: Policy, keys: Tensor, window: int) -> None:
+        """What a draw needs before its first pass; windows will be ``window`` at most."""
+        ...
+
+    def advance(self, windows: Sequence[int], passes: int | None, look: int) -> list[bool]:
+        """Up to ``passes`` passes (None: as many as it takes) -> by place, whether all codes are final."""
+        ...
+
+    def leave(self, place: int) -> Tensor:
+        """A story goes with its codes [n]."""
+        ...
+
+    def enter(self) -> None:
+        """What the stories' caches lack is fed."""
+        ...
+
+    def let_go(self) -> None:
+        """A story is gone without its codes."""
+        ...
+
+
 class FrameLayout(Protocol):
     """A frame in codes."""
 
@@ -93,6 +137,10 @@ class FrameLayout(Protocol):
 
 class Family(Protocol):
     """A loaded model with its text side."""
+
+    def twin(self) -> Any:
+        """The same model, whose stages may go to other backends."""
+        ...
 
     draw_backend: str
     wrap_draw: Callable[..., Any]
@@ -120,6 +168,22 @@ class Family(Protocol):
 
     def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> Session:
         """A session as the resolved ``options`` say, for sentences of at most ``text_tokens`` ids."""
+        ...
+
+    def seat(self, sentences: Sequence[str]) -> Seat:
+        """For a story of these sentences; ``ValueError`` for one that is too long."""
+        ...
+
+    def group(self, seats: Sequence[Any], options: StoryOptions) -> Group:
+        """Stories whose next frame is to be drawn, side by side."""
+        ...
+
+    def regroup(self, members: Sequence[tuple[Any, int]], options: StoryOptions) -> tuple[Group, list[int]]:
+        """Stories in the middle of their draws, by group and place, in one group; with their places there."""
+        ...
+
+    def later_policy(self, policy: Policy) -> Policy:
+        """How a video's frames behind the first are drawn, which is drawn by ``policy``."""
         ...
 
     def video_session(self, videos: int, frames: int, policy: Policy) -> VideoSession:

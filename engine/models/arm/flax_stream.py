@@ -1,7 +1,7 @@
 """A file of flax tensors, one after another: where each lies is read first, then any rows of any of them.
 
-The file is msgpack objects without a header, one a tensor (A1.4 of what is known of LWM's ``params``; flax's own
-serialisation): [key, bin], and the bin holds one more msgpack object.
+The file is msgpack objects without a header, one a tensor (flax's own serialisation, as LWM's ``params`` has
+it): [key, bin], and the bin holds one more msgpack object.
 
     ["transformer", "ln_f", "kernel"], bin of
         ext 1: [[4096], "bfloat16", bin of 8192]                          up to 2^30 bytes of values, row-major
@@ -110,7 +110,7 @@ def _plain(cursor: Cursor) -> Stored:
         raise Malformed("expected [shape, dtype, values]")
     shape, name = cursor.value(), cursor.value()
     if not (isinstance(shape, list) and _sizes(shape)):
-        raise Malformed(f"shape {str(shape)[:60]} is none")
+        raise Malformed(f"shape {repr(shape)[:60]} is none")
     if not isinstance(name, str) or name not in DTYPES:
         raise Malformed(f"dtype {str(name)[:60]!r} is unknown; choose from {', '.join(DTYPES)}")
     values = cursor.binary()
@@ -131,7 +131,7 @@ def _chunked(cursor: Cursor) -> Stored:
             raise Malformed(f"unknown entry {name[:60]!r} of a chunked tensor")
     sizes = _numbered(shape, "size") if isinstance(shape, dict) else None
     if not sizes or not _sizes(sizes):
-        raise Malformed(f"shape {str(shape)[:60]} of a chunked tensor is none")
+        raise Malformed(f"shape {repr(shape)[:60]} of a chunked tensor is none")
     parts = _numbered(pieces, "chunk")
     if not parts:
         raise Malformed("chunk '0' is missing")

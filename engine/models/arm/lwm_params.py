@@ -56,7 +56,7 @@ def converted_params(path: Path, config: LWMConfig, root: Path | None = None) ->
     Values and dtype stay as they are. Peak memory is that of two layers, not of the file. Raises ``ValueError`` (one
     line, names the file and the key) for whatever is not LWM's tree of tensors at the sizes of ``config``.
     """
-    num_bytes = 2 * _count(config) if not path.is_file() else path.stat().st_size
+    num_bytes = path.stat().st_size if path.is_file() else 0
     return converted(path, partial(convert_params, config=config), num_bytes, root)
 
 
@@ -80,13 +80,13 @@ def check_params(path: Path, config: LWMConfig) -> dict[str, Stored]:
         raise ValueError(f"{path}: key {key!r} is missing")
     for key in sorted(stored.keys() - expected.keys()):
         raise ValueError(f"{path}: key {key!r} is unexpected")
-    first = next(iter(stored.values())).dtype
+    first = next(iter(stored.values()))
     for key, one in stored.items():
         if one.shape != expected[key]:
             raise ValueError(f"{path}: key {key!r} has shape {list(one.shape)}, expected {list(expected[key])}")
-        if one.dtype != first:
+        if one.dtype != first.dtype:
             raise ValueError(
-                f"{path}: key {key!r} is {_name(one)}, the first tensor {str(first)[6:]}; expected one dtype"
+                f"{path}: key {key!r} is {_name(one)}, the first tensor {_name(first)}; expected one dtype"
             )
     return stored
 

@@ -12,8 +12,7 @@ A story is one stream of image prompts with their frames, which is ours; LWM was
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...sampling import Policy
 from .arm import StreamConfig
@@ -23,7 +22,7 @@ SIZES = LWMConfig(
     layers=32, hidden=4096, ffn=11008, heads=32, text_vocab=32000, vision_vocab=8448, norm_eps=1e-6, rope_theta=5e7,
     max_position=32768,
 )  # fmt: skip
-EOF, EOV = 8192, 8193  # behind each frame; behind the last one in training only, the scripts never draw it
+EOF = 8192  # behind each frame; in training 8193 stood behind the last one, which the scripts never draw
 PROMPT = (887, 526, 263, 8444, 20255, 29889, 3148, 1001, 29901)  # "You are a helpful assistant. USER:"
 STREAM = StreamConfig(
     codes_per_frame=256,
@@ -52,6 +51,3 @@ class VideoPolicies(NamedTuple):
 # top_k counts allowed ids: all 8,192 codes in the first frame (of 8,448 ids in the scripts).
 IMAGE_POLICY = Policy(guidance_scale=5.0, temperature=1.0, top_k=8192)
 VIDEO_POLICIES = VideoPolicies(IMAGE_POLICY, Policy(guidance_scale=1.0, temperature=1.0, top_k=1000))
-NUM_VIDEO_FRAMES, VIDEO_FPS = 8, 4
-# What a bundle of LWM says of stories, in the words of StoryOptions.
-STORY_DEFAULTS: Mapping[str, Any] = {"arm_guidance_scale": 5.0, "top_k": 8192, "temperature": 1.0, "context": "full"}

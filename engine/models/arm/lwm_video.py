@@ -25,13 +25,14 @@ from torch import Tensor
 
 from ...sampling import Policy
 from .arm import Arm
+from .checks import check_codes, check_kept, check_room, check_sizes, places
 from .lwm_published import VIDEO_POLICIES, VideoPolicies
 from .session import ArmSession
 from .windows import SEQUENTIAL
 
 
 def published_policies(first: Policy) -> VideoPolicies:
-    """The first frame as asked; the others by the published guidance and top-k, at the same temperature."""
+    """The first frame as asked; the others by the published guidance and top-k, at the same temperature and top-p."""
     rest = replace(VIDEO_POLICIES.rest, temperature=first.temperature, top_p=first.top_p)
     return VideoPolicies(first, rest)
 
@@ -41,8 +42,7 @@ class LwmVideo:
 
     def __init__(self, arm: Arm, videos: int, frames: int, policies: VideoPolicies = VIDEO_POLICIES) -> None:
         """Raises ``ValueError`` for more frames than the model has positions for."""
-        if videos < 1 or frames < 1:
-            raise ValueError(f"{videos} videos of {frames} frames; choose at least 1 of each")
+        check_sizes(videos, frames, "videos")
         self.arm, self.video_arm = arm, arm.for_video()
         self.videos, self.frames, self.policies = videos, frames, policies
         self.captions: list[str] = []
@@ -79,8 +79,7 @@ class LwmVideo:
         Raises ``ValueError`` for a first frame without captions, a wrong number of them or one that is too long, and
         for more frames than the session was made for.
         """
-        if self.drawn == self.frames:
-            raise ValueError(f"frame {self.drawn + 1} exceeds the {self.frames} frames of this video")
+        check_room(self.drawn, self.frames, "video")
         if self.drawn == 0:
             self._begin_image(self.captions if captions is None else captions)
             return
@@ -118,8 +117,7 @@ class LwmVideo:
 
     def replace(self, first: int, codes: Tensor) -> None:
         """Put corrected codes [B, L, codes_per_frame] in place of frames ``first`` to ``first + L - 1``."""
-        last = first + codes.shape[1] - 1
-        assert 0 <= first <= last < self.drawn, f"frames {first} to {last} of {self.drawn} are not there"
+        places(first, codes, self.drawn)
         if self.video is None:
             self._keep(codes[:, 0])
         else:
@@ -127,7 +125,7 @@ class LwmVideo:
 
     def truncate(self, frames: int) -> None:
         """Forget all but the first ``frames`` frames. The captions stay: go on with ``begin(None)``."""
-        assert 0 <= frames <= self.drawn, f"{frames} of {self.drawn} frames cannot be kept"
+        check_kept(frames, self.drawn)
         if frames == 0:
             self.close()
         elif self.video is not None:
@@ -149,11 +147,10 @@ class LwmVideo:
 
     def _keep(self, codes: Tensor) -> None:
         """Frame 0 has its codes; nobody reads what step 1 holds any more."""
-        wanted = (self.videos, self.arm.stream.codes_per_frame)
-        assert tuple(codes.shape) == wanted, f"codes are {list(codes.shape)}, expected {list(wanted)}"
+        found = check_codes(codes, self.videos, self.arm.stream.codes_per_frame)
         if self.image is not None:
             self.image.close()
-        self.image, self.first = None, codes
+        self.image, self.first = None, found
 
     def _begin_image(self, captions: Sequence[str]) -> None:
         if not captions:

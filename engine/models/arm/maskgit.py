@@ -8,7 +8,8 @@ purpose CONFIDENCE (value n), so no draw depends on batch, order or device.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -19,17 +20,51 @@ from ...rng import Purpose, uniform
 MaskGitStep = Callable[..., tuple[Tensor, Tensor]]
 
 
+@dataclass
+class Unmasking:
+    """A frame of every story between two steps, of which ``step`` were run: ``codes`` int64 [B, N], -1 where unknown,
+    ``drawn`` [B, N] as the last step drew them, ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN."""
+
+    codes: Tensor
+    drawn: Tensor
+    keys: Tensor
+    step: int = 0
+
+    @classmethod
+    def begin(cls, codes: Tensor, keys: Tensor) -> Unmasking:
+        """From what is known before the first step."""
+        return cls(codes, codes, keys)
+
+    def advance(self, run: MaskGitStep, cache: KVCache, until: int) -> None:
+        """Run steps until so many were run, behind what ``cache`` holds. Nothing is read back from the device."""
+        score_keys = rekey(self.keys, Purpose.CONFIDENCE)
+        steps = torch.arange(self.step, until, device=self.codes.device)
+        for step in steps.split(1):
+            held = (cache.keys, cache.values, cache.lengths)
+            self.drawn, self.codes = run(self.codes, *held, self.keys, score_keys, step)
+        self.step = until
+
+    def part(self, stories: Sequence[int]) -> Unmasking:
+        """A copy of these stories."""
+        chosen = list(stories)
+        return Unmasking(self.codes[chosen], self.drawn[chosen], self.keys[chosen], self.step)
+
+
+def join(parts: Sequence[Unmasking]) -> Unmasking:
+    """Stories after the same number of steps, side by side."""
+    (step,) = {part.step for part in parts}
+    codes, drawn, keys = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "drawn", "keys"))
+    return Unmasking(codes, drawn, keys, step)
+
+
 def draw(run: MaskGitStep, codes: Tensor, cache: KVCache, keys: Tensor, num_steps: int, codebook_size: int) -> Tensor:
     """From ``codes`` int64 [B, N], -1 where unknown, and the cache of what is before the frame -> codes [B, N].
 
-    ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN. Nothing is read back from the device.
+    ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN.
     """
-    score_keys, steps = rekey(keys, Purpose.CONFIDENCE), torch.arange(num_steps, device=codes.device)
-    drawn = codes
-    for step in range(num_steps):
-        held = (cache.keys, cache.values, cache.lengths)
-        drawn, codes = run(codes, *held, keys, score_keys, steps[step : step + 1])
-    return drawn.clamp(0, codebook_size - 1)
+    frame = Unmasking.begin(codes, keys)
+    frame.advance(run, cache, num_steps)
+    return frame.drawn.clamp(0, codebook_size - 1)
 
 
 def keep_some(codes: Tensor, share: float, keys: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Cursor:
         """A small value, or the length of an array (``read_array_header``) or of a map (``read_map_header``)."""
         msgpack = _library()
         self.file.seek(self.at)
-        unpacker = msgpack.Unpacker(raw=False)
+        unpacker = msgpack.Unpacker(raw=False, max_buffer_size=SMALL)  # also the most items that a list may claim
         unpacker.feed(self.file.read(min(SMALL, self.end - self.at)))
         try:
             value = getattr(unpacker, unpack)()

@@ -15,7 +15,7 @@ which no draw needs, ride with the next sentence; and replacing a frame is: cut 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from typing import Literal
@@ -28,18 +28,10 @@ from ...rng import gumbel
 from ...sampling import Policy, choose
 from ...stages.draw import pass_noise
 from .arm import Arm, Context, check_context
+from .checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
+from .chunk import Chunk, missing
 from .drawing import Drawing, draw
 from .windows import SEQUENTIAL
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """A sentence or a frame of every row: ``ids`` int64 [R, n], of which the first ``counts[r]`` are real."""
-
-    kind: Literal["text", "image"]
-    ids: Tensor
-    counts: tuple[int, ...]
-    provenance: Literal["given", "sampled", "external"]
 
 
 class ArmSession:
@@ -61,8 +53,7 @@ class ArmSession:
 
         Raises ``ValueError`` for an unknown context and for more positions than the model has.
         """
-        if stories < 1 or frames < 1:
-            raise ValueError(f"{stories} stories of {frames} frames; choose at least 1 of each")
+        check_sizes(stories, frames)
         self.arm, self.stories, self.frames = arm, stories, frames
         self.context: Context = context or arm.stream.context
         check_context(self.context)
@@ -74,6 +65,7 @@ class ArmSession:
         self.cache = arm.model.new_cache(self.rows, bucket(capacity, arm.model.config.max_position))
         self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
         self.passes = 0  # that drew the last frame
+        self.frame: Drawing | None = None  # while one is being drawn
 
     @property
     def rows(self) -> int:
@@ -96,14 +88,13 @@ class ArmSession:
         for a wrong number of sentences, one that is too long, or more frames than the session was made for.
         """
         assert len(self.chunks) % 2 == 0, "the last sentence has no frame yet"
-        if self.drawn == self.frames:
-            raise ValueError(f"frame {self.drawn + 1} exceeds the {self.frames} frames of this session")
+        check_room(self.drawn, self.frames)
         chunk = self._text(texts)
         if self.context == "window":
             self.origin = max(0, len(self.chunks) - 2)
             self.cache.reset()
         self.chunks.append(chunk)
-        self._catch_up()
+        self.catch_up()
 
     @torch.no_grad()
     def generate(
@@ -121,19 +112,29 @@ class ArmSession:
         passes. ``draft`` [B, codes_per_frame] are first guesses for them (where None, what the first code's logits
         say of all). ``passes`` counts what was launched. Raises ``ValueError`` for guidance without a null branch.
         """
-        assert len(self.chunks) % 2 == 1, "begin() comes before generate()"
-        assert self.last_logits is not None, "begin() leaves the first code's logits"
-        if policy.guided and self.branches == 1:
-            raise ValueError(f"guidance_scale {policy.guidance_scale} needs a guided session; choose 1 or guided=True")
         num_codes = self.arm.stream.codes_per_frame
+        self.start(policy, keys, draft, max(windows))
+        assert self.frame is not None
+        self.passes = draw(self.frame, partial(self.arm.draw_pass, self.frame.policy), num_codes, windows, quantum)
+        return self.finish()
+
+    @torch.no_grad()
+    def start(self, policy: Policy, keys: Tensor, draft: Tensor | None, window: int) -> None:
+        """What :meth:`generate` does before its first pass, for windows up to ``window``."""
+        assert len(self.chunks) % 2 == 1, "begin() comes before a draw"
+        assert self.last_logits is not None, "begin() leaves the first code's logits"
+        check_guided(policy, self.branches)
         policy = replace(policy, allowed=policy.allowed or (0, self.arm.stream.codebook_size))
-        drawing = self.drawing(policy, keys, draft, max(windows))
-        fed = [have + num_codes - 1 for have in self.cache.owned]
-        self.passes = draw(drawing, partial(self.arm.draw_pass, policy), num_codes, windows, quantum)
-        self.cache.settle(fed)
-        drawn = drawing.codes[:, :num_codes]
+        self.frame = self.drawing(policy, keys, draft, window)
+
+    def finish(self) -> Tensor:
+        """The frame that was started, all of whose codes are final: int64 [B, codes_per_frame]."""
+        assert self.frame is not None, "no frame was started"
+        num_codes = self.arm.stream.codes_per_frame
+        drawn = self.frame.codes[:, :num_codes]
+        self.cache.settle([have + num_codes - 1 for have in self.cache.owned])
         self.chunks.append(self._image(drawn, "sampled"))
-        self.last_logits = None
+        self.last_logits = self.frame = None
         return drawn
 
     def drawing(self, policy: Policy, keys: Tensor, draft: Tensor | None, window: int) -> Drawing:
@@ -144,7 +145,7 @@ class ArmSession:
         if noise is not None:
             slots = torch.arange(known, device=keys.device)
             first = gumbel(keys, slots, model.config.vision_vocab) if model.kerneled else noise[:, :known]
-        return Drawing.begin(self._guesses(policy, first, known, draft), noise, self.cache, window)
+        return Drawing.begin(policy, self._guesses(policy, first, known, draft), noise, self.cache, window)
 
     def _guesses(self, policy: Policy, noise: Tensor | None, known: int, draft: Tensor | None) -> Tensor:
         """The first code, which its logits and noise decide, and guesses for the others [B, n]: from the draft, or by
@@ -164,7 +165,7 @@ class ArmSession:
         """Give the frame of the last sentence its codes [B, codes_per_frame], fed with eof in one parallel pass."""
         assert len(self.chunks) % 2 == 1, "begin() comes before extend()"
         self.chunks.append(self._image(codes, "external"))
-        self._catch_up()
+        self.catch_up()
 
     @torch.no_grad()
     def enter(self, texts: Sequence[str], codes: Tensor) -> None:
@@ -172,7 +173,7 @@ class ArmSession:
         assert self.context == "full", "the window context enters sentence by sentence"
         assert len(self.chunks) % 2 == 0, "the last sentence has no frame yet"
         self.chunks += [self._text(texts), self._image(codes, "external")]
-        self._catch_up()
+        self.catch_up()
 
     def replace(self, frame: int, codes: Tensor) -> None:
         """Put corrected codes [B, codes_per_frame] in place of a frame's: :meth:`replace_many` of one."""
@@ -186,20 +187,17 @@ class ArmSession:
         Later chunks stay and are fed again. In the window context the next ``begin`` prefills anyway, so here the
         cache is only cut.
         """
-        frames = range(first, first + codes.shape[1])
-        assert 0 <= first < frames.stop <= self.drawn, (
-            f"frames {first} to {frames.stop - 1} of {self.drawn} are not there"
-        )
+        frames = places(first, codes, self.drawn)
         for frame, one in zip(frames, codes.unbind(1), strict=True):
             self.chunks[2 * frame + 1] = self._image(one, "external")
         if 2 * frames.stop - 1 >= self.origin:
             self._forget(max(2 * first + 1, self.origin))
             if self.context == "full" or len(self.chunks) % 2 == 1:
-                self._catch_up()
+                self.catch_up()
 
     def truncate(self, frames: int) -> None:
         """Forget all but the first ``frames`` frames with their sentences."""
-        assert 0 <= frames <= self.drawn, f"{frames} of {self.drawn} frames cannot be kept"
+        check_kept(frames, self.drawn)
         del self.chunks[2 * frames :]
         self._forget(2 * frames)
 
@@ -231,23 +229,22 @@ class ArmSession:
                 raise ValueError("the first frame needs a sentence")
             lines: list[list[int]] = [[]] * self.rows
         else:
-            if len(texts) != self.stories:
-                raise ValueError(f"{len(texts)} sentences for {self.stories} stories; give one per story")
+            check_texts(texts, self.stories)
             null = [""] * (self.rows - self.stories)
             told = [self.arm.encode(text) for text in texts] + [[] for _ in null]
             assert max(map(len, told)) <= self.text_tokens, "a sentence is longer than the session was made for"
             lines = [ids + list(self.arm.stream.vision) for ids in told]
-        return self._given(lines)
+        return self.given(lines)
 
-    def _given(self, lines: Sequence[Sequence[int]]) -> Chunk:
+    def given(self, lines: Sequence[Sequence[int]]) -> Chunk:
+        """Text ids, a line a row, as a chunk."""
         longest = max(map(len, lines))
         padded = [[*ids, *[0] * (longest - len(ids))] for ids in lines]
         ids = torch.tensor(padded, dtype=torch.int64).to(self.cache.lengths.device)
         return Chunk("text", ids.reshape(self.rows, longest), tuple(map(len, lines)), "given")
 
     def _image(self, codes: Tensor, provenance: Literal["sampled", "external"]) -> Chunk:
-        wanted = (self.stories, self.arm.stream.codes_per_frame)
-        assert tuple(codes.shape) == wanted, f"codes are {list(codes.shape)}, expected {list(wanted)}"
+        check_codes(codes, self.stories, self.arm.stream.codes_per_frame)
         full = torch.nn.functional.pad(codes, (0, 1), value=self.arm.stream.eof)
         ids = full if self.branches == 1 else full.repeat(self.branches, 1)
         return Chunk("image", ids, (full.shape[1],) * self.rows, provenance)
@@ -262,15 +259,16 @@ class ArmSession:
         self.cache.truncate(self.first_slots(index))
         self.last_logits = None
 
-    def _catch_up(self) -> None:
+    @torch.no_grad()
+    def catch_up(self) -> None:
         """Feed the part of the stream that the cache lacks, in one pass, and keep the logits of its last slot."""
-        bos = self._given([self.arm.stream.bos] * self.rows)
+        bos = self.given([self.arm.stream.bos] * self.rows)
         shown = [bos, *self.chunks[self.origin :]]
         if all(have == slot for have, slot in zip(self.cache.owned, self.first_slots(len(self.chunks)), strict=True)):
             if self.last_logits is not None:
                 return
             self.cache.truncate([have - 1 for have in self.cache.owned])  # the logits after an id need it fed again
-        columns = [list(chain(*_missing(shown, row, have))) for row, have in enumerate(self.cache.owned)]
+        columns = [list(chain(*missing(shown, row, have))) for row, have in enumerate(self.cache.owned)]
         counts = [len(row) for row in columns]
         assert min(counts) > 0, "nothing to feed"
         width, device = max(counts), self.cache.lengths.device
@@ -278,13 +276,3 @@ class ArmSession:
         ids = torch.cat([chunk.ids for chunk in shown], 1).gather(1, index)  # [R, T]
         kinds = torch.tensor([chunk.kind == "image" for chunk in shown for _ in range(chunk.ids.shape[1])])
         self.last_logits = self.arm.prefill(ids, kinds.to(device)[index], counts, self.cache)
-
-
-def _missing(shown: Sequence[Chunk], row: int, have: int) -> list[range]:
-    """Columns of the concatenated chunks that row ``row`` must still be fed, having been fed ``have`` ids."""
-    columns, offset = [], 0
-    for chunk in shown:
-        columns.append(range(offset + min(have, chunk.counts[row]), offset + chunk.counts[row]))
-        have -= min(have, chunk.counts[row])
-        offset += chunk.ids.shape[1]
-    return columns

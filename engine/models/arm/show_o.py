@@ -13,7 +13,8 @@ of ``pytorch_model.safetensors`` in ``showlab/show-o`` and ``showlab/show-o-512x
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -28,6 +29,12 @@ from .rotary import Rotary
 NEW_TOKENS = 10  # [PAD], eight markers and tasks, and one id that no token has: codes begin behind them
 MARKERS = {"pad": 0, "soi": 1, "eoi": 2, "t2i": 5}  # ids behind the text's
 CLIP_WIDTH = 1024
+# Annotation of a setting -> what its value must be.
+KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
+    "int": (lambda value: type(value) is int and value > 0, "a positive integer"),
+    "float": (lambda value: type(value) in (int, float) and 0 < value < math.inf, "a positive number"),
+    "bool": (lambda value: type(value) is bool, "true or false"),
+}
 
 
 @dataclass(frozen=True)
@@ -55,10 +62,14 @@ class ShowOConfig:
     w_clip_vit: bool = False
 
     def __post_init__(self) -> None:
+        for setting in fields(self):
+            (fits, words), value = KINDS[str(setting.type)], getattr(self, setting.name)
+            if not fits(value):
+                raise ValueError(f"{setting.name} is {value!r}, expected {words}")
         if self.hidden % self.heads or self.rotary_dim % 2 or not 0 < self.rotary_dim <= self.head_dim:
             sizes = f"hidden {self.hidden}, heads {self.heads}, rotary_fraction {self.rotary_fraction}"
             raise ValueError(f"{sizes} do not fit: heads must divide hidden and the rotated part be even")
-        if int(self.num_vq_tokens**0.5) ** 2 != self.num_vq_tokens:
+        if math.isqrt(self.num_vq_tokens) ** 2 != self.num_vq_tokens:
             raise ValueError(f"num_vq_tokens {self.num_vq_tokens} is no square; the published ones are 256 and 1024")
         if self.text_field < 4:
             raise ValueError(f"text_field {self.text_field} is too small; choose 4 or more")
@@ -71,11 +82,6 @@ class ShowOConfig:
     def rotary_dim(self) -> int:
         """How many of a head's numbers are rotated: 32 of 64."""
         return int(self.head_dim * self.rotary_fraction)
-
-    @property
-    def grid(self) -> int:
-        """Codes along one side of a frame."""
-        return int(self.num_vq_tokens**0.5)
 
     @property
     def code_offset(self) -> int:
@@ -107,7 +113,7 @@ class ShowOConfig:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ShowOConfig:
-        """Reads the fields by name. Raises ``ValueError`` for an unknown one."""
+        """Reads the fields by name. Raises ``ValueError`` for an unknown one and for a value that does not fit."""
         names = [field.name for field in fields(cls)]
         for name in values:
             if name not in names:

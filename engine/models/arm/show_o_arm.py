@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from ...kv_cache import KVCache
 from ...stages.maskgit import MaskGitPass
 from ...stages.segment import FeedPass
-from ...story import StoryOptions
+from ...story import LOWEST_TEMPERATURE, OF_LAYOUT, Layout, StoryOptions
 from ...weights import load_into, read_json, skeleton
 from .maskgit import MaskGitStep
 from .show_o import NEW_TOKENS, ShowO, ShowOConfig
@@ -24,12 +25,14 @@ from .windows import Table
 if TYPE_CHECKING:
     from ...sampling import Policy
     from .family import VideoSession
+    from .show_o_seats import Group, Seat
     from .show_o_session import ShowOSession
 
 WEIGHTS = "pytorch_model.safetensors"
 TEXT_MODEL = "microsoft/phi-1_5"
 WIDTH = 32  # captions are padded to a multiple, so that one compiled shape serves many
 STEPS = ((256, 18), (1024, 50))  # codes of a frame: steps of the published examples at that size
+LAYOUT: Layout = "independent"  # where none is chosen: as trained
 SIZES = ("codebook_size", "llm_vocab_size", "num_vq_tokens")
 
 
@@ -95,6 +98,14 @@ class ShowOArm:
             raise ValueError(f"{told}: Show-o draws from all codes; choose top_k 0 and top_p 1")
         if options.decoding != "auto":
             raise ValueError(f"decoding {options.decoding!r} is for ARMs that draw code after code; choose auto")
+        if options.temperature == 0:  # the published sampler would only rank confidences without noise
+            told = f"choose {LOWEST_TEMPERATURE} or more (1 as published)"
+            raise ValueError(f"temperature 0 is greedy, and Show-o always draws its codes from their shares; {told}")
+        layout = options.layout or LAYOUT
+        for name, home in OF_LAYOUT.items():
+            if (value := getattr(options, name)) is not None and layout != home:
+                told = f"leave it out or choose layout {home}"
+                raise ValueError(f"{name} {value!r} would do nothing in layout {layout!r}; {told}")
 
     def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> ShowOSession:
         """Stories side by side as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
@@ -106,16 +117,44 @@ class ShowOArm:
             stories,
             frames,
             guided=options.arm_guidance_scale not in (None, 1.0),
-            layout=options.layout or "independent",
+            layout=options.layout or LAYOUT,
             steps=options.arm_steps,
             carry_over=options.carry_over,
             context=options.context or "full",
             text_tokens=text_tokens,
         )
 
+    def seat(self, sentences: Sequence[str]) -> Seat:
+        """For a story of these sentences among others."""
+        from .show_o_seats import Seat
+
+        return Seat(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
+
+    def group(self, members: Sequence[Seat], options: StoryOptions) -> Group:
+        """Stories at whichever frame each stands, side by side."""
+        from .show_o_seats import Group
+
+        return Group(self, members, options)
+
+    def regroup(self, members: Sequence[tuple[Group, int]], options: StoryOptions) -> tuple[Group, list[int]]:
+        """Stories in the middle of their draws, in one group, and their places there."""
+        from .show_o_seats import regroup
+
+        return regroup(self, members, options)
+
+    def later_policy(self, policy: Policy) -> Policy:
+        """There are no videos, see :meth:`video_session`."""
+        return policy
+
     def video_session(self, videos: int, frames: int, policy: Policy) -> VideoSession:
         """Show-o draws pictures: ``ValueError``."""
         raise ValueError("Show-o draws pictures and no videos; choose storyworld-video or lwm+animatediff")
+
+    def twin(self) -> ShowOArm:
+        """The same model, whose stages may go to other backends."""
+        other = copy(self)
+        other._draws, other._feeds = {}, {}
+        return other
 
     @property
     def blocks(self) -> nn.Module:
@@ -161,15 +200,9 @@ def read_config(path: Path) -> ShowOConfig:
     "transformer".
     """
     values = read_json(path)
-    sizes = {name: values.get(name) for name in SIZES}
-    for name, value in sizes.items():
-        if type(value) is not int or value < 1:
-            raise ValueError(f"{path}: {name} is {value!r}, expected a positive integer")
-    clip = values.get("w_clip_vit", False)
-    if type(clip) is not bool:
-        raise ValueError(f"{path}: w_clip_vit is {clip!r}, expected true or false")
+    told = {**{name: values.get(name) for name in SIZES}, "w_clip_vit": values.get("w_clip_vit", False)}
     try:
-        config = ShowOConfig.from_dict({**values.get("transformer", {}), **sizes, "w_clip_vit": clip})
+        config = ShowOConfig.from_dict({**values.get("transformer", {}), **told})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     _check_rest(path, values, config)

@@ -34,7 +34,9 @@ from ...sampling import Policy
 from ...stages.maskgit import frame_ids
 from ...story import LAYOUTS, Context, Layout
 from .arm import check_context
+from .checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
 from .maskgit import draw, keep_some
+from .show_o import ShowOConfig
 from .show_o_arm import WIDTH, ShowOArm
 from .show_o_text import caption_ids
 from .windows import SEQUENTIAL
@@ -65,8 +67,7 @@ class ShowOSession:
 
         Raises ``ValueError`` for a setting out of range and for more positions than the model has.
         """
-        if stories < 1 or frames < 1:
-            raise ValueError(f"{stories} stories of {frames} frames; choose at least 1 of each")
+        check_sizes(stories, frames)
         if layout not in LAYOUTS:
             raise ValueError(f"unknown layout {layout!r}; choose from {', '.join(LAYOUTS)}")
         check_context(context)
@@ -105,12 +106,10 @@ class ShowOSession:
         Raises ``ValueError`` for no sentences, a wrong number of them, or more frames than the session was made for.
         """
         assert len(self.texts) == self.drawn, "the last sentence has no frame yet"
-        if self.drawn == self.frames:
-            raise ValueError(f"frame {self.drawn + 1} exceeds the {self.frames} frames of this session")
+        check_room(self.drawn, self.frames)
         if texts is None:
             raise ValueError("Show-o draws every frame from a sentence; give one per story")
-        if len(texts) != self.stories:
-            raise ValueError(f"{len(texts)} sentences for {self.stories} stories; give one per story")
+        check_texts(texts, self.stories)
         self.texts.append([*(self.arm.encode(text) for text in texts), *[[]] * (self.rows - self.stories)])
         if self.layout != "block-causal" or self.context == "window":
             self.origin = max(0, self.drawn - (self.layout == "block-causal"))
@@ -134,8 +133,7 @@ class ShowOSession:
         ``ValueError`` for guidance without a null branch, top-k and top-p.
         """
         assert len(self.texts) == self.drawn + 1, "begin() comes before generate()"
-        if policy.guided and self.branches == 1:
-            raise ValueError(f"guidance_scale {policy.guidance_scale} needs a guided session; choose 1 or guided=True")
+        check_guided(policy, self.branches)
         if policy.top_k is not None or policy.top_p < 1:
             told = f"top_k {policy.top_k}, top_p {policy.top_p}"
             raise ValueError(f"{told}: Show-o draws from all codes; choose top_k None and top_p 1")
@@ -155,7 +153,7 @@ class ShowOSession:
     def replace(self, frame: int, codes: Tensor) -> None:
         """Put corrected codes [B, codes_per_frame] in place of a frame's; what was computed from them is forgotten,
         and fed again if a sentence waits for its frame."""
-        assert 0 <= frame < self.drawn, f"frame {frame} of {self.drawn} cannot be replaced"
+        places(frame, codes[:, None], self.drawn)
         self.images[frame] = self._checked(codes)
         if frame >= self.origin:
             self._keep(2 * (frame - self.origin) + 1)
@@ -164,7 +162,7 @@ class ShowOSession:
 
     def truncate(self, frames: int) -> None:
         """Forget all but the first ``frames`` frames with their sentences."""
-        assert 0 <= frames <= self.drawn, f"{frames} of {self.drawn} frames cannot be kept"
+        check_kept(frames, self.drawn)
         del self.texts[frames:], self.images[frames:]
         self._keep(max(0, 2 * (frames - self.origin)))
 
@@ -172,14 +170,19 @@ class ShowOSession:
         """The story is over: its cache's buffers serve the next one."""
         self.cache.release()
 
-    def _known(self, policy: Policy, keys: Tensor) -> Tensor:
-        """What stands in the frame's slots before the first step: int64 [B, N], -1 where nothing does."""
-        unknown = torch.full((self.stories, self.config.num_vq_tokens), -1, device=keys.device)
-        if self.layout == "carry-over" and self.images:
-            unknown = keep_some(self.images[-1], self.carry_over, keys)
+    def known(self, policy: Policy, keys: Tensor, last: Tensor) -> Tensor:
+        """What stands in the frame's slots before the first step: int64 [B, N], -1 where nothing does. ``last`` [B, N]
+        are the codes of the frames before, -1 where a story has none."""
+        known = torch.full_like(last, -1)
+        if self.layout == "carry-over":
+            known = keep_some(last, self.carry_over, keys)
         for slot, code in policy.forced:
-            unknown[:, slot] = code
-        return unknown
+            known[:, slot] = code
+        return known
+
+    def _known(self, policy: Policy, keys: Tensor) -> Tensor:
+        nothing = torch.full((self.stories, self.config.num_vq_tokens), -1, device=keys.device)
+        return self.known(policy, keys, self.images[-1] if self.images else nothing)
 
     def _catch_up(self) -> None:
         """Feed the shown segments that the cache lacks, up to the newest caption."""
@@ -192,26 +195,29 @@ class ShowOSession:
         for segment in shown[len(self.starts) :]:
             self.starts.append(list(self.cache.owned))
             if isinstance(segment, Tensor):
-                self._feed_image(segment)
+                self.feed_image(segment, [True] * self.stories)
             else:
-                self._feed_text(segment, first=len(self.starts) == 1)
+                self.feed_text(segment, [len(self.starts) == 1] * self.rows)
 
-    def _feed_text(self, texts: Sequence[Sequence[int]], first: bool) -> None:
-        lines = [caption_ids(text, self.config, first) for text in texts]
+    def feed_text(self, texts: Sequence[Sequence[int] | None], first: Sequence[bool]) -> None:
+        """A caption a row enters behind what the cache holds, or nothing (None); ``first`` tells whether the row begins
+        with it."""
+        lines = [[] if t is None else caption_ids(t, self.config, at) for t, at in zip(texts, first, strict=True)]
         counts, device = [len(line) for line in lines], self.cache.lengths.device
-        told = lines[: self.stories] if first else lines
+        told = lines[: self.stories] if all(first) else lines
         width, pad = max(map(len, told)), self.config.marker("pad")
         ids = torch.tensor([[*line, *[pad] * (width - len(line))] for line in told]).to(device)
-        fed = self.arm.feed(ids, None if first else self.cache, causal=True)
+        fed = self.arm.feed(ids, None if all(first) else self.cache, causal=True)
         if len(told) < self.rows:  # the null branch begins with the same ids in every story
             fed = _beside(fed, self.arm.null_prefix(), self.stories)
         self.cache.put(*fed)
         self.cache.advance(counts)
 
-    def _feed_image(self, codes: Tensor) -> None:
+    def feed_image(self, codes: Tensor, there: Sequence[bool]) -> None:
+        """A frame a story enters; of those that are not ``there`` nothing does."""
         ids = frame_ids(codes, self.config).repeat(self.branches, 1)
         self.cache.put(*self.arm.feed(ids, self.cache, causal=False))
-        self.cache.advance([self.config.block] * self.rows)
+        self.cache.advance([self.config.block if yes else 0 for yes in there] * self.branches)
 
     def _keep(self, segments: int) -> None:
         """Cut the cache behind the first ``segments`` of what is shown."""
@@ -220,21 +226,31 @@ class ShowOSession:
             del self.starts[segments:]
 
     def _checked(self, codes: Tensor) -> Tensor:
-        wanted = (self.stories, self.config.num_vq_tokens)
-        assert tuple(codes.shape) == wanted, f"codes are {list(codes.shape)}, expected {list(wanted)}"
-        return codes
+        return check_codes(codes, self.stories, self.config.num_vq_tokens)
 
     def _capacity(self, text_tokens: int | None) -> int:
         """Slots that the cache may need; ``ValueError`` where the row would leave the model's positions."""
-        caption = 2 + min(self.config.max_prompt, text_tokens if text_tokens is not None else self.config.max_prompt)
-        held = min(self.frames, 2) if self.context == "window" else self.frames
-        held = held if self.layout == "block-causal" else 1
-        before = 1 + held * caption + (held - 1) * self.config.block
+        before = slots_before(self.config, self.layout, self.context, self.frames, text_tokens)
         if before + self.config.block > self.config.max_position:
-            said = f"layout {self.layout!r} of {held} frames needs {before + self.config.block} positions"
-            limit = f"the model has {self.config.max_position}"
-            raise ValueError(f"{said}, {limit}; choose fewer frames, context window, or another layout")
+            said = f"layout {self.layout!r} of {held_frames(self.layout, self.context, self.frames)} frames"
+            limit = f"needs {before + self.config.block} positions, the model has {self.config.max_position}"
+            raise ValueError(f"{said} {limit}; choose fewer frames, context window, or another layout")
         return before
+
+
+def held_frames(layout: Layout, context: Context, frames: int) -> int:
+    """How many of a story's ``frames`` frames a row holds at most, the one that is drawn among them."""
+    if layout != "block-causal":
+        return 1
+    return min(frames, 2) if context == "window" else frames
+
+
+def slots_before(config: ShowOConfig, layout: Layout, context: Context, frames: int, text_tokens: int | None) -> int:
+    """Slots of the longest row before a frame, of a story of ``frames`` frames and captions of so many text ids (the
+    text field where None)."""
+    held = held_frames(layout, context, frames)
+    caption = 2 + min(config.max_prompt, config.max_prompt if text_tokens is None else text_tokens)
+    return 1 + held * caption + (held - 1) * config.block
 
 
 def _beside(fed: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor], stories: int) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,101 @@
+"""Slots: where launches run. A slot is a thread with its own models, plans and, on a GPU, its own stream.
+
+A launch is over when its thread says so: on a GPU the thread waits for the stream's event, outside of Python's lock, so
+that the other slots' host work goes on beside it. On a CPU the threads of torch are divided among the slots.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import torch
+
+Run = Callable[[], Any]
+
+
+class Done(NamedTuple):
+    """Something that was submitted came back. ``start`` and ``end`` are ``time.perf_counter`` seconds; exactly one of
+    ``result`` and ``error`` counts."""
+
+    what: Any
+    start: float
+    end: float
+    result: Any = None
+    error: Exception | None = None
+
+
+@dataclass
+class Slot:
+    """One thread, on ``device``, with ``threads`` of torch's."""
+
+    device: torch.device
+    threads: int
+
+    def __post_init__(self) -> None:
+        self.stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        self.pool = ThreadPoolExecutor(1, "acdc-slot", torch.set_num_threads, (self.threads,))
+
+    def run(self, work: Run) -> Any:
+        """On the slot's thread: ``work``, until the device is done with it."""
+        if self.stream is None:
+            return work()
+        with torch.cuda.stream(self.stream):
+            result = work()
+            self.stream.record_event().synchronize()
+        return result
+
+
+class Executor:
+    """The slots, and threads for calls that wait for somebody else. What is done is asked for one by one."""
+
+    def __init__(self, slots: Sequence[Slot], calls: int) -> None:
+        self.slots, self.threads = list(slots), torch.get_num_threads()
+        self.callers = ThreadPoolExecutor(calls, "acdc-memory")
+        self.done: SimpleQueue[Done | BaseException] = SimpleQueue()
+        self.pending = 0
+
+    def submit(self, slot: int, what: Any, work: Run) -> None:
+        """Run ``work`` on a slot; ``what`` comes back with it."""
+        chosen = self.slots[slot]
+        self._send(chosen.pool, what, lambda: chosen.run(work))
+
+    def call(self, what: Any, work: Run) -> None:
+        """Run ``work`` beside the slots."""
+        self._send(self.callers, what, work)
+
+    def next(self) -> Done:
+        """Wait for the next one that is done. Somebody must be under way. What is no ``Exception`` is raised here."""
+        assert self.pending, "nothing is under way"
+        done = self.done.get()
+        self.pending -= 1
+        if isinstance(done, BaseException):
+            raise done
+        return done
+
+    def close(self) -> None:
+        """Wait for what runs, drop what has not begun, and give the threads back."""
+        for pool in (*(slot.pool for slot in self.slots), self.callers):
+            pool.shutdown(wait=False, cancel_futures=True)
+        for pool in (*(slot.pool for slot in self.slots), self.callers):
+            pool.shutdown(wait=True)
+        torch.set_num_threads(self.threads)  # what a slot set would be the default of new threads
+
+    def _send(self, pool: ThreadPoolExecutor, what: Any, work: Run) -> None:
+        pool.submit(self._timed, what, work)
+        self.pending += 1
+
+    def _timed(self, what: Any, work: Run) -> None:
+        start = time.perf_counter()
+        try:
+            result = work()
+            done: Done | BaseException = Done(what, start, time.perf_counter(), result)
+        except Exception as error:
+            done = Done(what, start, time.perf_counter(), error=error)
+        except BaseException as error:  # the interpreter's own: whoever waits is to hear of it
+            done = error
+        self.done.put(done)

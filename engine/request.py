@@ -1,0 +1,65 @@
+"""A story among many: what is asked, and what comes back. No tensors, no models."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .story import Frame, check_sentences
+
+MAX_ID = 100  # bytes: file systems count them
+
+
+@dataclass(frozen=True)
+class StoryRequest:
+    """One story to draw. ``id`` names it among the others and is the name of its folder; ``done`` are the frames of an
+    earlier, interrupted run. Raises ``ValueError`` (one line) for sentences or an id that cannot be."""
+
+    id: str
+    sentences: tuple[str, ...]
+    seed: int = 0
+    done: Sequence[Frame] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sentences", check_sentences(self.sentences))
+        size = len(self.id.encode("utf-8", "replace"))
+        if not (0 < size <= MAX_ID and self.id[0].isalnum() and all(c.isalnum() or c in "-_." for c in self.id)):
+            told = f"1 to {MAX_ID} bytes of letters, digits, - _ and . , a letter or digit first"
+            raise ValueError(f"story id {self.id[:MAX_ID]!r} cannot be a folder's name; choose {told}")
+        if not 0 <= self.seed < 2**64:
+            raise ValueError(f"seed {self.seed} is out of range; choose an integer from 0 to {2**64 - 1}")
+        if len(self.done) > len(self.sentences):
+            raise ValueError(
+                f"story {self.id!r} has {len(self.done)} finished frames of {len(self.sentences)} sentences"
+            )
+
+
+@dataclass(frozen=True)
+class FrameMade:
+    """A frame is finished; its story goes on when the next event is asked for. ``waited_ms`` is how long it stood
+    still for want of its prompt, ``latency_ms`` the time since the frame before it (or since its story was begun)."""
+
+    request: StoryRequest
+    frame: Frame
+    latency_ms: float
+    waited_ms: float
+
+    @property
+    def last(self) -> bool:
+        """Is the story finished by it?"""
+        return self.frame.index + 1 == len(self.request.sentences)
+
+
+@dataclass(frozen=True)
+class StoryFailed:
+    """A story ends here; its frames so far stand, and the others go on."""
+
+    request: StoryRequest
+    error: Exception
+
+
+class Cancelled(RuntimeError):
+    """Somebody asked for a story to be dropped."""
+
+
+Event = FrameMade | StoryFailed
