@@ -17,7 +17,7 @@ import click
 import torch
 from torch import Tensor
 
-from ..engine.atomic import write_json
+from ..engine.atomic import check_directory, write_json
 from ..engine.engine import Engine
 from ..engine.rng import Purpose, gumbel, make_keys
 from ..engine.sampling import Policy, choose
@@ -84,6 +84,8 @@ def row(engine: Engine, samples: Sequence[tuple[int, StorySample, Tensor]], batc
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
 def main(stories: int, batch: int, bundle: str, out: Path) -> None:
     """Measure the drift of every way of keeping the ARM's weights."""
+    check_directory(out.parent)
+    out.parent.mkdir(parents=True, exist_ok=True)
     seeds = range(FIRST_SEED, FIRST_SEED + stories)
     told = [(seed, sample_story(seed, "heldout")) for seed in seeds]
     full = Engine.from_pretrained(bundle)

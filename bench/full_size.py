@@ -17,7 +17,9 @@ import click
 import torch
 
 from ..engine.atomic import write_json
+from ..engine.bundle import parse_device, parse_dtype
 from ..engine.engine import Engine
+from ..engine.models.widened import emulated
 from ..engine.versions import versions
 
 SENTENCE = "Benny the beagle sat in a vibrant garden."
@@ -48,10 +50,12 @@ def main(bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int
         options["arm_steps"] = arm_steps
     story = engine.generate([SENTENCE], **options)
     (frame,) = story.frames
+    widened = emulated(parse_device(device), parse_dtype(dtype))
+    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     found: dict[str, Any] = {
         "settings": dict(story.settings),
         "versions": versions(),
-        "machine": {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()},
+        "machine": {**machine, "widened": widened},  # to float32 for products, for want of units for the dtype
         "seconds": {"made": made, **{phase: ms / 1e3 for phase, ms in frame.phases_ms.items()}},
         "peak_bytes": peak_bytes(),
         "changed_codes": sum(one != other for one, other in zip(frame.codes, frame.draft_codes, strict=True)),

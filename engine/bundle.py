@@ -20,16 +20,17 @@ folder (``models_folder.py``).
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 import torch
 from torch import Tensor, nn
 
 from .kinds import KINDS, Part
 from .models.arm.family import Family
-from .models.converted import FOLDER
+from .models.converted import FOLDER, hash_samples
 from .models.corrector.stable_diffusion import StableDiffusion
 from .models.tokenizer.family import Tokenizer
 from .models_folder import find_model
@@ -55,7 +56,7 @@ FALLBACKS: Mapping[str, Any] = {
     "arm_guidance_scale": 1.0,
     "context": "full",
 }
-SAMPLE = 1 << 20
+OF_KIND: Mapping[str, Mapping[str, Any]] = {"show-o": {"layout": "independent"}}  # further ones, of some ARMs
 
 
 class Models(NamedTuple):
@@ -89,14 +90,18 @@ class Bundle:
 
     def fingerprint(self) -> str:
         """Sixteen hex digits that change with any file's name or size and with its first, middle or last mebibyte;
-        "random" for weights of noise."""
+        "random" for weights of noise. The files are read once: every story asks, and the weights stay as loaded."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
         digest, files = hashlib.sha256(), 0
         for role, part in self.parts.items():
             for name, folder in part.folders.items():
                 start = role if name == "path" else f"{role}.{name}"
                 for path in sorted(p for p in folder.rglob("*") if p.is_file() and _is_weights(p, folder)):
                     digest.update(f"{start}/{path.relative_to(folder).as_posix()}".encode())
-                    _hash_samples(digest, path)
+                    hash_samples(digest, path)
                     files += 1
         return digest.hexdigest()[:16] if files else "random"
 
@@ -114,27 +119,27 @@ def published_names() -> list[str]:
 def find_bundle(bundle: str | Path, models: str | Path | None = None, random_weights: bool = False) -> Bundle:
     """The bundle of that name (embedded or published) or in that directory; ``ValueError`` names the choices.
 
-    ``models`` is the folder that holds published checkpoints. With ``random_weights`` none is sought.
+    ``models`` is the folder that holds published checkpoints, refused where none is sought there: by an embedded
+    bundle, and with ``random_weights``.
     """
     path = _place(bundle)
-    directory, file = (path.parent, path) if path.suffix == ".json" else (path, path / "bundle.json")
+    directory, file = (path.parent, path) if path.is_file() else (path, path / "bundle.json")
     raw = read_json(file)
     if raw.get("format") != FORMAT:
         raise ValueError(f"{file}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
     parts = {role: _part(role, raw.get(role), file, directory, models, random_weights) for role in KINDS}
-    defaults = raw.get("defaults", {})
-    if not isinstance(defaults, dict):
-        raise ValueError(f"{file}: defaults is {defaults!r}, which is no object")
-    known = [f.name for f in fields(StoryOptions)]
-    for name in defaults:
-        if name not in known:
-            raise ValueError(f"{file}: unknown default {name!r}; choose among {', '.join(known)}")
-        if getattr(StoryOptions(), name) is not None:
-            raise ValueError(f"{file}: {name} has a default of its own, which a bundle does not decide")
-    found = Bundle(str(raw.get("name", directory.name)), path, parts, {**FALLBACKS, **defaults})
+    defaults = {**FALLBACKS, **OF_KIND.get(parts["arm"].kind, {}), **_defaults(raw.get("defaults", {}), file)}
+    found = Bundle(str(raw.get("name", directory.name)), path, parts, defaults)
     if random_weights and file.parent != PUBLISHED:
         raise ValueError(f"random weights are for published bundles ({', '.join(published_names())}), not {found.name}")
+    if models is not None and not any(_lies_in(models, part) for part in parts.values()):
+        why = "is made of noise" if random_weights else "brings all its parts"
+        raise ValueError(f"models folder {str(models)!r} would not be used: bundle {found.name!r} {why}; leave it out")
     return found
+
+
+def _lies_in(models: str | Path, part: Part) -> bool:
+    return any(folder.is_relative_to(models) for folder in part.folders.values())
 
 
 def _place(bundle: str | Path) -> Path:
@@ -145,6 +150,27 @@ def _place(bundle: str | Path) -> Path:
         names = ", ".join((*embedded_names(), *published_names()))
         raise ValueError(f"unknown bundle {str(bundle)!r}; choose {names} or a bundle's directory")
     return Path(bundle)
+
+
+def _defaults(raw: Any, file: Path) -> dict[str, Any]:
+    """What a bundle's file says of options, if each is one that a bundle decides and has a value that can be."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"{file}: defaults is {raw!r}, which is no object")
+    known = get_type_hints(StoryOptions)
+    for name, value in raw.items():
+        if name not in known:
+            raise ValueError(f"{file}: unknown default {name!r}; choose among {', '.join(known)}")
+        if getattr(StoryOptions(), name) is not None:
+            raise ValueError(f"{file}: {name} has a default of its own, which a bundle does not decide")
+        allowed = get_args(known[name])  # of "float | None"
+        wanted = (int, float) if float in allowed else (int,) if int in allowed else (str,)
+        if type(value) not in wanted:
+            raise ValueError(f"{file}: default {name} is {value!r}, expected {wanted[-1].__name__}")
+    try:
+        StoryOptions(**raw)
+    except ValueError as error:
+        raise ValueError(f"{file}: defaults: {error}") from None
+    return raw
 
 
 def _part(role: str, raw: Any, file: Path, directory: Path, models: str | Path | None, random_weights: bool) -> Part:
@@ -159,9 +185,11 @@ def _part(role: str, raw: Any, file: Path, directory: Path, models: str | Path |
     config, folders = said.get("config", {}), {}
     if not isinstance(config, dict):
         raise ValueError(f"{file}: {role} has the config {config!r}, which is no object")
+    if ("path" in said) == ("repository" in said):
+        raise ValueError(f"{file}: {role} names either its path or its repository")
     if not random_weights:
         main = "path" if "path" in said else "repository"
-        folders["path"] = _folder(role, main, said.get(main), file, directory, models)
+        folders["path"] = _folder(role, main, said[main], file, directory, models)
         for name in (name for name in kinds[kind] if name in said):
             folders[name] = _folder(f"{role}.{name}", name, said[name], file, directory, models)
     return Part(kind, folders, config)
@@ -172,8 +200,10 @@ def _folder(role: str, key: str, said: Any, file: Path, directory: Path, models:
     published = file.parent == PUBLISHED
     if isinstance(said, str) and not published and (directory / said).is_dir():
         return directory / said
-    if key == "path" or not isinstance(said, str) or (models is None and not published):
+    if key == "path" or not isinstance(said, str):
         raise ValueError(f"{file}: {role} {said!r} is no directory beside it")
+    if models is None and not published:
+        raise ValueError(f"{file}: {role} {said!r} is no directory beside it; --models DIR says where repositories lie")
     if models is None:
         told = "give the folder that holds it (--models DIR), or measure without it (--random-weights)"
         raise ValueError(f"bundle {file.stem!r} needs {said}; {told}")
@@ -210,12 +240,3 @@ def _is_weights(path: Path, folder: Path) -> bool:
         return True
     at = parts.index(FOLDER)
     return not folder.joinpath(*parts[:at], parts[at + 1].rpartition("-")[0]).is_file()
-
-
-def _hash_samples(digest: "hashlib._Hash", path: Path) -> None:
-    size = path.stat().st_size
-    digest.update(str(size).encode())
-    with path.open("rb") as file:
-        for offset in sorted({0, max(0, size // 2 - SAMPLE // 2), max(0, size - SAMPLE)}):
-            file.seek(offset)
-            digest.update(file.read(SAMPLE))

@@ -9,7 +9,10 @@ Three layouts are found, the first that is there, so that whatever downloaded th
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+
+_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 
 
 def find_model(models: Path, repository: str) -> Path:
@@ -17,7 +20,7 @@ def find_model(models: Path, repository: str) -> Path:
     if not models.is_dir():
         raise ValueError(f"models folder {str(models)!r} is no directory")
     owner, _, name = repository.partition("/")
-    if not owner or not name or ".." in (owner, name):
+    if not _REPOSITORY.fullmatch(repository) or {owner, name} & {".", ".."}:
         raise ValueError(f"{repository!r} is no repository's name; it is OWNER/NAME")
     cached = models / f"models--{owner}--{name}"
     for place in (models / owner / name, models / name, _current(cached)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.util import find_spec
 from io import BytesIO
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from PIL import Image
 from .atomic import write_bytes
 
 Pictures = Sequence[NDArray[np.uint8]]  # [H, W, 3] each
+SHORTEST = 2  # hundredths of a second
 SMALLEST = 256  # pixels a side of what is written; smaller frames are enlarged by whole numbers, pixel by pixel
 
 
@@ -31,9 +33,19 @@ def enlarged(pictures: Pictures) -> list[NDArray[np.uint8]]:
 def write_gif(path: Path, pictures: Pictures, fps: int) -> None:
     """Replace ``path`` by an endless GIF; its colours are 256 a picture."""
     first, *rest = [Image.fromarray(picture) for picture in enlarged(pictures)]
-    buffer = BytesIO()
-    first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=round(1000 / fps), loop=0)
+    buffer, durations = BytesIO(), delays(len(pictures), fps)
+    first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
     write_bytes(path, buffer.getvalue())
+
+
+def delays(count: int, fps: int) -> list[int]:
+    """Milliseconds that a GIF shows each of ``count`` pictures, in the hundredths of a second that it knows.
+
+    They are dealt out so that the whole lasts count / fps seconds: 8 a second -> 120, 130, 120, 130, ... Players show
+    what is shorter than 20 ms for 100 ms, so no picture gets less, and 50 a second are the most.
+    """
+    ends = [round(100 * number / fps) for number in range(count + 1)]
+    return [10 * max(SHORTEST, after - before) for before, after in pairwise(ends)]
 
 
 def write_mp4(path: Path, pictures: Pictures, fps: int) -> None:

@@ -18,6 +18,7 @@ Decoding = Literal["auto", "sequential", "parallel"]
 DECODINGS: tuple[str, ...] = get_args(Decoding)
 Layout = Literal["independent", "block-causal", "carry-over"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
+OF_LAYOUT: Mapping[str, Layout] = {"carry_over": "carry-over", "context": "block-causal"}  # options that it alone has
 
 
 class Phase(StrEnum):
@@ -40,14 +41,16 @@ class StoryOptions:
     min(int(N * t'), N) DDIM steps, as diffusers counts them. ``correct_first`` corrects frames 1..K only,
     ``correct_every`` frames 1, 1+K, 1+2K, ...; ``feed_back=False`` shows the corrected frame but leaves the
     model's own tokens in its context. ``correction_size`` is the shorter side, in pixels, at which the diffusion model
-    works (None: the frame's own; bicubic there and back). Drawing: the token is
-    argmax(logits / ``temperature`` + Gumbel noise) after ``top_k`` (0 = all) and ``top_p`` (1 = all); temperature 0 is
-    greedy. ``context`` is what the ARM sees:
+    works (None: the bundle's, or else the frame's own, which can also be named; bicubic there and back). Drawing: the
+    token is argmax(logits / ``temperature`` + Gumbel noise) after ``top_k`` (0 = all) and ``top_p`` (1 = all);
+    temperature 0 is greedy. ``context`` is what the ARM sees:
     "window" (the sentence and frame before) or "full" (the whole story). ``decoding`` says whether codes are drawn
     one after another or several in a pass, which changes no code up to rounding; "auto" is what was measured faster.
 
     Show-o alone has ``arm_steps`` (MaskGIT steps a frame), ``layout`` (what a frame sees of the story:
     ``models/arm/show_o_session.py``) and ``carry_over``: the share of codes that "carry-over" keeps of the last frame.
+    Its ``context`` counts in layout "block-causal" only. Its ``temperature`` is, as published, that of the confidences
+    by which codes are kept or drawn anew; the codes themselves are always drawn at 1, so there is no greedy draw.
 
     ``memory`` rewrites the sentences; ``memory_model``, ``memory_url``, ``memory_calls`` and ``memory_on_failure``
     are for those by a language model (``memory/settings.py``). An API key is in the environment and in no option.
@@ -81,6 +84,7 @@ class StoryOptions:
     def __post_init__(self) -> None:
         """Refuse impossible values, each with one line that names the value and the choices."""
         _ = self.memory_settings  # refuses what cannot be
+        check_text("negative_prompt", self.negative_prompt)
         if not 0.0 < self.strength <= 1.0:
             raise ValueError(f"strength {self.strength} is out of range; choose 0 < strength <= 1")
         if self.num_inference_steps < 1:
@@ -138,8 +142,11 @@ class StoryOptions:
         return self.correction and within and index % self.correct_every == 0
 
     def resolved(self, defaults: Mapping[str, Any]) -> "StoryOptions":
-        """A copy in which every ``None`` with a default in ``defaults`` (the bundle's) is filled."""
-        missing = {name: value for name, value in defaults.items() if getattr(self, name) is None}
+        """A copy in which every ``None`` with a default in ``defaults`` (the bundle's) is filled, but for options that
+        the layout does not have: what is left of those was given."""
+        layout = self.layout or defaults.get("layout")
+        idle = {name for name, home in OF_LAYOUT.items() if layout not in (None, home)}
+        missing = {n: value for n, value in defaults.items() if getattr(self, n) is None and n not in idle}
         return replace(self, **missing)
 
 
@@ -164,7 +171,14 @@ def check_sentences(sentences: Sequence[str]) -> tuple[str, ...]:
             raise ValueError(f"sentence {number} is empty; give one sentence a frame")
         if words > MAX_WORDS:
             raise ValueError(f"sentence {number} has {words} words; the limit is {MAX_WORDS}")
+        check_text(f"sentence {number}", sentence)
     return tuple(" ".join(sentence.split()) for sentence in sentences)
+
+
+def check_text(name: str, text: str) -> None:
+    """``ValueError`` for half of a surrogate pair: how Python holds bytes of the command line that are no UTF-8."""
+    if any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise ValueError(f"{name} is not UTF-8 text; give it in UTF-8")
 
 
 class Span(NamedTuple):

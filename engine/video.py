@@ -20,7 +20,7 @@ from .pipeline import make_policy, stored_codes
 from .rng import Purpose, make_keys
 from .stages.condition import Correction
 from .stages.pixels import to_uint8
-from .story import Frame, Phase, StoryOptions
+from .story import Frame, Phase, Span, StoryOptions
 from .timing import Clock
 
 AT_ONCE = 8  # frames that a model of pictures corrects side by side: memory grows with them, rates hardly
@@ -84,7 +84,8 @@ class SerialVideo:
 
     def _make(self, session: VideoSession, number: int, frames: range, clock: Clock) -> list[Frame]:
         """The algorithm: memory, then prefill and draw for each frame; decode, correct, encode, replace together."""
-        spans, tokenizer, last = [], self.models.tokenizer, frames[-1]
+        tokenizer, last = self.models.tokenizer, frames[-1]
+        spans: list[tuple[Span, ...]] = []
         with clock(frames[0], Phase.MEMORY):  # Eq. 3; a video has one caption
             rewrite = self.memory.rewrite([self.video.prompt], ())
         drawn = []
@@ -158,7 +159,7 @@ class SerialVideo:
             if not torch.equal(self._draw(session, index, silent)[0], codes):
                 raise ValueError(f"frame {index + 1} is not what this computation draws; start the video anew")
 
-    def _finish(self, clip: Clip, frames: range, spans: Sequence[Sequence[object]]) -> list[Frame]:
+    def _finish(self, clip: Clip, frames: range, spans: Sequence[tuple[Span, ...]]) -> list[Frame]:
         drafts, images = to_uint8(torch.stack((clip.draft, clip.shown)))
         draft_codes, codes = clip.draft_codes.tolist(), clip.codes.tolist()
         return [
@@ -172,7 +173,7 @@ class SerialVideo:
                 image=images[place],
                 draft_codes=tuple(draft_codes[place]),
                 codes=tuple(codes[place]),
-                spans=tuple(spans[place]),  # type: ignore[arg-type]
+                spans=spans[place],
                 memory_note=clip.rewrite.note,
             )
             for place, index in enumerate(frames)
@@ -182,8 +183,7 @@ class SerialVideo:
 def check(models: Models, video: Video, options: StoryOptions) -> None:
     """``ValueError`` for numbers of frames that cannot be, chunks that the corrector cannot hold, finished frames that
     are no whole chunks, and memory by a language model, which rewrites what follows a first sentence."""
-    if options.memory_settings.by_language_model:
-        raise ValueError(f"memory {options.memory!r} rewrites later sentences; a video has one: choose rules or none")
+    options.memory_settings.check_for_video()
     if video.num_frames < 1:
         raise ValueError(f"num_frames {video.num_frames} is too small; choose 1 or more")
     if video.chunk_frames < 1:
@@ -193,7 +193,6 @@ def check(models: Models, video: Video, options: StoryOptions) -> None:
         raise ValueError(
             f"chunk_frames {video.chunk_frames} is more than the motion modules know; choose at most {limit}"
         )
-
     done = len(video.done)
     if done > video.num_frames or (done % video.chunk_frames and done != video.num_frames):
         raise ValueError(f"{done} finished frames are no whole chunks of {video.chunk_frames}; give those alone")

@@ -1,18 +1,37 @@
 """An engine without networks: pictures and codes are functions of seed, sentence and index."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pytest
 
 from acdc.engine.story import Frame, Phase, Span, StoryOptions
 
 
 class Killed(BaseException):
     """Nothing catches this: the stand-in for a kill."""
+
+
+@contextmanager
+def killed_at(calls: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The run is killed where it would rename a file for the ``calls``-th time."""
+    rename, left = os.replace, [calls]
+
+    def kill(*paths: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        rename(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill)
+        yield
 
 
 class FakeEngine:

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 
+from acdc.compile.cache import PlanCache
+from acdc.engine.bundle import FALLBACKS
+from acdc.engine.engine import Engine
+from acdc.engine.many import Copies
 from acdc.engine.models.arm.show_o import ShowO, ShowOConfig
 from acdc.engine.models.arm.show_o_arm import ShowOArm
+from acdc.engine.models.tokenizer.magvit2 import MAGVIT2, MAGVIT2Config
+from acdc.engine.plans import parse_backends
 from acdc.engine.rng import Purpose, make_keys
 from tests.published import randomise
 from tests.show_o_plain import Sizes
@@ -42,3 +51,23 @@ def keys(chunk: int, seeds: tuple[int, ...] = (5, 6)) -> Tensor:
 
 def frame_of(seed: int, stories: int = 2) -> Tensor:
     return torch.randint(0, 12, (stories, 9), generator=torch.Generator().manual_seed(seed))
+
+
+# As of a bundle that says more than the layout chosen by a user may have.
+DEFAULTS = {**FALLBACKS, "guidance_scale": 3.0, "layout": "independent", "carry_over": 0.25, "context": "full"}
+
+
+def small_engine(exact: Engine) -> Engine:
+    """An engine in float64 whose ARM and tokenizer are Show-o's, small: 16 px, 4x4 codes of 32."""
+    sizes = {"num_vq_tokens": 16, "codebook_size": 32, "llm_vocab_size": 256, "text_end": 255, "text_field": 40}
+    config = replace(CONFIG, **sizes, max_position=400)
+    arm = ShowOArm(small_model(torch.float64, config), lambda text: list(text.encode())[:37])
+    blocks = {"channel_multipliers": (1, 1, 2), "encoder_blocks": (1, 1, 1), "decoder_blocks": (1, 1, 1)}
+    tokenizer = MAGVIT2(MAGVIT2Config(16, 8, **blocks, z_channels=5, num_groups=4))
+    randomise(tokenizer)
+    engine = copy.copy(exact)
+    engine.bundle = replace(engine.bundle, defaults=DEFAULTS)
+    engine.models = engine.models._replace(arm=arm, tokenizer=tokenizer.double().requires_grad_(False))
+    eager = parse_backends("eager", engine.device, torch.float64)
+    engine._copies = Copies(engine.models, eager, PlanCache())
+    return engine

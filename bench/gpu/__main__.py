@@ -9,17 +9,16 @@ from typing import Any
 import click
 
 from ...compile.backends import BACKENDS
+from ..choices import chosen
 from ..numbers import numbers
 
 COLUMNS = ("kernel", "eager", "library", "inductor")
+PASSES = ("eager", "cudagraph")
 
 
-def known(_context: object, _parameter: object, text: str) -> list[str]:
+def backends_chosen(_context: object, _parameter: object, text: str) -> list[str]:
     """A click callback: names of the table of backends."""
-    for name in text.split(","):
-        if name not in BACKENDS:
-            raise click.BadParameter(f"unknown backend {name!r}; choose among {', '.join(BACKENDS)}")
-    return text.split(",")
+    return chosen(text, BACKENDS, "backend")
 
 
 @click.group()
@@ -32,7 +31,9 @@ def gpu() -> None:
 @click.option("--bundle", default="storyworld", show_default=True)
 @click.option("--device", default="cuda", show_default=True)
 @click.option("--dtype", default="float32", show_default=True)
-@click.option("--backends", default=",".join(BACKENDS), callback=known, help="Separated by commas; all by default.")
+@click.option(
+    "--backends", default=",".join(BACKENDS), callback=backends_chosen, help="Separated by commas; all by default."
+)
 @click.option("--batches", default="1,4,16", show_default=True, callback=numbers, help="Stories side by side.")
 @click.option("--seconds", default=480.0, show_default=True, help="Begin no row after that.")
 def stages(
@@ -62,8 +63,8 @@ def decoding(out: Path, size: str, device: str, dtype: str, windows: list[int], 
 
     found = run(size, device, dtype, windows, seconds, out)
     for row in found["rows"]:
-        times = (f"{name} {said(row[name] | {'floor': row['floor']})}" for name in ("eager", "cudagraph"))
-        click.echo(f"window {row['window']:4}  {'  '.join(times)}")
+        times = (f"{name} {said(row[name] | {'floor': row['floor']})}" for name in PASSES if name in row)
+        click.echo(f"window {row['window']:4}  {row.get('failed') or '  '.join(times)}")
     click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")
 
 
@@ -75,9 +76,9 @@ def decoding(out: Path, size: str, device: str, dtype: str, windows: list[int], 
 @click.option("--seconds", default=480.0, show_default=True, help="Begin no row after that.")
 def kernels(out: Path, only: str, device: str, compiled: bool, seconds: float) -> None:
     """Compare every kernel with its reference and time both; a short table last."""
-    from .kernels import run
+    from .kernels import kernel_names, run
 
-    found = run([name for name in only.split(",") if name], device, compiled, seconds, out)
+    found = run(chosen(only, kernel_names(), "kernel"), device, compiled, seconds, out)
     for row in found["rows"]:
         times = (f"{name} {said(row[name] | {'floor': row['floor']})}" for name in COLUMNS if name in row)
         right = row.get("failed") or ("right" if row["right"] else f"WRONG, {row['error']:.1f} times the tolerance")
@@ -96,11 +97,9 @@ def systems(out: Path, only: str, ways: str, device: str, dtype: str, seconds: f
     """Time every phase of Show-o and LWM with their correctors, of random weights; a short table last."""
     from .systems import SYSTEMS, WAYS, run
 
-    for way in ways.split(","):
-        if way not in WAYS:
-            raise click.BadParameter(f"unknown way {way!r}; choose among {', '.join(WAYS)}")
-    chosen = [system for system in SYSTEMS if not only or system.bundle in only.split(",")]
-    found = run(chosen, ways.split(","), device, dtype, seconds, out)
+    bundles = chosen(only, dict.fromkeys(system.bundle for system in SYSTEMS), "bundle")
+    rows = [system for system in SYSTEMS if system.bundle in bundles]
+    found = run(rows, chosen(ways, WAYS, "way"), device, dtype, seconds, out)
     for row in found["rows"]:
         times = (f"{phase} {1e3 * figures['median']:.1f}" for phase, figures in row.get("phases", {}).items())
         click.echo(f"{row['system']:30} {row['way']:6} {row.get('failed') or '  '.join(times)}")
@@ -120,7 +119,8 @@ def said(row: Mapping[str, Any]) -> str:
     if "median" not in row:
         return str(row.get("failed") or "; ".join(row["refused"]))
     error = f"  error {row['error']:.1e}" if "error" in row else ""
-    return f"{1e3 * row['median']:8.3f} ms  floor {1e3 * row['floor']:.3f} ms{error}"
+    replay = "" if row.get("replay", {}).get("passed", True) else "  REPLAYS DIFFER"
+    return f"{1e3 * row['median']:8.3f} ms  floor {1e3 * row['floor']:.3f} ms{error}{replay}"
 
 
 if __name__ == "__main__":

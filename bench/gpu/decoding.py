@@ -22,11 +22,13 @@ from ...engine.atomic import check_directory, write_json
 from ...engine.bundle import parse_dtype
 from ...engine.models.arm.lwm import LWM, LWMConfig
 from ...engine.models.fused import fuse
+from ...engine.random_weights import fill
 from ...engine.rng import Purpose, make_keys
 from ...engine.sampling import Policy
 from ...engine.stages.draw import DrawPass, pass_noise
+from ...engine.weights import skeleton
 from ..roofline import Cost, Machine
-from .stages import spread, timed
+from .stages import fresh_peak, one_line, spread, timed
 
 CONTEXT = 300  # slots that a frame's draw finds filled: a prompt and a frame before it
 SIZES = {  # with codes a frame, and the codebook
@@ -62,21 +64,22 @@ def run(size: str, device: str, dtype: str, windows: Sequence[int], seconds: flo
 
 
 def random_model(config: LWMConfig, device: str, dtype: torch.dtype) -> LWM:
-    """The transformer on the device, small random weights in that type; fused as a loaded one is."""
-    with torch.device("meta"):
+    """The transformer on the device, of noise in that type; fused as a loaded one is."""
+    with skeleton():
         model = LWM(config)
-    model = model.to_empty(device=device).to(dtype).eval().requires_grad_(False)
-    for weight in model.parameters():
-        torch.nn.init.normal_(weight, std=0.02)
-    fuse(model, device)
+    fuse(fill(model, device, dtype), device)
     return model
 
 
 @torch.no_grad()
 def measure(draw: DrawPass, machine: Machine, device: str) -> dict[str, Any]:
     """A row: seconds of a pass, plain and captured, beside the roofline; what fails is said, and ends nothing."""
-    inputs = example(draw, device)
-    cost = Cost.of(draw, inputs)
+    fresh_peak(device)
+    try:
+        inputs = example(draw, device)
+        cost = Cost.of(draw, inputs)
+    except Exception as failure:  # a window that the memory does not suffice for
+        return {"failed": one_line(failure)}
     row: dict[str, Any] = {"floor": cost.floor(machine), **cost._asdict()}
     spec = StageSpec.of("arm_draw", inputs)
     for backend in ("eager", "cudagraph"):
@@ -86,7 +89,7 @@ def measure(draw: DrawPass, machine: Machine, device: str) -> dict[str, Any]:
         try:
             row[backend] = spread(timed(compile_stage(draw, spec, backend, PlanCache()), inputs, device))
         except Exception as failure:  # the next row may still be measured
-            row[backend] = {"failed": f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"}
+            row[backend] = {"failed": one_line(failure)}
     if device == "cuda":
         row["peak_bytes"] = torch.cuda.max_memory_allocated()
     return row

@@ -22,7 +22,7 @@ from ...engine.atomic import check_directory, write_json
 from .. import kernels
 from ..kernels import Case
 from ..roofline import Cost, Machine
-from .stages import spread, timed
+from .stages import finite, one_line, spread, timed
 
 GRAPH_CALLS = 20  # in one graph, so that its own launch does not count
 L2_BYTES = 50 * 2**20  # of a Hopper GPU
@@ -52,9 +52,14 @@ def run(names: Sequence[str], device: str, compiled: bool, seconds: float, out: 
     return found
 
 
+def kernel_names() -> list[str]:
+    """The modules of ``bench/kernels``, one a kernel."""
+    return [module.name for module in pkgutil.iter_modules(kernels.__path__)]
+
+
 def every_case(names: Sequence[str], device: str) -> Iterator[tuple[str, Case]]:
     """(kernel, case) of every module of ``bench/kernels``, or of those named. ``ValueError`` for an unknown name."""
-    known = [module.name for module in pkgutil.iter_modules(kernels.__path__)]
+    known = kernel_names()
     for name in names or known:
         if name not in known:
             raise ValueError(f"unknown kernel {name!r}; choose among {', '.join(known)}")
@@ -71,7 +76,7 @@ def measure(case: Case, machine: Machine, device: str, compiled: bool) -> dict[s
         row["error"] = error(case)
         row["right"] = row["error"] <= 1.0
     except Exception as failure:
-        return row | {"failed": said(failure)}
+        return row | {"failed": one_line(failure)}
     runs = {"kernel": case.run, "eager": case.reference}
     if case.library is not None:
         runs["library"] = case.library
@@ -81,12 +86,13 @@ def measure(case: Case, machine: Machine, device: str, compiled: bool) -> dict[s
         try:
             row[name] = spread([seconds / GRAPH_CALLS for seconds in timed(repeated(call, case, device), (), device)])
         except Exception as failure:  # the next column may still be measured
-            row[name] = {"failed": said(failure)}
+            row[name] = {"failed": one_line(failure)}
     return row
 
 
 def error(case: Case) -> float:
-    """The largest difference from the reference as a share of what the tolerance allows: at most 1 is right."""
+    """The largest difference from the reference as a share of what the tolerance allows: at most 1 is right. At most
+    `stages.WORST`, which a NaN has, too."""
     rtol, atol = case.tolerance
     pairs = zip(_tuple(case.run(*copied(case))), _tuple(case.reference(*copied(case))), strict=True)
     return max(_share(found.double(), wanted.double(), rtol, atol) for found, wanted in pairs)
@@ -94,7 +100,7 @@ def error(case: Case) -> float:
 
 def _share(found: Tensor, wanted: Tensor, rtol: float, atol: float) -> float:
     share = (found - wanted).abs() / (atol + rtol * wanted.abs()).clamp(min=1e-300)
-    return float(torch.where(found == wanted, 0.0, share).nan_to_num(torch.inf).max())  # equal infinities are right
+    return finite(torch.where(found == wanted, 0.0, share))  # equal infinities are right
 
 
 def copied(case: Case) -> list[Any]:
@@ -126,11 +132,6 @@ def repeated(call: Callable[..., Any], case: Case, device: str) -> Callable[[], 
 def copies(num_bytes: int) -> int:
     """How many sets of inputs push one another out of the cache, as far as the calls of a graph reach."""
     return min(GRAPH_CALLS, 1 + -(-L2_BYTES // max(1, num_bytes)))
-
-
-def said(failure: Exception) -> str:
-    """In one line."""
-    return f"{type(failure).__name__}: {(str(failure).splitlines() or [''])[0]}"
 
 
 def _tuple(outputs: Any) -> tuple[Tensor, ...]:

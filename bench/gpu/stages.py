@@ -6,6 +6,7 @@ has; what the time does not suffice for is listed as such.
 
 from __future__ import annotations
 
+import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
@@ -27,6 +28,7 @@ from .replay import check_replay
 
 ROUNDS = 30
 WARM_UPS = 5
+WORST = 1e9  # in the place of a difference that is no number, since JSON has none for it
 
 
 def run(engine: Engine, backends: Sequence[str], batches: Sequence[int], seconds: float, out: Path) -> dict[str, Any]:
@@ -45,12 +47,13 @@ def run(engine: Engine, backends: Sequence[str], batches: Sequence[int], seconds
     }
     for batch in batches:
         for work in stages(engine, batch):
-            cost = Cost.of(work.run, work.inputs)
+            cost: Cost | None = None
             for backend in backends:
                 what = {"stage": work.name, "batch": batch, "backend": backend}
                 if time.perf_counter() - began > seconds:
                     found["not_reached"].append(what)
                 else:
+                    cost = cost or Cost.of(work.run, work.inputs)
                     found["rows"].append(what | measure(work, backend, cost, machine, device))
                 write_json(out, found)
     return found
@@ -67,18 +70,41 @@ def measure(work: Workload, backend: str, cost: Cost, machine: Machine, device: 
         built = time.perf_counter() - began
         row = {"built": built, "error": error(work, plan), "floor": cost.floor(machine), **cost._asdict()}
         if backend == "cudagraph":
-            row["replay"] = asdict(check_replay(work.run, spec, PlanCache(), backend))
+            replay = check_replay(work.run, spec, PlanCache(), backend)
+            row["replay"] = {"passed": replay.passed, **asdict(replay)}
         return {**row, **spread(timed(plan, work.inputs, device))}
     except Exception as failure:  # the next row may still be measured
-        return {"failed": f"{type(failure).__name__}: {str(failure).splitlines()[0] if str(failure) else ''}"}
+        return {"failed": one_line(failure)}
 
 
 @torch.no_grad()
 def error(work: Workload, plan: Plan) -> float:
-    """The largest difference from eager, relative to the largest value of each output."""
+    """The largest difference from eager, relative to the largest value of each output; `WORST` where it is none."""
     wanted, found = (_tuple(call(*work.inputs)) for call in (work.run, plan))
-    worst = [(a.double() - b.double()).abs().max() / b.double().abs().max() for a, b in zip(found, wanted, strict=True)]
-    return float(max(worst))
+    return max(_share(a.double(), b.double()) for a, b in zip(found, wanted, strict=True))
+
+
+def _share(found: Tensor, wanted: Tensor) -> float:
+    difference = torch.where(found == wanted, 0.0, (found - wanted).abs() / wanted.abs().max())
+    return finite(difference)
+
+
+def finite(differences: Tensor) -> float:
+    """The largest of them, at most `WORST`, which stands for NaN, too."""
+    return float(differences.nan_to_num(WORST).clamp(max=WORST).max())
+
+
+def one_line(failure: Exception) -> str:
+    """Its kind and the first line of what it says."""
+    return f"{type(failure).__name__}: {(str(failure).splitlines() or [''])[0]}"
+
+
+def fresh_peak(device: str) -> None:
+    """Let go of what rows before held, so that the peak of the device's memory is the next row's own."""
+    if device == "cuda":
+        gc.collect()
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
 
 
 @torch.inference_mode()

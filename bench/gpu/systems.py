@@ -26,7 +26,7 @@ from ...engine.engine import Engine
 from ...engine.story import Frame, Phase
 from ...engine.timing import Clock
 from ..roofline import Cost, Machine, weights
-from .stages import spread
+from .stages import fresh_peak, one_line, spread
 
 SENTENCES = ("Benny the beagle sat in a vibrant garden.", "He ran to the gate.", "He barked.", "Benny lay down.")
 WAYS: Mapping[str, Mapping[str, Any]] = {
@@ -86,6 +86,7 @@ def measure(
 ) -> dict[str, Any]:
     """A row, after a run that is not timed; what fails is said, and ends nothing. Of a story the first frame, whose
     shapes are others, does not count. The plain way counts the ``costs``, which are the other's, too."""
+    fresh_peak(device)
     try:
         engine = Engine.from_pretrained(system.bundle, random_weights=True, device=device, dtype=dtype, **WAYS[way])
         options = dict(system.options)
@@ -97,7 +98,7 @@ def measure(
             draw(engine, system, options)
         drawn = draw(engine, system, options)[0 if system.frames else 1 :]
     except Exception as failure:  # the next row may still be measured
-        return {"failed": f"{type(failure).__name__}: {str(failure).partition(chr(10))[0]}"}
+        return {"failed": one_line(failure)}
     row: dict[str, Any] = {"phases": {}}
     for phase in Phase:
         times = [span.duration_ms / 1e3 for frame in drawn for span in frame.spans if span.phase == phase]
@@ -107,8 +108,6 @@ def measure(
             row["phases"][phase.value] = {**(spread(times) if len(times) > 1 else {"median": times[0]}), **floor}
     if device == "cuda":
         row["peak_bytes"] = torch.cuda.max_memory_allocated()
-        torch.cuda.reset_peak_memory_stats()
-        torch.cuda.empty_cache()
     return row
 
 

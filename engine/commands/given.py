@@ -85,7 +85,7 @@ def read_init_image(name: str) -> "Image.Image":
     try:
         with Image.open(path) as picture:
             upright = ImageOps.exif_transpose(picture).convert("RGBA")
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except Exception:  # the readers of damaged files raise whatever they meet
         raise ValueError(f"init image {name!r} is not a readable picture; give a PNG or JPEG file") from None
     white = Image.new("RGBA", upright.size, "white")
     return Image.alpha_composite(white, upright).convert("RGB")

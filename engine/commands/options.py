@@ -63,7 +63,9 @@ CORRECTION = (
     click.option("--strength", type=float, help="t': how far a frame is noised, in (0, 1].  [default: 0.5]"),
     click.option("--steps", type=int, help="N: DDIM steps, of which int(N*t') run.  [default: 50]"),
     click.option("--guidance", type=float, help="Classifier-free guidance.  [default: the bundle's]"),
-    click.option("--correction-size", type=int, help="Pixels the corrector works at.  [default: the frame's]"),
+    click.option(
+        "--correction-size", type=int, help="Pixels the corrector works at.  [default: the bundle's, else the frame's]"
+    ),
     click.option("--context", type=click.Choice(CONTEXTS), help="What the ARM sees.  [default: the bundle's]"),
     click.option("--arm-guidance", type=float, help="Guidance of the ARM; 1 = none.  [default: the bundle's]"),
     click.option("--arm-steps", type=int, help="Show-o: steps a frame.  [default: 18 at 256 px, 50 at 512]"),

@@ -1,4 +1,4 @@
-"""``acdc overhead``: what the correction costs, as a table and as JSON."""
+"""``acdc overhead``: what the correction costs, as a table and as JSON; with ``--study`` as a report."""
 
 import itertools
 import os
@@ -12,6 +12,7 @@ import click
 from ..atomic import write_json
 from ..examples import EXAMPLES
 from ..overhead import ACDC, OUTSIDE, PLAIN, TOTAL, Overhead, measure, summarise
+from ..story import StoryOptions
 from ..versions import versions
 from .given import SEED_LIMIT, check_seed
 from .options import BUNDLE, CORRECTION, RUN, story_options, with_options
@@ -19,23 +20,60 @@ from .story import load_engine
 
 TITLES = {OUTSIDE: "outside the models"}
 MEASURING = (
-    click.option("--stories", type=click.IntRange(min=1), default=3, show_default=True, help="How many stories."),
-    click.option("--warmup", type=click.IntRange(min=0), default=1, show_default=True, help="Unmeasured rounds."),
+    click.option("--stories", type=click.IntRange(min=1), help="How many stories.  [default: 3; of a study 4]"),
+    click.option("--warmup", type=click.IntRange(min=0), help="Unmeasured rounds.  [default: 1]"),
     click.option("--json", "json_file", metavar="FILE", help="Write every figure there."),
+)
+STUDY = (
+    click.option("--study", is_flag=True, help="Many stories at once, ablations, sweeps, floors: minutes."),
+    click.option("--out", metavar="STEM", help="Of a study: STEM.json, .md and .html.  [default: overhead]"),
+    click.option("--concurrency", metavar="N,...", help="Of a study: stories in flight.  [default: 1,2,4]"),
+    click.option("--sweep", "sweeps", multiple=True, metavar="NAME", help="Of a study; again for more.  [default: all]"),
+    click.option("--frames", type=click.IntRange(min=1), help="Of a study: frames a story at most.  [default: 4]"),
+    click.option("--rounds", type=click.IntRange(min=1), help="Of a study: each variant runs so often.  [default: 2]"),
 )
 
 
 @click.command(short_help="Measure what the correction costs.")
-@with_options(MEASURING, BUNDLE, RUN, CORRECTION)
-def overhead(stories: int, warmup: int, json_file: str | None, **given: Any) -> None:
+@with_options(MEASURING, STUDY, BUNDLE, RUN, CORRECTION)
+def overhead(study: bool, **given: Any) -> None:
     """Run the plain autoregressive model and ACDC on the same stories, alternating, and compare them.
 
-    The stories are the paper's, one after the other. Times are milliseconds a chunk (one frame).
+    The stories are the paper's, one after the other. Times are milliseconds a chunk (one frame). With --study they are
+    run side by side as well, at several concurrencies, and a report is written.
     """
+    refuse_others(study, given)
     options = story_options(given)
-    seed = check_seed(given["seed"])
+    if study:
+        from ..study.command import make_study  # here, because it imports torch
+
+        make_study(options, given, check_stories(given, 4), machine(), load_engine)
+    else:
+        compare(options, given, check_stories(given, 3))
+
+
+def refuse_others(study: bool, given: dict[str, Any]) -> None:
+    """``ValueError`` for options of a study without one, and the other way round."""
+    there = ("warmup", "json_file") if study else ("out", "concurrency", "sweeps", "frames", "rounds")
+    for name in there:
+        if given[name] not in (None, ()):
+            option = {"json_file": "json", "sweeps": "sweep"}.get(name, name)
+            told = "is not for a study; leave out --study or it" if study else "is for a study; give --study with it"
+            raise ValueError(f"--{option} {told}")
+
+
+def check_stories(given: dict[str, Any], default: int) -> int:
+    """How many stories; ``ValueError`` where the seeds do not reach for them."""
+    stories, seed = given["stories"] or default, check_seed(given["seed"])
     if seed + stories > SEED_LIMIT:
         raise ValueError(f"seed {seed} is too large for {stories} stories; choose at most {SEED_LIMIT - stories}")
+    return int(stories)
+
+
+def compare(options: StoryOptions, given: dict[str, Any], stories: int) -> None:
+    """The quick form: stories one at a time."""
+    seed, json_file = given["seed"], given["json_file"]
+    warmup = 1 if given["warmup"] is None else given["warmup"]
     target = None if json_file is None else check_json_file(json_file)
     engine = load_engine(given)
     chosen = list(itertools.islice(itertools.cycle(EXAMPLES.values()), stories))
@@ -124,7 +162,7 @@ def print_overhead(result: Overhead, summary: dict[str, Any], settings: dict[str
         "guidance_scale",
         "context",
     )
-    click.echo(", ".join(f"{name} {settings[name]}" for name in kept if name in settings))
+    click.echo(", ".join(f"{name} {settings[name]}" for name in kept if settings.get(name) is not None))
 
 
 def _say(stories: int) -> Callable[[str, int], None]:

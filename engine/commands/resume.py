@@ -36,7 +36,7 @@ def check_settings(stored: Mapping[str, Any], current: Mapping[str, Any]) -> Non
     current = json.loads(json.dumps(dict(current)))
     for name in [*current, *(name for name in stored if name not in current)]:
         old, new = stored.get(name), current.get(name)
-        if old != new or type(old) is not type(new):
+        if old != new or isinstance(old, bool) != isinstance(new, bool):  # 3 is 3.0, but 1 is not true
             raise _mismatch(name, old, new)
 
 

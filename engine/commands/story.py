@@ -38,14 +38,16 @@ DRAWING = (
     click.option("--correct-first", type=int, metavar="K", help="Correct the first K frames only."),
     click.option("--correct-every", type=int, metavar="K", help="Correct frames 1, 1+K, 1+2K, ..."),
     click.option("--negative-prompt", help="What the corrector should avoid."),
-    click.option("--temperature", type=float, help="Of the token draw; 0 = greedy.  [default: the bundle's]"),
+    click.option(
+        "--temperature", type=float, help="Of the token draw; 0 = greedy (not Show-o).  [default: the bundle's]"
+    ),
     click.option("--top-k", type=int, help="Draw among the K likeliest tokens; 0 = all.  [default: the bundle's]"),
-    click.option("--init-image", metavar="FILE", help="A picture that takes the place of the first draft."),
 )
+INIT_IMAGE = (click.option("--init-image", metavar="FILE", help="A picture that takes the place of the first draft."),)
 
 
 @click.command(short_help="Draw a story.")
-@with_options(SOURCE, BUNDLE, RUN, CORRECTION, DRAWING)
+@with_options(SOURCE, BUNDLE, RUN, CORRECTION, DRAWING, INIT_IMAGE)
 def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, **given: Any) -> None:
     """Draw a story: one picture a sentence, each corrected before the next is drawn.
 
@@ -64,13 +66,18 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
     init_image = None if given["init_image"] is None else read_init_image(given["init_image"])
     engine = load_engine(given)
     new = begin_story(engine, asked, seed, options, init_image)
-    title = (example or directory.name).replace("_", " ").capitalize()
+    title = story_title(example or directory.name)
     if stored is not None:
         check_settings(stored.settings, new.settings)
         if remark := changed_versions(stored.versions, new.versions):
             click.echo(f"acdc: {remark}", err=True)
         new = stored
     continue_story(engine, new, options, init_image, StoryWriter(directory), title)
+
+
+def story_title(name: str) -> str:
+    """What stands above a story's sheet, of an example's or a folder's name."""
+    return name.replace("_", " ").capitalize()
 
 
 def load_engine(given: dict[str, Any], cache: PlanCache | None = None) -> "Engine":

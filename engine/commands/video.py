@@ -61,6 +61,7 @@ def video(prompt: str | None, example: str | None, **given: Any) -> None:
     if given["correct_first"] is None and given["correct_every"] is None:
         given["correct_first"] = 1  # the paper's: 16 of 32 frames
     options = story_options(given, correction=not given["no_correction"])
+    options.memory_settings.check_for_video()
     if given["context"] is not None:
         raise ValueError(f"context {given['context']!r} is for stories; an ARM sees of a video what it was taught to")
     seed, lengths = check_seed(given["seed"]), {"num_frames": given["frames"], "chunk_frames": given["chunk_frames"]}
@@ -70,7 +71,7 @@ def video(prompt: str | None, example: str | None, **given: Any) -> None:
     if stored is not None:
         check_request(stored, (caption,) * len(stored.sentences), seed)
     engine = load_engine(given)
-    settings = {**engine.settings(options), **lengths}
+    settings = engine.video_settings(options, **lengths)
     new = StoryResult((caption,) * lengths["num_frames"], seed, settings, versions(), engine.start(options))
     if stored is not None:
         check_settings(stored.settings, new.settings)

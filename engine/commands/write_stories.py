@@ -42,6 +42,7 @@ def write_stories(out: str, count: int, seed: int, examples: str | None, **given
     settings = MemorySettings(given["memory"], given["memory_model"], given["memory_url"]).resolved()
     recorded = {"seed": check_seed(seed), "memory": settings.name, **settings.recorded()}
     by = {name: value for name, value in recorded.items() if name not in {"memory_calls", "memory_on_failure"}}
+    check_device(settings.name, given["device"])
     path = check_file(out)
     pool = POOL if examples is None else own_examples(Path(examples))
     records = stored_records(path, by, list(pool), resume=given["resume"], overwrite=given["overwrite"])
@@ -110,6 +111,17 @@ def own_examples(path: Path) -> dict[str, tuple[str, ...]]:
     if len(stories) < SHOWN:
         raise ValueError(f"examples file {str(path)!r} holds {len(stories)} stories; give {SHOWN} or more")
     return {str(number): story for number, story in enumerate(stories, 1)}
+
+
+def check_device(memory: str, device: str) -> None:
+    """``ValueError`` for a device that this machine has not, or that an endpoint would not care for."""
+    if device == "cpu":
+        return
+    if memory != "local":
+        raise ValueError(f"--device {device} is given, but memory {memory!r} runs elsewhere; choose memory 'local'")
+    from ..bundle import parse_device  # here, because it imports torch
+
+    parse_device(device)
 
 
 def check_file(name: str) -> Path:

@@ -23,9 +23,9 @@ KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 
 
-def refuse_config(config: Mapping[str, Any], kind: str) -> None:
-    """``ValueError`` for sizes beside a checkpoint that tells its own."""
-    for name in config:
+def refuse_config(config: Mapping[str, Any], kind: str, *but: str) -> None:
+    """``ValueError`` for sizes beside a checkpoint that tells its own, ``but`` for those that it does not tell."""
+    for name in sorted(config.keys() - {*but}):
         raise ValueError(f"config {name!r} of a part of kind {kind}: its own files tell the sizes; leave it out")
 
 

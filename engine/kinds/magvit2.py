@@ -11,10 +11,12 @@ import torch
 from ..models.tokenizer.magvit2 import MAGVIT2, MAGVIT2Config
 from ..random_weights import fill
 from ..weights import skeleton
+from . import refuse_config
 
 
 def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> MAGVIT2:
     """From ``config.json`` and ``pytorch_model.safetensors``."""
+    refuse_config(config, "magvit2", "resolution")
     return MAGVIT2.from_directory(folders["path"], device, dtype, config.get("resolution"))
 
 

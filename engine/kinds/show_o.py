@@ -12,10 +12,13 @@ from ..models.arm.show_o import ShowO, ShowOConfig
 from ..models.arm.show_o_arm import ShowOArm
 from ..random_weights import fill, hashed_encoder
 from ..weights import skeleton
+from . import refuse_config
 
 
 def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> ShowOArm:
-    """From ``config.json`` and ``pytorch_model.safetensors``; "text" is the tokenizer's folder."""
+    """From ``config.json`` and ``pytorch_model.safetensors``; "text" is the tokenizer's folder, and
+    ``num_vq_tokens`` of ``config`` the codes a frame that the bundle's tokenizer and options are for."""
+    refuse_config(config, "show-o", "num_vq_tokens")
     arm = ShowOArm.from_directory(folders["path"], device, dtype, folders.get("text"))
     found = arm.config.num_vq_tokens
     if config.get("num_vq_tokens", found) != found:

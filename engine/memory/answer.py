@@ -26,18 +26,21 @@ def parse_lines(answer: str, numbers: Sequence[int]) -> list[str]:
     lines = _lines(answer, len(numbers))
     texts = []
     for line, number in zip(lines, numbers, strict=True):
-        match = _NUMBERED.fullmatch(line)
-        if match is None or int(match[1]) != number:
-            raise Refused(f"a line does not begin with its number, {number}, and a full stop")
-        texts.append(_checked(match[2], number))
+        texts.append(_checked(_text(_NUMBERED.fullmatch(line), number), number))
     return texts
 
 
 def parse_line(answer: str, number: int) -> str:
-    """The text of the only line; its number may be missing, for there is nothing to mix up."""
+    """The text of the only line; its number may be missing, for there is nothing to mix up, but not another one."""
     (line,) = _lines(answer, 1)
     match = _NUMBERED.fullmatch(line)
-    return _checked(match[2] if match and int(match[1]) == number else line, number)
+    return _checked(_text(match, number) if match else line, number)
+
+
+def _text(match: re.Match[str] | None, number: int) -> str:
+    if match is None or int(match[1]) != number:
+        raise Refused(f"a line does not begin with its number, {number}, and a full stop")
+    return match[2]
 
 
 def _lines(answer: str, count: int) -> list[str]:

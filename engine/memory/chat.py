@@ -15,7 +15,7 @@ from .optional import check, need
 from .prompt import Messages
 from .rewrite import MemoryFailure
 from .secret import HERE, KEY_VARIABLE, find_key
-from .settings import MemorySettings
+from .settings import MemorySettings, harmless
 
 LARGEST = 1 << 20  # bytes of a response
 WORTH_ANOTHER_TRY = {408, 425, 429}
@@ -35,7 +35,8 @@ class Reply(NamedTuple):
 class Endpoint:
     """One model behind one address. The key goes to that address and nowhere else: redirects are not followed.
 
-    Built from settings that are resolved; ``ValueError`` for a missing key or package.
+    Built from settings that are resolved; ``ValueError`` for a missing key or package, an address or a proxy that the
+    library does not take, and certificates that cannot be read.
     """
 
     memory = "chat"
@@ -51,7 +52,8 @@ class Endpoint:
         self._httpx, self._anyio = need("httpx2", self.memory), need("anyio", self.memory)
         self._threads = need("anyio.from_thread", self.memory)
         self._by_proxy = urlsplit(self.url).hostname not in HERE  # what is for this machine stays on it
-        self._certificates = self._httpx.create_ssl_context()  # 50 ms: once, not with every request
+        self._certificates = self._read_certificates()  # 50 ms: once, not with every request
+        self._check_address()
 
     def complete(
         self, messages: Messages, *, timeout_s: float, temperature: float = 0.0, seed: int | None = None
@@ -89,9 +91,7 @@ class Endpoint:
             headers["Authorization"] = f"Bearer {self._key.reveal()}"
         with self._anyio.fail_after(timeout_s):
             async with (
-                self._httpx.AsyncClient(
-                    follow_redirects=False, timeout=None, verify=self._certificates, trust_env=self._by_proxy
-                ) as client,
+                self._client() as client,
                 client.stream("POST", f"{self.url}/chat/completions", json=body, headers=headers) as response,
             ):
                 content = bytearray()
@@ -102,6 +102,32 @@ class Endpoint:
                 found = response.headers
                 encoding = found.get("content-encoding", "identity")
                 return Reply(response.status_code, found.get("retry-after", ""), encoding, bytes(content))
+
+    def _client(self) -> Any:
+        return self._httpx.AsyncClient(
+            follow_redirects=False, timeout=None, verify=self._certificates, trust_env=self._by_proxy
+        )
+
+    def _check_address(self) -> None:
+        """What only the library refuses, before anything is drawn: 256.256.256.256, or a proxy by SOCKS."""
+        try:
+            self._httpx.URL(f"{self.url}/chat/completions")
+        except self._httpx.InvalidURL as error:
+            raise ValueError(f"memory_url {harmless(self.url)!r} is no URL: {error}") from None
+        try:
+            self._client()
+        except ImportError:
+            raise ValueError("the environment names a SOCKS proxy, which needs the package 'socksio'") from None
+        except (ValueError, self._httpx.InvalidURL):  # its text would hold the proxy's user
+            names = "$ALL_PROXY, $HTTP_PROXY, $HTTPS_PROXY"
+            raise ValueError(f"the environment names a proxy that is no URL of HTTP; check {names}") from None
+
+    def _read_certificates(self) -> Any:
+        try:
+            return self._httpx.create_ssl_context()
+        except OSError as error:
+            names = "$SSL_CERT_FILE, $SSL_CERT_DIR"
+            raise ValueError(f"certificates cannot be read ({error.strerror or error}); check {names}") from None
 
     def _check_status(self, reply: Reply) -> None:
         status = reply.status

@@ -74,13 +74,11 @@ COLD = frozenset({"snowy", "snow-covered", "wintry", "snowbound", "snow-dusted",
 # "in" unless listed: how a place is said when the story's own preposition is one of movement.
 ON_PLACES = word_set(
     "beach beaches shore seashore coast coastline shoreline sandbar hillside hill mountaintop plain plains prairie"
-    " street streets road farm stage patio porch balcony rooftop planet moon island sea ocean"
+    " street streets road farm stage patio porch balcony rooftop island"
 )
 BY_PLACES = word_set("lake lakes pond lakeside lakeshore riverbank river lagoon reservoir sea ocean")
 
-NIGHT = word_set(
-    "moon night nighttime midnight moonlit moonlight moonlight's starry starlit starlight moonbeams nightfall"
-)
+NIGHT = word_set("moon night nighttime midnight moonlit moonlight starry starlit starlight moonbeams nightfall")
 DAY = word_set(
     "sunny sunlit sunlight sunshine sunbeams morning noon midday daylight daytime afternoon sunrise sun-drenched"
     " sun-dappled sun-kissed sun"

@@ -153,7 +153,7 @@ def _by_pronoun(words: Words) -> tuple[int, int, bool] | None:
     after = words[1].low if len(words) > 1 else ""
     if first.low in {"his", "her", "its"}:
         return first.start, first.end, True
-    if first.low == "it" and after not in NOBODY_AFTER_IT:
+    if first.text.lower() == "it" and after not in NOBODY_AFTER_IT:  # "it's" is "it is"
         return first.start, first.end, False
     told = {"he", "she", "it"} if any(word.low == "its" for word in words) else {"he", "she"}
     subject = next((word for word in words if word.low in told), None)  # also in "he's"

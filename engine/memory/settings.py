@@ -82,6 +82,11 @@ class MemorySettings:
             raise ValueError(f"memory_model is missing; name a model of {harmless(url)!r} (or set {MODEL_VARIABLE})")
         return replace(chosen, url=url, model=model)
 
+    def check_for_video(self) -> None:
+        """``ValueError`` for a language model: it rewrites what follows a first sentence, and a video has one."""
+        if self.by_language_model:
+            raise ValueError(f"memory {self.name!r} rewrites later sentences; a video has one: choose rules or none")
+
     def recorded(self) -> dict[str, str]:
         """What ``story.json`` keeps besides the name, under the names of the options; empty without a model."""
         settings = self.resolved()

@@ -20,6 +20,7 @@ NOT_NAMES = word_set(
 )
 LY_NAMES = word_set("molly lily billy polly willy emily sally milly tilly holly kelly dolly wally lilly")
 CALLS = (["named"], ["called"], ["by", "the", "name", "of"], ["whose", "name", "was"], ["whose", "name", "is"])
+DATING = word_set("in on at during since until")  # of places and days, not of heroes: "In Paris, the cat sat"
 STATES = word_set(
     "was is were sat sits stood stands lay lies ran runs went goes saw sees found finds took takes woke wakes slept"
     " sleeps spun spins leapt sprang flew flies swam swims kept keeps felt feels began begins came comes has had"
@@ -105,6 +106,8 @@ def _named_kind(words: Words) -> Subject | None:
             continue
         if article.low != "the" and not (comma and article.low in {"a", "an"}):
             continue
+        if comma and i > 0 and words[i].joined and words[i - 1].low in DATING:
+            continue
         if not words[i + 2].joined:
             continue
         name = re.sub(r"['’]s$", "", words[i].text)
@@ -133,16 +136,18 @@ def _last_before_comma(words: Words, start: int) -> str | None:
 
 
 def _kind_named(words: Words) -> Subject | None:
-    """ "a small corgi named Max", "the knight called Rosalind", "a fox by the name of Luna"."""
+    """ "a small corgi named Max", "the knight called Ada", "a fox by the name of Luna", "the dog was named Max"."""
     for i in range(1, len(words) - 1):
         at = next((i + len(call) for call in CALLS if [word.low for word in words[i : i + len(call)]] == call), None)
         if at is None or at >= len(words) or not words[at].capital:
             continue
-        for back in range(max(0, i - 5), i):
+        end = i - 1 if words[i - 1].low in {"is", "was"} else i
+        for back in range(max(0, end - 5), end):
             listed = _listed_kind(words, back)
-            if listed is not None and listed[2] == i:
+            if listed is not None and listed[2] == end:
                 return Subject(words[at].text, listed[0], listed[1])
-        return Subject(words[at].text, words[i - 1].low)
+        before = words[end - 1].low if end > 0 else ""
+        return Subject(words[at].text, None if not before or before in NOT_NAMES | STATES else before)
     return None
 
 

@@ -53,13 +53,19 @@ def find(source: Path, root: Path | None = None) -> list[Path]:
 
 def digest(path: Path) -> str:
     """Sixteen hex digits that change with the size and with the first, middle or last mebibyte."""
+    total = hashlib.sha256()
+    hash_samples(total, path)
+    return total.hexdigest()[:16]
+
+
+def hash_samples(total: hashlib._Hash, path: Path) -> None:
+    """Add the file's size and its first, middle and last mebibyte to ``total``."""
     size = path.stat().st_size
-    total = hashlib.sha256(str(size).encode())
+    total.update(str(size).encode())
     with path.open("rb") as file:
         for offset in sorted({0, max(0, size // 2 - SAMPLE // 2), max(0, size - SAMPLE)}):
             file.seek(offset)
             total.update(file.read(SAMPLE))
-    return total.hexdigest()[:16]
 
 
 def _only(source: Path, root: Path) -> Path:
@@ -71,11 +77,11 @@ def _only(source: Path, root: Path) -> Path:
 
 
 def _fill(source: Path, folder: Path, convert: Callable[[Path, Path], object], num_bytes: int) -> None:
+    part = folder.with_name(f".{source.name}.part")  # a fixed name: what a killed run left is removed, not collected
+    shutil.rmtree(part, ignore_errors=True)
     free = shutil.disk_usage(folder.parent).free
     if free < num_bytes:
         raise ValueError(f"{folder.parent}: {source} needs {num_bytes:,} bytes there once converted, {free:,} are free")
-    part = folder.with_name(f".{source.name}.part")  # a fixed name: what a killed run left is used up, not collected
-    shutil.rmtree(part, ignore_errors=True)
     part.mkdir()
     try:
         convert(source, part)

@@ -45,6 +45,9 @@ def load_shards(module: nn.Module, folder: Path, device: torch.device | str, dty
     places = read_json(index).get("weight_map")
     if not isinstance(places, dict):
         raise ValueError(f"{index}: 'weight_map' is missing")
+    for name, place in places.items():
+        if not isinstance(place, str):
+            raise ValueError(f"{index}: 'weight_map' names no file for {name!r}")
     expected = {name: tuple(value.shape) for name, value in module.state_dict().items()}
     for name in sorted(expected.keys() - places.keys()):
         raise ValueError(f"{index}: key {name!r} is missing")

@@ -13,9 +13,10 @@ from acdc.bench.storyworld.draw.poses import POSES, Figure
 from acdc.bench.storyworld.draw.scene import render
 from acdc.bench.storyworld.judge.judge import load
 from acdc.bench.storyworld.study.temporal import describe, movement, right_frames, smoother, temporal_jump
+from acdc.bench.storyworld.study.video import truth_of
 from acdc.bench.storyworld.train.video_data import draw_clip
 from acdc.bench.storyworld.world.clips import CLOUDY, ClipSample, sample_clip
-from acdc.bench.storyworld.world.kinds import ACTIONS, ANIMALS, SETTINGS, Individual, Scene
+from acdc.bench.storyworld.world.kinds import ACTIONS, Individual, Scene
 from acdc.bench.storyworld.world.motion import MOTIONS, STILL, TRAVEL, Motion
 
 FIGURE = Figure(14, 27, 9, 12, 3.3)
@@ -132,14 +133,6 @@ def test_moments_pair_scenes_with_motions() -> None:
 def true_clips() -> tuple[list[ClipSample], np.ndarray]:
     samples = [sample_clip(seed, "heldout", 10) for seed in range(5)]
     return samples, np.stack([draw_clip(sample, 64) for sample in samples])
-
-
-def truth_of(samples: list[ClipSample]) -> dict[str, list[int]]:
-    first = [sample.scenes[0] for sample in samples]
-    return {
-        "animal": [ANIMALS.index(scene.who.animal) for scene in first],
-        "setting": [SETTINGS.index(scene.setting) for scene in first],
-    }
 
 
 def test_a_smooth_clip_comes_before_a_noised_and_a_shuffled_one(true_clips: tuple) -> None:

@@ -11,6 +11,7 @@ from acdc.bench.storyworld.train.arm import hidden_states
 from acdc.bench.storyworld.train.arm_data import CODE_LOSS, Layout, collate, read_stories, whole
 from acdc.bench.storyworld.train.drafts import main, redraw
 from acdc.engine.models.arm.arm import Arm
+from tests.latent_drafts import check_drafts, part_flags
 
 SENTENCES = [["Benny the beagle sat.", "He ran to the gate."], ["A cat.", "It slept."], ["Luna ran.", "She sat by it."]]
 
@@ -72,12 +73,7 @@ def test_what_is_drawn_follows_the_arm(tiny_path, tmp_path):
 
 def test_latents_of_the_last_stories_are_written(tiny_path, tmp_path):
     told(tiny_path, tmp_path)
-    parts = {"--arm": "arm", "--tokenizer": "tokenizer", "--vae": "corrector/vae"}
-    asked = [item for flag, part in parts.items() for item in (flag, str(tiny_path / part))]
-    result = CliRunner().invoke(main, ["--data", str(tmp_path), *asked, "--stories", "2"])
+    result = CliRunner().invoke(main, ["--data", str(tmp_path), *part_flags(tiny_path), "--stories", "2"])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("2 stories, ")
-    drafts = np.load(tmp_path / "drafts.npy")
-    assert drafts.shape[:3] == (2, 2, 4)
-    assert drafts.dtype == np.float16
-    assert np.isfinite(drafts).all()
+    check_drafts(tmp_path, 2, 2)

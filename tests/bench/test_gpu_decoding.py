@@ -8,13 +8,13 @@ from click.testing import CliRunner
 
 from acdc.bench.gpu import decoding, stages
 from acdc.bench.gpu.__main__ import gpu
+from tests.small_roofline import small_roofline
 
 
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "ROUNDS", 3)
-    monkeypatch.setattr("acdc.bench.roofline.MATRIX", 64)
-    monkeypatch.setattr("acdc.bench.roofline.COPY_BYTES", 2**16)
+    small_roofline(monkeypatch)
     out = tmp_path / "deep" / "decoding.json"
     return out, ["decoding", "--out", str(out), "--size", "tiny", "--device", "cpu", "--windows", "1,4,16"]
 
@@ -30,6 +30,24 @@ def test_every_window_is_timed_and_the_graph_says_why_not(asked):
         assert 0 < row["eager"]["low"] <= row["eager"]["median"]
         assert "it runs on cuda, not on cpu" in row["cudagraph"]["refused"]
     assert "3 rows" in result.output
+
+
+def test_a_window_that_fails_ends_nothing(asked, monkeypatch):
+    example = decoding.example
+
+    def breaks(draw, device):
+        if draw.window == 4:
+            raise RuntimeError("out of memory\nand more")
+        return example(draw, device)
+
+    monkeypatch.setattr(decoding, "example", breaks)
+    out, arguments = asked
+    result = CliRunner().invoke(gpu, arguments)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(out.read_text())["rows"]
+    assert rows[1] == {"window": 4, "failed": "RuntimeError: out of memory"}
+    assert "window    4  RuntimeError: out of memory" in result.output
+    assert "median" in rows[2]["eager"]
 
 
 def test_what_the_time_does_not_suffice_for_is_listed(asked):

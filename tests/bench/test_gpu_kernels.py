@@ -14,6 +14,7 @@ from acdc.bench.gpu import kernels as module
 from acdc.bench.gpu import stages
 from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.kernels import Case
+from tests.small_roofline import small_roofline
 
 EVERY_CASE = module.every_case
 VALUES = torch.tensor([1.0, -2.0, float("inf")])
@@ -44,8 +45,7 @@ CASES = [
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "ROUNDS", 3)
-    monkeypatch.setattr("acdc.bench.roofline.MATRIX", 64)
-    monkeypatch.setattr("acdc.bench.roofline.COPY_BYTES", 2**16)
+    small_roofline(monkeypatch)
     monkeypatch.setattr(module, "every_case", lambda names, device: (("made_up", case) for case in CASES))
     out = tmp_path / "deep" / "kernels.json"
     return out, ["kernels", "--out", str(out), "--device", "cpu", "--no-compiled"]
@@ -66,6 +66,18 @@ def test_what_is_right_is_told_from_what_is_wrong_and_what_breaks(asked):
     assert "WRONG" in result.output
     assert result.output.count(" of copies") == 4, "all but the broken one"
     assert "5 rows" in result.output
+
+
+def test_a_kernel_that_gives_no_numbers_is_wrong_and_ends_nothing(asked, monkeypatch):
+    """JSON has neither NaN nor infinity."""
+    broken = [case("NaN", lambda x: x * torch.nan), case("infinite", lambda x: x / 0), CASES[0]]
+    monkeypatch.setattr(module, "every_case", lambda names, device: (("made_up", case) for case in broken))
+    out, arguments = asked
+    result = CliRunner().invoke(gpu, arguments)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(out.read_text())["rows"]
+    assert [row["right"] for row in rows] == [False, False, True]
+    assert [row["error"] for row in rows[:2]] == [stages.WORST] * 2
 
 
 def test_what_the_time_does_not_suffice_for_is_listed(asked):
@@ -91,6 +103,14 @@ def test_cases_of_one_kernel_are_of_published_sizes_and_right_on_the_cpu():
 @pytest.mark.parametrize(("num_bytes", "wanted"), [(1, 20), (module.L2_BYTES, 2), (2**30, 2), (20 * 2**20, 4)])
 def test_inputs_push_one_another_out_of_the_cache(num_bytes, wanted):
     assert module.copies(num_bytes) == wanted
+
+
+def test_an_unknown_kernel_is_named_before_anything_is_measured(asked):
+    out, arguments = asked
+    result = CliRunner().invoke(gpu, [*arguments, "--only", "rms_norm,elephant"])
+    assert result.exit_code == 2
+    assert "unknown kernel 'elephant'; choose among " in result.output
+    assert not out.exists()
 
 
 def test_an_unknown_kernel_is_named():

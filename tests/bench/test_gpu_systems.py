@@ -5,9 +5,12 @@ import json
 import pytest
 from click.testing import CliRunner
 
+from acdc.bench.gpu import systems
 from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.gpu.systems import SYSTEMS, System
+from acdc.bench.roofline import Machine
 from acdc.engine.bundle import published_names
+from tests.small_roofline import small_roofline
 from tests.small_systems import small_systems
 
 SIZES = (16, 32)
@@ -16,8 +19,7 @@ SIZES = (16, 32)
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
     small_systems(tmp_path / "published", monkeypatch)
-    monkeypatch.setattr("acdc.bench.roofline.MATRIX", 64)
-    monkeypatch.setattr("acdc.bench.roofline.COPY_BYTES", 2**16)
+    small_roofline(monkeypatch)
     monkeypatch.setattr("acdc.bench.gpu.systems.SENTENCES", ("Benny sat.", "He ran."))
     rows = [System(f"at {size}", "show-o+sd15", {"correction_size": size, "num_inference_steps": 4}) for size in SIZES]
     monkeypatch.setattr("acdc.bench.gpu.systems.SYSTEMS", rows)
@@ -54,11 +56,44 @@ def test_what_the_time_does_not_suffice_for_is_listed(asked):
     assert len(json.loads(out.read_text())["not_reached"]) == 4
 
 
-def test_an_unknown_way_is_refused(asked):
-    _, arguments = asked
-    result = CliRunner().invoke(gpu, [*arguments, "--ways", "magic"])
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--ways=magic", "unknown way 'magic'; choose among plain, ours"),
+        ("--only=show-o", "unknown bundle 'show-o'; choose among show-o+sd15"),
+    ],
+)
+def test_an_unknown_way_or_bundle_is_refused(asked, option, message):
+    out, arguments = asked
+    result = CliRunner().invoke(gpu, [*arguments, option])
     assert result.exit_code == 2
-    assert "unknown way 'magic'; choose among plain, ours" in result.output
+    assert message in result.output
+    assert not out.exists()
+
+
+def test_a_rows_peak_is_not_that_of_the_row_before_which_failed(monkeypatch):
+    peak = {"bytes": 0}
+
+    class Engine:
+        @classmethod
+        def from_pretrained(cls, bundle, **_):
+            peak["bytes"] = max(peak["bytes"], 10 if bundle == "large" else 1)
+            if bundle == "large":
+                raise RuntimeError("out of memory\nand more")
+            return cls()
+
+    monkeypatch.setattr(systems, "Engine", Engine)
+    monkeypatch.setattr(systems, "count", lambda *_: {})
+    monkeypatch.setattr(systems, "draw", lambda *_: [])
+    monkeypatch.setattr("torch.cuda.empty_cache", lambda: None)
+    monkeypatch.setattr("torch.cuda.reset_peak_memory_stats", lambda: peak.update(bytes=0))
+    monkeypatch.setattr("torch.cuda.max_memory_allocated", lambda: peak["bytes"])
+    large, small = (
+        systems.measure(System(name, name, {}), "plain", "cuda", "float32", Machine(1, 1), {})
+        for name in ("large", "small")
+    )
+    assert large == {"failed": "RuntimeError: out of memory"}
+    assert small["peak_bytes"] == 1
 
 
 def test_every_published_bundle_has_a_row():

@@ -17,6 +17,7 @@ from acdc.bench.storyworld.train.video_drafts import redraw_all, redraw_clip
 from acdc.engine.models.arm.arm import Arm
 from acdc.engine.models.corrector.animatediff import AnimateDiff
 from acdc.engine.models.corrector.stable_diffusion import StableDiffusion
+from tests.latent_drafts import check_drafts, part_flags
 
 SENTENCE = "Benny the beagle ran."
 
@@ -203,12 +204,9 @@ def test_shares_differ_from_clip_to_clip(tiny_path: Path, tmp_path: Path) -> Non
 
 def test_latents_of_drafts_are_written_beside_the_others(tiny_path: Path, tmp_path: Path) -> None:
     told(tiny_path, tmp_path)
-    parts = {"--arm": "arm", "--tokenizer": "tokenizer", "--vae": "corrector/vae"}
-    asked = [word for flag, part in parts.items() for word in (flag, str(tiny_path / part))]
-    result = CliRunner().invoke(storyworld, ["clip_drafts", "--clips", str(tmp_path), *asked], catch_exceptions=False)
+    result = CliRunner().invoke(
+        storyworld, ["clip_drafts", "--clips", str(tmp_path), *part_flags(tiny_path)], catch_exceptions=False
+    )
     assert result.exit_code == 0, result.output
     assert result.output.startswith("3 clips, ")
-    drafts = np.load(tmp_path / "drafts.npy")
-    assert drafts.shape[:3] == (3, 5, 4)
-    assert drafts.dtype == np.float16
-    assert np.isfinite(drafts).all()
+    check_drafts(tmp_path, 3, 5)

@@ -13,11 +13,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from acdc.bench.storyworld.__main__ import main as storyworld
-from acdc.bench.storyworld.train.arm_data import CODE_LOSS, Layout, Row, collate
+from acdc.bench.storyworld.train.arm_data import CODE_LOSS, Layout, Row, collate, read_stories
 from acdc.bench.storyworld.train.arm_text import BOS, VISION
-from acdc.bench.storyworld.train.video import clip_losses, load, own_logits
-from acdc.bench.storyworld.train.video_data import build_clips, encode_clip
-from acdc.bench.storyworld.train.video_draw import draw_clips
+from acdc.bench.storyworld.train.video import clip_losses, held_back, load, own_logits
 from acdc.bench.storyworld.train.video_rows import (
     RECENT,
     ROW_FRAMES,
@@ -33,6 +31,7 @@ from acdc.engine.models.arm.clip_session import ClipSession, seen
 from acdc.engine.models.arm.session import ArmSession
 from acdc.engine.rng import Purpose, make_keys
 from acdc.engine.sampling import Policy
+from tests.clip_draws import draw_clips
 
 SENTENCE = "Benny the beagle ran."
 
@@ -242,54 +241,9 @@ def test_clips_too_short_are_named(tiny_path: Path, tmp_path: Path) -> None:
     assert "\n" not in str(error.value)
 
 
-def average(pixels: torch.Tensor) -> torch.Tensor:
-    """An encoder that stands in for a network: four numbers a picture, made of whole levels."""
-    levels = ((pixels + 1) * 127.5).round()
-    return torch.nn.functional.adaptive_avg_pool2d(levels.mean(1), 2).flatten(1)
-
-
-def test_data_is_made_once_and_goes_on_where_it_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from acdc.bench.storyworld.train import video_data
-
-    monkeypatch.setattr(video_data, "PART", 2)
-    encoders = {"codes": average, "codes_flip": average}
-    whole = {"frames": 3, "size": 32}
-    build_clips(tmp_path / "a", 5, encoders, **whole)
-
-    class Stop(Exception):
-        pass
-
-    calls = []
-
-    def breaks(*args: object) -> dict[str, np.ndarray]:
-        calls.append(args)
-        if len(calls) == 4:
-            raise Stop
-        return encode_clip(*args)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(video_data, "encode_clip", breaks)
-    with pytest.raises(Stop):
-        build_clips(tmp_path / "b", 5, encoders, **whole)
-    with pytest.raises(ValueError, match="parts of another run"):
-        build_clips(tmp_path / "b", 5, encoders, frames=2, size=32)
-    build_clips(tmp_path / "b", 5, encoders, **whole)
-    assert len(calls) == 4 + 3, "the first part was not made again"
-    for name in ("codes.npy", "codes_flip.npy", "labels.npy"):
-        np.testing.assert_array_equal(np.load(tmp_path / "a" / name), np.load(tmp_path / "b" / name))
-    assert np.load(tmp_path / "a" / "codes.npy").shape == (5, 3, 4)
-    assert not (tmp_path / "b" / "parts").exists()
-    texts = json.loads((tmp_path / "a" / "texts.json").read_text())
-    assert [len(texts[name]) for name in ("sentences", "refined", "names")] == [5, 5, 5]
-
-
-def test_mirrored_clips_are_encoded_mirrored() -> None:
-    pictures = np.zeros((2, 16, 16, 3), np.uint8)
-    pictures[:, :, :8] = 200
-    made = encode_clip(pictures, {"codes": average, "codes_flip": average}, "cpu")
-    assert made["codes"][0].tolist() == [200, 0, 200, 0]
-    assert made["codes_flip"][0].tolist() == [0, 200, 0, 200]
-
-
-def test_nothing_to_encode_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="a tokenizer or a VAE"):
-        build_clips(tmp_path, 3, {})
+def test_too_few_stories_to_measure_are_named(tiny_path: Path, tmp_path: Path) -> None:
+    _, layout, tokenizer = tiny_arm(tiny_path)
+    told = read_stories(write(tmp_path / "few", layout, 9, 3, 3), tokenizer)
+    with pytest.raises(ValueError, match=r"few: 9 stories; training takes 10 or more") as error:
+        held_back(tmp_path / "few", told)
+    assert "\n" not in str(error.value)

@@ -69,3 +69,19 @@ def corrector(base, adapter):
     from acdc.engine.models.corrector.animatediff import AnimateDiff
 
     return AnimateDiff.from_directory(base[0], adapter=adapter[0])
+
+
+@pytest.fixture(scope="module")
+def server():
+    """An endpoint on this machine, one for a module's tests."""
+    from tests.chat_runs import running
+
+    yield from running()
+
+
+@pytest.fixture
+def chat_environment(monkeypatch):
+    """A key for it, and nothing that this machine may have set."""
+    from tests.chat_runs import set_environment
+
+    set_environment(monkeypatch)

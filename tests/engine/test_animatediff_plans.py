@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +18,9 @@ from acdc.compile.spec import StageSpec
 from acdc.engine.models.corrector.animatediff import AnimateDiff
 from acdc.engine.models.tokenizer.vqgan import VQGAN
 from acdc.engine.planned import PlannedUNet
+from acdc.engine.stages import correct as correct_module
 from acdc.engine.stages.condition import Correction
-from acdc.engine.stages.correct import correct_clip
+from acdc.engine.stages.correct import correct, in_portions
 from acdc.engine.stages.whole import WholeCorrection
 from tests.motion import PROMPTS, SEEDS, clips_of, options_of
 from tests.published import randomise
@@ -58,9 +60,50 @@ def test_the_whole_is_the_stages_one_after_another(tiny: tuple[AnimateDiff, VQGA
     assert torch.equal(codes.flatten(0, 1), tokenizer.encode(shown.flatten(0, 1)))
 
 
+@torch.no_grad()
+def test_the_frames_of_a_clip_are_coded_a_few_at_a_time(
+    tiny: tuple[AnimateDiff, VQGAN], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the VAE and by the tokenizer, which sees no frame of another one's portion: float32 may round otherwise."""
+    corrector, tokenizer = tiny
+    seen: list[int] = []
+
+    def counted(run: Callable[[Tensor], object]) -> Callable[[Tensor], object]:
+        def watched(value: Tensor) -> object:
+            seen.append(len(value))
+            return run(value)
+
+        return watched
+
+    def run(at_once: int) -> tuple[Tensor, Tensor, list[int]]:
+        monkeypatch.setattr(correct_module, "AT_ONCE", at_once)
+        seen.clear()
+        whole, inputs, shown = whole_of(corrector, tokenizer, 5.0, steps=1)
+        found, codes = whole(*inputs)
+        assert torch.equal(found, shown)
+        return found, codes, list(seen)
+
+    monkeypatch.setattr(corrector.vae, "encode", counted(corrector.vae.encode))
+    monkeypatch.setattr(corrector.vae, "decode", counted(corrector.vae.decode))
+    monkeypatch.setattr(tokenizer, "latents", counted(tokenizer.latents))
+    together, codes, whole = run(6)
+    apart, same, parts = run(4)
+    assert (whole, parts) == ([6] * 5, [4, 2] * 5)
+    torch.testing.assert_close(apart, together, rtol=0, atol=2e-5)
+    assert torch.equal(same, codes)
+
+
+def test_portions_are_joined_in_order() -> None:
+    rows = torch.arange(12).reshape(6, 2)
+    for at_once in (1, 4, 6, 9):
+        assert torch.equal(in_portions(torch.add, at_once, rows, rows), 2 * rows)
+
+
 @pytest.mark.slow
 @torch.no_grad()
-def test_one_cuda_graph_could_hold_it(tiny: tuple[AnimateDiff, VQGAN]) -> None:
+def test_one_cuda_graph_could_hold_it(tiny: tuple[AnimateDiff, VQGAN], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also with a clip's six frames in two portions."""
+    monkeypatch.setattr(correct_module, "AT_ONCE", 4)
     whole, inputs, _ = whole_of(*tiny, 5.0, steps=1)
     assert capture_hazards(whole, StageSpec.of("correction", inputs)) == []
 
@@ -75,8 +118,8 @@ def test_planned_passes_are_the_eager_ones(tiny: tuple[AnimateDiff, VQGAN], tmp_
     given = (pixels, correction.noise(pixels, SEEDS[:1], 0), conditioning, correction.schedule)
     unet = PlannedUNet(corrector.unet, "openvino", PlanCache(tmp_path))
     assert replace(corrector, unet=unet).max_frames == corrector.max_frames
-    planned = correct_clip(corrector.vae, unet, *given)
-    torch.testing.assert_close(planned, correct_clip(corrector.vae, corrector.unet, *given), rtol=0, atol=1e-3)
+    planned = correct(corrector.vae, unet, *given)
+    torch.testing.assert_close(planned, correct(corrector.vae, corrector.unet, *given), rtol=0, atol=1e-3)
 
 
 @pytest.mark.slow

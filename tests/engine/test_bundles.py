@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from acdc.engine import bundle as bundle_module
-from acdc.engine.bundle import find_bundle, published_names
+from acdc.engine.bundle import embedded_names, find_bundle, published_names
 from acdc.engine.engine import Engine
 from acdc.engine.kinds import KINDS, Part
 from acdc.engine.models.arm.lwm import LWM
@@ -18,6 +18,7 @@ from acdc.engine.models.arm.lwm_published import SIZES
 from acdc.engine.models.arm.show_o import ShowO, ShowOConfig
 from acdc.engine.models.corrector.unet import UNet, UNetConfig
 from acdc.engine.models.quantized import QuantizedLinear
+from acdc.engine.story import StoryOptions
 from acdc.engine.weights import skeleton
 from tests.small_systems import SMALL, small_systems
 
@@ -71,6 +72,7 @@ def test_a_story_of_noise_is_drawn_and_corrected(small: None, name: str) -> None
     story = engine.generate(["Benny the beagle sat in a garden.", "He ran."], **options)
     assert [frame.corrected for frame in story.frames] == [True, True]
     assert story.settings["weights"] == "random"
+    assert (story.settings["layout"], story.settings["context"]) == ("independent", None)
     both = engine.generate_batch([story.sentences, ["The owl sat.", "It flew away."]], seeds=[0, 1], **options)
     assert [frame.codes for frame in both[0].frames] == [frame.codes for frame in story.frames]
 
@@ -137,6 +139,9 @@ def test_an_unknown_bundle_is_refused_with_all_names() -> None:
         ({"kind": ["lwm"]}, r"arm is of unknown kind \['lwm'\]"),
         ({"kind": "lwm", "path": "arm", "config": [1]}, r"arm has the config \[1\], which is no object"),
         ({"kind": "show-o", "path": "arm", "text": 5}, "arm.text 5 is no directory beside it"),
+        ({"kind": "lwm"}, "arm names either its path or its repository"),
+        ({"kind": "lwm", "path": "arm", "repository": "a/b"}, "arm names either its path or its repository"),
+        ({"kind": "lwm", "repository": "a/b"}, "arm 'a/b' is no directory beside it; --models DIR says where"),
     ],
 )
 def test_a_damaged_bundle_file_is_named(tmp_path: Path, part: object, said: str) -> None:
@@ -149,8 +154,10 @@ def test_a_damaged_bundle_file_is_named(tmp_path: Path, part: object, said: str)
 
 
 def test_sizes_beside_a_checkpoint_are_refused(tiny_path: Path) -> None:
-    with pytest.raises(ValueError, match="config 'layers' of a part of kind lwm: its own files tell the sizes"):
-        Part("lwm", {"path": tiny_path / "arm"}, {"layers": 99}).load(torch.device("cpu"), torch.float32)
+    for kind, config in (("lwm", {}), ("show-o", {"num_vq_tokens": 256}), ("magvit2", {"resolution": 256})):
+        said = f"config 'layers' of a part of kind {kind}: its own files tell the sizes"
+        with pytest.raises(ValueError, match=said):
+            Part(kind, {"path": tiny_path / "arm"}, {**config, "layers": 99}).load(torch.device("cpu"), torch.float32)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +166,13 @@ def test_sizes_beside_a_checkpoint_are_refused(tiny_path: Path) -> None:
         ([1], "which is no object"),
         ({"strength": 0.25}, "strength has a default of its own"),
         ({"x": 1}, "unknown default"),
+        ({"temperature": "hot"}, r"bundle\.json: default temperature is 'hot', expected float"),
+        ({"temperature": None}, r"bundle\.json: default temperature is None, expected float"),
+        ({"guidance_scale": True}, "default guidance_scale is True, expected float"),
+        ({"top_k": 1.5}, "default top_k is 1.5, expected int"),
+        ({"context": 3}, "default context is 3, expected str"),
+        ({"context": "all"}, r"bundle\.json: defaults: unknown context 'all'"),
+        ({"top_p": 7}, r"bundle\.json: defaults: top_p 7 is out of range"),
     ],
 )
 def test_defaults_that_would_do_nothing_are_refused(
@@ -172,9 +186,50 @@ def test_defaults_that_would_do_nothing_are_refused(
 
 
 def test_folders_beside_a_bundle_come_before_the_models_folder(tmp_path: Path) -> None:
-    found = find_bundle("storyworld-motion", tmp_path).parts["corrector"].folders
-    assert found["motion_adapter"].name == "motion_adapter"
-    assert found["motion_adapter"] != tmp_path
+    """Of two parts that are named alike in both places; a third is in the models folder only."""
+    bundle, models = tmp_path / "bundle", tmp_path / "models"
+    for place in (bundle / "own" / "arm", bundle / "own" / "text", models / "own" / "arm", models / "own" / "coder"):
+        place.mkdir(parents=True)
+    (bundle / "corrector").mkdir()
+    raw: dict[str, object] = {"arm": {"kind": "show-o", "repository": "own/arm", "text": "own/text"}}
+    raw |= {"tokenizer": {"kind": "magvit2", "repository": "own/coder"}, "corrector": "corrector"}
+    (bundle / "bundle.json").write_text(json.dumps({"format": 1, "name": "own", **raw}))
+    found = find_bundle(bundle, models).parts
+    assert found["arm"].folders == {"path": bundle / "own" / "arm", "text": bundle / "own" / "text"}
+    assert found["tokenizer"].folders == {"path": models / "own" / "coder"}
+
+
+@pytest.mark.parametrize("name", embedded_names())
+def test_a_models_folder_that_no_part_is_sought_in_is_refused(name: str, tmp_path: Path) -> None:
+    said = rf"^models folder '.*' would not be used: bundle '{name}' brings all its parts; leave it out$"
+    for bundle in (name, bundle_module.EMBEDDED / name):
+        with pytest.raises(ValueError, match=said):
+            find_bundle(bundle, tmp_path)
+    with pytest.raises(ValueError, match=r"would not be used: bundle 'show-o\+sd15' is made of noise; leave it out"):
+        find_bundle("show-o+sd15", tmp_path, random_weights=True)
+
+
+def test_later_frames_of_a_video_are_recorded_as_they_are_drawn(small: None, tiny_engine: Engine) -> None:
+    """LWM's by its published settings, whatever the first frame's are; others' as all."""
+    options = StoryOptions(top_k=3, arm_guidance_scale=2.0)
+    settings = Engine.from_pretrained("lwm+animatediff", random_weights=True).video_settings(options, 4, 2)
+    assert (settings["top_k"], settings["arm_guidance_scale"]) == (3, 2.0)
+    assert settings["later_frames"] == {"arm_guidance_scale": 1.0, "top_k": 1000}
+    plain = tiny_engine.video_settings(options, 4, 2)
+    assert plain == {**tiny_engine.settings(options), "num_frames": 4, "chunk_frames": 2}
+
+
+def test_a_directory_may_be_called_like_a_file(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_path, tmp_path / "a.json")
+    assert find_bundle(tmp_path / "a.json").parts["arm"].folders["path"] == tmp_path / "a.json" / "arm"
+
+
+def test_the_weights_are_those_that_were_loaded(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_path, tmp_path / "bundle")
+    found = find_bundle(tmp_path / "bundle")
+    before = found.fingerprint()
+    (tmp_path / "bundle" / "arm" / "model.safetensors").unlink()
+    assert found.fingerprint() == before != find_bundle(tmp_path / "bundle").fingerprint()
 
 
 def test_a_folder_above_that_is_called_converted_hides_nothing(tiny_path: Path, tmp_path: Path) -> None:

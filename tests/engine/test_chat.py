@@ -16,20 +16,12 @@ from acdc.engine.memory import MemoryFailure, MemorySettings, Rewrite, chat
 from acdc.engine.memory.answer import MOST_CHARACTERS, MOST_WORDS
 from acdc.engine.memory.chat import Endpoint, retry_after_s
 from acdc.engine.memory.rules import Rules
-from tests.chat_runs import GOOD, KEY, QUICK, STORY, memory, rewrites, running, set_environment
+from tests.chat_runs import GOOD, KEY, QUICK, STORY, memory, rewrites
 from tests.chat_server import ChatServer, cut, drip, fails, hang, numbered, raw, says, slow
 
+pytestmark = pytest.mark.usefixtures("chat_environment")
+
 BODY = b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"
-
-
-@pytest.fixture(scope="module")
-def server():
-    yield from running()
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    set_environment(monkeypatch)
 
 
 class TestAsking:

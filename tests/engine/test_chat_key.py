@@ -10,18 +10,10 @@ import pytest
 
 from acdc.engine.memory import MemoryFailure, MemorySettings, optional
 from acdc.engine.memory.secret import Secret, find_key
-from tests.chat_runs import GOOD, KEY, memory, rewrites, running, set_environment
+from tests.chat_runs import GOOD, KEY, memory, rewrites
 from tests.chat_server import ChatServer, drip, fails, hang, numbered, raw, says
 
-
-@pytest.fixture(scope="module")
-def server():
-    yield from running()
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    set_environment(monkeypatch)
+pytestmark = pytest.mark.usefixtures("chat_environment")
 
 
 LEAKS = {

@@ -8,19 +8,11 @@ import pytest
 
 from acdc.engine.cli import main
 from acdc.engine.memory.rules import Rules
-from tests.chat_runs import GOOD, KEY, STORY, running, set_environment
+from tests.chat_runs import GOOD, KEY, STORY
 from tests.chat_server import ChatServer, fails, says
 from tests.cli_runs import files, refuse, without_times
 
-
-@pytest.fixture(scope="module")
-def server():
-    yield from running()
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    set_environment(monkeypatch)
+pytestmark = pytest.mark.usefixtures("chat_environment")
 
 
 @pytest.mark.usefixtures("own_folder")

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from acdc.engine.cli import main
 from tests.cli_runs import STORY, files, refuse
@@ -20,6 +21,8 @@ class TestMistakes:
             ([""], ["sentence 1 is empty"]),
             (["A cat.", "  "], ["sentence 2 is empty"]),
             (["word " * 10_000], ["10000 words", "limit is 60"]),
+            (["\udcff cat"], ["sentence 1", "UTF-8"]),
+            (["A cat.", "--negative-prompt", "\udcff"], ["negative_prompt", "UTF-8"]),
             (["A cat.", "--example", "max"], ["together"]),
             (["--example", "max", "--prompts", "x"], ["--example and --prompts"]),
             (["--example", "rex"], ["rex", "max", "benny"]),
@@ -86,6 +89,13 @@ class TestMistakes:
     def test_init_image_that_is_none(self, capsys, content):
         Path("a.png").write_bytes(content)
         assert "not a readable picture" in refuse(capsys, "story", "A cat.", "--init-image", "a.png")
+
+    def test_init_image_whose_notes_are_damaged(self, capsys):
+        width = b"\x01\x00\x00\x02\x00\x00\x00\x04abc\x00"  # of ImageWidth, a text in place of a number
+        turned = b"\x01\x12\x00\x03\x00\x00\x00\x01\x00\x06\x00\x00"
+        exif = b"Exif\x00\x00MM\x00*\x00\x00\x00\x08\x00\x02" + width + turned + bytes(4)
+        Image.new("RGB", (8, 8)).save("a.jpeg", exif=exif)
+        assert "not a readable picture" in refuse(capsys, "story", "A cat.", "--init-image", "a.jpeg")
 
     @pytest.mark.parametrize("out", ["file", "file/below", "file/far/below"])
     def test_output_below_a_file(self, capsys, fake, out):

@@ -1,7 +1,6 @@
 """``--resume``: the same files after a kill anywhere, and no mixing of two stories."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
@@ -9,8 +8,9 @@ from PIL import Image
 
 from acdc.engine.cli import main
 from acdc.engine.commands import story as story_command
+from acdc.engine.commands.resume import check_settings
 from tests.cli_runs import STORY, files, refuse, without_times
-from tests.fake_engine import Killed
+from tests.fake_engine import Killed, killed_at
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -35,16 +35,7 @@ class TestResume:
     @pytest.mark.parametrize("calls", range(1, 16))
     def test_after_a_kill_between_any_two_writes(self, fake, monkeypatch, calls):
         main(["story", *STORY, "--out", "whole"])
-        rename, left = os.replace, [calls]
-
-        def kill(*paths):
-            left[0] -= 1
-            if left[0] == 0:
-                raise Killed
-            rename(*paths)
-
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", kill)
+        with killed_at(calls, monkeypatch):
             if calls <= 11:  # 3 files a frame, then sheet and trace
                 with pytest.raises(Killed):
                     main(["story", *STORY, "--out", "parts"])
@@ -100,6 +91,11 @@ class TestResume:
         assert "cannot resume" in line
         assert all(word in line for word in words), line
         assert files() == before
+
+    def test_a_number_may_be_told_with_or_without_a_point(self):
+        check_settings({"guidance_scale": 3, "correction": True}, {"guidance_scale": 3.0, "correction": True})
+        with pytest.raises(ValueError, match="correction was 1, now True"):
+            check_settings({"correction": 1}, {"correction": True})
 
     def test_a_damaged_story_is_refused(self, capsys, fake):
         main(["story", *STORY])

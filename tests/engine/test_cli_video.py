@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -104,6 +105,9 @@ def test_mistakes_are_one_line(tiny, capsys) -> None:
     assert "given together" in refuse(capsys, "video", "--prompt", "a", "--example", "benny")
     assert "is empty" in refuse(capsys, "video", "--prompt", " ")
     assert "is for stories" in refuse(capsys, "video", "--prompt", "a", "--context", "full")
+    asked = ("--prompt", "a", "--bundle", "nowhere", "--memory")  # said before a key, a bundle or a model is looked for
+    assert "a video has one: choose rules or none" in refuse(capsys, "video", *asked, "chat")
+    assert "a video has one: choose rules or none" in refuse(capsys, "video", *asked, "local", "--memory-model", ".")
     assert "0 is not in the range" in refuse(capsys, "video", "--prompt", "a", "--frames", "0")
     assert run(tiny, "--out", "clip") == 0
     capsys.readouterr()
@@ -114,9 +118,22 @@ def test_mistakes_are_one_line(tiny, capsys) -> None:
     assert not Path("out").exists()
 
 
+@pytest.mark.parametrize("fps", [1, 7, 8, 24, 30, 50, 51, 60])
+def test_a_gif_lasts_as_long_as_its_frames_and_no_player_slows_it(tmp_path: Path, fps: int) -> None:
+    pictures = [np.full((8, 8, 3), index, np.uint8) for index in range(32)]
+    write_gif(tmp_path / "a.gif", pictures, fps)
+    shown = []
+    with Image.open(tmp_path / "a.gif") as picture:
+        for index in range(picture.n_frames):
+            picture.seek(index)
+            shown.append(picture.info["duration"])
+    assert len(shown) == 32
+    assert min(shown) >= 20
+    assert abs(sum(shown) - 32_000 / min(fps, 50)) <= 10
+
+
 def test_small_pictures_are_enlarged_by_whole_numbers(tmp_path: Path) -> None:
     import av
-    import numpy as np
 
     pictures = [np.full((48, 48, 3), 20 * index, np.uint8) for index in range(6)]
     assert enlarged(pictures)[0].shape == (288, 288, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +48,19 @@ def test_a_conversion_that_fails_leaves_nothing(source: Path) -> None:
         converted(source, convert, 1)
     assert find(source) == []
     assert [left.name for left in (source.parent / "converted").iterdir()] == [".params.lock"]
+
+
+def test_what_a_killed_run_left_is_removed_before_room_is_looked_for(
+    source: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = source.parent / "converted" / ".params.part"
+    left.mkdir(parents=True)
+    (left / "half").write_text("")
+    usage = shutil.disk_usage(source.parent)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=9 if left.exists() else 10))
+    with pytest.raises(ValueError, match="needs 11 bytes there once converted, 10 are free"):
+        converted(source, lambda path, folder: None, 11)
+    assert list(converted(source, lambda path, folder: None, 10).iterdir()) == []
 
 
 @pytest.mark.parametrize("at", [0, SIZE // 2, SIZE - 1])
@@ -103,6 +117,8 @@ FIRST = "model-00001-of-00003.safetensors"
     [
         (lambda f: (f / INDEX).unlink(), r"index\.json: no such file"),
         (lambda f: (f / INDEX).write_text("{}"), r"index\.json: 'weight_map' is missing"),
+        (_index(lambda places: places.update({"0.bias": 5})), r"index\.json: 'weight_map' names no file for '0\.bias'"),
+        (_index(lambda places: places.update({"0.bias": [FIRST]})), r"index\.json: 'weight_map' names no file"),
         (_index(lambda places: places.pop("0.bias")), r"index\.json: key '0\.bias' is missing"),
         (_index(lambda places: places.update(more=FIRST)), r"index\.json: key 'more' is unexpected"),
         (

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -16,6 +17,7 @@ from acdc.compile.cache import PlanCache
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
 from acdc.engine.commands.options import story_options
+from acdc.engine.commands.story import story
 from acdc.engine.stages.condition import Correction
 from acdc.engine.stages.correct import correct
 from acdc.engine.stages.resize import cubic, resize, weights, working_size
@@ -195,3 +197,12 @@ def test_sizes_that_the_corrector_cannot_halve_name_their_neighbours(tiny_engine
 def test_the_command_line_passes_it_on() -> None:
     assert story_options({"correction_size": 512}).correction_size == 512
     assert story_options({"correction_size": None}).correction_size is None
+
+
+def test_a_bundles_size_is_undone_by_the_frames_own(tiny_engine) -> None:
+    """None leaves it to the bundle, as the help says."""
+    defaults = {**tiny_engine.defaults, "correction_size": 32}
+    assert StoryOptions().resolved(defaults).correction_size == 32
+    assert StoryOptions(correction_size=16).resolved(defaults).correction_size == 16
+    helped = CliRunner().invoke(story, ["--help"], terminal_width=120).output
+    assert "Pixels the corrector works at. [default: the bundle's, else the frame's]" in " ".join(helped.split())

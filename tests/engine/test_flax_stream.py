@@ -57,6 +57,8 @@ def _ext(*content: object, code: int = 1) -> msgpack.ExtType:
         (_flawed(lambda v: _ext([2], "float64", b"12")), "dtype 'float64' is unknown; choose from bfloat16, float16"),
         (_flawed(lambda v: _ext([2], ["float16"], b"12")), "dtype .* is unknown"),
         (_flawed(lambda v: _ext([-1], "float16", b"12")), r"shape \[-1\] is none"),
+        (_flawed(lambda v: _ext("1\n2", "float16", b"12")), r"shape '1\\n2' is none"),
+        (_flawed(lambda v: chunked(v, 4000) | {"shape": "1\n2"}), r"shape '1\\n2' of a chunked tensor is none"),
         (_flawed(lambda v: _ext([2], "float16", b"123")), r"3 bytes in 1 parts; shape \[2\] needs 4"),
         (_flawed(lambda v: _ext([2], "float16", b"1234", 5)), r"expected \[shape, dtype, values\]"),
         (_flawed(lambda v: _ext([1], "float16", "ab")), "expected bytes, found a msgpack value of type 0xa2"),
@@ -82,6 +84,7 @@ def test_a_malformed_tensor_is_refused_by_key(params: Path, write: Callable[[Ten
         (msgpack.packb([1, 2, 3]), r"the object at byte 0: expected \[key, tensor\]"),
         (msgpack.packb([[1], b""]), r"the object at byte 0: expected a key of several words, found '\[1\]'"),
         (b"\xc1", "the object at byte 0: not of the expected layout"),
+        (b"\x92\xdd\x05\xf5\xe1\x00", "the object at byte 0: .*100000000 exceeds"),  # would reserve 800 MB
         (entry(LN_F, array_ext(torch.ones(2))) * 2, f"key '{LN_F}' appears twice"),
     ],
 )

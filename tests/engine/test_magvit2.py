@@ -16,6 +16,11 @@ from tests import magvit2_plain as plain
 from tests.published import randomise
 from tests.small_magvit2 import MODEL, SMALL, pixels, small
 
+# In the order in which they run: (level, blocks, channels into its first block, channels of its blocks).
+DOWN = ((0, 4, 128, 128), (1, 3, 128, 256), (2, 4, 256, 256), (3, 3, 256, 512), (4, 4, 512, 512))
+UP = ((4, 3, 512, 512), (3, 4, 512, 256), (2, 3, 256, 256), (1, 4, 256, 128), (0, 4, 128, 128))
+LEVELS = (("encoder.down", "downsample", DOWN), ("decoder.up", "upsample", UP))
+
 
 def specified() -> dict[str, tuple[int, ...]]:
     """Names and shapes as published."""
@@ -38,29 +43,12 @@ def specified() -> dict[str, tuple[int, ...]]:
         add(f"{side}.mid.attn_1.norm", 512)
         for part in ("q", "k", "v", "proj_out"):
             add(f"{side}.mid.attn_1.{part}", 512, 512, 1, 1)
-    # (level, blocks, channels into its first block, channels of its blocks)
-    for level, count, inputs, outputs in (
-        (0, 4, 128, 128),
-        (1, 3, 128, 256),
-        (2, 4, 256, 256),
-        (3, 3, 256, 512),
-        (4, 4, 512, 512),
-    ):
-        for number in range(count):
-            block(f"encoder.down.{level}.block.{number}", outputs if number else inputs, outputs)
-        if level < 4:
-            add(f"encoder.down.{level}.downsample.conv", outputs, outputs, 3, 3)
-    for level, count, inputs, outputs in (
-        (4, 3, 512, 512),
-        (3, 4, 512, 256),
-        (2, 3, 256, 256),
-        (1, 4, 256, 128),
-        (0, 4, 128, 128),
-    ):
-        for number in range(count):
-            block(f"decoder.up.{level}.block.{number}", outputs if number else inputs, outputs)
-        if level > 0:
-            add(f"decoder.up.{level}.upsample.conv", outputs, outputs, 3, 3)
+    for side, resample, levels in LEVELS:
+        for level, count, inputs, outputs in levels:
+            for number in range(count):
+                block(f"{side}.{level}.block.{number}", outputs if number else inputs, outputs)
+            if level != levels[-1][0]:
+                add(f"{side}.{level}.{resample}.conv", outputs, outputs, 3, 3)
     for name, shape in {
         "encoder.conv_in": (128, 3, 3, 3), "encoder.norm_out": (512,), "encoder.conv_out": (13, 512, 3, 3),
         "encoder.quant_conv": (13, 13, 1, 1), "decoder.post_quant_conv": (13, 13, 1, 1),

@@ -22,20 +22,11 @@ from acdc.engine.rng import Purpose, gumbel, make_keys
 from acdc.engine.sampling import Policy
 from acdc.engine.stages.maskgit import MaskGitPass
 from acdc.engine.stages.segment import FeedPass
+from tests.maskgit_tables import COUNTS, TAUS
 from tests.show_o_plain import logits_of, padded_row, row_mask, sample
 from tests.small_show_o import CONFIG, PLAIN, encode, keys, small_arm, small_model
 
 SHALLOW = replace(CONFIG, layers=1)
-# How many slots are unknown after each step, as published.
-COUNTS = {
-    (256, 18): "255 252 247 240 232 221 209 196 181 164 146 127 108 87 66 44 22 1",
-    (256, 16): "254 251 244 236 225 212 197 181 162 142 120 97 74 49 25 1",
-    (1024, 18): "1020 1008 989 962 928 886 838 784 724 658 587 511 432 350 265 177 89 1",
-    (1024, 50): "1023 1021 1019 1015 1011 1005 999 991 983 973 963 952 939 926 912 897 881 864 846 828 809 789 768 746 "
-    "724 700 677 652 627 601 575 548 521 493 464 435 406 376 346 316 285 254 223 191 160 128 96 64 32 1",
-}
-TAUS = """.9444 .8395 .6996 .5441 .3930 .2620 .1601 .08895 .04447 .01977 .007687 .002562 7.117e-4 1.582e-4 2.636e-5
-2.93e-6 1.63e-7 0"""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +44,8 @@ def begun(arm: ShowOArm, texts: list[str], guided: bool = True, steps: int = 5) 
 @torch.no_grad()
 def test_published_counts_in_a_run_of_the_loop(slots: int, steps: int) -> None:
     sizes = {"layers": 1, "hidden": 8, "ffn": 8, "heads": 1, "max_position": 1100, "llm_vocab_size": 9}
-    model = ShowO(ShowOConfig(**sizes, codebook_size=3, num_vq_tokens=slots, text_field=4, text_end=8)).eval()
+    config = ShowOConfig(**sizes, codebook_size=3, num_vq_tokens=slots, text_field=4, text_end=8)
+    model = small_model(config=config)  # float64: of float32's scores some tie at the cut, and fewer are masked
     run, counts, cache = MaskGitPass(model, steps, 1.0, 1.0), [], model.new_cache(1, 0)
 
     def watched(*inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -173,7 +165,7 @@ def test_guidance_at_one_takes_the_conditional_branch_alone(arm: ShowOArm) -> No
     assert never.cache.rows == 1
 
 
-def test_a_broken_row_still_gives_a_code(arm: ShowOArm) -> None:
+def test_a_broken_row_still_gives_a_code() -> None:
     """NaN logits draw an id outside the codebook, which is brought back into it."""
     broken = small_arm()
     broken.model.get_parameter("showo.lm_head.bias")[CONFIG.code_offset] = torch.nan

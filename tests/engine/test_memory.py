@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from acdc.bench.storyworld.study.paper import PAPER_LABELS
 from acdc.engine.examples import EXAMPLES
-from acdc.engine.memory import MEMORIES, load_memory
+from acdc.engine.memory import MEMORIES, lexicon, load_memory
 from acdc.engine.memory.rules import Rules
+from acdc.engine.memory.words import split_words
 
 WORDS = "The the a A fox , Luna named called in of at lake snow He It his its 's sat jumped the, edge was who"
 SENTENCES = st.one_of(
@@ -58,6 +59,13 @@ def test_table_7_corgi_is_named_in_every_sentence_and_the_first_is_kept() -> Non
         (["Max ran home.", "The corgi barked."], "Max the corgi. Max barked."),
         (["Bo the cat sat in a park.", "He gazed at the lake."], "Bo the cat in a park. Bo gazed at the lake."),
         (["Bo the cat sat in a wood under the stars.", "It was cold."], "Bo the cat in a wood at night. It was cold."),
+        (["Bo the cat sat in a park.", "It's raining."], "Bo the cat in a park. It's raining."),
+        (["Bo the cat sat in a park.", "It's on its back."], "Bo the cat in a park. Bo's on its back."),
+        (["The dog was called Max.", "He ran."], "Max the dog. Max ran."),
+        (["A zorse was named Zed.", "He ran."], "Zed the zorse. Zed ran."),
+        (["There lay a thing that they named Rex.", "He ran."], "Rex. Rex ran."),
+        (["In Paris, the cat sat in a park.", "She ran."], "The cat in a park. The cat ran."),
+        (["By and by, Susie, the owl, flew.", "She sat."], "Susie the owl. Susie sat."),
         (["Molly the owl sat in a meadow.", "She saw the field."], "Molly the owl in a meadow. Molly saw the field."),
     ],
 )  # fmt: skip
@@ -108,6 +116,13 @@ def test_loading_and_empty_story(name: str) -> None:
 def test_unknown_memory_names_the_choices() -> None:
     with pytest.raises(ValueError, match="unknown memory 'magic'; choose one of: none, rules"):
         load_memory("magic")
+
+
+def test_every_word_of_the_lists_can_be_met() -> None:
+    assert lexicon.PLACE_FAMILIES.keys() >= lexicon.ON_PLACES | lexicon.BY_PLACES
+    assert not lexicon.ON_PLACES & lexicon.BY_PLACES, "the second is looked at first"
+    for word in lexicon.NIGHT | lexicon.DAY | lexicon.KINDS | lexicon.VISIBLE | lexicon.PLACE_FAMILIES.keys():
+        assert [found.low for found in split_words(word)] == [word]
 
 
 def test_no_torch_is_imported() -> None:

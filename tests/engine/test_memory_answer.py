@@ -10,20 +10,12 @@ from hypothesis import strategies as st
 from acdc.engine.memory import Rewrite
 from acdc.engine.memory.answer import MOST_CHARACTERS, Refused, parse_line, parse_lines
 from acdc.engine.memory.prompt import chunk_messages, fence, story_messages
-from tests.chat_runs import GOOD, STORY, memory, rewrites, running, set_environment
+from tests.chat_runs import GOOD, STORY, memory, rewrites
 from tests.chat_server import numbered, says
 
+pytestmark = pytest.mark.usefixtures("chat_environment")
+
 CONTROLS = ["\0", "\x07", "\x1b[31m", "\t", "\u202e", "\u2066", "\u2028", "\ud800", "\ue000", "\ufeff", "\U000e0041"]
-
-
-@pytest.fixture(scope="module")
-def server():
-    yield from running()
-
-
-@pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    set_environment(monkeypatch)
 
 
 class TestPrompt:

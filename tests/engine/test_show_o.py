@@ -65,8 +65,8 @@ def test_the_clip_variants_have_four_more_tensors() -> None:
 def test_published_ids() -> None:
     assert [FULL.marker(name) for name in ("pad", "soi", "eoi", "t2i")] == [50295, 50296, 50297, 50300]
     assert (FULL.code_offset, FULL.mask, FULL.vocab_size, FULL.text_end) == (50305, 58497, 58498, 50256)
-    assert (FULL.rotary_dim, FULL.head_dim, FULL.grid, FULL.max_prompt) == (32, 64, 16, 126)
-    assert ShowOConfig(num_vq_tokens=1024).grid == 32
+    assert (FULL.rotary_dim, FULL.head_dim, FULL.max_prompt) == (32, 64, 126)
+    assert (FULL.block, ShowOConfig(num_vq_tokens=1024).block) == (258, 1026)
     assert len(BLANKS) == 38
     assert BLANKS[0] == " " * 31
     assert BLANKS[-1] == "\t" * 2

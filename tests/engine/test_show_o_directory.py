@@ -107,6 +107,11 @@ def test_the_published_config_is_understood(tmp_path: Path) -> None:
         ({"hidden_size": 4}, "unknown field 'hidden_size'; the fields are _class_name"),
         ({"transformer": {"depth": 4}}, "unknown transformer setting 'depth'; choose from layers"),
         ({"transformer": {"heads": 3}}, "hidden 2048, heads 3, .* do not fit"),
+        ({"transformer": {"heads": 0}}, "heads is 0, expected a positive integer"),
+        ({"transformer": {"layers": "2"}}, "layers is '2', expected a positive integer"),
+        ({"transformer": {"text_field": 7.5}}, "text_field is 7.5, expected a positive integer"),
+        ({"transformer": {"rotary_fraction": "0.5"}}, "rotary_fraction is '0.5', expected a positive number"),
+        ({"transformer": {"rope_theta": True}}, "rope_theta is True, expected a positive number"),
         ({"transformer": 4}, "config.json: "),
     ],
 )

@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from acdc.engine.commands.options import story_options
 from acdc.engine.commands.resume import check_settings
 from acdc.engine.engine import Engine
-from acdc.engine.models.arm.show_o_arm import ShowOArm
-from acdc.engine.models.tokenizer.magvit2 import MAGVIT2, MAGVIT2Config
 from acdc.engine.story import LAYOUTS, StoryOptions
-from tests.published import randomise
-from tests.small_show_o import CONFIG, small_model
+from tests.small_show_o import small_engine
 
 
 @pytest.fixture(scope="module")
 def show_o_engine(exact_engine: Engine) -> Engine:
-    """The tiny bundle in float64 with a small Show-o and its tokenizer: 16 px, 4x4 codes of 32."""
-    config = replace(CONFIG, num_vq_tokens=16, codebook_size=32, llm_vocab_size=256, text_end=255, text_field=40)
-    arm = ShowOArm(small_model(torch.float64, config), lambda text: list(text.encode())[:37])
-    sizes = {"channel_multipliers": (1, 1, 2), "encoder_blocks": (1, 1, 1), "decoder_blocks": (1, 1, 1)}
-    tokenizer = MAGVIT2(MAGVIT2Config(16, 8, **sizes, z_channels=5, num_groups=4))
-    randomise(tokenizer)
-    engine = copy.copy(exact_engine)
-    engine.models = engine.models._replace(arm=arm, tokenizer=tokenizer.double().requires_grad_(False))
-    return engine
+    return small_engine(exact_engine)
 
 
 SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a log."]
 OTHERS = ["Lu, a very small cat, lived far away.", "She hid.", "Lu ran to the lake at night."]
-QUICK = {"num_inference_steps": 4, "arm_steps": 3, "context": "full"}
+QUICK = {"num_inference_steps": 4, "arm_steps": 3}
 VARIANTS: list[dict[str, Any]] = [
     {},
     {"layout": "carry-over", "carry_over": 0.3},
@@ -89,11 +76,29 @@ def test_corrected_codes_reach_the_next_frame(show_o_engine: Engine) -> None:
         ({"layout": "grid"}, "unknown layout 'grid'; choose one of independent, block-causal, carry-over"),
         ({"arm_steps": 0}, "arm_steps 0 is too small; choose 1 or more"),
         ({"carry_over": -0.5}, "carry_over -0.5 is out of range; choose 0 <= carry_over < 1"),
+        ({"carry_over": 0.5}, "carry_over 0.5 would do nothing in layout 'independent'; .* choose layout carry-over"),
+        ({"carry_over": 0.5, "layout": "block-causal"}, "carry_over 0.5 would do nothing in layout 'block-causal'"),
+        ({"context": "full"}, "context 'full' would do nothing in layout 'independent'; .* choose layout block-causal"),
+        ({"context": "window", "layout": "carry-over"}, "context 'window' would do nothing in layout 'carry-over'"),
+        ({"temperature": 0.0}, r"temperature 0 is greedy, and Show-o always draws .*; choose 0.0001 or more"),
     ],
 )
 def test_options_that_show_o_does_not_have(show_o_engine: Engine, told: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         show_o_engine.stream(SENTENCES, **told)
+
+
+def test_a_bundles_defaults_count_in_their_layout_alone(show_o_engine: Engine) -> None:
+    """They are no request of the user's, so they are left out of what is recorded, and nothing is refused."""
+    recorded = [show_o_engine.settings(StoryOptions(layout=layout)) for layout in (None, *LAYOUTS)]
+    assert [(settings["layout"], settings["carry_over"], settings["context"]) for settings in recorded] == [
+        ("independent", None, None),
+        ("independent", None, None),
+        ("block-causal", None, "full"),
+        ("carry-over", 0.25, None),
+    ]
+    for layout in LAYOUTS:
+        show_o_engine.stream(SENTENCES, layout=layout)
 
 
 @pytest.mark.parametrize("told", [{"arm_steps": 5}, {"layout": "independent"}, {"carry_over": 0.5}])

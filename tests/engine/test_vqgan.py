@@ -103,6 +103,22 @@ def test_unknown_config_field(folder: Path) -> None:
         VQGAN.from_directory(folder)
 
 
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ({"channel_multipliers": 2}, "channel_multipliers is 2, expected a list of integers"),
+        ({"channel_multipliers": [1, "2"]}, "expected a list of integers"),
+        ({"resolution": 0}, "resolution 0 is no multiple of the downsampling 4"),
+        ({"resolution": "16"}, "."),
+    ],
+)
+def test_a_config_that_does_not_fit_names_its_file(folder: Path, value: dict[str, object], message: str) -> None:
+    (folder / "config.json").write_text(json.dumps(SMALL.to_dict() | value))
+    with pytest.raises(ValueError, match=f"config.json: .*{message}") as caught:
+        VQGAN.from_directory(folder)
+    assert "\n" not in str(caught.value)
+
+
 def test_impossible_config() -> None:
     with pytest.raises(ValueError, match="resolution 100"):
         VQGANConfig(resolution=100)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,10 +13,10 @@ from acdc.engine.examples import EXAMPLES
 from acdc.engine.memory import MemoryFailure
 from acdc.engine.writing import POOL, draw_examples, query_seed, write_story
 from acdc.engine.written import read_stories, write_records
-from tests.chat_runs import KEY, QUICK, running, set_environment
+from tests.chat_runs import KEY, QUICK, set_environment
 from tests.chat_server import fails, hang, numbered, says
 from tests.cli_runs import files, refuse, without_times
-from tests.fake_engine import Killed
+from tests.fake_engine import Killed, killed_at
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -29,11 +28,6 @@ def new_story(number: int = 1) -> list[str]:
 
 def answers(*numbers: int):
     return [says(numbered(new_story(number))) for number in numbers]
-
-
-@pytest.fixture(scope="module")
-def server():
-    yield from running()
 
 
 @pytest.fixture(autouse=True)
@@ -114,19 +108,9 @@ class TestFile:
     def test_a_kill_between_any_two_writes_loses_no_finished_story(self, server, monkeypatch, calls):
         server.does(*answers(1, 2, 3))
         main(["write-stories", "--count", "3", "--out", "whole.jsonl"])
-        rename, left = os.replace, [calls]
-
-        def kill(*paths):
-            left[0] -= 1
-            if left[0] == 0:
-                raise Killed
-            rename(*paths)
-
         server.does(*answers(1, 2, 3))
-        with monkeypatch.context() as patch:
-            patch.setattr(os, "replace", kill)
-            with pytest.raises(Killed):
-                main(["write-stories", "--count", "3", "--out", "parts.jsonl"])
+        with killed_at(calls, monkeypatch), pytest.raises(Killed):
+            main(["write-stories", "--count", "3", "--out", "parts.jsonl"])
         assert len(records("parts.jsonl")) == calls - 1 if calls > 1 else not Path("parts.jsonl").exists()
         server.does(*answers(*range(calls, 4)))
         assert main(["write-stories", "--count", "3", "--out", "parts.jsonl", "--resume"]) == 0
@@ -239,6 +223,12 @@ class TestMistakes:
             (["--memory-url", "here"], ["'here' is no URL"]),
             (["--memory-url", "https://a/v1", "--memory-model", "m"], ["no API key for 'https://a/v1'"]),
             (["--memory", "local"], ["memory_model is missing"]),
+            (
+                ["--memory", "local", "--memory-model", ".", "--device", "abacus"],
+                ["'abacus'", "choose one of cpu"],
+            ),
+            (["--memory", "local", "--memory-model", ".", "--device", "cuda:99"], ["'cuda:99' is not available here"]),
+            (["--device", "cuda"], ["--device cuda is given, but memory 'chat' runs elsewhere"]),
             (["--memory", "local", "--memory-model", "no/where"], ["'no/where' is neither a directory"]),
             (["--examples", "no.jsonl"], ["stories file 'no.jsonl' cannot be read", "No such file"]),
         ],

@@ -11,6 +11,7 @@ from acdc.kernels import maskgit_step as module
 from acdc.kernels.jit import on_triton
 from acdc.kernels.maskgit_step import choose_block, maskgit_schedule, maskgit_step, maskgit_step_reference
 from acdc.kernels.philox import gumbel
+from tests.maskgit_tables import COUNTS, TAUS
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 # exp and log of float32 and sums in another order move a score by less than this share of it: nearer to the cut,
@@ -18,16 +19,6 @@ DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 MARGIN = 1e-5
 KEYS = torch.tensor([[5, 0, 2, 0], [2**32 - 1, 2**31 + 7, 1000, 0], [0, 1, 0, 0]])
 SCORE_KEYS = KEYS + torch.tensor([0, 0, 0, 3])
-# specs, section 3: how many slots are unknown after each step, and tau where it starts at 1.
-GOLDEN = {
-    (256, 18): "255 252 247 240 232 221 209 196 181 164 146 127 108 87 66 44 22 1",
-    (256, 16): "254 251 244 236 225 212 197 181 162 142 120 97 74 49 25 1",
-    (1024, 18): "1020 1008 989 962 928 886 838 784 724 658 587 511 432 350 265 177 89 1",
-    (1024, 50): "1023 1021 1019 1015 1011 1005 999 991 983 973 963 952 939 926 912 897 881 864 846 828 809 789 768 746 "
-    "724 700 677 652 627 601 575 548 521 493 464 435 406 376 346 316 285 254 223 191 160 128 96 64 32 1",
-}
-TAUS = """.9444 .8395 .6996 .5441 .3930 .2620 .1601 .08895 .04447 .01977 .007687 .002562 7.117e-4 1.582e-4 2.636e-5
-2.93e-6 1.63e-7 0"""
 
 
 def logits_of(shape, seed, dtype=torch.float32, scale=2.0):
@@ -73,10 +64,10 @@ def check(cond, uncond, codes, schedule, step, guidance):
     return drawn, after
 
 
-@pytest.mark.parametrize(("slots", "steps"), GOLDEN)
+@pytest.mark.parametrize(("slots", "steps"), COUNTS)
 def test_golden_schedule(slots, steps):
     """Counts of a whole run, by the table and by the reference on logits of four codes."""
-    wanted = [int(count) for count in GOLDEN[slots, steps].split()]
+    wanted = [int(count) for count in COUNTS[slots, steps].split()]
     schedule = maskgit_schedule(slots, steps)
     planned = [max(1, int(count)) for count in schedule[:, 0]]
     assert planned[0] <= slots - 1

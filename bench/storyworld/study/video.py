@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ....engine.atomic import write_json
+from ....engine.atomic import check_directory, write_json
 from ....engine.engine import Engine
 from ....engine.versions import versions
-from ..draw.scene import render
+from ...choices import chosen
 from ..judge.judge import load as load_judge
+from ..train.video_data import draw_clip
 from ..world.clips import ClipSample, sample_clip
 from ..world.kinds import ANIMALS, SETTINGS
 from .metrics import Interval
@@ -45,11 +46,6 @@ def truth_of(clips: Sequence[ClipSample]) -> dict[str, list[int]]:
     }
 
 
-def true_pictures(clip: ClipSample) -> NDArray[np.uint8]:
-    """The world's own frames [F, 64, 64, 3]."""
-    return np.stack([np.asarray(render(scene, SIZE, motion)) for scene, motion in clip.moments])
-
-
 def draw(engine: Engine, clips: Sequence[ClipSample], options: Mapping[str, Any]) -> tuple[NDArray[np.uint8], float]:
     """Shown frames [S, F, H, W, 3], and seconds a clip."""
     began, shown = time.perf_counter(), []
@@ -60,27 +56,32 @@ def draw(engine: Engine, clips: Sequence[ClipSample], options: Mapping[str, Any]
     return np.stack(shown), (time.perf_counter() - began) / len(clips)
 
 
+def chosen_rows(_context: object, _parameter: object, text: str) -> list[str]:
+    """A click callback: names of `ROWS`, the plain ARM first, with which the others are compared."""
+    return chosen(text, ROWS, "row")
+
+
 @click.command()
 @click.option("--clips", "count", default=50, show_default=True, help="Held-out clips.")
 @click.option("--frames", default=32, show_default=True)
-@click.option("--rows", default=",".join(ROWS), show_default=True, help="Separated by commas.")
+@click.option("--rows", default=",".join(ROWS), show_default=True, callback=chosen_rows, help="Separated by commas.")
 @click.option("--backend", default="eager", show_default=True)
 @click.option("--threads", type=int, help="Of torch; all by default.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file, written after every row.")
-def evaluate_video(count: int, frames: int, rows: str, backend: str, threads: int | None, out: Path) -> None:
+def evaluate_video(count: int, frames: int, rows: list[str], backend: str, threads: int | None, out: Path) -> None:
     """Draw and judge held-out clips, corrected and not."""
     if threads is not None:
         torch.set_num_threads(threads)
+    check_directory(out.parent)
+    out.parent.mkdir(parents=True, exist_ok=True)
     judge = load_judge()
     clips = [sample_clip(FIRST_SEED + number, "heldout", frames) for number in range(count)]
     truth = truth_of(clips)
     found: dict[str, Any] = {"clips": count, "frames": frames, "first_seed": FIRST_SEED, "versions": versions()}
-    found["rows"] = {"truth": _ready(describe(judge, np.stack([true_pictures(clip) for clip in clips]), truth))}
+    found["rows"] = {"truth": _ready(describe(judge, np.stack([draw_clip(clip, SIZE) for clip in clips]), truth))}
     found["smoother_than_plain"] = {}
     drawn: dict[str, NDArray[np.uint8]] = {}
-    for name in rows.split(","):
-        if name not in ROWS:
-            raise click.UsageError(f"unknown row {name!r}; choose among {', '.join(ROWS)}")
+    for name in rows:
         bundle, options = ROWS[name]
         engine = Engine.from_pretrained(bundle, backend=backend)
         drawn[name], seconds = draw(engine, clips, options)

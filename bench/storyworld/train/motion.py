@@ -143,7 +143,7 @@ def main(base: Path, clips: Path, heldout: Path, out: Path, every: int, budget: 
     out.mkdir(parents=True, exist_ok=True)
 
     def report(step: int) -> None:
-        if step == 0 or step % every == 0:
+        if step % every == 0:
             found = {"step": step, **evaluate(joint, apart, HELDOUT, budget.device)}
             with (out / "evaluation.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(found) + "\n")

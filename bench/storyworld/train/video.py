@@ -136,9 +136,7 @@ def main(
     model.to(device)
     told, moving, apart = (read_stories(folder, tokenizer, n) for folder, n in ((stories, 2), (clips, 2), (heldout, 1)))
     _check_frames(clips, moving)
-    validation = min(HELDOUT, len(told) // 10)
-    train = replace(told, end=told.end - validation)
-    kept = replace(told, first=told.end - validation)
+    train, kept = held_back(stories, told)
     out.mkdir(parents=True, exist_ok=True)
 
     def report(step: int) -> None:
@@ -157,6 +155,14 @@ def main(
     export(model, tokenizer, layout, out / "arm")
     shutil.copy(init / "config.json", out / "arm" / "config.json")  # with what was measured of the drawing
     click.echo(f"{done} steps, {out / 'arm'}")
+
+
+def held_back(folder: Path, told: Stories) -> tuple[Stories, Stories]:
+    """The stories of ``folder`` to learn from, and a tenth of them, at most `HELDOUT`, to measure."""
+    validation = min(HELDOUT, len(told) // 10)
+    if not validation:
+        raise ValueError(f"{folder}: {len(told)} stories; training takes 10 or more, a tenth of which is measured")
+    return replace(told, end=told.end - validation), replace(told, first=told.end - validation)
 
 
 def _check_frames(folder: Path, clips: Stories) -> None:

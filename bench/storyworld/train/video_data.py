@@ -121,7 +121,7 @@ def _join(out: Path, folder: Path, count: int, names: list[str]) -> None:
 @click.option("--clips", default=1000, show_default=True)
 @click.option("--tokenizer", type=click.Path(path_type=Path, exists=True), help="Directory of the VQGAN: codes.")
 @click.option("--vae", type=click.Path(path_type=Path, exists=True), help="Directory of the AutoencoderKL: latents.")
-@click.option("--flip", is_flag=True, help="Encode the mirrored clips too.")
+@click.option("--flip", is_flag=True, help="Write the mirrored clips' codes, too.")
 @click.option("--split", type=click.Choice(SPLITS), default="train", show_default=True)
 @click.option("--frames", default=FRAMES, show_default=True)
 @click.option("--size", default=64, show_default=True)
@@ -141,8 +141,6 @@ def main(
             encoders["codes_flip"] = encoders["codes"]
     if vae is not None:
         encoders["latents"] = vae_encoder(vae, device)
-        if flip:
-            encoders["latents_flip"] = encoders["latents"]
     build_clips(out, clips, encoders, split, frames, size, device, first_seed)
 
 

@@ -41,7 +41,8 @@ class ClipSample:
 def sample_clip(seed: int, split: str = "train", frames: int = FRAMES, action: str | None = None) -> ClipSample:
     """Clip number ``seed`` of ``split``: equal arguments give equal clips, shorter ones are beginnings of longer ones.
 
-    Its sentence and its first frame are those of a one-frame story; ``action`` is drawn evenly where None.
+    Its sentence and its first frame are those of a one-frame story, but that an animal which walks begins as far back
+    as its way is long; ``action`` is drawn evenly where None.
 
     Raises:
         ValueError: an unknown split or action, fewer than 1 frame or a negative seed.

@@ -8,31 +8,31 @@ convolutional but for one attention; Show-o's are 256 and 512 px.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from ....kernels.lfq import lfq_index, lfq_index_reference, lfq_vectors, lfq_vectors_reference
 from ...weights import load_into, read_json, skeleton
+from .coder import Coder, CoderConfig
 from .magvit2_blocks import Decoder, Encoder
 
 WEIGHTS = "pytorch_model.safetensors"
-UNUSED = ("_class_name", "_diffusers_version")
-LISTS = ("channel_multipliers", "encoder_blocks", "decoder_blocks")
 
 
 @dataclass(frozen=True)
-class MAGVIT2Config:
+class MAGVIT2Config(CoderConfig):
     """Sizes of a MAGVIT-v2; the defaults are the published ones (16x16 codes of 8,192 at 256 px).
 
     ``encoder_blocks`` and ``decoder_blocks`` count the residual blocks of each level, level 0 having full resolution.
     """
 
-    resolution: int = 256
-    base_channels: int = 128
+    LISTS: ClassVar[tuple[str, ...]] = ("channel_multipliers", "encoder_blocks", "decoder_blocks")
+    UNUSED: ClassVar[tuple[str, ...]] = ("_class_name", "_diffusers_version")
+
     channel_multipliers: tuple[int, ...] = (1, 2, 2, 4, 4)
     encoder_blocks: tuple[int, ...] = (4, 3, 4, 3, 4)
     decoder_blocks: tuple[int, ...] = (4, 4, 3, 4, 3)
@@ -40,19 +40,10 @@ class MAGVIT2Config:
     num_groups: int = 32
 
     def __post_init__(self) -> None:
-        levels = {name: len(getattr(self, name)) for name in LISTS}
+        levels = {name: len(getattr(self, name)) for name in self.LISTS}
         if len(set(levels.values())) != 1 or 0 in levels.values():
             raise ValueError(f"{', '.join(f'{name} has {size}' for name, size in levels.items())} levels; expected one")
-        if self.resolution < 1 or self.resolution % self.downsampling:
-            raise ValueError(f"resolution {self.resolution} is no multiple of the downsampling {self.downsampling}")
-        for channels in self.channels:
-            if channels % self.num_groups:
-                raise ValueError(f"{channels} channels are not divisible by num_groups {self.num_groups}")
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of the levels, from full resolution to the lowest."""
-        return tuple(self.base_channels * multiplier for multiplier in self.channel_multipliers)
+        self.check(self.num_groups)
 
     @property
     def decoder_channels(self) -> tuple[int, ...]:
@@ -60,43 +51,9 @@ class MAGVIT2Config:
         return (self.base_channels, *self.channels[:-1])
 
     @property
-    def downsampling(self) -> int:
-        """Pixels per code along one side; 16 as published."""
-        return int(2 ** (len(self.channel_multipliers) - 1))
-
-    @property
-    def grid(self) -> int:
-        """Codes per side."""
-        return self.resolution // self.downsampling
-
-    @property
-    def codes_per_frame(self) -> int:
-        return self.grid**2
-
-    @property
     def codebook_size(self) -> int:
         """2^13: every combination of signs is a code."""
         return int(2**self.z_channels)
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], where: str = "MAGVIT2Config") -> Self:
-        """The config in `values`; raises ValueError for a field that does not exist or does not fit."""
-        names = [field.name for field in fields(cls)]
-        for name in values.keys() - {*names, *UNUSED}:
-            raise ValueError(f"{where}: unknown field {name!r}; the fields are {', '.join(names)}")
-        given: dict[str, Any] = {name: v for name, v in values.items() if name in names}
-        for name in LISTS:
-            if name in given and not (isinstance(given[name], list) and all(type(n) is int for n in given[name])):
-                raise ValueError(f"{where}: {name} is {given[name]!r}, expected a list of integers")
-        given |= {name: tuple(given[name]) for name in LISTS if name in given}
-        try:
-            return cls(**given)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{where}: {error}") from None
-
-    def to_dict(self) -> dict[str, Any]:
-        """The config as JSON-ready values."""
-        return {name: list(v) if name in LISTS else v for name, v in asdict(self).items()}
 
 
 class Signs(nn.Module):
@@ -127,12 +84,14 @@ class Signs(nn.Module):
                 raise ValueError(f"{path}: key 'quantize.{name}' does not hold the codes' signs: another quantiser")
 
 
-class MAGVIT2(nn.Module):
-    """Show-o's picture tokenizer. Pixels are RGB in [-1, 1]; codes are row-major, h*w per picture.
+class MAGVIT2(Coder):
+    """Show-o's picture tokenizer.
 
     A code is the signs of a vector, which low precision flips: the encoder computes in float32 at least, whatever the
     decoder's dtype.
     """
+
+    config: MAGVIT2Config
 
     def __init__(self, config: MAGVIT2Config) -> None:
         super().__init__()
@@ -189,19 +148,3 @@ class MAGVIT2(nn.Module):
         """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W], not clipped."""
         pixels: Tensor = self.decoder(vectors)
         return pixels
-
-    @torch.no_grad()
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, 3, H, W] in [-1, 1] to codes int64 [B, h*w]; H and W must be `config.resolution`."""
-        size = self.config.resolution
-        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, size, size):
-            raise ValueError(f"pixels have shape {list(pixels.shape)}, expected [B, 3, {size}, {size}]")
-        return self.quantise(self.latents(pixels))
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes int64 [B, h*w] to pixels [B, 3, H, W] in [-1, 1]."""
-        count = self.config.codes_per_frame
-        if codes.ndim != 2 or codes.shape[1] != count:
-            raise ValueError(f"codes have shape {list(codes.shape)}, expected [B, {count}]")
-        return self.reconstruct(self.lookup(codes)).clamp(-1.0, 1.0)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import pickle
 import pickletools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +23,7 @@ NUMPY = ("numpy.core", "numpy._core")  # before and since numpy 2
 FROZEN_DICT = ("flax.core.frozen_dict", "FrozenDict")
 JAX_ARRAY = ("jax._src.array", "_reconstruct_array")
 DEEPEST = 16  # a dict that holds itself has no end
+PARTS = 1 << 16  # of a tree, LWM's has 468; sixteen dicts that hold one another twice and more have no end, either
 MOST = 1 << 20  # numbers of remembered objects; the library reserves memory for all below the largest
 
 
@@ -45,7 +46,7 @@ def load_tree(path: Path) -> dict[str, NDArray[Any]]:
         raise ValueError(f"{path}: not a pickle of a tree of arrays ({said})") from None
     arrays: dict[str, NDArray[Any]] = {}
     try:
-        _flatten(tree, (), arrays)
+        _flatten(tree, (), arrays, iter(range(PARTS)))
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
     return arrays
@@ -170,15 +171,17 @@ def _refuse_call(*args: Any) -> Any:
     raise ValueError("it calls numpy.ndarray; only dicts and arrays are read")
 
 
-def _flatten(tree: Any, path: tuple[str, ...], arrays: dict[str, NDArray[Any]]) -> None:
+def _flatten(tree: Any, path: tuple[str, ...], arrays: dict[str, NDArray[Any]], room: Iterator[int]) -> None:
     key = "/".join(path)
+    if next(room, None) is None:
+        raise ValueError(f"key {key!r} is one of more than {PARTS} dicts and arrays")
     if len(path) > DEEPEST:
         raise ValueError(f"key {key!r} is deeper than {DEEPEST} dicts")
     if isinstance(tree, dict):
         for name, part in tree.items():
             if not isinstance(name, str):
                 raise ValueError(f"key {key!r} has a part with the name {str(name)[:40]!r}; expected words")
-            _flatten(part, (*path, name), arrays)
+            _flatten(part, (*path, name), arrays, room)
     elif isinstance(tree, Array) and tree.value is not None:
         arrays[key] = tree.value
     else:

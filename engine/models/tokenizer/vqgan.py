@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
 import torch.nn.functional as F
@@ -14,16 +14,15 @@ from torch import Tensor, nn
 from ....kernels.codebook_nearest import codebook_nearest, codebook_nearest_reference
 from ...weights import load_into, read_json, skeleton
 from ..norms import GroupNorm
+from .coder import Coder, CoderConfig
 
 GROUP_NORM_EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class VQGANConfig:
+class VQGANConfig(CoderConfig):
     """Sizes of a VQGAN; the defaults are LWM's (256 px, 16x16 codes of 8,192, 146,244,675 parameters)."""
 
-    resolution: int = 256
-    base_channels: int = 128
     channel_multipliers: tuple[int, ...] = (1, 2, 2, 4, 6)
     num_res_blocks: int = 2
     z_channels: int = 64
@@ -31,41 +30,7 @@ class VQGANConfig:
     num_groups: int = 32
 
     def __post_init__(self) -> None:
-        if not self.channel_multipliers or self.resolution % self.downsampling:
-            raise ValueError(f"resolution {self.resolution} is no multiple of the downsampling {self.downsampling}")
-        for channels in self.channels:
-            if channels % self.num_groups:
-                raise ValueError(f"{channels} channels are not divisible by num_groups {self.num_groups}")
-
-    @property
-    def channels(self) -> tuple[int, ...]:
-        """Channels of the levels, from full resolution to the lowest."""
-        return tuple(self.base_channels * multiplier for multiplier in self.channel_multipliers)
-
-    @property
-    def downsampling(self) -> int:
-        """Pixels per code along one side; 16 for LWM."""
-        return int(2 ** (len(self.channel_multipliers) - 1))
-
-    @property
-    def grid(self) -> int:
-        """Codes per side; 16 for LWM."""
-        return self.resolution // self.downsampling
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], where: str = "VQGANConfig") -> Self:
-        """The config in `values`; raises ValueError for a field that does not exist."""
-        names = [field.name for field in fields(cls)]
-        for name in values.keys() - set(names):
-            raise ValueError(f"{where}: unknown field {name!r}; the fields are {', '.join(names)}")
-        values = dict(values)
-        if "channel_multipliers" in values:
-            values["channel_multipliers"] = tuple(values["channel_multipliers"])
-        return cls(**values)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The config as JSON-ready values."""
-        return {**asdict(self), "channel_multipliers": list(self.channel_multipliers)}
+        self.check(self.num_groups)
 
 
 def _norm(channels: int, config: VQGANConfig) -> GroupNorm:
@@ -173,8 +138,10 @@ class Decoder(nn.Module):
         return self.conv_out(self.norm_out(h))
 
 
-class VQGAN(nn.Module):
-    """LWM's picture tokenizer without attention. Pixels are RGB in [-1, 1]; codes are row-major, h*w per picture."""
+class VQGAN(Coder):
+    """LWM's picture tokenizer without attention."""
+
+    config: VQGANConfig
 
     def __init__(self, config: VQGANConfig) -> None:
         super().__init__()
@@ -237,22 +204,6 @@ class VQGAN(nn.Module):
     def reconstruct(self, vectors: Tensor) -> Tensor:
         """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W], not clipped (for training)."""
         return self.decoder(self.post_quant_conv(_like(vectors, self.post_quant_conv)))
-
-    @torch.no_grad()
-    def encode(self, pixels: Tensor) -> Tensor:
-        """Pixels [B, 3, H, W] in [-1, 1] to codes int64 [B, h*w]; H and W must be `config.resolution`."""
-        size = self.config.resolution
-        if pixels.ndim != 4 or tuple(pixels.shape[1:]) != (3, size, size):
-            raise ValueError(f"pixels have shape {list(pixels.shape)}, expected [B, 3, {size}, {size}]")
-        return self.quantise(self.latents(pixels))
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes int64 [B, h*w] to pixels [B, 3, H, W] in [-1, 1]."""
-        count = self.config.grid**2
-        if codes.ndim != 2 or codes.shape[1] != count:
-            raise ValueError(f"codes have shape {list(codes.shape)}, expected [B, {count}]")
-        return self.reconstruct(self.lookup(codes)).clamp(-1.0, 1.0)
 
 
 def _like(x: Tensor, layer: nn.Conv2d) -> Tensor:

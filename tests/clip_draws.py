@@ -1,5 +1,4 @@
-"""Clips by the ARM, through the engine's session of videos (``engine/models/arm/clip_session.py``), which feeds the
-rows that `video_rows` trains for."""
+"""Clips by the ARM, through the engine's session of videos, which feeds the rows that `video_rows` trains for."""
 
 from __future__ import annotations
 
@@ -8,11 +7,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ....engine.models.arm.arm import Arm
-from ....engine.models.arm.clip_session import ClipSession
-from ....engine.rng import Purpose, make_keys
-from ....engine.sampling import Policy
-from .video_rows import RECENT
+from acdc.bench.storyworld.train.video_rows import RECENT
+from acdc.engine.models.arm.arm import Arm
+from acdc.engine.models.arm.clip_session import ClipSession
+from acdc.engine.rng import Purpose, make_keys
+from acdc.engine.sampling import Policy
 
 
 @torch.inference_mode()
