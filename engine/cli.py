@@ -9,10 +9,12 @@ from importlib import import_module
 import click
 
 from .memory.rewrite import MemoryFailure
+from .one_line import one_line
 from .versions import acdc_version
 
 COMMANDS = {  # name: (module, one line of help); a module is imported when its command runs
     "story": ("story", "Draw a story: one picture a sentence, each corrected before the next is drawn."),
+    "generate": ("generate", "Draw a file of stories, many at a time, each into its own folder."),
     "video": ("video", "Draw a video: chunks of frames, corrected together before the next chunk is drawn."),
     "write-stories": ("write_stories", "Write stories with a language model, to draw them later."),
     "info": ("info", "Show versions, devices and bundles; what is missing, and why."),
@@ -54,8 +56,8 @@ def acdc(ctx: click.Context) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line and return its exit code: 0; 2 after a user's mistake, 1 where a language model failed,
-    130 after Ctrl-C."""
+    """Run the command line and return its exit code: 0; 2 after a user's mistake, 1 where a language model or some of
+    many stories failed, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         # Not acdc.main(): it prints an empty line at Ctrl-C, and usage text at mistakes.
@@ -77,10 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    line = " ".join(message.split())
-    # A value quoted from the command line may hold anything, lone surrogates and terminal escapes included.
-    printable = "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in line)
-    click.echo(f"acdc: {printable}", err=True)
+    click.echo(f"acdc: {one_line(message)}", err=True)
     return code
 
 

@@ -38,6 +38,8 @@ class Slot:
 
     def __post_init__(self) -> None:
         self.stream = torch.cuda.Stream(self.device) if self.device.type == "cuda" else None
+        if self.stream is not None:  # weights may still be on their way
+            self.stream.wait_stream(torch.cuda.default_stream(self.device))
         self.pool = ThreadPoolExecutor(1, "acdc-slot", torch.set_num_threads, (self.threads,))
 
     def run(self, work: Run) -> Any:
@@ -45,9 +47,10 @@ class Slot:
         if self.stream is None:
             return work()
         with torch.cuda.stream(self.stream):
-            result = work()
-            self.stream.record_event().synchronize()
-        return result
+            try:
+                return work()
+            finally:  # also where it failed: what it has launched reads tensors that are let go now
+                self.stream.record_event().synchronize()
 
 
 class Executor:

@@ -84,8 +84,8 @@ class Many:
 
     @property
     def timeline(self) -> list[Ran]:
-        """What ran when, so far."""
-        return self.run.ran
+        """What ran when, so far; of a long run the end."""
+        return list(self.run.ran)
 
 
 def begin(

@@ -29,7 +29,7 @@ class StoryWriter:
         """Append ``frame`` to ``story`` and to the folder."""
         assert frame.index == len(story.frames), "frames come in order"
         if frame.index == 0:
-            self._clear()
+            self.clear()
         (self.directory / FRAMES).mkdir(parents=True, exist_ok=True)
         write_png(self.directory / draft_name(frame.index), frame.draft)
         write_png(self.directory / image_name(frame.index), frame.image)
@@ -47,9 +47,10 @@ class StoryWriter:
             written.append(TRACE_FILE)
         return written
 
-    def _clear(self) -> None:
+    def clear(self) -> None:
         """Remove an earlier story, its list of frames first; files of other kinds are left alone."""
         for path in (self.directory / STORY_FILE, self.sheet, self.trace):
             path.unlink(missing_ok=True)
-        for path in sorted((self.directory / FRAMES).glob("frame_[0-9]*.png")):
-            path.unlink()
+        for pattern in ("frame_[0-9]*.png", ".frame_[0-9]*.png.part"):  # also what a kill left of one
+            for path in sorted((self.directory / FRAMES).glob(pattern)):
+                path.unlink()

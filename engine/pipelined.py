@@ -7,6 +7,7 @@ thing that is done. ``Serial`` is the same with everything one after another, an
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
 
@@ -20,6 +21,8 @@ from .scheduler import Launch, Scheduler, State, Task, walks_of
 from .story import Phase, StoryOptions
 from .timeline import Ran
 from .work import Work, finish, span
+
+KEPT = 1 << 14  # of what ran, the last: a run over any number of stories takes no more memory
 
 
 class Pipelined:
@@ -39,7 +42,7 @@ class Pipelined:
         self.phases, self.walks = [phases for _, phases in slots], walks_of(options, how)
         self.scheduler, self.executor = Scheduler(how), Executor([slot for slot, _ in slots], how.calls)
         self.works: dict[Task, Work] = {}
-        self.ran: list[Ran] = []
+        self.ran: deque[Ran] = deque(maxlen=KEPT)
         self.origin = time.perf_counter()
         self._cancelled: set[str] = set()
         self._origins: dict[Task, float] = {}  # the first thing that is done for a story: its spans count from there

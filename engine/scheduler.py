@@ -136,7 +136,10 @@ class Scheduler:
         self.asking -= 1
 
     def schedule(self) -> list[Launch]:
-        """What the free slots run now."""
+        """What the free slots run now. One slot that does not run ahead runs phases one after another, and the memory
+        calls of all stories are such a phase: those in step stay in step, and are batched."""
+        if self.asking and self.how.slots == 1 and self.how.run_ahead == 0:
+            return []
         launches = []
         for slot in range(self.how.slots):
             if slot not in self.running and (launch := self._launch(slot)) is not None:

@@ -28,7 +28,9 @@ STUDY = (
     click.option("--study", is_flag=True, help="Many stories at once, ablations, sweeps, floors: minutes."),
     click.option("--out", metavar="STEM", help="Of a study: STEM.json, .md and .html.  [default: overhead]"),
     click.option("--concurrency", metavar="N,...", help="Of a study: stories in flight.  [default: 1,2,4]"),
-    click.option("--sweep", "sweeps", multiple=True, metavar="NAME", help="Of a study; again for more.  [default: all]"),
+    click.option(
+        "--sweep", "sweeps", multiple=True, metavar="NAME", help="Of a study, repeatable; or none.  [default: all]"
+    ),
     click.option("--frames", type=click.IntRange(min=1), help="Of a study: frames a story at most.  [default: 4]"),
     click.option("--rounds", type=click.IntRange(min=1), help="Of a study: each variant runs so often.  [default: 2]"),
 )
