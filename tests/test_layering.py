@@ -43,7 +43,10 @@ def loaded_after(statement: str) -> set[str]:
     return set(result.stdout.split())
 
 
-@pytest.mark.parametrize("module", ["story", "memory.rules", "examples", "versions", "cli", "stored", "commands.cache"])
+LIGHT = ["story", "memory.rules", "examples", "versions", "cli", "stored", "commands.cache", "scheduler", "simulator"]
+
+
+@pytest.mark.parametrize("module", LIGHT)
 def test_decisions_import_no_torch(module):
     loaded = loaded_after(f"import acdc.engine.{module}")
     assert "torch" not in loaded

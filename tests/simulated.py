@@ -1,0 +1,59 @@
+"""Cost models, policies and options for simulated runs: strategies, and a model that is easy to reckon with."""
+
+from hypothesis import strategies as st
+
+from acdc.engine.cost_model import CostModel
+from acdc.engine.policy import UNITS, Pipelining
+from acdc.engine.scheduler import walks_of
+from acdc.engine.simulator import Simulated, simulate
+from acdc.engine.story import StoryOptions
+
+CLOSE = 1e-6
+OPTIONS = StoryOptions()
+NAMES = ("arm", "dm")
+
+# Larger batches never take less time, nor more than so many single ones.
+times = st.floats(0.01, 2.0)
+rows = st.builds(
+    lambda one, more: {batch: one * (1 + more * (batch - 1)) for batch in (1, 2, 4)}, times, st.floats(0, 1)
+)
+costs_of = st.builds(
+    CostModel,
+    st.fixed_dictionaries(dict.fromkeys(UNITS, rows)),
+    st.builds(lambda count: {1: count}, st.integers(1, 12)),
+    st.fixed_dictionaries({(unit, other): st.floats(1, 3) for unit in NAMES for other in NAMES}),
+    st.floats(0, 3),
+    st.floats(0, 0.01),
+)
+hows = st.builds(
+    Pipelining,
+    slots=st.integers(1, 3),
+    stories=st.integers(1, 6),
+    waiting=st.integers(0, 3),
+    draw_batch=st.integers(1, 4),
+    correct_batch=st.integers(1, 4),
+    run_ahead=st.integers(0, 3),
+    calls=st.integers(1, 5),
+    quantum=st.none() | st.integers(1, 8),
+    share=st.booleans(),
+    merge_replace=st.booleans(),
+)
+options_of = st.builds(
+    StoryOptions,
+    correction=st.booleans(),
+    correct_first=st.none() | st.integers(0, 3),
+    correct_every=st.integers(1, 3),
+    feed_back=st.booleans(),
+)
+lengths = st.lists(st.integers(1, 4), min_size=1, max_size=10)
+
+
+def flat(seconds: float = 1.0, contention: float = 1.0, memory_s: float = 0.0, loop_s: float = 0.0) -> CostModel:
+    """Every launch takes as long as its stories would one by one."""
+    rows = {phase: {batch: batch * seconds for batch in (1, 2, 4)} for phase in UNITS}
+    disturbed = {(unit, other): contention for unit in NAMES for other in NAMES}
+    return CostModel(rows, {1: 10}, disturbed, memory_s, loop_s)
+
+
+def run(costs: CostModel, frames: list[int], how: Pipelining, options: StoryOptions = OPTIONS, **given) -> Simulated:
+    return simulate(costs, frames, walks_of(options, how), how, **given)
