@@ -10,6 +10,7 @@ nothing is kept on disk.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from threading import RLock
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -21,6 +22,7 @@ from .capture import capture_hazards
 from .graph_pool import GraphPool
 from .spec import Plan, StageSpec
 
+CAPTURING = RLock()  # of the process, as a device is: a capture forbids that other threads wait for the whole device
 WARM_UPS = 3  # libraries choose kernels and take their workspace at first calls, which a capture must not see
 POOLS: WeakKeyDictionary[PlanCache, GraphPool] = WeakKeyDictionary()  # an engine has one cache, and is one slot
 
@@ -67,7 +69,7 @@ class StageGraph:
         self.kept = [*run.parameters(), *run.buffers()]  # the graph knows their addresses only
         self.held = held
         self.graph = torch.cuda.CUDAGraph()
-        with torch.inference_mode(False), torch.no_grad():
+        with CAPTURING, torch.inference_mode(False), torch.no_grad():
             self.inputs = [held.get(at, example) for at, example in enumerate(spec.examples())]
             stream = warmed_up(run, self.inputs)
             before = torch.cuda.memory_reserved()
@@ -87,9 +89,15 @@ class StageGraph:
 
 
 def warmed_up(run: nn.Module, inputs: Sequence[Tensor]) -> torch.cuda.Stream:
-    """A side stream on which ``run`` has run; memory that this left unused is given back, for a true count."""
-    stream = torch.cuda.Stream()
-    stream.wait_stream(torch.cuda.current_stream())
+    """A stream on which ``run`` has run; memory that this left unused is given back, for a true count.
+
+    It is a slot's own, since torch has 32 streams and gives them out again and again: a fresh one may be a stream on
+    which another slot works. The default one cannot be captured; who works there is alone.
+    """
+    stream = torch.cuda.current_stream()
+    if stream == torch.cuda.default_stream():
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
         for _ in range(WARM_UPS):
             run(*inputs)

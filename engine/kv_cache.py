@@ -64,26 +64,44 @@ class Buffers:
 
     def __init__(self, kept: int = 4) -> None:
         self.kept, self._lock = kept, Lock()  # launches on several slots take and give back
-        self._free: list[tuple[Tensor, Tensor]] = []
+        self._free: list[tuple[Tensor, Tensor, torch.cuda.Event | None]] = []
 
     def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
         """A pair of that shape, all zeros."""
         if (found := self._find((shape, dtype, device))) is not None:
-            return found[0].zero_(), found[1].zero_()
+            keys, values, done = found
+            if done is not None:
+                torch.cuda.current_stream(device).wait_event(done)
+            return keys.zero_(), values.zero_()
         with torch.inference_mode(False):  # such tensors may be written in any mode
             return torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device)
 
     def give_back(self, pair: tuple[Tensor, Tensor]) -> None:
         """For the next one; nobody else may hold them."""
+        done = last_use(pair)
         with self._lock:
-            self._free = [*self._free, pair][-self.kept :]
+            self._free = [*self._free, (*pair, done)][-self.kept :]
 
-    def _find(self, kind: tuple[tuple[int, ...], torch.dtype, torch.device]) -> tuple[Tensor, Tensor] | None:
+    def _find(
+        self, kind: tuple[tuple[int, ...], torch.dtype, torch.device]
+    ) -> tuple[Tensor, Tensor, torch.cuda.Event | None] | None:
         with self._lock:
-            for at, (keys, _) in enumerate(self._free):
+            for at, (keys, *_) in enumerate(self._free):
                 if (tuple(keys.shape), keys.dtype, keys.device) == kind:
                     return self._free.pop(at)
         return None
+
+
+def last_use(tensors: Sequence[Tensor]) -> torch.cuda.Event | None:
+    """What another stream of a GPU waits for before it writes them: this one may not have come to its last launch that
+    reads them. The allocator, too, waits for it where they are let go. None on a CPU."""
+    device = tensors[0].device
+    if device.type != "cuda":
+        return None
+    stream = torch.cuda.current_stream(device)
+    for tensor in tensors:
+        tensor.record_stream(stream)
+    return stream.record_event()
 
 
 class KVCache:
@@ -153,8 +171,12 @@ class KVCache:
     def advance(self, counts: Sequence[int]) -> None:
         """Row r takes ownership of its next ``counts[r]`` slots, which have just been written."""
         assert len(counts) == self.rows, f"{len(counts)} counts for {self.rows} rows"
-        self._check(max(counts))
-        self.owned = [have + new for have, new in zip(self.owned, counts, strict=True)]
+        owned = [have + new for have, new in zip(self.owned, counts, strict=True)]
+        if max(owned) > self.capacity:
+            row = owned.index(max(owned))
+            said = f"{counts[row]} tokens after {self.owned[row]}"
+            raise ValueError(f"{said} exceed the cache's capacity of {self.capacity}")
+        self.owned = owned
         if len(set(counts)) == 1:  # the common case needs no copy from the host
             self.lengths += counts[0]
         else:

@@ -12,12 +12,14 @@ import torch
 from torch import Tensor
 
 from .bundle import Models
+from .lifetimes import will_read
 from .models.arm.windows import choose_quantum, choose_windows
 from .pipeline import make_policy
 from .policy import Pipelining
 from .rng import Purpose, make_keys
 from .stages.condition import Correction
 from .story import Phase, StoryOptions
+from .tracing import TRACING
 from .work import Work
 
 
@@ -45,7 +47,9 @@ class Phases:
     @torch.inference_mode()
     def run(self, phase: Phase, works: Sequence[Work]) -> list[Work]:
         """A launch; returns the stories that the phase is not done with (a draw's quantum is over)."""
-        return self.verbs[phase](works)
+        will_read(works)
+        with TRACING.launch():
+            return self.verbs[phase](works)
 
     def windows(self, stories: int) -> tuple[int, ...]:
         """How many codes a pass draws side by side."""

@@ -106,6 +106,42 @@ def systems(out: Path, only: str, ways: str, device: str, dtype: str, seconds: f
     click.echo(f"ms a phase; {len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached")
 
 
+@gpu.command(short_help="What ACDC costs over the plain ARM: serial, overlapped, floors.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="JSON, written after every row.")
+@click.option("--only", default="", help="Bundles, separated by commas; all by default.")
+@click.option("--way", default="ours", show_default=True, help="plain: eager PyTorch; ours: graphs and kernels.")
+@click.option("--device", default="cuda", show_default=True)
+@click.option("--dtype", default="bfloat16", show_default=True)
+@click.option("--concurrency", default="1,2,8", show_default=True, callback=numbers, help="Stories in flight.")
+@click.option("--frames", type=click.IntRange(1, 6), default=3, show_default=True, help="Of a story, at most.")
+@click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Each way runs once a round.")
+@click.option("--seconds", default=480.0, show_default=True, help="Begin no row after that.")
+def overhead(
+    out: Path,
+    only: str,
+    way: str,
+    device: str,
+    dtype: str,
+    concurrency: list[int],
+    frames: int,
+    rounds: int,
+    seconds: float,
+) -> None:
+    """Plain ARM, ACDC serial and ACDC overlapped on the same stories, in turns; a short table last."""
+    from .overhead import SYSTEMS, Size, line, run
+    from .systems import WAYS
+
+    if min(concurrency) < 1:
+        raise click.BadParameter(f"concurrency {min(concurrency)} is too small; choose 1 or more")
+    bundles = chosen(only, dict.fromkeys(system.bundle for system in SYSTEMS), "bundle")
+    (one,) = chosen(way, WAYS, "way")
+    rows = [system for system in SYSTEMS if system.bundle in bundles]
+    found = run(rows, one, device, dtype, Size(concurrency, frames, rounds), seconds, out)
+    for row in found["rows"]:
+        click.echo(f"{row['system']:30} n {row['n']:2}  {line(row)}")
+    click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")
+
+
 def moved(row: Mapping[str, Any], rates: Mapping[str, float]) -> str:
     """How fast the kernel moved the bytes that it must, and the share of the rate of copies."""
     if "median" not in row.get("kernel", {}):

@@ -120,14 +120,24 @@ def draw(engine: Engine, system: System, options: Mapping[str, Any]) -> list[Fra
 
 
 def count(engine: Engine, system: System, options: Mapping[str, Any]) -> dict[Phase, Cost]:
-    """What a frame's phases need, on average over those that ran: products, and bytes of weights at every call."""
+    """What a frame's phases need, on average over those that ran: products, and bytes of weights at every call. The
+    first run of a phase counts only if it is the only one."""
+    means = {}
+    for phase, runs in counted(engine, system, options).items():
+        later = runs[1:] or runs
+        means[phase] = Cost(*(sum(values) // len(later) for values in zip(*later, strict=True)))
+    return means
+
+
+def counted(engine: Engine, system: System, options: Mapping[str, Any]) -> dict[Phase, list[Cost]]:
+    """What each run of a phase needs while the row's frames are drawn."""
     counting = Counting(engine)
     original, engine_module.Clock = engine_module.Clock, lambda *_: counting  # type: ignore[assignment,misc]
     try:
         draw(engine, system, options)
     finally:
         engine_module.Clock = original  # type: ignore[misc]
-    return counting.costs()
+    return counting.counted
 
 
 class Counting(Clock):
@@ -154,11 +164,3 @@ class Counting(Clock):
             for hook in hooks:
                 hook.remove()
         self.counted[phase].append(Cost(counter.get_total_flops(), touched[0]))
-
-    def costs(self) -> dict[Phase, Cost]:
-        """The mean of each phase over all but its first run, or of its only one."""
-        means = {}
-        for phase, runs in self.counted.items():
-            later = runs[1:] or runs
-            means[phase] = Cost(*(sum(values) // len(later) for values in zip(*later, strict=True)))
-        return means

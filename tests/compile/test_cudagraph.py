@@ -1,5 +1,8 @@
 """CUDA graphs where there is no GPU: what is refused, and why. The capture itself is checked by ``bench/gpu``."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -85,3 +88,18 @@ def test_replays_are_bit_equal(tmp_path):
     run = nn.Linear(3, 5).cuda()
     record = check_replay(run, StageSpec.of("linear", [X.cuda()]), PlanCache(tmp_path))
     assert record.passed, record
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_slot_captures_on_its_own_stream(monkeypatch, own):
+    """With names in the places of streams: torch gives out 32, and a fresh one may be another slot's."""
+    fresh = SimpleNamespace(wait_stream=lambda stream: None)
+    monkeypatch.setattr(torch.cuda, "default_stream", lambda: "default")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda: "slot 1" if own else "default")
+    monkeypatch.setattr(torch.cuda, "Stream", lambda: fresh)
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    monkeypatch.setattr(torch.cuda, "synchronize", lambda: None)
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: None)
+    calls = []
+    assert cudagraph.warmed_up(calls.append, [X]) == ("slot 1" if own else fresh)
+    assert len(calls) == cudagraph.WARM_UPS

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from random import Random
 from weakref import ReferenceType, ref
 
@@ -12,19 +11,14 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch import Tensor
 
 from acdc.engine.kv_cache import KVCache
 from acdc.engine.models.arm.arm import Arm
-from acdc.engine.models.arm.seats import Group, Seat, regroup
-from acdc.engine.models.arm.session import ArmSession
-from acdc.engine.rng import Purpose, make_keys
-from acdc.engine.sampling import Policy
-from acdc.engine.story import StoryOptions
+from acdc.engine.models.arm.seats import regroup
 from tests.small_arm import CONTEXTS, STREAM, make_arm
+from tests.tellers import Teller, again, alone, draw_on, fix, options_of, prefill, tell, teller
 
 WINDOWS = [(1,), (3,), (4, 2)]
-WIDEST = 4
 STORIES = st.lists(
     st.lists(st.text("abcdefghij", min_size=1, max_size=8), min_size=1, max_size=3), min_size=1, max_size=5
 )
@@ -33,106 +27,6 @@ STORIES = st.lists(
 @pytest.fixture(scope="module")
 def arm() -> Arm:
     return make_arm()
-
-
-def options_of(context: str, guided: bool) -> StoryOptions:
-    return StoryOptions(context=context, arm_guidance_scale=2.0 if guided else 1.0, top_p=1.0, temperature=1.0)
-
-
-def policy_of(options: StoryOptions) -> Policy:
-    assert options.arm_guidance_scale is not None
-    return Policy(guidance_scale=options.arm_guidance_scale)
-
-
-def corrected(codes: Tensor) -> Tensor:
-    """The corrector's part."""
-    return (codes + 3) % STREAM.codebook_size
-
-
-def alone(
-    arm: Arm, texts: Sequence[str], seed: int, fixes: Sequence[bool], options: StoryOptions
-) -> list[tuple[int, ...]]:
-    """A story's codes as they are drawn by a session of its own."""
-    session, drawn = ArmSession(arm, 1, len(texts), options.context, options.arm_guidance_scale != 1), []
-    for index, text in enumerate(texts):
-        session.begin([text])
-        codes = session.generate(policy_of(options), make_keys([seed], index, Purpose.TOKEN))
-        drawn.append(tuple(codes[0].tolist()))
-        if fixes[index]:
-            session.replace(index, corrected(codes))
-    session.close()
-    return drawn
-
-
-@dataclass(eq=False)
-class Teller:
-    """A story among others: where it stands and what it has drawn."""
-
-    texts: Sequence[str]
-    seed: int
-    fixes: Sequence[bool]
-    seat: Seat
-    index: int = 0
-    group: tuple[Group, int] | None = None
-    drawn: list[tuple[int, ...]] = field(default_factory=list)
-
-    @property
-    def over(self) -> bool:
-        return self.index == len(self.texts)
-
-
-def prefill(arm: Arm, tellers: Sequence[Teller], options: StoryOptions) -> None:
-    group = arm.group([one.seat for one in tellers], options)
-    group.begin([one.texts[one.index] for one in tellers])
-    keys = make_keys([one.seed for one in tellers], [one.index for one in tellers], Purpose.TOKEN)
-    group.start(policy_of(options), keys, WIDEST)
-    for place, one in enumerate(tellers):
-        one.group = group, place
-
-
-def draw_on(
-    arm: Arm, tellers: Sequence[Teller], options: StoryOptions, windows: Sequence[int], passes: int | None
-) -> list[Teller]:
-    """A quantum for all of them -> those that have their frame now."""
-    group, places = arm.regroup([one.group for one in tellers if one.group is not None], options)
-    for one, place in zip(tellers, places, strict=True):
-        one.group = group, place
-    ready = group.advance(windows, passes, 1)
-    finished = []
-    for one, place in zip(tellers, places, strict=True):
-        if ready[place]:
-            one.drawn.append(tuple(group.leave(place).tolist()))
-            one.group = None
-            finished.append(one)
-    return finished
-
-
-def fix(arm: Arm, one: Teller, options: StoryOptions, at_once: bool) -> None:
-    """Corrected or not, on to the next frame; corrected codes enter at once or with the next sentence."""
-    if one.fixes[one.index]:
-        one.seat.replace(corrected(torch.tensor(one.drawn[-1])))
-        if at_once:
-            arm.group([one.seat], options).enter()
-    one.index += 1
-
-
-def again(arm: Arm, one: Teller, how: str) -> None:
-    """What may befall a story between its frames, or in the middle of one."""
-    if how == "interrupted":  # its process was killed: what it had finished is read from disk
-        drop(one)
-        images = [torch.tensor(codes) for codes in one.drawn]
-        images = [corrected(codes) if yes else codes for codes, yes in zip(images, one.fixes, strict=False)]
-        one.seat = arm.seat(one.texts)
-        one.seat.restore(one.texts[: one.index], images)
-    elif how == "failed":
-        drop(one)
-        one.seat.forget(one.index)
-
-
-def drop(one: Teller) -> None:
-    if one.group is not None:
-        one.group[0].let_go()
-    one.group = None
 
 
 @given(
@@ -156,28 +50,9 @@ def test_any_company_draws_what_each_draws_alone(
         fixes = [chance.random() < 0.6 for _ in texts]
         seat = arm.seat(texts)
         tellers.append(Teller(texts, seed + place, fixes, seat))
-    for _ in range(500):
-        going = [one for one in tellers if not one.over]
-        if not going:
-            break
-        if trouble and chance.random() < 0.1:
-            again(arm, chance.choice(going), chance.choice(["interrupted", "failed"]))
-            continue
-        drawing = chance.random() < 0.6
-        able = [one for one in going if (one.group is not None) == drawing]
-        company = chance.sample(able, chance.randint(1, len(able))) if able else []
-        if company and drawing:
-            for one in draw_on(arm, company, options, windows, passes):
-                fix(arm, one, options, at_once)
-        elif company:
-            prefill(arm, company, options)
-    assert all(one.over for one in tellers)
+    tell(arm, tellers, options, chance, windows, passes, at_once, trouble)
     for one in tellers:
         assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)
-
-
-def teller(arm: Arm, seed: int, texts: Sequence[str] = ("ab", "cdefg", "b")) -> Teller:
-    return Teller(texts, seed, [True] * len(texts), arm.seat(texts))
 
 
 @pytest.mark.parametrize("context", CONTEXTS)

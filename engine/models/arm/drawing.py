@@ -43,7 +43,8 @@ class Drawing:
         inputs = (self.codes, self.accepted, self.cache.lengths, self.cache.keys, self.cache.values)
         self.codes, accepted, keys, values = draw(*inputs, *(() if self.noise is None else (self.noise,)))
         self.cache.put(keys, values)
-        self.cache.lengths += (accepted - self.accepted).repeat(self.cache.rows // len(accepted))
+        grown = (accepted - self.accepted).repeat(self.cache.rows // len(accepted))
+        self.cache.lengths = self.cache.lengths + grown  # anew: another slot may be copying a row of what was
         self.accepted = accepted
 
     def part(self, stories: Sequence[int]) -> Drawing:

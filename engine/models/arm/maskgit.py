@@ -38,10 +38,10 @@ class Unmasking:
     def advance(self, run: MaskGitStep, cache: KVCache, until: int) -> None:
         """Run steps until so many were run, behind what ``cache`` holds. Nothing is read back from the device."""
         score_keys = rekey(self.keys, Purpose.CONFIDENCE)
-        steps = torch.arange(self.step, until, device=self.codes.device)
-        for step in steps.split(1):
+        steps = torch.arange(until, device=self.codes.device)
+        for step in range(self.step, until):
             held = (cache.keys, cache.values, cache.lengths)
-            self.drawn, self.codes = run(self.codes, *held, self.keys, score_keys, step)
+            self.drawn, self.codes = run(self.codes, *held, self.keys, score_keys, steps[step : step + 1])
         self.step = until
 
     def part(self, stories: Sequence[int]) -> Unmasking:

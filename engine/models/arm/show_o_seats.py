@@ -146,14 +146,14 @@ class Group:
         frames = [segment for segment in column if isinstance(segment, Tensor)]
         if frames:
             blank = torch.zeros_like(frames[0])
-            session.feed_image(
-                torch.stack([blank if not isinstance(segment, Tensor) else segment for segment in column]), there
-            )
+            codes = [segment if isinstance(segment, Tensor) else blank for segment in column]
+            session.feed_image(torch.stack(codes), there)
             return
-        texts = [segment for segment in column if not isinstance(segment, Tensor)]
-        null: list[list[int] | None] = [[] if yes else None for yes in there] * (session.branches - 1)
+        texts: list[Sequence[int] | None] = [None if isinstance(segment, Tensor) else segment for segment in column]
+        for _ in range(1, session.branches):
+            texts += [() if yes else None for yes in there]
         begins = [yes and at for yes, at in zip(there, first, strict=True)]
-        session.feed_text([*texts, *null], begins * session.branches)
+        session.feed_text(texts, begins * session.branches)
 
 
 def session_for(arm: ShowOArm, members: Sequence[Seat], options: StoryOptions) -> ShowOSession:

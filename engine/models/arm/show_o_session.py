@@ -83,7 +83,8 @@ class ShowOSession:
         self.images: list[Tensor] = []  # [frame] int64 [B, N]
         self.starts: list[list[int]] = []
         self.origin = 0
-        self.cache = arm.model.new_cache(self.rows, -(-self._capacity(text_tokens) // WIDTH) * WIDTH)
+        slots = self._capacity(text_tokens) + 1  # one more, on which padding may land (KVCache.put)
+        self.cache = arm.model.new_cache(self.rows, -(-slots // WIDTH) * WIDTH)
         self.passes = 0  # that drew the last frame
 
     @property
