@@ -148,7 +148,7 @@ class Pipelined:
         work.rewrites[index] = done.result
         work.calls[index] = span(Phase.MEMORY, done.start, done.end, self._origins[task])
         if index == task.index and task in self._stood:
-            self._waited[task] = done.end - self._stood.pop(task)
+            self._waited[task] = max(0.0, done.end - self._stood.pop(task))  # it may have come before it was missed
 
     def _launched(self, launch: Launch, done: Done) -> Iterator[Event]:
         """A launch came back: its stories go on, or begin the frame again, or have failed."""

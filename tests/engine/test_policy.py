@@ -111,7 +111,7 @@ def test_either_model_has_a_limit_of_its_own():
     for phase, unit in UNITS.items():
         choice = choose(ready(*[phase] * 16), [], 16, how)
         assert choice is not None
-        assert choice.count == (8 if unit == "arm" else 2)
+        assert choice.size == (8 if unit == "arm" else 2)
 
 
 def test_who_failed_with_others_runs_alone_and_keeps_its_turn():

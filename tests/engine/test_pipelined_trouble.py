@@ -1,0 +1,176 @@
+"""Launches that raise, memory that fails, stories that are called off: the others are what they would have been."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from acdc.engine.memory import Memory
+from acdc.engine.policy import SERIAL, Pipelining
+from acdc.engine.request import Cancelled, FrameMade, StoryFailed, StoryRequest
+from acdc.engine.story import Frame, Phase
+from acdc.engine.work import Work
+from tests.many_stories import PHASES, SMALL, STORIES, TEXTS, Alone, Forgetful, ended, many_of, same, spoil
+
+FULL = {"context": "full"}
+APART = Pipelining(slots=2, stories=5, quantum=9, merge_replace=False)
+
+
+@pytest.fixture(scope="module")
+def alone(exact_engine) -> Alone:
+    return Alone(exact_engine)
+
+
+@pytest.fixture(autouse=True)
+def no_thread_is_left():
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("acdc-")]
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_a_story_that_always_breaks_fails_alone(exact_engine, alone, phase):
+    """At its second frame; in the middle of a launch with others, or after it."""
+    many = many_of(exact_engine, APART, **FULL)
+    spoil(
+        many, phase, lambda works: any(w.request.id == "story-3" and w.index == 1 for w in works), phase in PHASES[1::2]
+    )
+    frames, failed = ended(many)
+    assert list(failed) == ["story-3"]
+    assert str(failed["story-3"]) == f"{phase} broke"
+    for request in STORIES:
+        same(frames[request.id], alone(request, **FULL)[: 1 if request.id in failed else None])
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_what_breaks_once_is_done_again(exact_engine, alone, phase):
+    """The first launch of that phase that each story is in."""
+    many, broken = many_of(exact_engine, APART, **FULL), set()
+
+    def once(works: Sequence[Work]) -> bool:
+        fresh = {work.request.id for work in works} - broken
+        broken.update(fresh)
+        return bool(fresh)
+
+    spoil(many, phase, once, phase not in PHASES[1::2])
+    frames, failed = ended(many)
+    assert not failed
+    assert broken == {one.id for one in STORIES if phase is not Phase.REPLACE or len(one.sentences) > 1}
+    for request in STORIES:
+        same(frames[request.id], alone(request, **FULL))
+
+
+@pytest.mark.parametrize("how", [Pipelining(), SERIAL])
+def test_a_story_without_memory_fails_alone(exact_engine, alone, how):
+    many = many_of(exact_engine, how, load_memory=lambda: Forgetful("He jumped."))
+    frames, failed = ended(many)
+    assert list(failed) == ["story-3"]
+    assert str(failed["story-3"]) == "nothing to say of 'He jumped.'"
+    for request in STORIES:
+        made = frames.get(request.id, [])
+        same(made, alone(request)[: len(made)])
+        assert len(made) == len(request.sentences) or request.id in failed
+
+
+def test_a_story_that_cannot_begin_fails_alone(exact_engine, alone):
+    """Too long for the model, frames of another tokenizer, no memory to be had."""
+    long = StoryRequest("long", (" ".join(["extraordinarily"] * 40),), 1)
+    frame = alone(STORIES[2])[0]
+    foreign = replace(STORIES[2], done=[replace(frame, codes=(99,) * 16)])
+    frames, failed = ended(many_of(exact_engine, SMALL, [long, STORIES[1], foreign]))
+    assert {name: type(error) for name, error in failed.items()} == {"long": ValueError, "story-2": ValueError}
+    assert "the limit (max_text_tokens) is 400" in str(failed["long"])
+    assert "16 codes from 0 to 31" in str(failed["story-2"])
+    same(frames["story-1"], alone(STORIES[1]))
+
+    def none() -> Memory:
+        raise ValueError("no key")
+
+    assert set(ended(many_of(exact_engine, SMALL, load_memory=none))[1]) == {one.id for one in STORIES}
+
+
+@pytest.mark.parametrize("how", [Pipelining(), SMALL, SERIAL])
+@pytest.mark.parametrize("moment", [0, 2, 5])
+def test_cancelled_stories_end_and_the_others_do_not_notice(exact_engine, alone, how, moment):
+    """After so many events, three of five: 0 is before anything has begun."""
+    many, names = many_of(exact_engine, how), ["story-0", "story-3", "story-2"]
+    frames: dict[str, list[Frame]] = {}
+    failed: dict[str, Exception] = {}
+    if moment == 0:
+        for name in names:
+            many.cancel(name)
+    for number, event in enumerate(many.events(), 1):
+        if isinstance(event, StoryFailed):
+            failed[event.request.id] = event.error
+        else:
+            frames.setdefault(event.request.id, []).append(event.frame)
+        if number == moment:
+            for name in names:
+                many.cancel(name)
+    over = {one.id for one in STORIES if len(frames.get(one.id, [])) == len(one.sentences)}
+    assert over | set(failed) == {one.id for one in STORIES}
+    assert not over & set(failed)
+    assert set(failed) <= set(names)
+    assert all(isinstance(error, Cancelled) for error in failed.values())
+    assert moment > 0 or set(failed) == set(names)
+    for request in STORIES:
+        made = frames.get(request.id, [])
+        same(made, alone(request)[: len(made)])
+
+
+def test_all_that_is_in_flight_may_be_cancelled_and_the_rest_is_drawn(exact_engine, alone):
+    """One story at a time, cancelled when nothing is under way: its place is the next one's."""
+    many = many_of(exact_engine, SERIAL)
+    events = many.events()
+    first = next(events)
+    assert first.request.id == "story-0"
+    many.cancel("story-0")
+    rest = list(events)
+    assert isinstance(rest[0], StoryFailed)
+    assert [event.request.id for event in rest if isinstance(event, FrameMade) and event.last] == [
+        request.id for request in STORIES[1:]
+    ]
+
+
+@pytest.mark.slow
+def test_two_hundred_stories_with_cancellations_and_failures(exact_engine, alone):
+    """Every story equals the serial one as far as it came, and only those end early that were to."""
+    chance, options = Random(7), {"context": "full"}
+    pool = [sentence for texts in TEXTS for sentence in texts]
+    stories = [
+        StoryRequest(f"n{number}", tuple(chance.choices(pool, k=chance.randint(1, 5))), number) for number in range(200)
+    ]
+    broken = {request.id: chance.randrange(len(request.sentences)) for request in chance.sample(stories, 12)}
+    unwanted = {request.id for request in chance.sample(stories, 20)}
+    how = Pipelining(slots=3, stories=12, waiting=6, draw_batch=8, quantum=6, merge_replace=False)
+    many, hiccups = many_of(exact_engine, how, iter(stories), **options), 0
+
+    def fails(works: Sequence[Work]) -> bool:
+        nonlocal hiccups
+        hiccup = len(works) > 1 and chance.random() < 0.01
+        hiccups += hiccup
+        return hiccup or any(broken.get(work.request.id) == work.index for work in works)
+
+    for place, phase in enumerate(PHASES[:5]):
+        spoil(many, phase, fails, after=place % 2 == 0)
+    frames: dict[str, list[Frame]] = {}
+    failed: dict[str, Exception] = {}
+    for event in many.events():
+        if chance.random() < 0.06 and unwanted:
+            many.cancel(unwanted.pop())
+        if isinstance(event, StoryFailed):
+            failed[event.request.id] = event.error
+        else:
+            frames.setdefault(event.request.id, []).append(event.frame)
+    dropped = {name for name, error in failed.items() if isinstance(error, Cancelled)}
+    assert dropped
+    assert hiccups
+    assert set(failed) - dropped <= set(broken) <= set(failed)
+    for request in stories:
+        made = frames.get(request.id, [])
+        same(made, alone(request, **options)[: len(made)])
+        assert request.id in failed or len(made) == len(request.sentences)
+        assert request.id not in broken or request.id in dropped or len(made) == broken[request.id]
