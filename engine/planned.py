@@ -33,6 +33,7 @@ from .stages.condition import Correction
 from .stages.correct import Conditioning
 from .stages.prefill import Prefill
 from .stages.whole import WholeCorrection
+from .tracing import TRACING
 
 
 class PlannedModule(nn.Module):
@@ -47,7 +48,8 @@ class PlannedModule(nn.Module):
         """What ``run`` returns. ``ValueError`` at a shape's first use if the backend cannot serve it."""
         spec = StageSpec.of(self.stage, inputs)
         if spec not in self.plans:
-            self.plans[spec] = compile_stage(self.run, spec, self.backend, self.cache)
+            with TRACING.alone():
+                self.plans[spec] = compile_stage(self.run, spec, self.backend, self.cache)
         return self.plans[spec](*inputs)
 
 

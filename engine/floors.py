@@ -1,0 +1,166 @@
+"""The least time that a frame can take on a device: what its phases compute and read, at the rates of that device.
+
+Operations are counted by running the plain models once (matrix products, convolutions, attention); bytes are the
+weights that a phase reads, once a pass, or once a launch where the device's cache holds all of them. Activations and
+the cache of keys and values are left out, so the floor is a little below what is possible.
+
+    one phase after another     sum over phases of max(operations / rate, bytes / rate)
+    phases beside each other    max(sum of operations / rate, sum of bytes / rate)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from .memory.none import Nothing
+from .models.fused import Fused
+from .phases import Phases
+from .policy import Pipelining
+from .request import StoryRequest
+from .scheduler import walk
+from .story import Phase, StoryOptions
+from .work import Work
+
+if TYPE_CHECKING:
+    from .engine import Engine
+
+REPEATS = 5
+MATRIX = {"cpu": 1536, "cuda": 8192}  # on a side
+COPY_BYTES = 2**28
+CACHES = Path("/sys/devices/system/cpu/cpu0/cache")
+SENTENCES = ("Benny the beagle sat in a garden.", "He jumped up and ran.")
+
+
+class Rates(NamedTuple):
+    """Measured: operations and bytes a second, on a CPU with torch's present number of threads."""
+
+    flops: float
+    bandwidth: float
+    cache_bytes: int
+
+
+class Operations(TorchDispatchMode):
+    """Counts those of matrix products, convolutions and attention, as ``FlopCounterMode`` does, without its tables by
+    module."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if (count := flop_registry.get(func._overloadpacket)) is not None:
+            self.flops += count(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+class Need(NamedTuple):
+    """What one launch of a phase needs."""
+
+    flops: int
+    bytes: int
+
+    def seconds(self, rates: Rates) -> float:
+        """Below which the device cannot do it."""
+        return max(self.flops / rates.flops, self.bytes / rates.bandwidth)
+
+
+def measure_rates(engine: Engine) -> Rates:
+    """The best of some matrix products and copies: a rate that is reached at all is a bound that holds."""
+    device, dtype = engine.device, next(engine.models.tokenizer.parameters()).dtype
+    side = MATRIX[device.type]
+    a, b = torch.ones(2, side, side, device=device, dtype=dtype)
+    product = torch.empty_like(a)
+    source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    flops = 2 * side**3 / _best(lambda: torch.mm(a, b, out=product), device)
+    return Rates(flops, 2 * COPY_BYTES / _best(lambda: target.copy_(source), device), cache_bytes(device))
+
+
+def cache_bytes(device: torch.device, caches: Path = CACHES) -> int:
+    """The largest cache of the device; 0 where it is not told."""
+    if device.type == "cuda":
+        return int(torch.cuda.get_device_properties(device).L2_cache_size)
+    units = {"K": 2**10, "M": 2**20}
+    sizes = [path.read_text().strip() for path in caches.glob("index*/size")]
+    return max((int(size[:-1]) * units[size[-1]] for size in sizes if size[-1:] in units), default=0)
+
+
+def count(engine: Engine, options: StoryOptions, stories: int, cache: int) -> dict[Phase, Need]:
+    """The phases of the second frame of so many stories side by side, as ``options`` (resolved) say."""
+    how = Pipelining(slots=1, stories=stories, draw_batch=stories, correct_batch=stories)
+    phases = Phases(engine._copies.loaded, options, how)
+    requests = [StoryRequest(f"story-{k}", SENTENCES, seed=k) for k in range(stories)]
+    works = [Work(request, Nothing(), phases.models.arm.seat(SENTENCES)) for request in requests]
+    needs: dict[Phase, Need] = {}
+    for index in range(len(SENTENCES)):
+        corrected = index > 0 and options.correction  # of the first frame the draft stands: its costs are not counted
+        for work in works:
+            work.rewrites[index] = work.rewrite(index)
+        for phase in walk(corrected, options.feed_back, False, True):
+            needs[phase] = _count(phases, phase, works, cache)
+        for work in works:
+            work.next_frame()
+    return needs
+
+
+def floor(needs: Mapping[Phase, Need], rates: Rates, overlapped: bool) -> float:
+    """Seconds for these launches, one after another or beside each other."""
+    if not overlapped:
+        return sum(need.seconds(rates) for need in needs.values())
+    flops, read = (sum(getattr(need, name) for need in needs.values()) for name in Need._fields)
+    return Need(flops, read).seconds(rates)
+
+
+def _count(phases: Phases, phase: Phase, works: list[Work], cache: int) -> Need:
+    """Run a phase, and count. Not in inference mode, in which products come as wholes that the registry lacks."""
+    with torch.no_grad(), _weights_read(phases.models.networks) as calls, Operations() as operations:
+        phases.verbs[phase](works)
+    sizes = {module: _bytes(module) for module in calls}
+    once = sum(sizes.values())
+    return Need(operations.flops, once if once <= cache else sum(sizes[m] * calls[m] for m in calls))
+
+
+@contextmanager
+def _weights_read(networks: Iterable[nn.Module]) -> Iterator[dict[nn.Module, int]]:
+    """How often each module ran, while this lasts."""
+    calls: dict[nn.Module, int] = {}
+
+    def note(module: nn.Module, inputs: Any) -> None:
+        calls[module] = calls.get(module, 0) + 1
+
+    modules = {module for network in networks for module in network.modules()}
+    hooks = [module.register_forward_pre_hook(note) for module in modules]
+    try:
+        yield calls
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _bytes(module: nn.Module) -> int:
+    """Of what the module itself multiplies by; of a table of embeddings few rows are read."""
+    if isinstance(module, nn.Embedding):
+        return 0
+    own = [module.weight] if isinstance(module, Fused) else list(module.parameters(recurse=False))
+    return sum(value.numel() * value.element_size() for value in own)
+
+
+def _best(work: Callable[[], Any], device: torch.device) -> float:
+    times = []
+    for _ in range(REPEATS):
+        began = time.perf_counter()
+        work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        times.append(time.perf_counter() - began)
+    return min(times)

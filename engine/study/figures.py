@@ -1,0 +1,94 @@
+"""From samples to figures: percentiles, throughput, ratios of neighbours. No torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+from .variants import PLAIN, PLAIN_OVERLAPPED
+
+PERCENTILES = (50, 90, 99, 100)
+
+
+@dataclass(frozen=True)
+class FrameSample:
+    """A finished frame: ``latency_ms`` since the one before it (or since its story began), of which it stood still for
+    its prompt for ``waited_ms``; ``at_s`` since the run began."""
+
+    story: str
+    index: int
+    latency_ms: float
+    waited_ms: float
+    at_s: float
+
+
+@dataclass(frozen=True)
+class RunSample:
+    """One run of all stories by one variant. ``joules`` is None where nobody tells."""
+
+    round: int
+    seconds: float
+    frames: tuple[FrameSample, ...]
+    rss_mib: float
+    cuda_mib: float
+    joules: float | None = None
+
+    @property
+    def seconds_a_frame(self) -> float:
+        """Of the whole run: what one frame costs when many are made."""
+        return self.seconds / len(self.frames)
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """The smallest value that at least ``percent`` % of the values do not exceed (nearest rank: a sample, not a mean).
+
+    For [1, 2, 3, 4]: P50 = 2, P90 = 4, P100 = 4.
+    """
+    assert values, "no samples"
+    assert 0 < percent <= 100, "a share in percent"
+    rank = -(-len(values) * percent // 100)
+    return sorted(values)[int(rank) - 1]
+
+
+def figures(runs: Sequence[RunSample]) -> dict[str, Any]:
+    """One variant's figures, ready for JSON."""
+    frames = [frame for run in runs for frame in run.frames]
+    first = [frame.latency_ms for frame in frames if frame.index == 0]
+    latency, waited = [frame.latency_ms for frame in frames], [frame.waited_ms for frame in frames]
+    told = [run.joules / len(run.frames) for run in runs if run.joules is not None]
+    costs = [run.seconds_a_frame for run in runs]
+    return {
+        "frames": len(frames),
+        "seconds_a_frame": median(costs),
+        "seconds_a_frame_of_runs": costs,
+        "frames_a_second": 1.0 / median(costs),
+        "latency_ms": {f"P{percent}": percentile(latency, percent) for percent in PERCENTILES},
+        "jitter": {f"P{percent}/P50": percentile(latency, percent) / percentile(latency, 50) for percent in (99, 100)},
+        "first_frame_ms": {"of_a_story": median(first), "of_the_run": median(run.frames[0].at_s * 1e3 for run in runs)},
+        "exposed_memory_ms": {"mean": sum(waited) / len(waited), "P100": max(waited)},
+        "exposed_memory_share": sum(waited) / sum(latency),
+        "peak_rss_mib": max(run.rss_mib for run in runs),
+        "peak_cuda_mib": max(run.cuda_mib for run in runs),
+        "joules_a_frame": median(told) if told else None,
+    }
+
+
+def ratios(runs: Sequence[RunSample], baseline: Sequence[RunSample]) -> dict[str, float]:
+    """Seconds a frame over those of ``baseline``, of runs of the same round: the machine's drift cancels."""
+    plain = {run.round: run.seconds_a_frame for run in baseline}
+    found = [run.seconds_a_frame / plain[run.round] for run in runs]
+    return {"median": median(found), "min": min(found), "max": max(found)}
+
+
+def summarise(measured: Mapping[str, Sequence[RunSample]]) -> dict[str, dict[str, Any]]:
+    """Figures of every variant with its overhead over the plain ARM batched at the same n; ``overhead_of_best`` is that
+    over whichever way of running the plain ARM was quicker. All samples are kept."""
+    found = {name: figures(runs) for name, runs in measured.items()}
+    best = min((n for n in (PLAIN, PLAIN_OVERLAPPED) if n in found), key=lambda n: found[n]["seconds_a_frame"])
+    for name, runs in measured.items():
+        found[name]["overhead"] = ratios(runs, measured[PLAIN])
+        found[name]["overhead_of_best"] = {**ratios(runs, measured[best]), "baseline": best}
+        found[name]["samples"] = [{**asdict(run), "frames": [asdict(frame) for frame in run.frames]} for run in runs]
+    return found
