@@ -14,6 +14,7 @@ TRITON = "triton>=3.6; platform_machine in 'x86_64 AMD64 arm64 aarch64' and sys_
 LWM = ["msgpack>=1.1", "sentencepiece>=0.2"]  # to read its published files
 CHAT = ["httpx2>=2", "tenacity>=9"]
 VIDEO = ["av>=13"]  # MP4
+REPORT = ["matplotlib>=3.9"]
 TENSORRT_RTX = "tensorrt-rtx>=1.7; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'"
 
 
@@ -61,6 +62,7 @@ setup(
         "chat": CHAT,
         "local": ["transformers>=4.57", "jinja2>=3.1", "tenacity>=9"],
         "video": VIDEO,
+        "report": REPORT,
         "test": [
             *ONNX,
             TENSORRT_RTX,
@@ -68,6 +70,7 @@ setup(
             *LWM,
             *CHAT,
             *VIDEO,
+            *REPORT,
             "diffusers>=0.35",
             "transformers>=4.57",
             "hypothesis>=6.100",

@@ -10,13 +10,16 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import click
 
+from ..engine.study import table as study
+
 RESULTS = Path(__file__).parent / "results"
 PAGES = ("README.md", "docs/backends.md")
-OVERHEAD = {"eager": "overhead_cpu_2*.json", "openvino": "overhead_cpu_openvino_2*.json"}
+PHASES = {"eager": "phases_cpu_2*.json", "openvino": "phases_cpu_openvino_2*.json"}
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 QUALITY_ROWS = ("truth", "plain", "all", "first_2", "no_memory", "diffusion_alone", "full_plain", "full_all")
 
@@ -32,7 +35,7 @@ def newest(pattern: str) -> tuple[str, dict[str, Any]]:
 
 def overhead_table() -> str:
     """Milliseconds per chunk and phase, plain and with ACDC, on each backend that was measured."""
-    found = {backend: newest(pattern) for backend, pattern in OVERHEAD.items() if [*RESULTS.glob(pattern)]}
+    found = {backend: newest(pattern) for backend, pattern in PHASES.items() if [*RESULTS.glob(pattern)]}
     sides = [(backend, side, result) for backend, (_, result) in found.items() for side in ("plain", "acdc")]
     titles = {"plain": "plain ARM", "acdc": "with ACDC"}
     lines = [f"| ms per chunk | {' | '.join(f'{titles[side]}, {backend}' for backend, side, _ in sides)} |"]
@@ -147,8 +150,43 @@ def video_table() -> str:
     )
 
 
+def many_table() -> str:
+    """Stories one after another and many at a time, with and without a slow language model."""
+    name, result = newest("many_cpu_2*.json")
+    lines = [
+        "| backend | memory call | one by one, s a frame | together | times | memory exposed |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group in result["backends"]:
+        for row in group["rows"]:
+            serial, many = (median(row[key]) for key in ("serial_s_a_frame", "many_s_a_frame"))
+            ratio = f"{row['ratio']:.2f} ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})"
+            exposed = f"{100 * median(row['exposed_memory']):.2f} %"
+            call = f"{row['memory_ms']:.0f} ms" if row["memory_ms"] else "by rules"
+            lines.append(
+                f"| {group['settings']['backend']} | {call} | {serial:.3f} | {many:.3f} | {ratio} | {exposed} |"
+            )
+    watched = result["backends"][0]["memory"]
+    settings = result["backends"][0]["settings"]
+    lines += [
+        "",
+        f"{settings['threads']} threads, {result['machine']['processor']}. Of {watched['stories']} short "
+        f"stories those behind the first 300 grew the process by {100 * watched['growth']:.2f} %, those behind the "
+        f"first 100 by {100 * watched['from_the_start']:.1f} %. Source: `bench/results/{name}`.",
+    ]
+    return "\n".join(lines)
+
+
+def study_table() -> str:
+    """What ACDC costs over a plain ARM, at each number of stories at a time."""
+    name, record = newest("overhead_cpu_2*.json")
+    return "\n".join([study.table(record), "", f"Source: `bench/results/{name}`."])
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "overhead": overhead_table,
+    "many": many_table,
+    "study": study_table,
     "start": start_table,
     "quality": quality_table,
     "kernels": kernel_table,

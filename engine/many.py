@@ -28,7 +28,7 @@ class Copies:
     for the next run."""
 
     def __init__(self, loaded: Models, backends: dict[str, str], cache: PlanCache) -> None:
-        """``loaded`` as they were read, before any plan."""
+        """``loaded`` are the models as they were read, before any plan."""
         self.loaded, self.backends, self.cache = loaded, backends, cache
         self._made: dict[tuple[int, int], Models] = {}
 

@@ -12,6 +12,7 @@ import click
 
 from ..asked import read_requests
 from ..atomic import check_directory
+from ..heap import share_one_heap
 from ..memory import check_memory
 from ..policy import SERIAL, Pipelining
 from .earlier import Earlier, earlier_run, names_to_clear
@@ -63,6 +64,7 @@ def generate(stories: str, **given: Any) -> None:
     left = [request for request in requests if request.id not in earlier.manifest.finished]
     if left:
         check_memory(options.memory_settings)
+    share_one_heap()
     engine = load_engine(given)
     pattern = begin_story(engine, requests[0].sentences, 0, options, None)
     if remark := earlier.check(pattern):

@@ -31,7 +31,7 @@ class Word(NamedTuple):
 Words = tuple[Word, ...]
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=64)
 def split_words(sentence: str) -> Words:
     """Words of ``sentence`` in order; any Unicode text is fine. Several rules read each sentence: it is split once."""
     words, last = [], 0

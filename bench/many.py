@@ -1,0 +1,191 @@
+"""Many stories against one after another: ``python -m acdc.bench.many --out bench/results/many_cpu_DATE.json``.
+
+In one process, with the same threads, backend and decoding: held-out stories by ``Engine.generate``, one after another
+and warm, and by ``Engine.generate_many``; alternating (A B B A), once with memory by rules and once with a language
+model that takes 300 ms a call. Then short stories by the thousand, while the process's memory is watched.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+
+from ..engine.atomic import check_directory, write_json
+from ..engine.commands.overhead import machine
+from ..engine.engine import Engine
+from ..engine.heap import share_one_heap
+from ..engine.many import frames_of
+from ..engine.memory import Memory, load_memory
+from ..engine.memory.simulated import Simulated
+from ..engine.pipeline import Serial, Story
+from ..engine.policy import Pipelining
+from ..engine.request import StoryRequest
+from ..engine.story import StoryOptions
+from ..engine.timing import Clock
+from ..engine.versions import versions
+from .predict import held_out
+
+SETTLED = 300  # stories by which every shape has been met, with the longest sentence
+HUNDRED = 100
+
+
+def one_by_one(engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, latency_s: float) -> float:
+    """Seconds a frame of the serial loop."""
+    began = time.perf_counter()
+    for story in stories:
+        run = Serial(engine.models, [Story(story.sentences, story.seed)], options, memory(latency_s))
+        for _ in run.frames(Clock(engine.device)):
+            pass
+    return (time.perf_counter() - began) / frames(stories)
+
+
+def together(
+    engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, latency_s: float, how: Pipelining
+) -> tuple[float, float]:
+    """Seconds a frame of the pipelined loop, and the share of a chunk's time in which it waited for its prompt."""
+    began, waited, latency = time.perf_counter(), 0.0, 0.0
+    run = engine.generate_many(stories, options=options, pipelining=how, load_memory=lambda: memory(latency_s))
+    for made in frames_of(run.events()):
+        waited, latency = waited + made.waited_ms, latency + made.latency_ms
+    return (time.perf_counter() - began) / frames(stories), waited / latency
+
+
+def compare(
+    engine: Engine,
+    stories: Sequence[StoryRequest],
+    options: StoryOptions,
+    latency_s: float,
+    how: Pipelining,
+    rounds: int,
+) -> dict[str, Any]:
+    """Both ways, in rounds of A B B A; every sample is kept."""
+    serial, many, exposed = list[float](), list[float](), list[float]()
+    for turn in range(2 * rounds):
+        for way in ("serial", "many") if turn % 2 == 0 else ("many", "serial"):
+            if way == "serial":
+                serial.append(one_by_one(engine, stories, options, latency_s))
+            else:
+                seconds, share = together(engine, stories, options, latency_s, how)
+                many.append(seconds)
+                exposed.append(share)
+    ratios = [one / other for one, other in zip(serial, many, strict=True)]
+    return {
+        "memory_ms": latency_s * 1e3,
+        "ratio": median(ratios),
+        "ratios": ratios,
+        "serial_s_a_frame": serial,
+        "many_s_a_frame": many,
+        "exposed_memory": exposed,
+    }
+
+
+def watch_memory(engine: Engine, count: int, steps: int) -> dict[str, Any]:
+    """Resident bytes after each of ``count`` stories of one sentence."""
+    sentences = [story.sentences[0] for story in held_out(count)]
+    requests = (StoryRequest(f"{number:06d}", (text,), number) for number, text in enumerate(sentences))
+    samples: list[int] = []
+    began = time.perf_counter()
+    for _ in frames_of(engine.generate_many(requests, num_inference_steps=steps).events()):
+        samples.append(resident_bytes())
+    seconds = time.perf_counter() - began
+    return {"stories": count, "seconds": seconds, **growth(samples), "samples": samples}
+
+
+def growth(samples: Sequence[int]) -> dict[str, float]:
+    """From the second hundred stories (``from_the_start``), and from those behind the first ``SETTLED``, to the last
+    hundred; medians of hundreds."""
+    last = median(samples[-HUNDRED:])
+    early, settled = (median(samples[at : at + HUNDRED]) for at in (HUNDRED, SETTLED))
+    return {"from_the_start": last / early - 1, "growth": last / settled - 1, "settled": settled, "last": last}
+
+
+def resident_bytes() -> int:
+    """Of this process, now (Linux)."""
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def memory(latency_s: float) -> Memory:
+    """By rules, or after that long."""
+    return Simulated(latency_s) if latency_s else load_memory("rules")
+
+
+def frames(stories: Sequence[StoryRequest]) -> int:
+    """Of all stories."""
+    return sum(len(story.sentences) for story in stories)
+
+
+@click.command()
+@click.option("--bundle", default="storyworld", show_default=True)
+@click.option("--device", default="cpu", show_default=True)
+@click.option("--backend", default="eager,openvino", show_default=True, help="One or several.")
+@click.option("--steps", type=click.IntRange(min=2), default=50, show_default=True, help="N of the correction.")
+@click.option("--stories", type=click.IntRange(min=1), default=8, show_default=True)
+@click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Of A B B A.")
+@click.option("--memory-ms", type=int, multiple=True, default=(0, 300), show_default=True)
+@click.option("--thousand", type=int, default=1000, show_default=True, help="Stories, 400 or more; 0: none.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
+def main(
+    bundle: str,
+    device: str,
+    backend: str,
+    steps: int,
+    stories: int,
+    rounds: int,
+    memory_ms: Sequence[int],
+    thousand: int,
+    out: Path,
+) -> None:
+    """Measure what the pipelined loop gains over the serial one."""
+    if 0 < thousand < SETTLED + HUNDRED or thousand < 0:
+        raise click.BadParameter(f"--thousand {thousand} is too few; choose 0, or {SETTLED + HUNDRED} and more")
+    share_one_heap()
+    check_directory(out.parent)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    told, how = held_out(stories), Pipelining()
+    record: dict[str, Any] = {"versions": versions(), "machine": machine(), "backends": []}
+    for name in backend.split(","):
+        engine = Engine.from_pretrained(bundle, device=device, backend=name)
+        options = StoryOptions(num_inference_steps=steps).resolved(engine.defaults)
+        warm_up(engine, told, options, how)
+        group: dict[str, Any] = {"settings": engine.settings(options), "rows": []}
+        record["backends"].append(group)
+        for latency_ms in memory_ms:
+            row = compare(engine, told, options, latency_ms / 1e3, how, rounds)
+            group["rows"].append(row)
+            click.echo(line(name, row))
+            write_json(out, record)
+        if thousand and name == backend.split(",")[0]:
+            group["memory"] = watch_memory(engine, thousand, 4)
+            found = group["memory"]
+            click.echo(
+                f"{name}: memory grew by {found['growth']:.2%} behind story {SETTLED} of {thousand}, "
+                f"{found['from_the_start']:.2%} since the second hundred"
+            )
+            write_json(out, record)
+
+
+def warm_up(engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, how: Pipelining) -> None:
+    """Both loops see every shape: whole stories, as many as are in flight at once and fewer."""
+    one_by_one(engine, stories[:1], options, 0.0)
+    for count in (1, 2, len(stories)):
+        together(engine, stories[:count], options, 0.0, how)
+
+
+def line(backend: str, row: dict[str, Any]) -> str:
+    """One row, to read."""
+    serial, many = median(row["serial_s_a_frame"]), median(row["many_s_a_frame"])
+    return (
+        f"{backend}, memory {row['memory_ms']:.0f} ms: {serial:.3f} s a frame one by one, {many:.3f} together: "
+        f"{row['ratio']:.2f} times ({min(row['ratios']):.2f} to {max(row['ratios']):.2f}); "
+        f"memory exposed {median(row['exposed_memory']):.2%} of a chunk"
+    )
+
+
+if __name__ == "__main__":
+    main()
