@@ -1,12 +1,15 @@
 """Slots: where launches run. A slot is a thread with its own models, plans and, on a GPU, its own stream.
 
 A launch is over when its thread says so: on a GPU the thread waits for the stream's event, outside of Python's lock, so
-that the other slots' host work goes on beside it. On a CPU the threads of torch are divided among the slots.
+that the other slots' host work goes on beside it. On a CPU the threads of torch are divided among the slots; a slot
+that has them all works on the thread of whoever waits, because OpenMP stops keeping a second team of as many threads
+awake: on two cores a frame took twice as long on a thread of its own.
 """
 
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,10 +64,16 @@ class Executor:
         self.callers = ThreadPoolExecutor(calls, "acdc-memory")
         self.done: SimpleQueue[Done | BaseException] = SimpleQueue()
         self.pending = 0
+        self._held: deque[tuple[Any, Run]] = deque()  # for the thread of whoever waits
+        self._inline = len(self.slots) == 1 and self.slots[0].stream is None
 
     def submit(self, slot: int, what: Any, work: Run) -> None:
         """Run ``work`` on a slot; ``what`` comes back with it."""
         chosen = self.slots[slot]
+        if self._inline:
+            self._held.append((what, work))
+            self.pending += 1
+            return
         self._send(chosen.pool, what, lambda: chosen.run(work))
 
     def call(self, what: Any, work: Run) -> None:
@@ -74,6 +83,8 @@ class Executor:
     def next(self) -> Done:
         """Wait for the next one that is done. Somebody must be under way. What is no ``Exception`` is raised here."""
         assert self.pending, "nothing is under way"
+        if self._held and self.done.empty():
+            self._timed(*self._held.popleft())
         done = self.done.get()
         self.pending -= 1
         if isinstance(done, BaseException):

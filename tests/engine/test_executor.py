@@ -101,7 +101,7 @@ def test_each_slot_has_its_threads_and_they_are_given_back(threads):
 
 
 def test_close_waits_for_what_runs_and_drops_what_has_not_begun(threads):
-    executor, ran, begun = Executor([Slot(CPU, 1)], calls=1), [], threading.Event()
+    executor, ran, begun = Executor([Slot(CPU, 1), Slot(CPU, 1)], calls=1), [], threading.Event()
 
     def work(name: str) -> None:
         begun.set()
@@ -116,6 +116,19 @@ def test_close_waits_for_what_runs_and_drops_what_has_not_begun(threads):
     assert ours() == []
     with pytest.raises(RuntimeError, match="shutdown"):
         executor.submit(0, "late", lambda: None)
+
+
+def test_the_only_slot_of_a_cpu_works_on_the_thread_of_whoever_waits(threads):
+    """A second OpenMP team of as many threads would be kept asleep; memory calls still run beside it."""
+    executor = Executor([Slot(CPU, 1)], calls=1)
+    executor.submit(0, "here", threading.get_ident)
+    assert ours() == []
+    assert executor.next().result == threading.get_ident()
+    executor.call("there", threading.get_ident)
+    assert executor.next().result != threading.get_ident()
+    executor.submit(0, "never", lambda: pytest.fail("dropped work ran"))
+    executor.close()
+    assert ours() == []
 
 
 def test_an_executor_that_is_not_used_has_no_threads(threads):
