@@ -14,7 +14,6 @@ class FakeRun:
 
     def __init__(self, engine: "FakeMany", requests: Iterable[StoryRequest], options: StoryOptions, how: Pipelining):
         self.engine, self.requests, self.options, self.how = engine, iter(requests), options, how
-        self.timeline: list[Any] = []
         self.closed = False
 
     def events(self) -> Iterator[Event]:
@@ -27,7 +26,6 @@ class FakeRun:
                     return
                 request, frames = flying.pop(0)
                 event = self._step(request, frames)
-                self.timeline.append(event)
                 yield event
                 if isinstance(event, FrameMade) and not event.last:
                     flying.append((request, [*frames, event.frame]))

@@ -16,6 +16,7 @@ def run(*arguments):
     return CliRunner().invoke(evaluate, [str(argument) for argument in arguments])
 
 
+@pytest.mark.slow  # half a minute
 def test_a_small_study_in_two_parts(tiny_path, tmp_path):
     common = ("--bundle", tiny_path, "--stories", 3, "--paper-seeds", 1, "--batch", 2, "--out", tmp_path)
     rows = "truth,plain,first_2,diffusion_alone"

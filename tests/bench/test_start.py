@@ -9,6 +9,7 @@ from click.testing import CliRunner
 from acdc.bench.start import launch, main
 
 
+@pytest.mark.slow  # half a minute
 def test_cold_and_warm_launches_are_timed(tiny_path, tmp_path):
     out = tmp_path / "start.json"
     asked = ["--backends", "eager", "--bundle", str(tiny_path), "--times", "1", "--out", str(out)]

@@ -75,6 +75,7 @@ def package(three, plans):
     return next(plans.entries()).folder
 
 
+@pytest.mark.slow  # compiles for a minute
 @torch.no_grad()
 def test_stages_equal_eager(three, plans):
     run, inputs = three

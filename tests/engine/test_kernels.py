@@ -23,6 +23,7 @@ def kernel_engine(tiny_path):
     return Engine.from_pretrained(tiny_path, kernels="triton")
 
 
+@pytest.mark.slow  # half a minute
 def test_stories_are_the_same_by_the_margin_rule(tiny_engine, kernel_engine):
     told = {"num_inference_steps": 2, "seed": 3}
     check_same_story(tiny_engine, tiny_engine.generate(SENTENCES, **told), kernel_engine.generate(SENTENCES, **told))

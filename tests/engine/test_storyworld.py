@@ -31,6 +31,7 @@ def test_every_example_fits_the_limits(engine):
             assert len(engine.models.arm.encode(sentence)) <= engine.models.arm.stream.max_text_tokens
 
 
+@pytest.mark.slow  # half a minute
 def test_threads_give_the_same_story_by_the_margin_rule(engine):
     before = torch.get_num_threads()
     try:
