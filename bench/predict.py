@@ -1,8 +1,8 @@
 """Simulated against measured: ``python -m acdc.bench.predict --out bench/results/predict_cpu_DATE.json``.
 
-For each number of slots a cost model is measured (``engine/calibrate.py``). Then held-out stories of 3 to 6 sentences
-are drawn by ``Engine.generate_many``, after a few that are not counted, and simulated from that model: at every batch,
-with and without a language model's latency. The ratio is frames per second, predicted / measured.
+For each number of slots a cost model is measured (``engine/prediction/calibrate.py``). Then held-out stories of 3 to 6
+sentences are drawn by ``Engine.generate_many``, after a few that are not counted, and simulated from that model: at
+every batch, with and without a language model's latency. The ratio is frames per second, predicted / measured.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import Any
 import click
 
 from ..engine.atomic import check_directory, write_json
-from ..engine.calibrate import calibrate
 from ..engine.commands.overhead import machine
-from ..engine.cost_model import CostModel
 from ..engine.engine import Engine
 from ..engine.many import frames_of
 from ..engine.memory.simulated import Simulated
 from ..engine.policy import Pipelining
+from ..engine.prediction.calibrate import calibrate
+from ..engine.prediction.cost_model import CostModel
+from ..engine.prediction.simulator import ranked, simulate
 from ..engine.request import StoryRequest
 from ..engine.scheduler import walks_of
-from ..engine.simulator import ranked, simulate
 from ..engine.story import StoryOptions
 from ..engine.versions import versions
 from .numbers import numbers

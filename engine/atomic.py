@@ -42,6 +42,15 @@ def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
     write_bytes(path, buffer.getvalue())
 
 
+def check_parent(option: str, name: str) -> None:
+    """``ValueError`` unless a file ``name``, given as ``option``, may be written: its folder exists and is ours."""
+    parent = Path(name).parent
+    if not parent.is_dir():
+        raise ValueError(f"{option} {name!r}: {str(parent)!r} is not a directory; give a file in an existing one")
+    if not os.access(parent, os.W_OK | os.X_OK):
+        raise ValueError(f"{option} {name!r}: {str(parent)!r} is not writable; choose another place")
+
+
 def check_directory(path: Path) -> None:
     """``ValueError`` where ``path`` cannot be a folder to write to: it lies below a file, or may not be written."""
     nearest = path.absolute()

@@ -2,10 +2,10 @@
 
 from hypothesis import strategies as st
 
-from acdc.engine.cost_model import CostModel
 from acdc.engine.policy import UNITS, Pipelining
+from acdc.engine.prediction.cost_model import CostModel
+from acdc.engine.prediction.simulator import Simulated, simulate
 from acdc.engine.scheduler import walks_of
-from acdc.engine.simulator import Simulated, simulate
 from acdc.engine.story import StoryOptions
 
 CLOSE = 1e-6

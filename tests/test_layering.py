@@ -43,7 +43,8 @@ def loaded_after(statement: str) -> set[str]:
     return set(result.stdout.split())
 
 
-LIGHT = ["story", "memory.rules", "examples", "versions", "cli", "stored", "commands.cache", "scheduler", "simulator"]
+LIGHT = ["story", "memory.rules", "examples", "versions", "cli", "stored", "commands.cache", "scheduler"]
+LIGHT += ["prediction.simulator"]
 
 
 @pytest.mark.parametrize("module", LIGHT)

@@ -12,6 +12,7 @@ from typing import Protocol, Self
 import click
 
 from ..manifest import Failed, Finished
+from .progress import NoBar
 
 
 class Tally:
@@ -75,19 +76,11 @@ class ManyProgress(Protocol):
         ...
 
 
-class Lines:
+class Lines(NoBar):
     """One line a story, for logs and pipes."""
 
     def __init__(self, tally: Tally) -> None:
         self.tally = tally
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        return None
 
     def frame(self) -> None:
         self.tally.made += 1

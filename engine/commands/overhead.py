@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..atomic import write_json
+from ..atomic import check_parent, write_json
 from ..examples import EXAMPLES
 from ..overhead import ACDC, OUTSIDE, PLAIN, TOTAL, Overhead, measure, summarise
 from ..story import StoryOptions
@@ -94,10 +94,7 @@ def check_json_file(name: str) -> Path:
     path = Path(name)
     if path.is_dir():
         raise ValueError(f"--json {name!r} is a directory; give a file")
-    if not path.parent.is_dir():
-        raise ValueError(f"--json {name!r}: {str(path.parent)!r} is not a directory; give a file in an existing one")
-    if not os.access(path.parent, os.W_OK | os.X_OK):
-        raise ValueError(f"--json {name!r}: {str(path.parent)!r} is not writable; choose another place")
+    check_parent("--json", name)
     return path
 
 

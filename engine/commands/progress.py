@@ -29,11 +29,8 @@ class Progress(Protocol):
         ...
 
 
-class Lines:
-    """One line a frame, for logs and pipes."""
-
-    def __init__(self, total: int) -> None:
-        self._total = total
+class NoBar:
+    """Nothing to open on the screen, and nothing to close."""
 
     def __enter__(self) -> Self:
         return self
@@ -42,6 +39,13 @@ class Lines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         return None
+
+
+class Lines(NoBar):
+    """One line a frame, for logs and pipes."""
+
+    def __init__(self, total: int) -> None:
+        self._total = total
 
     def phase(self, index: int, phase: Phase) -> None:
         """A log does not care for phases."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..atomic import write_bytes, write_json
+from ..atomic import check_parent, write_bytes, write_json
 from ..memory import check_memory
 from ..story import StoryOptions
 from .study import Plan, run_study
@@ -72,10 +71,7 @@ def check_stem(name: str) -> Path:
         raise ValueError(f"--out {name!r} is a directory; give a file's name without its suffix")
     if stem.suffix.lstrip(".") in SUFFIXES:
         raise ValueError(f"--out {name!r} has a suffix; give the name without it, all three files are written")
-    if not stem.parent.is_dir():
-        raise ValueError(f"--out {name!r}: {str(stem.parent)!r} is not a directory; give a file in an existing one")
-    if not os.access(stem.parent, os.W_OK | os.X_OK):
-        raise ValueError(f"--out {name!r}: {str(stem.parent)!r} is not writable; choose another place")
+    check_parent("--out", name)
     return stem
 
 

@@ -16,8 +16,8 @@ from .sweeps import Point
 from .variants import Variant
 
 if TYPE_CHECKING:
-    from ..cost_model import CostModel
     from ..engine import Engine
+    from ..prediction.cost_model import CostModel
 
 REPEATS = 2
 Measure = Callable[[StoryOptions, Pipelining], "CostModel"]
@@ -37,7 +37,7 @@ class Predictor:
         """Throughput and latencies of these stories; None of a video, which the simulator does not know."""
         if point.chunk_frames is not None:
             return None
-        from ..simulator import simulate
+        from ..prediction.simulator import simulate
 
         options = options_of(point, variant)
         frames = [len(story.sentences) for story in stories]
@@ -87,6 +87,6 @@ def on_a_line(costs: Mapping[int, CostModel], steps: int) -> dict[int, float]:
 
 def predictor(engine: Engine, options: StoryOptions, largest: int) -> Predictor:
     """Of a loaded engine. ``options`` are resolved."""
-    from ..calibrate import calibrate
+    from ..prediction.calibrate import calibrate
 
     return Predictor(lambda asked, how: calibrate(engine, asked, how, repeats=REPEATS), largest, options)

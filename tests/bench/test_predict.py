@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 
 from acdc.bench.predict import held_out, main
-from acdc.engine.cost_model import CostModel
+from acdc.engine.prediction.cost_model import CostModel
 
 
 def test_every_configuration_is_measured_and_predicted(tiny_path, tmp_path):

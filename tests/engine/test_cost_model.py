@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.engine.calibrate import calibrate
-from acdc.engine.cost_model import CostModel, between
 from acdc.engine.policy import UNITS, Pipelining
+from acdc.engine.prediction.calibrate import calibrate
+from acdc.engine.prediction.cost_model import CostModel, between
+from acdc.engine.prediction.simulator import simulate
 from acdc.engine.scheduler import walks_of
-from acdc.engine.simulator import simulate
 from acdc.engine.story import Phase, StoryOptions
 
 positive = st.floats(1e-6, 1e3)

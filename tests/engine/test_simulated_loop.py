@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from acdc.engine.calibrate import Still
-from acdc.engine.cost_model import CostModel
 from acdc.engine.executor import Done
 from acdc.engine.policy import UNITS
+from acdc.engine.prediction.calibrate import Still
+from acdc.engine.prediction.cost_model import CostModel
+from acdc.engine.prediction.virtual_time import VirtualTime
 from acdc.engine.story import Phase
-from acdc.engine.virtual_time import VirtualTime
 from tests.simulated import CLOSE, costs_of, hows, lengths, options_of, run
 
 

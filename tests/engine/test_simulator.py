@@ -7,10 +7,10 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from acdc.engine.cost_model import CostModel
 from acdc.engine.policy import SERIAL, Pipelining
+from acdc.engine.prediction.cost_model import CostModel
+from acdc.engine.prediction.simulator import Simulated, shared_out
 from acdc.engine.scheduler import walks_of
-from acdc.engine.simulator import Simulated, shared_out
 from acdc.engine.story import Phase
 from tests.simulated import CLOSE, costs_of, flat, hows, lengths, options_of, run, times
 

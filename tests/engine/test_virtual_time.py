@@ -2,8 +2,8 @@
 
 import pytest
 
-from acdc.engine.cost_model import CostModel
-from acdc.engine.virtual_time import VirtualTime
+from acdc.engine.prediction.cost_model import CostModel
+from acdc.engine.prediction.virtual_time import VirtualTime
 
 
 def test_launches_slow_each_other_down_while_both_run():

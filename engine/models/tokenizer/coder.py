@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass, fields
 from typing import Any, ClassVar, Self
 
@@ -73,26 +74,26 @@ class CoderConfig:
         return {name: list(value) if name in self.LISTS else value for name, value in asdict(self).items()}
 
 
-class Coder(nn.Module):
+class Coder(nn.Module, ABC):
     """Pixels are RGB in [-1, 1]; codes are row-major, h*w per picture."""
 
     config: CoderConfig
 
+    @abstractmethod
     def latents(self, pixels: Tensor) -> Tensor:
         """Pixels [B, 3, H, W] to vectors [B, z_channels, h, w] before quantisation."""
-        raise NotImplementedError
 
+    @abstractmethod
     def quantise(self, latents: Tensor) -> Tensor:
         """Vectors [B, z_channels, h, w] to codes int64 [B, h*w]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def lookup(self, codes: Tensor) -> Tensor:
         """Codes [B, h*w] to code vectors [B, z_channels, h, w]."""
-        raise NotImplementedError
 
+    @abstractmethod
     def reconstruct(self, vectors: Tensor) -> Tensor:
         """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W], not clipped."""
-        raise NotImplementedError
 
     @torch.no_grad()
     def encode(self, pixels: Tensor) -> Tensor:

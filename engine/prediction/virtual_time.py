@@ -18,8 +18,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from ..policy import Unit
 from .cost_model import CostModel
-from .policy import Unit
 
 
 class Finished(NamedTuple):

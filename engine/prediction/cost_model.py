@@ -12,8 +12,8 @@ from itertools import pairwise
 from math import isfinite
 from typing import Any, get_args
 
-from .policy import Unit
-from .story import Phase
+from ..policy import Unit
+from ..story import Phase
 
 FORMAT = 1
 UNIT_NAMES: tuple[Unit, ...] = get_args(Unit)

@@ -10,12 +10,12 @@ from statistics import median
 from threading import Barrier, Event
 from typing import Any
 
+from ..phases import Phases
+from ..policy import Unit
+from ..story import Phase
+from ..work import Work
 from .cost_model import UNIT_NAMES
-from .phases import Phases
-from .policy import Unit
 from .rehearsal import Rehearsal, whole
-from .story import Phase
-from .work import Work
 
 Launch = Callable[[], Any]
 

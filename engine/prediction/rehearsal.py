@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from itertools import cycle, islice
 from statistics import fmean
 
-from .executor import Done, Run
-from .pipelined import Pipelined
-from .policy import batch
-from .request import StoryRequest
-from .scheduler import walk
-from .story import Phase
-from .work import Work
+from ..executor import Done, Run
+from ..pipelined import Pipelined
+from ..policy import batch
+from ..request import StoryRequest
+from ..scheduler import walk
+from ..story import Phase
+from ..work import Work
 
 FRAMES = 2  # of a story: shapes and first guesses of the second frame are those of all behind it
 RunPhase = Callable[[Phase, Sequence[Work]], list[Work]]  # as Phases.run

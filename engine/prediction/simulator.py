@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from math import ceil
 
+from ..policy import UNITS, Pipelining
+from ..scheduler import Launch, Scheduler, Task
+from ..story import Phase
+from ..timeline import Ran
 from .cost_model import CostModel
-from .policy import UNITS, Pipelining
-from .scheduler import Launch, Scheduler, Task
-from .story import Phase
-from .timeline import Ran
 from .virtual_time import Finished, VirtualTime
 
 Walks = Callable[[int], Callable[[int], Sequence[Phase]]]

@@ -15,22 +15,22 @@ from itertools import chain, cycle, islice
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
+from ..examples import EXAMPLES
+from ..executor import Slot
+from ..memory import Memory
+from ..memory.none import Nothing
+from ..phases import Phases
+from ..pipelined import Pipelined
+from ..policy import Pipelining
+from ..request import StoryRequest
+from ..story import Phase, StoryOptions
+from ..work import Work
 from .beside import contention
 from .cost_model import CostModel
-from .examples import EXAMPLES
-from .executor import Slot
-from .memory import Memory
-from .memory.none import Nothing
-from .phases import Phases
-from .pipelined import Pipelined
-from .policy import Pipelining
 from .rehearsal import Rehearsal, RunPhase, whole
-from .request import StoryRequest
-from .story import Phase, StoryOptions
-from .work import Work
 
 if TYPE_CHECKING:
-    from .engine import Engine
+    from ..engine import Engine
 
 LOOP_STORIES, LOOP_FRAMES = 16, 8  # of the run that measures the loop
 
