@@ -29,6 +29,7 @@ from ..engine.request import StoryRequest
 from ..engine.story import StoryOptions
 from ..engine.timing import Clock
 from ..engine.versions import versions
+from .options import BUNDLE, DEVICE, OUT, STEPS
 from .predict import held_out
 
 SETTLED = 300  # stories by which every shape has been met, with the longest sentence
@@ -86,8 +87,10 @@ def compare(
 
 
 def watch_memory(engine: Engine, count: int, steps: int) -> dict[str, Any]:
-    """Resident bytes after each of ``count`` stories of one sentence."""
+    """Resident bytes after each of ``count`` stories of a sentence, the longest first: no larger shape comes later."""
     sentences = [story.sentences[0] for story in held_out(count)]
+    longest = sorted(sentences, key=lambda text: len(engine.models.arm.encode(text)))[-Pipelining().stories :]
+    sentences = [*longest, *sentences][:count]
     requests = (StoryRequest(f"{number:06d}", (text,), number) for number, text in enumerate(sentences))
     samples: list[int] = []
     began = time.perf_counter()
@@ -121,15 +124,15 @@ def frames(stories: Sequence[StoryRequest]) -> int:
 
 
 @click.command()
-@click.option("--bundle", default="storyworld", show_default=True)
-@click.option("--device", default="cpu", show_default=True)
+@BUNDLE
+@DEVICE
 @click.option("--backend", default="eager,openvino", show_default=True, help="One or several.")
-@click.option("--steps", type=click.IntRange(min=2), default=50, show_default=True, help="N of the correction.")
+@STEPS
 @click.option("--stories", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Of A B B A.")
 @click.option("--memory-ms", type=int, multiple=True, default=(0, 300), show_default=True)
 @click.option("--thousand", type=int, default=1000, show_default=True, help="Stories, 400 or more; 0: none.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
+@OUT
 def main(
     bundle: str,
     device: str,

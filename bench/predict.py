@@ -30,6 +30,7 @@ from ..engine.scheduler import walks_of
 from ..engine.story import StoryOptions
 from ..engine.versions import versions
 from .numbers import numbers
+from .options import BUNDLE, DEVICE, OUT, STEPS
 from .storyworld.world.grammar import sample_story
 
 FIRST_SEED = 200_000
@@ -120,16 +121,16 @@ def line(slots: int, row: dict[str, Any], measured: dict[str, Any], predicted: d
 
 
 @click.command()
-@click.option("--bundle", default="storyworld", show_default=True)
-@click.option("--device", default="cpu", show_default=True)
+@BUNDLE
+@DEVICE
 @click.option("--backend", default="eager", show_default=True)
-@click.option("--steps", type=click.IntRange(min=2), default=50, show_default=True, help="N of the correction.")
+@STEPS
 @click.option("--stories", type=click.IntRange(min=1), default=24, show_default=True)
 @click.option("--slots", callback=numbers, default="1,2", show_default=True)
 @click.option("--batches", callback=numbers, default="1,2,4", show_default=True)
 @click.option("--memory-ms", callback=numbers, default="0,300", show_default=True, help="Latencies of memory calls.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Of each measured launch.")
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
+@OUT
 def main(
     bundle: str,
     device: str,

@@ -48,7 +48,7 @@ class Engine:
         copies: Copies,
     ) -> None:
         """Use :meth:`from_pretrained`."""
-        self.bundle, self.models, self.device, self._copies = bundle, models, device, copies
+        self.bundle, self.models, self.device, self.copies = bundle, models, device, copies
         self.dtype, self.backend, self.attention = dtype, backend, attention
         self.kernels, self.quantization = kernels, quantization
         self._language_models: dict[str, LanguageModel] = {}  # of memory, kept from story to story
@@ -214,7 +214,7 @@ class Engine:
         chosen = _merge(options, overrides)
         resolved = chosen.resolved(self.defaults)
         run = begin(
-            self._copies, self.device, resolved, pipelining,
+            self.copies, self.device, resolved, pipelining,
             load_memory or (lambda: self._memory(resolved)), as_requests(stories, seed),
         )  # fmt: skip
         return Many(run, self.settings(chosen), versions(), self.start(chosen))

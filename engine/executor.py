@@ -2,8 +2,8 @@
 
 A launch is over when its thread says so: on a GPU the thread waits for the stream's event, outside of Python's lock, so
 that the other slots' host work goes on beside it. On a CPU the threads of torch are divided among the slots; a slot
-that has them all works on the thread of whoever waits, because OpenMP stops keeping a second team of as many threads
-awake: on two cores a frame took twice as long on a thread of its own.
+that has them all works on the thread of whoever waits, because OpenMP does not keep a second team of as many threads
+awake, and each small operation would wait for it to wake.
 """
 
 from __future__ import annotations

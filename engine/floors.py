@@ -98,7 +98,7 @@ def cache_bytes(device: torch.device, caches: Path = CACHES) -> int:
 def count(engine: Engine, options: StoryOptions, stories: int, cache: int) -> dict[Phase, Need]:
     """The phases of the second frame of so many stories side by side, as ``options`` (resolved) say."""
     how = Pipelining(slots=1, stories=stories, draw_batch=stories, correct_batch=stories)
-    phases = Phases(engine._copies.loaded, options, how)
+    phases = Phases(engine.copies.loaded, options, how)
     requests = [StoryRequest(f"story-{k}", SENTENCES, seed=k) for k in range(stories)]
     works = [Work(request, Nothing(), phases.models.arm.seat(SENTENCES)) for request in requests]
     needs: dict[Phase, Need] = {}

@@ -1,8 +1,7 @@
 """Memory that many threads take and give back: one heap for all of them, where the C library is glibc.
 
 By default glibc gives each thread a heap of its own, up to eight a core. Tensors that one slot makes and another lets
-go leave holes there that are never given back: over a thousand stories a process grew by 3 % though it held no more
-(docs/log.md).
+go leave holes there that are never given back, and a process grows from story to story though it holds no more.
 """
 
 from __future__ import annotations
@@ -10,12 +9,19 @@ from __future__ import annotations
 import ctypes
 import platform
 
-M_ARENA_MAX = -8  # malloc.h
+# Parameters of mallopt (malloc.h), and what they are set to.
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8
+SETTINGS = {
+    M_ARENA_MAX: 1,
+    M_MMAP_THRESHOLD: 32 << 20,  # its limit: what is smaller comes from the heap, and its pages are used again
+    M_TRIM_THRESHOLD: 256 << 20,  # free at the heap's end before it shrinks; the next launch would grow it again
+}
 
 
 def share_one_heap() -> bool:
-    """New threads take from the heap of the first; says whether the C library can do that. For a process of ours:
-    called before its slots are made, and by no library function."""
+    """New threads take from the heap of the first, which keeps what it once had; says whether the C library can do
+    that. For a process of ours: called before its slots are made, and by no library function."""
     if platform.libc_ver()[0] != "glibc":
         return False
-    return bool(ctypes.CDLL(None).mallopt(M_ARENA_MAX, 1))
+    mallopt = ctypes.CDLL(None).mallopt
+    return min(mallopt(name, value) for name, value in SETTINGS.items()) == 1  # each says 1, or 0

@@ -14,19 +14,19 @@ import torch
 from torch import Tensor
 
 from .kv_cache import KVCache
-from .models.arm import seats, show_o_seats
 from .models.arm.chunk import Chunk
+from .models.arm.company import Company
 from .models.arm.drawing import Drawing
 from .models.arm.maskgit import Unmasking
+from .models.arm.seats import Seat
 from .models.arm.session import ArmSession
 from .models.arm.show_o_session import ShowOSession
 from .work import Work
 
 HOLDERS = (
     Work,
-    seats.Seat,
-    seats.Group,
-    show_o_seats.Group,
+    Seat,
+    Company,
     ArmSession,
     ShowOSession,
     Chunk,

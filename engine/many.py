@@ -16,7 +16,7 @@ from .phases import Phases
 from .pipelined import Pipelined
 from .planned import planned
 from .policy import Pipelining
-from .request import Event, FrameMade, StoryFailed, StoryRequest
+from .request import Event, FrameMade, NothingLeft, StoryFailed, StoryRequest
 from .story import StoryOptions, StoryResult
 from .timeline import Ran
 
@@ -64,13 +64,16 @@ class Many:
                 results.pop(event.request.id, None)
                 yield event
                 continue
+            if isinstance(event, NothingLeft):
+                yield self.begun(event.request)
+                continue
             result = results.setdefault(event.request.id, self.begun(event.request))
             result.frames.append(event.frame)
             if event.last:
                 yield results.pop(event.request.id)
 
     def events(self) -> Generator[Event, None, None]:
-        """Each frame when it is finished, and each failure."""
+        """Each frame when it is finished, each failure, and each story of which nothing is left to make."""
         return self.run.events()
 
     def begun(self, request: StoryRequest) -> StoryResult:
@@ -131,4 +134,5 @@ def frames_of(events: Iterable[Event]) -> Iterator[FrameMade]:
     for event in events:
         if isinstance(event, StoryFailed):
             raise event.error
-        yield event
+        if isinstance(event, FrameMade):
+            yield event

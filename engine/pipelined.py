@@ -16,7 +16,7 @@ from .memory import Memory
 from .phases import Phases
 from .pipeline import stored_codes
 from .policy import Pipelining
-from .request import Cancelled, Event, FrameMade, StoryFailed, StoryRequest
+from .request import Cancelled, Event, FrameMade, NothingLeft, StoryFailed, StoryRequest
 from .scheduler import Launch, Scheduler, State, Task, walks_of
 from .story import Phase, StoryOptions
 from .timeline import Ran
@@ -46,9 +46,10 @@ class Pipelined:
         self.origin = time.perf_counter()
         self._cancelled: set[str] = set()
         self._origins: dict[Task, float] = {}  # the first thing that is done for a story: its spans count from there
-        self._began: dict[Task, float] = {}  # the last frame, or the story
+        self._began: dict[Task, float] = {}  # the last frame was shown, or the story came in flight
         self._stood: dict[Task, float] = {}  # since when it waits for its prompt
         self._waited: dict[Task, float] = {}  # for the prompt of this frame
+        self._refusals: dict[Task, Exception] = {}  # why a story's next prompt will not come
         self._errors: dict[Task, Exception] = {}  # why a story is to end
 
     def cancel(self, name: str) -> None:
@@ -84,7 +85,8 @@ class Pipelined:
                 yield StoryFailed(request, error)
                 continue
             if work.index == len(request.sentences):
-                continue  # nothing is left of it
+                yield NothingLeft(request)
+                continue
             task = Task(request.id, len(request.sentences), self.walks(len(request.sentences)), work.index)
             self.works[task] = work
             self.scheduler.add(task)
@@ -108,6 +110,10 @@ class Pipelined:
         if task.state is State.GONE:
             yield self._end(task)
 
+    def _drop_stuck(self, task: Task) -> Iterator[Event]:
+        if task.stuck:
+            yield from self._drop(task, self._refusals[task])
+
     def _ask(self) -> None:
         for task in self.scheduler.calls():
             work, index = self.works[task], task.told
@@ -115,17 +121,18 @@ class Pipelined:
             self.executor.call(task, partial(work.rewrite, index))
 
     def _fill(self) -> None:
+        now = time.perf_counter()
+        for task in self.works:
+            if task.state is not State.WAITING:
+                self._began.setdefault(task, now)  # in flight: that it waits for a slot counts
         for launch in self.scheduler.schedule():
             works = [self.works[task] for task in launch.tasks]
             phases = self.phases[launch.slot]
             for task in launch.tasks:
-                self._began.setdefault(task, time.perf_counter())
-                self._origins.setdefault(task, self._began[task])
+                self._origins.setdefault(task, time.perf_counter())
             self.executor.submit(launch.slot, launch, partial(phases.run, launch.phase, works))
-        now = time.perf_counter()
         for task in self.works:
             if self.scheduler.waits_for_memory(task):
-                self._began.setdefault(task, now)  # where it waits before its first launch
                 self._stood.setdefault(task, now)
 
     def _take(self, done: Done) -> Iterator[Event]:
@@ -135,14 +142,18 @@ class Pipelined:
             yield from self._launched(done.what, done)
 
     def _told(self, task: Task, done: Done) -> Iterator[Event]:
-        """A rewrite came back; if it failed, so did its story."""
+        """A rewrite came back; if it failed, the story ends where it needs it."""
         self._note(None, Phase.MEMORY, (task,), done)
         index = task.told
-        self.scheduler.tell(task)
+        if done.error is None:
+            self.scheduler.tell(task)
+        else:
+            self.scheduler.refuse(task)
         if task not in self.works or task in self._errors:
             return
         if done.error is not None:
-            yield from self._drop(task, done.error)
+            self._refusals[task] = done.error
+            yield from self._drop_stuck(task)
             return
         work = self.works[task]
         work.rewrites[index] = done.result
@@ -168,6 +179,8 @@ class Pipelined:
                 yield self._show(task)
                 if self.scheduler.shown(task):
                     self._forget(task)
+                else:
+                    yield from self._drop_stuck(task)
         for task in launch.tasks:
             if task in self._errors and task.state is State.GONE:
                 yield self._end(task)
@@ -190,7 +203,7 @@ class Pipelined:
 
     def _forget(self, task: Task) -> None:
         del self.works[task]
-        for notes in (self._origins, self._began, self._stood, self._waited, self._errors):
+        for notes in (self._origins, self._began, self._stood, self._waited, self._refusals, self._errors):
             notes.pop(task, None)  # type: ignore[attr-defined]
 
     def _note(self, slot: int | None, phase: Phase, tasks: Sequence[Task], done: Done) -> None:

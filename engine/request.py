@@ -37,7 +37,8 @@ class StoryRequest:
 @dataclass(frozen=True)
 class FrameMade:
     """A frame is finished; its story goes on when the next event is asked for. ``waited_ms`` is how long it stood
-    still for want of its prompt, ``latency_ms`` the time since the frame before it (or since its story was begun)."""
+    still for want of its prompt, ``latency_ms`` the time since the frame before it (or since its story came in flight,
+    ready for a slot)."""
 
     request: StoryRequest
     frame: Frame
@@ -58,8 +59,15 @@ class StoryFailed:
     error: Exception
 
 
+@dataclass(frozen=True)
+class NothingLeft:
+    """A story brought all its frames along."""
+
+    request: StoryRequest
+
+
 class Cancelled(RuntimeError):
     """Somebody asked for a story to be dropped."""
 
 
-Event = FrameMade | StoryFailed
+Event = FrameMade | StoryFailed | NothingLeft

@@ -47,6 +47,7 @@ class Task:
     state: State = State.WAITING
     asking: bool = False
     told: int = 0  # frames whose prompt is there
+    refused: bool = False  # the next prompt will not come
     alone: bool = False  # a launch with others failed
     passed_over: int = 0
     dropped: bool = False
@@ -59,6 +60,11 @@ class Task:
     def phase(self) -> Phase:
         """The phase that it stands at."""
         return self.walks(self.index)[self.place]
+
+    @property
+    def stuck(self) -> bool:
+        """Has it come to the frame whose prompt will not come?"""
+        return self.refused and self.told <= self.index
 
 
 class Launch(NamedTuple):
@@ -133,6 +139,12 @@ class Scheduler:
         """The rewrite that a story asked for is there."""
         assert task.asking, "nobody asked"
         task.asking, task.told = False, task.told + 1
+        self.asking -= 1
+
+    def refuse(self, task: Task) -> None:
+        """The rewrite that a story asked for failed. The frames before it are made; there it is ``stuck``."""
+        assert task.asking, "nobody asked"
+        task.asking, task.refused = False, True
         self.asking -= 1
 
     def schedule(self) -> list[Launch]:
@@ -217,7 +229,7 @@ class Scheduler:
         return phases.index(Phase.CORRECT) if Phase.CORRECT in phases else len(phases) - 1
 
     def _wants_a_call(self, task: Task) -> bool:
-        if task.asking or task.dropped or task.told >= task.frames or task.state is State.GONE:
+        if task.asking or task.refused or task.dropped or task.told >= task.frames or task.state is State.GONE:
             return False
         if self.how.run_ahead == 0:
             return task.state is State.READY and task.place == 0 and task.told <= task.index

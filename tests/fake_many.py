@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from acdc.engine.policy import Pipelining
-from acdc.engine.request import Event, FrameMade, StoryFailed, StoryRequest
+from acdc.engine.request import Event, FrameMade, NothingLeft, StoryFailed, StoryRequest
 from acdc.engine.story import Frame, Phase, Span, StoryOptions
 from tests.fake_engine import FakeEngine, draw
 
@@ -34,6 +34,8 @@ class FakeRun:
 
     def _step(self, request: StoryRequest, frames: list[Frame]) -> Event:
         index = len(frames)
+        if index == len(request.sentences):
+            return NothingLeft(request)
         if len(self.engine.made) == self.engine.stop_at:
             raise self.engine.stop
         if (request.id, index) in self.engine.failures:

@@ -11,7 +11,7 @@ from acdc.engine.engine import Engine
 from acdc.engine.many import Many
 from acdc.engine.memory import Memory, MemoryFailure, load_memory
 from acdc.engine.policy import Pipelining
-from acdc.engine.request import StoryFailed, StoryRequest
+from acdc.engine.request import FrameMade, StoryFailed, StoryRequest
 from acdc.engine.story import Frame, Phase
 from acdc.engine.work import Work
 
@@ -59,7 +59,7 @@ def ended(many: Many) -> tuple[dict[str, list[Frame]], dict[str, Exception]]:
         if isinstance(event, StoryFailed):
             assert event.request.id not in failed
             failed[event.request.id] = event.error
-        else:
+        elif isinstance(event, FrameMade):
             assert event.request.id not in failed, "a frame of a story that has failed"
             frames.setdefault(event.request.id, []).append(event.frame)
     return frames, failed

@@ -14,18 +14,28 @@ from acdc.engine.scheduler import Launch, Scheduler, State, Task, walk
 from acdc.engine.story import Phase
 
 ARM = {Phase.PREFILL, Phase.DRAW, Phase.REPLACE}
-HOWS = st.builds(
-    Pipelining,
-    slots=st.integers(1, 4),
-    stories=st.integers(1, 9),
-    waiting=st.integers(0, 4),
-    draw_batch=st.integers(1, 6),
-    correct_batch=st.integers(1, 6),
-    run_ahead=st.integers(0, 3),
-    calls=st.integers(1, 5),
-    share=st.booleans(),
-    merge_replace=st.booleans(),
-)
+
+
+def pipelinings(
+    slots: int, stories: int, waiting: int, batch: int, quanta: st.SearchStrategy[int | None]
+) -> st.SearchStrategy[Pipelining]:
+    """Every field at random: up to so many slots, stories, waiting ones and stories in a launch; one of ``quanta``."""
+    return st.builds(
+        Pipelining,
+        slots=st.integers(1, slots),
+        stories=st.integers(1, stories),
+        waiting=st.integers(0, waiting),
+        draw_batch=st.integers(1, batch),
+        correct_batch=st.integers(1, batch),
+        run_ahead=st.integers(0, 3),
+        calls=st.integers(1, 5),
+        quantum=quanta,
+        share=st.booleans(),
+        merge_replace=st.booleans(),
+    )
+
+
+HOWS = pipelinings(slots=4, stories=9, waiting=4, batch=6, quanta=st.none())
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from acdc.engine.prediction.cost_model import CostModel
 from acdc.engine.prediction.simulator import Simulated, simulate
 from acdc.engine.scheduler import walks_of
 from acdc.engine.story import StoryOptions
+from tests.schedules import pipelinings
 
 CLOSE = 1e-6
 OPTIONS = StoryOptions()
@@ -25,19 +26,7 @@ costs_of = st.builds(
     st.floats(0, 3),
     st.floats(0, 0.01),
 )
-hows = st.builds(
-    Pipelining,
-    slots=st.integers(1, 3),
-    stories=st.integers(1, 6),
-    waiting=st.integers(0, 3),
-    draw_batch=st.integers(1, 4),
-    correct_batch=st.integers(1, 4),
-    run_ahead=st.integers(0, 3),
-    calls=st.integers(1, 5),
-    quantum=st.none() | st.integers(1, 8),
-    share=st.booleans(),
-    merge_replace=st.booleans(),
-)
+hows = pipelinings(slots=3, stories=6, waiting=3, batch=4, quanta=st.none() | st.integers(1, 8))
 options_of = st.builds(
     StoryOptions,
     correction=st.booleans(),

@@ -69,5 +69,5 @@ def small_engine(exact: Engine) -> Engine:
     engine.bundle = replace(engine.bundle, defaults=DEFAULTS)
     engine.models = engine.models._replace(arm=arm, tokenizer=tokenizer.double().requires_grad_(False))
     eager = parse_backends("eager", engine.device, torch.float64)
-    engine._copies = Copies(engine.models, eager, PlanCache())
+    engine.copies = Copies(engine.models, eager, PlanCache())
     return engine

@@ -165,7 +165,7 @@ def floors_of(engine: Engine, system: System, options: StoryOptions) -> Floors:
     if not system.frames:
         return Floors(rates, count_story(engine, resolved, 1, rates.cache_bytes))
     plain = copy(engine)
-    plain.models = engine._copies.loaded
+    plain.models = engine.copies.loaded
     given = {"num_inference_steps": options.num_inference_steps, **system.options}
     runs = counted(plain, system._replace(frames=COUNTED), given)
     return Floors(rates, {phase: of_a_frame(phase, runs[phase], system.frames) for phase in runs})

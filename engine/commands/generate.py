@@ -21,6 +21,7 @@ from .many_progress import Tally, make_many_progress
 from .many_writer import ManyWriter, frames_to_make
 from .options import BUNDLE, CORRECTION, RUN, story_options, with_options
 from .story import DRAWING, begin_story, load_engine
+from .uninterrupted import uninterrupted
 
 if TYPE_CHECKING:
     import torch
@@ -89,7 +90,8 @@ def draw_stories(run: Many, writer: ManyWriter) -> None:
     try:
         with writer, closing(run.events()) as events:
             for event in events:
-                writer.take(event)
+                with uninterrupted():
+                    writer.take(event)
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted after {writer.so_far}; continue with --resume") from None
 

@@ -12,7 +12,7 @@ from typing import Protocol, Self
 import click
 
 from ..manifest import Failed, Finished
-from .progress import NoBar
+from .progress import NoBar, WithBar, make_bar
 
 
 class Tally:
@@ -102,31 +102,13 @@ class Lines(NoBar):
         click.echo(line, err=True)
 
 
-class Bar(Lines):
+class Bar(WithBar, Lines):
     """A bar over all frames; what must be said stands above it."""
 
     def __init__(self, tally: Tally) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
         super().__init__(tally)
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[told]}"),
-        )
-        self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+        self._bar = make_bar("{task.fields[told]}")
         self._task = self._bar.add_task("loading", total=tally.frames, told="")
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def frame(self) -> None:
         super().frame()

@@ -15,7 +15,7 @@ from ..manifest import MANIFEST_FILE, Failed, Finished, Manifest, ManifestWriter
 from ..memory import MemoryFailure
 from ..one_line import one_line
 from ..output import StoryWriter
-from ..request import Event, FrameMade, StoryFailed, StoryRequest
+from ..request import Event, FrameMade, NothingLeft, StoryFailed, StoryRequest
 from ..stored import FRAMES, read_story
 from ..story import StoryResult
 from .earlier import clear_stories
@@ -90,19 +90,18 @@ class ManyWriter:
             if request.id not in begun:
                 yield request
                 continue
-            opened = self._begun(request)
-            if len(opened.story.frames) == len(request.sentences):
-                self._finish(request, opened)
-            else:
-                self._open[request.id] = opened
-                yield replace(request, done=tuple(opened.story.frames))
+            opened = self._open[request.id] = self._begun(request)
+            yield replace(request, done=tuple(opened.story.frames))
 
     def take(self, event: Event) -> None:
-        """A frame, or the end of a story that failed."""
-        if isinstance(event, StoryFailed):
-            self._fail(event)
-        else:
-            self._add(event)
+        """A frame, or the end of a story that failed or was whole already."""
+        match event:
+            case FrameMade():
+                self._add(event)
+            case StoryFailed():
+                self._fail(event)
+            case NothingLeft(request):
+                self._finish(request)
         self._note_finished(BEHIND)
 
     def _add(self, made: FrameMade) -> None:
@@ -114,7 +113,7 @@ class ManyWriter:
         if frame.memory_note:
             self.progress.note(f"story {request.id!r}, frame {frame.index + 1}: {one_line(frame.memory_note)}")
         if made.last:
-            self._finish(request, self._open.pop(request.id))
+            self._finish(request)
 
     def _fail(self, event: StoryFailed) -> None:
         request, error = event.request, event.error
@@ -136,7 +135,8 @@ class ManyWriter:
         assert story is not None, "it was there when the run began"
         return _Open(story, StoryWriter(self.directory / request.id))
 
-    def _finish(self, request: StoryRequest, opened: _Open) -> None:
+    def _finish(self, request: StoryRequest) -> None:
+        opened = self._open.pop(request.id)
         entry = Finished(request.id, request.seed, len(opened.story.frames), opened.seconds, digest(request.sentences))
         title = story_title(request.id)
         self._finishing.append((self._sheets.submit(_complete, opened.writer, opened.story, title), entry))

@@ -1,12 +1,17 @@
 """Says on stderr how far a story is: a bar in a terminal, else one line a frame."""
 
+from __future__ import annotations
+
 import sys
 from types import TracebackType
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
 
 import click
 
 from ..story import Frame, Phase
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 ORDER = list(Phase)
 
@@ -41,6 +46,30 @@ class NoBar:
         return None
 
 
+class WithBar:
+    """Opens its bar on the screen, and closes it."""
+
+    _bar: RichProgress
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._bar.stop()
+
+
+def make_bar(*texts: str) -> RichProgress:
+    """On stderr: what is being done, the bar, the time, and further texts behind it. It is gone when it is closed."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *map(TextColumn, texts))
+    return Progress(*columns, console=Console(stderr=True), transient=True)
+
+
 class Lines(NoBar):
     """One line a frame, for logs and pipes."""
 
@@ -55,27 +84,12 @@ class Lines(NoBar):
         click.echo(f"frame {frame.index + 1}/{self._total}: {seconds:.2f} s ({times or 'under 1'} ms)", err=True)
 
 
-class Bar:
+class Bar(WithBar):
     """A bar that shows the frame and the phase being run."""
 
     def __init__(self, total: int, done: int) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
-        from rich.progress import Progress as RichProgress
-
-        columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-        self._bar = RichProgress(*columns, console=Console(stderr=True), transient=True)
-        self._total = total
+        self._bar, self._total = make_bar(), total
         self._task = self._bar.add_task("loading", total=total * len(ORDER), completed=done * len(ORDER))
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._bar.stop()
 
     def phase(self, index: int, phase: Phase) -> None:
         self._bar.update(

@@ -3,9 +3,8 @@
     y = round(float32(x) float32(W)^T + float32(b))        for each linear layer and convolution
 
 A unit for bfloat16 multiplies its numbers exactly, sums in float32 and rounds the sum once; so does this. Without it
-torch falls back to slow loops: on one core of a CPU with AVX2 alone convolutions ran at 1 and linear layers at 10
-GFLOP/s, those of float32 at 40 to 80. Attention, norms and activations in bfloat16 kept up with float32 there and stay
-what they are.
+torch falls back to slow loops, many times slower than float32's. Attention, norms and activations in bfloat16 keep up
+with float32 there and stay what they are.
 
 Weights stay in their two bytes. At most ``WIDENED_AT_ONCE`` numbers of one are held in float32 at a time, a slice of
 its outputs: 8 MiB, which a cache holds until they are multiplied and the allocator keeps for the next slice. Of a

@@ -1,10 +1,16 @@
-"""Fixtures of the command line's tests: an own folder, a fake engine behind the commands, a tiny real bundle."""
+"""Fixtures of the command line's tests: an own folder, a fake engine behind the commands, a tiny real bundle; and of
+the tests of many stories: the serial loop's answers, and a look at the threads."""
+
+import threading
 
 import pytest
+from PIL import Image
 
+from acdc.engine.commands import generate as generate_command
 from acdc.engine.commands import overhead as overhead_command
 from acdc.engine.commands import story as story_command
 from tests.fake_engine import FakeEngine
+from tests.fake_many import FakeMany
 
 
 @pytest.fixture
@@ -25,6 +31,35 @@ def fake(monkeypatch):
 
     install()
     return install
+
+
+@pytest.fixture
+def many(own_folder, monkeypatch):
+    """Install a fake engine behind ``generate``; called again, a new one. Sheets are quick."""
+    monkeypatch.setattr("acdc.engine.output.draw_sheet", lambda story, title: Image.new("RGB", (2, 2)))
+
+    def install(**how) -> FakeMany:
+        engine = FakeMany(**how)
+        monkeypatch.setattr(generate_command, "load_engine", lambda given: engine)
+        return engine
+
+    install()
+    return install
+
+
+@pytest.fixture(scope="module")
+def alone(exact_engine):
+    """The stories of the serial loop, each made once."""
+    from tests.many_stories import Alone  # here, because it imports torch
+
+    return Alone(exact_engine)
+
+
+@pytest.fixture
+def no_thread_is_left():
+    """Looks for threads of the engine's when the test is over."""
+    yield
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("acdc-")]
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from acdc.engine.cli import main
 from acdc.engine.commands import generate as generate_command
@@ -22,24 +21,9 @@ from acdc.engine.phases import Phases
 from acdc.engine.policy import SERIAL, Pipelining
 from acdc.engine.story import Frame
 from tests.cli_runs import files, refuse, without_times
-from tests.fake_many import FakeMany
 from tests.generate_runs import TEXTS, assert_same, manifest, write_file
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture
-def many(monkeypatch):
-    """Install a fake engine; called again, a new one. Sheets are quick."""
-    monkeypatch.setattr("acdc.engine.output.draw_sheet", lambda story, title: Image.new("RGB", (2, 2)))
-
-    def install(**how) -> FakeMany:
-        engine = FakeMany(**how)
-        monkeypatch.setattr(generate_command, "load_engine", lambda given: engine)
-        return engine
-
-    install()
-    return install
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from PIL import Image
 
 from acdc.engine.cli import main
 from acdc.engine.commands import earlier as earlier_module
-from acdc.engine.commands import generate as generate_command
 from acdc.engine.commands import many_writer
 from acdc.engine.stored import read_story
 from tests.cli_runs import files, refuse
@@ -19,20 +17,6 @@ from tests.fake_many import FakeMany
 from tests.generate_runs import TEXTS, assert_same, manifest, write_file
 
 ASKED = ["generate", "--stories", "s.jsonl", "--out", "o", "--concurrency", "2"]
-
-
-@pytest.fixture
-def many(own_folder, monkeypatch):
-    """Install a fake engine; called again, a new one. Sheets are quick."""
-    monkeypatch.setattr("acdc.engine.output.draw_sheet", lambda story, title: Image.new("RGB", (2, 2)))
-
-    def install(**how) -> FakeMany:
-        engine = FakeMany(**how)
-        monkeypatch.setattr(generate_command, "load_engine", lambda given: engine)
-        return engine
-
-    install()
-    return install
 
 
 def resume(many) -> FakeMany:

@@ -76,6 +76,15 @@ def test_results_are_those_of_a_story(tiny_engine):
     assert results[2].frames[0] is alone[2].frames[0]
 
 
+def test_a_story_that_is_whole_already_is_a_result_too(tiny_engine):
+    alone = tiny_engine.generate(STORIES[0], **QUICK)
+    whole = StoryRequest("whole", alone.sentences, done=alone.frames)
+    other = StoryRequest("other", alone.sentences)
+    results = list(tiny_engine.generate_many([whole, other], **QUICK))
+    assert [len(result.frames) for result in results] == [len(alone.frames)] * 2
+    assert results[0].frames[0] is alone.frames[0]
+
+
 def test_events_are_all_frames_and_phases_are_timed(tiny_engine):
     many = tiny_engine.generate_many(STORIES, seed=3, **QUICK)
     frames = [event.frame for event in frames_of(many.events())]
@@ -115,7 +124,7 @@ def test_a_device_has_its_own_way_unless_one_is_given():
 
 def test_slots_share_weights_and_divide_threads_and_plans_are_kept(tiny_engine):
     loaded, before = tiny_engine.models, torch.get_num_threads()
-    copies = Copies(loaded, tiny_engine._copies.backends, PlanCache())
+    copies = Copies(loaded, tiny_engine.copies.backends, PlanCache())
     try:
         torch.set_num_threads(4)
         first, again, three = copies.slots(2, CPU), copies.slots(2, CPU), copies.slots(3, CPU)

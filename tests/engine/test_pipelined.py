@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -16,8 +15,10 @@ from acdc.engine.many import Many
 from acdc.engine.policy import SERIAL, Pipelining
 from acdc.engine.request import FrameMade, StoryFailed, StoryRequest
 from acdc.engine.story import Phase, StoryResult
-from tests.many_stories import SMALL, STORIES, Alone, Forgetful, ended, many_of, same
+from tests.many_stories import SMALL, STORIES, Forgetful, ended, many_of, same
 from tests.margin import check_same_story
+
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 CASES = [
     ({}, Pipelining()),
@@ -33,17 +34,6 @@ CASES = [
     ({"context": "full", "memory": "none"}, SERIAL),
 ]
 IDS = [" ".join(f"{k}={v}" for k, v in options.items()) or "defaults" for options, _ in CASES]
-
-
-@pytest.fixture(scope="module")
-def alone(exact_engine) -> Alone:
-    return Alone(exact_engine)
-
-
-@pytest.fixture(autouse=True)
-def no_thread_is_left():
-    yield
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("acdc-")]
 
 
 @pytest.mark.parametrize(("options", "how"), CASES, ids=IDS)

@@ -16,7 +16,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Lock
 
 import torch
 import torch.nn.functional as F
@@ -27,6 +26,7 @@ from ...sampling import Policy
 from ...story import StoryOptions
 from .arm import Arm
 from .chunk import Chunk
+from .company import Company
 from .drawing import Drawing, draw, fitting
 from .session import ArmSession
 from .windows import SEQUENTIAL
@@ -60,12 +60,15 @@ class Seat:
         self.texts, self.images, self.cache = self.texts[:frames], self.images[:frames], None
 
 
-class Group:
+class Group(Company):
     """The stories of a session, one row a branch each, from a frame's first launch to its last code."""
+
+    session: ArmSession
 
     def __init__(self, arm: Arm, seats: Sequence[Seat], options: StoryOptions) -> None:
         """Lay the streams side by side and copy what the caches hold."""
-        self.seats, self.here, self._lock = list(seats), len(seats), Lock()
+        super().__init__(len(seats))
+        self.seats = list(seats)
         guided = options.arm_guidance_scale not in (None, 1.0)
         frames, tokens = (max(getattr(seat, name) for seat in seats) for name in ("frames", "text_tokens"))
         self.session = ArmSession(arm, len(seats), frames, options.context, guided, tokens)
@@ -134,13 +137,6 @@ class Group:
                 seat.cache = self.session.cache.fork(self.rows(place))
         self.session.close()
 
-    def let_go(self) -> None:
-        """One story less; when the last has gone, the cache's buffers serve the next group."""
-        with self._lock:
-            self.here -= 1
-            if self.here == 0:
-                self.session.close()
-
 
 def regroup(arm: Arm, members: Sequence[tuple[Group, int]], options: StoryOptions) -> tuple[Group, list[int]]:
     """Stories in the middle of their draws, from any groups, in one, and their places there.
@@ -148,7 +144,7 @@ def regroup(arm: Arm, members: Sequence[tuple[Group, int]], options: StoryOption
     If they are all that is left of a group, that is the one. What stays in other groups is not changed.
     """
     group, places = members[0][0], [place for _, place in members]
-    if all(other is group for other, _ in members) and len(members) == group.here:
+    if group.whole(members):
         group.session.arm = arm
         return group, places
     made = Group(arm, [group.seats[place] for group, place in members], options)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from threading import Lock
 
 import torch
 from torch import Tensor
@@ -24,6 +23,7 @@ from torch import Tensor
 from ...sampling import Policy
 from ...story import StoryOptions
 from . import seats
+from .company import Company
 from .maskgit import Unmasking, join
 from .show_o_arm import ShowOArm
 from .show_o_session import ShowOSession, slots_before
@@ -44,12 +44,15 @@ class Seat(seats.Seat):
         return 0 if self.cache is None else 2 * len(self.images) - 1
 
 
-class Group:
+class Group(Company):
     """The stories of a session, one row a branch each, from a frame's first launch to its last step."""
+
+    session: ShowOSession
 
     def __init__(self, arm: ShowOArm, members: Sequence[Seat], options: StoryOptions) -> None:
         """A session with room for the longest of them, which takes what their caches hold."""
-        self.options, self.seats, self.here, self._lock = options, list(members), len(members), Lock()
+        super().__init__(len(members))
+        self.options, self.seats = options, list(members)
         self.session = session_for(arm, members, options)
         self.frame: Unmasking | None = None
         self.policy: Policy | None = None
@@ -132,13 +135,6 @@ class Group:
         made.policy, made.frame = self.policy, self.frame.part(places)
         return made
 
-    def let_go(self) -> None:
-        """One story less; when the last has gone, the cache's buffers serve the next group."""
-        with self._lock:
-            self.here -= 1
-            if self.here == 0:
-                self.session.close()
-
     def _feed(self, column: Sequence[list[int] | Tensor | None], first: Sequence[bool]) -> None:
         """A segment of each story, or nothing; ``first`` where it begins the row. The null branch has empty captions
         and the same frames."""
@@ -173,7 +169,7 @@ def regroup(arm: ShowOArm, members: Sequence[tuple[Group, int]], options: StoryO
     If they are all that is left of a group, that is the one. What stays in other groups is not changed.
     """
     group, places = members[0][0], [place for _, place in members]
-    if all(other is group for other, _ in members) and len(members) == group.here:
+    if group.whole(members):
         group.session.arm = arm
         return group, places
     chosen: dict[Group, list[int]] = {}
