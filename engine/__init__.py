@@ -11,7 +11,10 @@ _PUBLIC = {
     "EXAMPLES": "examples",
     "Frame": "story",
     "Phase": "story",
+    "Pipelining": "policy",
+    "StoryFailed": "request",
     "StoryOptions": "story",
+    "StoryRequest": "request",
     "StoryResult": "story",
 }
 __all__ = sorted(_PUBLIC)

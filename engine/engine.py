@@ -12,7 +12,7 @@ from ..compile.cache import PlanCache
 from ..kernels.attention import find_attention
 from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
 from .many import Copies, Many, as_requests, begin
-from .memory import LanguageModel, Memory, load_memory
+from .memory import LanguageModel, Memory, memory_maker
 from .models.arm.show_o_arm import ShowOArm
 from .models.corrector.attention import set_attention
 from .models.corrector.unet import UNet
@@ -209,13 +209,14 @@ class Engine:
         Iterate over what comes back: a ``StoryResult`` for each story, as it is finished, or a ``StoryFailed``; each
         equals :meth:`generate` of it alone, up to rounding. ``stories`` are read when there is room. Those that are
         sentences alone get seeds ``seed``, ``seed`` + 1, ... ``load_memory`` makes a story's memory module (None: as
-        the options say). Raises ``ValueError`` for options that cannot be met.
+        the options say). Raises ``ValueError`` for options that cannot be met, and for a story that cannot be, behind
+        those that were begun before it was read.
         """
         chosen = _merge(options, overrides)
         resolved = chosen.resolved(self.defaults)
         run = begin(
             self.copies, self.device, resolved, pipelining,
-            load_memory or (lambda: self._memory(resolved)), as_requests(stories, seed),
+            load_memory or self._memories(resolved), as_requests(stories, seed),
         )  # fmt: skip
         return Many(run, self.settings(chosen), versions(), self.start(chosen))
 
@@ -255,7 +256,10 @@ class Engine:
         return StoryResult((frames[0].sentence,) * num_frames, seed, settings, versions(), start, frames)
 
     def _memory(self, options: StoryOptions) -> Memory:
-        return load_memory(options.memory_settings, device=str(self.device), loaded=self._language_models)
+        return self._memories(options)()
+
+    def _memories(self, options: StoryOptions) -> Callable[[], Memory]:
+        return memory_maker(options.memory_settings, device=str(self.device), loaded=self._language_models)
 
     def _draft(self, init_image: Image.Image | None) -> torch.Tensor | None:
         if init_image is None:

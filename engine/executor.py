@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from queue import SimpleQueue
+from threading import Thread
 from typing import Any, NamedTuple
 
 import torch
@@ -59,9 +60,8 @@ class Slot:
 class Executor:
     """The slots, and threads for calls that wait for somebody else. What is done is asked for one by one."""
 
-    def __init__(self, slots: Sequence[Slot], calls: int) -> None:
+    def __init__(self, slots: Sequence[Slot]) -> None:
         self.slots, self.threads = list(slots), torch.get_num_threads()
-        self.callers = ThreadPoolExecutor(calls, "acdc-memory")
         self.done: SimpleQueue[Done | BaseException] = SimpleQueue()
         self.pending = 0
         self._held: deque[tuple[Any, Run]] = deque()  # for the thread of whoever waits
@@ -77,8 +77,18 @@ class Executor:
         self._send(chosen.pool, what, lambda: chosen.run(work))
 
     def call(self, what: Any, work: Run) -> None:
-        """Run ``work`` beside the slots."""
-        self._send(self.callers, what, work)
+        """Run ``work`` beside the slots, with as many of torch's threads as one of them.
+
+        On a thread that nobody waits for in the end: a language model may take minutes to answer, or never do.
+        """
+        threads = self.slots[0].threads
+
+        def called() -> None:
+            torch.set_num_threads(threads)
+            self._timed(what, work)
+
+        Thread(target=called, name="acdc-memory", daemon=True).start()
+        self.pending += 1
 
     def next(self) -> Done:
         """Wait for the next one that is done. Somebody must be under way. What is no ``Exception`` is raised here."""
@@ -92,11 +102,11 @@ class Executor:
         return done
 
     def close(self) -> None:
-        """Wait for what runs, drop what has not begun, and give the threads back."""
-        for pool in (*(slot.pool for slot in self.slots), self.callers):
-            pool.shutdown(wait=False, cancel_futures=True)
-        for pool in (*(slot.pool for slot in self.slots), self.callers):
-            pool.shutdown(wait=True)
+        """Wait for what the slots run, drop what has not begun, and give the threads back. Calls are let go."""
+        for slot in self.slots:
+            slot.pool.shutdown(wait=False, cancel_futures=True)
+        for slot in self.slots:
+            slot.pool.shutdown(wait=True)
         torch.set_num_threads(self.threads)  # what a slot set would be the default of new threads
 
     def _send(self, pool: ThreadPoolExecutor, what: Any, work: Run) -> None:

@@ -38,6 +38,8 @@ HOLDERS = (
 
 def will_read(thing: Any) -> None:
     """The current stream is about to read what ``thing`` holds; nothing where there are no streams."""
+    if not torch.cuda.is_available():
+        return
     for tensor in tensors_of(thing):
         if tensor.is_cuda:
             tensor.record_stream(torch.cuda.current_stream(tensor.device))

@@ -17,7 +17,7 @@ from .pipelined import Pipelined
 from .planned import planned
 from .policy import Pipelining
 from .request import Event, FrameMade, NothingLeft, StoryFailed, StoryRequest
-from .story import StoryOptions, StoryResult
+from .story import StoryOptions, StoryResult, check_sentences
 from .timeline import Ran
 
 ON_A_GPU = {"share": False, "draw_batch": 16, "quantum": 64}  # one reading of the weights for all that are drawn
@@ -55,6 +55,7 @@ class Many:
         self, run: Pipelined, settings: Mapping[str, Any], versions: Mapping[str, str], start: Mapping[str, float]
     ) -> None:
         self.run, self.settings, self.versions, self.start = run, settings, versions, start
+        self._begun = False
 
     def __iter__(self) -> Iterator[StoryResult | StoryFailed]:
         """Each story when it is finished."""
@@ -67,19 +68,24 @@ class Many:
             if isinstance(event, NothingLeft):
                 yield self.begun(event.request)
                 continue
-            result = results.setdefault(event.request.id, self.begun(event.request))
-            result.frames.append(event.frame)
+            if event.request.id not in results:
+                results[event.request.id] = self.begun(event.request)
+            results[event.request.id].frames.append(event.frame)
             if event.last:
                 yield results.pop(event.request.id)
 
     def events(self) -> Generator[Event, None, None]:
-        """Each frame when it is finished, each failure, and each story of which nothing is left to make."""
+        """Each frame when it is finished, each failure, and each story of which nothing is left to make. Once: a run
+        that was read, or left, cannot be read again (``ValueError``)."""
+        if self._begun:
+            raise ValueError("this run has been read already; call generate_many() again")
+        self._begun = True
         return self.run.events()
 
     def begun(self, request: StoryRequest) -> StoryResult:
         """The story with the frames that it brought along."""
         settings, versions, start = self.settings, self.versions, self.start
-        return StoryResult(request.sentences, request.seed, settings, versions, start, list(request.done))
+        return StoryResult(request.sentences, request.seed, settings, versions, start, list(request.done), request.id)
 
     def cancel(self, name: str) -> None:
         """Drop the story of that id; the others go on."""
@@ -117,16 +123,21 @@ def for_device(how: Pipelining | None, device: torch.device) -> Pipelining:
 def as_requests(stories: Iterable[StoryRequest | Sequence[str]], seed: int) -> Iterator[StoryRequest]:
     """Requests as they are; of sentences alone, story number i (from 0) gets seed ``seed`` + i and a number as its id.
 
-    ``ValueError`` for an id that was there before."""
+    ``ValueError`` for an id that was there before, and for sentences that cannot be, with the story's number."""
     seen: set[str] = set()
     for number, story in enumerate(stories):
-        request = (
-            story if isinstance(story, StoryRequest) else StoryRequest(f"{number + 1:06d}", tuple(story), seed + number)
-        )
+        request = story if isinstance(story, StoryRequest) else _numbered(story, number, seed + number)
         if request.id in seen:
             raise ValueError(f"story id {request.id!r} is given twice; give each story its own")
         seen.add(request.id)
         yield request
+
+
+def _numbered(sentences: Sequence[str], number: int, seed: int) -> StoryRequest:
+    try:
+        return StoryRequest(f"{number + 1:06d}", check_sentences(sentences), seed)
+    except ValueError as error:
+        raise ValueError(f"story {number + 1}: {error}") from None
 
 
 def frames_of(events: Iterable[Event]) -> Iterator[FrameMade]:

@@ -6,6 +6,7 @@ thing that is done. ``Serial`` is the same with everything one after another, an
 
 from __future__ import annotations
 
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -13,6 +14,7 @@ from functools import partial
 
 from .executor import Done, Executor, Slot
 from .memory import Memory
+from .one_line import one_line
 from .phases import Phases
 from .pipeline import stored_codes
 from .policy import Pipelining
@@ -22,6 +24,8 @@ from .story import Phase, StoryOptions
 from .timeline import Ran
 from .work import Work, finish, span
 
+LOG = logging.getLogger(__name__)
+TOGETHER = "%s of %d stories failed together and is done again for each alone: %s"
 KEPT = 1 << 14  # of what ran, the last: a run over any number of stories takes no more memory
 
 
@@ -40,11 +44,12 @@ class Pipelined:
         assert len(slots) == how.slots, f"{len(slots)} slots for {how.slots}"
         self.options, self.how, self.load_memory, self.requests = options, how, load_memory, iter(requests)
         self.phases, self.walks = [phases for _, phases in slots], walks_of(options, how)
-        self.scheduler, self.executor = Scheduler(how), Executor([slot for slot, _ in slots], how.calls)
+        self.scheduler, self.executor = Scheduler(how), Executor([slot for slot, _ in slots])
         self.works: dict[Task, Work] = {}
         self.ran: deque[Ran] = deque(maxlen=KEPT)
         self.origin = time.perf_counter()
         self._cancelled: set[str] = set()
+        self._broken: Exception | None = None  # why no more stories come
         self._origins: dict[Task, float] = {}  # the first thing that is done for a story: its spans count from there
         self._began: dict[Task, float] = {}  # the last frame was shown, or the story came in flight
         self._stood: dict[Task, float] = {}  # since when it waits for its prompt
@@ -63,18 +68,24 @@ class Pipelined:
             while True:
                 yield from self._drop_cancelled()  # which makes room: what is let in then keeps the loop going
                 yield from self._let_in()
+                if not self.works:  # calls for stories that have gone may still be under way
+                    break
                 self._ask()
                 self._fill()
-                if not self.executor.pending:
-                    return
                 yield from self._take(self.executor.next())
         finally:
             self.executor.close()
+        if self._broken is not None:
+            raise self._broken
 
     def _let_in(self) -> Iterator[Event]:
         """Take requests while there is room; one that cannot be drawn fails alone."""
         while self.scheduler.room:
-            request = next(self.requests, None)
+            try:
+                request = next(self.requests, None)
+            except Exception as error:  # of whoever makes them: raised when the stories that are here are finished
+                self.requests, self._broken = iter(()), error
+                return
             if request is None:
                 return
             try:
@@ -165,6 +176,8 @@ class Pipelined:
         """A launch came back: its stories go on, or begin the frame again, or have failed."""
         self._note(launch.slot, launch.phase, launch.tasks, done)
         if done.error is not None:
+            if len(launch.tasks) > 1:
+                LOG.warning(TOGETHER, launch.phase, len(launch.tasks), one_line(str(done.error)))
             for task in self.scheduler.fail(launch):
                 self._errors[task] = done.error
             for task in launch.tasks:
@@ -176,7 +189,12 @@ class Pipelined:
             finished = self.scheduler.complete(launch, [t for t in launch.tasks if id(self.works[t]) in again])
             self._fill()  # the others go on while these are shown
             for task in finished:
-                yield self._show(task)
+                try:
+                    event = self._show(task)
+                except Exception as error:
+                    yield from self._drop(task, error)
+                    continue
+                yield event
                 if self.scheduler.shown(task):
                     self._forget(task)
                 else:

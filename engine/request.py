@@ -21,6 +21,9 @@ class StoryRequest:
     done: Sequence[Frame] = ()
 
     def __post_init__(self) -> None:
+        for name, kind in (("id", str), ("seed", int)):
+            if not isinstance(getattr(self, name), kind):
+                raise ValueError(f"{name} {getattr(self, name)!r} of a story is no {kind.__name__}")
         object.__setattr__(self, "sentences", check_sentences(self.sentences))
         size = len(self.id.encode("utf-8", "replace"))
         if not (0 < size <= MAX_ID and self.id[0].isalnum() and all(c.isalnum() or c in "-_." for c in self.id)):

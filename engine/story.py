@@ -223,7 +223,8 @@ class Frame:
 
 @dataclass
 class StoryResult:
-    """A finished story. ``settings`` are the resolved options, ``start`` where on the noise schedule SDEdit began."""
+    """A finished story. ``settings`` are the resolved options, ``start`` where on the noise schedule SDEdit began,
+    ``id`` its name among many."""
 
     sentences: tuple[str, ...]
     seed: int
@@ -231,6 +232,7 @@ class StoryResult:
     versions: Mapping[str, str]
     start: Mapping[str, float]
     frames: list[Frame] = field(default_factory=list)
+    id: str | None = None
 
     @property
     def refined_prompts(self) -> list[str]:

@@ -23,19 +23,16 @@ class Tracing:
     def launch(self) -> Iterator[None]:
         """Models run within; waits for a trace to end."""
         self._enter()
-        self._own.inside = True
         try:
             yield
         finally:
-            self._own.inside = False
             self._leave()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
         """No launch of another thread runs within."""
         inside = getattr(self._own, "inside", False)
-        if inside:
-            self._leave()
+        self._leave()
         try:
             self._begin()
             try:
@@ -50,8 +47,13 @@ class Tracing:
         with self._changed:
             self._changed.wait_for(lambda: not self._tracing and not self._waiting)
             self._launches += 1
+        self._own.inside = True
 
     def _leave(self) -> None:
+        """Nothing where this thread is outside: it was interrupted while it waited to enter."""
+        if not getattr(self._own, "inside", False):
+            return
+        self._own.inside = False
         with self._changed:
             self._launches -= 1
             self._changed.notify_all()
@@ -59,8 +61,12 @@ class Tracing:
     def _begin(self) -> None:
         with self._changed:
             self._waiting += 1  # launches that come now wait, so that this does not wait for ever
-            self._changed.wait_for(lambda: not self._tracing and not self._launches)
-            self._waiting, self._tracing = self._waiting - 1, True
+            try:
+                self._changed.wait_for(lambda: not self._tracing and not self._launches)
+                self._tracing = True
+            finally:  # also by Ctrl-C
+                self._waiting -= 1
+                self._changed.notify_all()
 
     def _end(self) -> None:
         with self._changed:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from importlib import import_module
 
 from .ask import LanguageModel
@@ -20,6 +22,7 @@ __all__ = [
     "check_memory",
     "load_language_model",
     "load_memory",
+    "memory_maker",
 ]
 
 
@@ -31,13 +34,20 @@ def load_memory(
     ``device`` and ``loaded`` are as for :func:`load_language_model`. ``ValueError`` for what cannot be.
     """
     settings = MemorySettings(settings) if isinstance(settings, str) else settings
+    return memory_maker(settings, device=device, loaded=loaded)()
+
+
+def memory_maker(
+    settings: MemorySettings, *, device: str = "cpu", loaded: dict[str, LanguageModel] | None = None
+) -> Callable[[], Memory]:
+    """What makes a memory for each of many stories. A language model, or an endpoint's certificates, are loaded now and
+    are one for all of them; ``ValueError`` as for :func:`load_memory`."""
     if settings.by_language_model:
         resolved = settings.resolved()
-        language = import_module(f"{__name__}.language")
-        memory: Memory = language.Language(load_language_model(resolved, device=device, loaded=loaded), resolved)
-        return memory
+        model = load_language_model(resolved, device=device, loaded=loaded)
+        return partial(import_module(f"{__name__}.language").Language, model, resolved)
     module, attribute = MEMORIES[settings.name].split(":")
-    memory = getattr(import_module(f"{__name__}.{module}"), attribute)()
+    memory: Callable[[], Memory] = getattr(import_module(f"{__name__}.{module}"), attribute)
     return memory
 
 

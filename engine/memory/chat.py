@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
@@ -73,17 +75,25 @@ class Endpoint:
     def _post(self, body: dict[str, Any], timeout_s: float) -> Reply:
         """The reply within ``timeout_s`` seconds, name resolution and a server that sends byte by byte included.
 
-        That takes an event loop, which runs in a thread of its own so that the caller may have one, too.
+        That takes an event loop: one of its own, in a thread of its own if the caller's thread has one already.
         """
         try:
-            with self._key.kept_out_of_logs(*LIBRARIES), self._threads.start_blocking_portal() as portal:
-                reply: Reply = portal.call(self._exchange, body, timeout_s)
+            with self._key.kept_out_of_logs(*LIBRARIES):
+                reply: Reply = self._run(self._exchange, body, timeout_s)
                 return reply
         except TimeoutError:
             raise Unreachable(f"{self.url} gave no answer within {timeout_s:.3g} s") from None
         except self._httpx.HTTPError as error:
             why = self._said(str(error)) or type(error).__name__
             raise Unreachable(f"{self.url} cannot be reached: {why}") from None
+
+    def _run(self, work: Callable[..., Awaitable[Reply]], *given: Any) -> Reply:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:  # no further thread, on which Python would wait at its exit
+            return self._anyio.run(work, *given)  # type: ignore[no-any-return]
+        with self._threads.start_blocking_portal() as portal:
+            return portal.call(work, *given)  # type: ignore[no-any-return]
 
     async def _exchange(self, body: dict[str, Any], timeout_s: float) -> Reply:
         headers = {"Accept-Encoding": "identity"}  # or a few bytes might unpack to gigabytes

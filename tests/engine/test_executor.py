@@ -23,7 +23,7 @@ def threads():
 
 @pytest.fixture
 def executor(threads):
-    made = Executor([Slot(CPU, 1), Slot(CPU, 1)], calls=2)
+    made = Executor([Slot(CPU, 1), Slot(CPU, 1)])
     yield made
     made.close()
 
@@ -86,7 +86,7 @@ def test_calls_run_beside_busy_slots_as_many_as_allowed(executor):
 
 def test_each_slot_has_its_threads_and_they_are_given_back(threads):
     torch.set_num_threads(3)
-    executor = Executor([Slot(CPU, 1), Slot(CPU, 2)], calls=1)
+    executor = Executor([Slot(CPU, 1), Slot(CPU, 2)])
     for slot in (0, 1, 0, 1):
         executor.submit(slot, slot, torch.get_num_threads)
     found = [executor.next() for _ in range(4)]
@@ -101,7 +101,7 @@ def test_each_slot_has_its_threads_and_they_are_given_back(threads):
 
 
 def test_close_waits_for_what_runs_and_drops_what_has_not_begun(threads):
-    executor, ran, begun = Executor([Slot(CPU, 1), Slot(CPU, 1)], calls=1), [], threading.Event()
+    executor, ran, begun = Executor([Slot(CPU, 1), Slot(CPU, 1)]), [], threading.Event()
 
     def work(name: str) -> None:
         begun.set()
@@ -120,7 +120,7 @@ def test_close_waits_for_what_runs_and_drops_what_has_not_begun(threads):
 
 def test_the_only_slot_of_a_cpu_works_on_the_thread_of_whoever_waits(threads):
     """A second OpenMP team of as many threads would be kept asleep; memory calls still run beside it."""
-    executor = Executor([Slot(CPU, 1)], calls=1)
+    executor = Executor([Slot(CPU, 1)])
     executor.submit(0, "here", threading.get_ident)
     assert ours() == []
     assert executor.next().result == threading.get_ident()
@@ -133,7 +133,7 @@ def test_the_only_slot_of_a_cpu_works_on_the_thread_of_whoever_waits(threads):
 
 def test_an_executor_that_is_not_used_has_no_threads(threads):
     before = ours()
-    executor = Executor([Slot(CPU, 1)] * 2, calls=8)
+    executor = Executor([Slot(CPU, 1)] * 2)
     assert ours() == before
     executor.close()
     executor.close()
@@ -142,3 +142,25 @@ def test_an_executor_that_is_not_used_has_no_threads(threads):
 def test_waiting_for_nothing_is_refused(executor):
     with pytest.raises(AssertionError, match="nothing is under way"):
         executor.next()
+
+
+def test_close_does_not_wait_for_calls(executor):
+    held = threading.Event()
+    executor.call("call", held.wait)
+    began = time.perf_counter()
+    executor.close()
+    assert time.perf_counter() - began < 5
+    held.set()
+    assert executor.next().result is True
+
+
+@pytest.mark.parametrize("first", ["call", "launch"])
+def test_a_call_has_a_slots_threads_whichever_began_first(threads, first):
+    torch.set_num_threads(4)
+    executor = Executor([Slot(CPU, 2), Slot(CPU, 2)])
+    if first == "launch":
+        executor.submit(0, "launch", lambda: None)
+        executor.next()
+    executor.call("call", torch.get_num_threads)
+    assert executor.next().result == 2
+    executor.close()

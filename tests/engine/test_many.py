@@ -136,3 +136,41 @@ def test_slots_share_weights_and_divide_threads_and_plans_are_kept(tiny_engine):
     assert [models for _, models in first] == [models for _, models in again]
     for _, models in first:
         assert models.arm.blocks is loaded.arm.blocks
+
+
+@pytest.mark.parametrize(
+    ("stories", "message"),
+    [
+        ([STORIES[0], ["A cat.", " "], STORIES[1]], "story 2: sentence 2 is empty"),
+        (["A cat sat.", "It ran."], "story 1: sentences is one string"),
+        ([STORIES[0], StoryRequest("000001", ("A cat sat.",))], "story id '000001' is given twice"),
+    ],
+)
+def test_a_story_that_cannot_be_ends_the_run_behind_those_before_it(tiny_engine, stories, message):
+    finished, run = [], tiny_engine.generate_many(stories, **QUICK)
+    with pytest.raises(ValueError, match=message):
+        finished.extend(run)
+    assert [story.id for story in finished] == ["000001"] * (stories[0] is STORIES[0])
+
+
+def test_a_run_is_read_once(tiny_engine):
+    run = tiny_engine.generate_many(STORIES[:1], **QUICK)
+    (story,) = run
+    assert story.id == "000001"
+    with pytest.raises(ValueError, match=r"read already; call generate_many\(\) again"):
+        list(run)
+
+
+@pytest.mark.parametrize(("name", "value"), [("seed", 1.5), ("seed", "7"), ("id", 5)])
+def test_what_a_request_is_made_of(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} {value!r} of a story is no (int|str)$"):
+        StoryRequest(**{"id": "a", "sentences": ("A cat sat.",), name: value})
+
+
+def test_a_memory_that_cannot_be_is_refused_before_anything_is_drawn(tiny_engine, monkeypatch):
+    for name in ("ACDC_CHAT_API_KEY", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(ValueError, match="key"):
+        tiny_engine.generate_many(
+            STORIES, memory="chat", memory_model="m", memory_url="https://example.com/v1", **QUICK
+        )

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from random import Random
 
 import pytest
 
+from acdc.engine import pipelined
 from acdc.engine.memory import Memory
 from acdc.engine.policy import SERIAL, Pipelining
 from acdc.engine.request import Cancelled, FrameMade, StoryFailed, StoryRequest
 from acdc.engine.story import Frame, Phase
-from acdc.engine.work import Work
+from acdc.engine.work import Work, finish
 from tests.many_stories import PHASES, SMALL, STORIES, TEXTS, Forgetful, ended, many_of, same, spoil
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -165,3 +168,46 @@ def test_two_hundred_stories_with_cancellations_and_failures(exact_engine, alone
         same(made, alone(request, **options)[: len(made)])
         assert request.id in failed or len(made) == len(request.sentences)
         assert request.id not in broken or request.id in dropped or len(made) == broken[request.id]
+
+
+def test_a_frame_that_cannot_be_shown_is_its_storys_failure(exact_engine, alone, monkeypatch):
+    def show(works, corrected):
+        if works[0].request.id == "story-3" and works[0].index == 1:
+            raise RuntimeError("no room for the picture")
+        finish(works, corrected)
+
+    monkeypatch.setattr(pipelined, "finish", show)
+    frames, failed = ended(many_of(exact_engine, Pipelining()))
+    assert {name: str(error) for name, error in failed.items()} == {"story-3": "no room for the picture"}
+    for request in STORIES:
+        same(frames[request.id], alone(request)[: 1 if request.id in failed else None])
+
+
+def test_a_joint_failure_is_said(exact_engine, caplog):
+    """What fails for several and for none alone would otherwise only be slow."""
+    many = many_of(exact_engine, Pipelining(slots=1))
+    spoil(many, Phase.DECODE, lambda works: len(works) > 1, False)
+    _, failed = ended(many)
+    assert not failed
+    assert "decode of 4 stories failed together and is done again for each alone: decode broke" in caplog.text
+
+
+def test_the_end_does_not_wait_for_the_memory_of_stories_that_are_gone(exact_engine):
+    held = threading.Event()
+
+    class Held(Forgetful):
+        def refine(self, prompts):
+            if len(prompts) > 1:
+                held.wait(60)
+            return super().refine(prompts)
+
+    many, seen = many_of(exact_engine, Pipelining(), STORIES[:1], load_memory=Held), []
+    began = time.perf_counter()
+    for event in many.events():
+        seen.append(type(event))
+        many.cancel("story-0")
+    assert seen == [FrameMade, StoryFailed]
+    assert time.perf_counter() - began < 30
+    held.set()
+    while any(thread.name == "acdc-memory" for thread in threading.enumerate()):
+        time.sleep(0.01)

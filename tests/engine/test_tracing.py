@@ -2,6 +2,7 @@
 
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 import torch
@@ -107,3 +108,46 @@ def test_slots_compile_while_others_run(tiny_path, tmp_path, monkeypatch):
             assert ours.draft.shape == theirs.draft.shape
         first = torch.tensor(made[seed].frames[0].draft_codes), torch.tensor(expected.frames[0].draft_codes)
         assert torch.equal(*first)
+
+
+class Interrupted(BaseException):
+    """As Ctrl-C."""
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_an_interrupted_wait_leaves_nothing_behind(inside):
+    """Whoever waits for a trace is interrupted; launches and traces go on."""
+    tracing, held = Tracing(), threading.Event()
+    busy = threading.Thread(target=lambda: _hold(tracing, held), daemon=True)
+    busy.start()
+    wait_for, tracing._changed.wait_for = tracing._changed.wait_for, _interrupt_once(tracing._changed.wait_for)
+    with pytest.raises(Interrupted), tracing.launch() if inside else nullcontext(), tracing.alone():
+        pytest.fail("another launch runs")
+    tracing._changed.wait_for = wait_for
+    held.set()
+    busy.join(20)
+
+    def trace():
+        with tracing.launch(), tracing.alone():
+            pass
+
+    together(trace, trace)
+    assert tracing._launches == 0
+
+
+def _hold(tracing, held):
+    with tracing.launch():
+        held.wait(20)
+
+
+def _interrupt_once(wait_for):
+    """The first wait that would take time is interrupted."""
+    left = [1]
+
+    def waiting(ready):
+        if not ready() and left[0]:
+            left[0] = 0
+            raise Interrupted
+        return wait_for(ready)
+
+    return waiting
