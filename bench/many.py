@@ -1,8 +1,8 @@
 """Many stories against one after another: ``python -m acdc.bench.many --out bench/results/many_cpu_DATE.json``.
 
 In one process, with the same threads, backend and decoding: held-out stories by ``Engine.generate``, one after another
-and warm, and by ``Engine.generate_many``; alternating (A B B A), once with memory by rules and once with a language
-model that takes 300 ms a call. Then short stories by the thousand, while the process's memory is watched.
+and warm, and by ``Engine.generate_many``; alternating (A B B A), and in each round with memory by rules and with a
+language model that takes 300 ms a call. Then short stories by the thousand, while the process's memory is watched.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -30,7 +31,7 @@ from ..engine.story import StoryOptions
 from ..engine.timing import Clock
 from ..engine.versions import versions
 from .options import BUNDLE, DEVICE, OUT, STEPS
-from .predict import held_out
+from .predict import FIRST_SEED, held_out
 
 SETTLED = 300  # stories by which every shape has been met, with the longest sentence
 HUNDRED = 100
@@ -61,29 +62,43 @@ def compare(
     engine: Engine,
     stories: Sequence[StoryRequest],
     options: StoryOptions,
-    latency_s: float,
+    latencies_ms: Sequence[int],
     how: Pipelining,
     rounds: int,
-) -> dict[str, Any]:
-    """Both ways, in rounds of A B B A; every sample is kept."""
-    serial, many, exposed = list[float](), list[float](), list[float]()
+) -> list[dict[str, Any]]:
+    """Both ways at each latency, in rounds of A B B A; every sample is kept. What drifts, drifts for all latencies."""
+    rows: list[dict[str, Any]] = [
+        {"memory_ms": latency_ms, "serial_s_a_frame": [], "many_s_a_frame": [], "exposed_memory": []}
+        for latency_ms in latencies_ms
+    ]
     for turn in range(2 * rounds):
-        for way in ("serial", "many") if turn % 2 == 0 else ("many", "serial"):
-            if way == "serial":
-                serial.append(one_by_one(engine, stories, options, latency_s))
-            else:
-                seconds, share = together(engine, stories, options, latency_s, how)
-                many.append(seconds)
-                exposed.append(share)
-    ratios = [one / other for one, other in zip(serial, many, strict=True)]
-    return {
-        "memory_ms": latency_s * 1e3,
-        "ratio": median(ratios),
-        "ratios": ratios,
-        "serial_s_a_frame": serial,
-        "many_s_a_frame": many,
-        "exposed_memory": exposed,
-    }
+        ways = ("serial", "many") if turn % 2 == 0 else ("many", "serial")
+        for row in rows if turn % 2 == 0 else rows[::-1]:
+            for way in ways:
+                sample(engine, stories, options, row, how, way)
+    for row in rows:
+        pairs = zip(row["serial_s_a_frame"], row["many_s_a_frame"], strict=True)
+        row["ratios"] = [one / other for one, other in pairs]
+        row["ratio"] = median(row["ratios"])
+    return rows
+
+
+def sample(
+    engine: Engine,
+    stories: Sequence[StoryRequest],
+    options: StoryOptions,
+    row: dict[str, Any],
+    how: Pipelining,
+    way: str,
+) -> None:
+    """Run all stories once and note it in ``row``."""
+    latency_s = row["memory_ms"] / 1e3
+    if way == "serial":
+        row["serial_s_a_frame"].append(one_by_one(engine, stories, options, latency_s))
+    else:
+        seconds, share = together(engine, stories, options, latency_s, how)
+        row["many_s_a_frame"].append(seconds)
+        row["exposed_memory"].append(share)
 
 
 def watch_memory(engine: Engine, count: int, steps: int) -> dict[str, Any]:
@@ -105,7 +120,14 @@ def growth(samples: Sequence[int]) -> dict[str, float]:
     hundred; medians of hundreds."""
     last = median(samples[-HUNDRED:])
     early, settled = (median(samples[at : at + HUNDRED]) for at in (HUNDRED, SETTLED))
-    return {"from_the_start": last / early - 1, "growth": last / settled - 1, "settled": settled, "last": last}
+    counts = {"hundred": HUNDRED, "settled_after": SETTLED}
+    return {
+        "from_the_start": last / early - 1,
+        "growth": last / settled - 1,
+        "settled": settled,
+        "last": last,
+        **counts,
+    }
 
 
 def resident_bytes() -> int:
@@ -129,7 +151,7 @@ def frames(stories: Sequence[StoryRequest]) -> int:
 @click.option("--backend", default="eager,openvino", show_default=True, help="One or several.")
 @STEPS
 @click.option("--stories", type=click.IntRange(min=1), default=8, show_default=True)
-@click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Of A B B A.")
+@click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True, help="Of A B B A.")
 @click.option("--memory-ms", type=int, multiple=True, default=(0, 300), show_default=True)
 @click.option("--thousand", type=int, default=1000, show_default=True, help="Stories, 400 or more; 0: none.")
 @OUT
@@ -151,18 +173,24 @@ def main(
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     told, how = held_out(stories), Pipelining()
-    record: dict[str, Any] = {"versions": versions(), "machine": machine(), "backends": []}
+    record: dict[str, Any] = {
+        "versions": versions(),
+        "machine": machine(),
+        "stories": {"count": stories, "frames": frames(told), "first_seed": FIRST_SEED},
+        "rounds": rounds,
+        "pipelining": asdict(how),
+        "backends": [],
+    }
     for name in backend.split(","):
         engine = Engine.from_pretrained(bundle, device=device, backend=name)
         options = StoryOptions(num_inference_steps=steps).resolved(engine.defaults)
         warm_up(engine, told, options, how)
-        group: dict[str, Any] = {"settings": engine.settings(options), "rows": []}
+        rows = compare(engine, told, options, memory_ms, how, rounds)
+        group: dict[str, Any] = {"settings": engine.settings(options), "options": asdict(options), "rows": rows}
         record["backends"].append(group)
-        for latency_ms in memory_ms:
-            row = compare(engine, told, options, latency_ms / 1e3, how, rounds)
-            group["rows"].append(row)
+        for row in rows:
             click.echo(line(name, row))
-            write_json(out, record)
+        write_json(out, record)
         if thousand and name == backend.split(",")[0]:
             group["memory"] = watch_memory(engine, thousand, 4)
             found = group["memory"]

@@ -1,8 +1,9 @@
 """Simulated against measured: ``python -m acdc.bench.predict --out bench/results/predict_cpu_DATE.json``.
 
-For each number of slots a cost model is measured (``engine/prediction/calibrate.py``). Then held-out stories of 3 to 6
-sentences are drawn by ``Engine.generate_many``, after a few that are not counted, and simulated from that model: at
-every batch, with and without a language model's latency. The ratio is frames per second, predicted / measured.
+For each number of slots a cost model is measured (``engine/prediction/calibrate.py``) on held-out stories of 3 to 6
+sentences. Then as many others, of the same lengths and with other seeds, are drawn by ``Engine.generate_many``, after a
+few that are not counted, and simulated from that model: at every batch, with and without a language model's latency.
+The ratio is frames per second, predicted / measured.
 """
 
 from __future__ import annotations
@@ -21,29 +22,55 @@ from ..engine.commands.overhead import machine
 from ..engine.engine import Engine
 from ..engine.many import frames_of
 from ..engine.memory.simulated import Simulated
-from ..engine.policy import Pipelining
+from ..engine.policy import Pipelining, batch
 from ..engine.prediction.calibrate import calibrate
 from ..engine.prediction.cost_model import CostModel
 from ..engine.prediction.simulator import ranked, simulate
 from ..engine.request import StoryRequest
 from ..engine.scheduler import walks_of
-from ..engine.story import StoryOptions
+from ..engine.story import Phase, StoryOptions
 from ..engine.versions import versions
 from .numbers import numbers
 from .options import BUNDLE, DEVICE, OUT, STEPS
 from .storyworld.world.grammar import sample_story
 
 FIRST_SEED = 200_000
+CALIBRATED_ON = 300_000  # of stories that are drawn for the cost model alone
 LENGTHS = (3, 4, 5, 6)
 SHARES = (0.5, 0.9, 0.99, 1.0)
 WARM_SENTENCES = 2  # shapes of the second frame are those of all behind it
 
 
-def held_out(count: int) -> list[StoryRequest]:
-    """Stories of 3, 4, 5, 6, 3, ... sentences with seeds of their own."""
+def held_out(count: int, first_seed: int = FIRST_SEED) -> list[StoryRequest]:
+    """Stories of 3, 4, 5, 6, 3, ... sentences with seeds of their own; other stories from another ``first_seed`` on."""
     lengths = (LENGTHS[number % len(LENGTHS)] for number in range(count))
-    told = [sample_story(FIRST_SEED + number, "heldout", length) for number, length in enumerate(lengths)]
+    told = [sample_story(first_seed + number, "heldout", length) for number, length in enumerate(lengths)]
     return [StoryRequest(f"{number:04d}", story.sentences, number) for number, story in enumerate(told)]
+
+
+def pipelining(slots: int, size: int) -> Pipelining:
+    """So many slots, and launches of ``size`` stories."""
+    return Pipelining(slots=slots, draw_batch=size, correct_batch=size)
+
+
+def check_sizes(slots: Sequence[int], sizes: Sequence[int], stories: int) -> None:
+    """``click.BadParameter`` for a launch that never occurs: the policy takes powers of two, and no more than a slot's
+    share of what is in flight."""
+    for count, size in product(slots, sizes):
+        try:
+            how = pipelining(count, size)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from None
+        in_flight = min(stories, how.stories)
+        choices = sorted(
+            {batch(in_flight, Phase.DRAW, in_flight, pipelining(count, n)) for n in range(1, 1 + in_flight)}
+        )
+        if size not in choices:
+            among = ", ".join(map(str, choices))
+            raise click.BadParameter(
+                f"--batches {size} does not occur with {count} slots and {in_flight} stories in flight; "
+                f"choose among {among}"
+            )
 
 
 def measure(
@@ -92,18 +119,18 @@ def compare(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     """All configurations of so many slots, from one cost model."""
-    widest = Pipelining(slots=slots, draw_batch=max(batches), correct_batch=max(batches))
+    others = [story.sentences for story in held_out(len(stories), CALIBRATED_ON)]
     say(f"{slots} slots: calibrating")
     began = time.perf_counter()
-    costs = calibrate(engine, options, widest, stories=[story.sentences for story in stories], repeats=repeats)
+    costs = calibrate(engine, options, pipelining(slots, max(batches)), stories=others, repeats=repeats)
     record: dict[str, Any] = {"slots": slots, "calibrated_in": time.perf_counter() - began, "costs": costs.to_dict()}
     record["rows"] = []
-    for batch, latency_ms in product(batches, latencies_ms):
-        how = Pipelining(slots=slots, draw_batch=batch, correct_batch=batch)
+    for size, latency_ms in product(batches, latencies_ms):
+        how = pipelining(slots, size)
         asked = (stories, options, how, latency_ms / 1e3)
         measured, predicted = measure(engine, *asked), predict(costs, *asked)
         ratio = predicted["frames_per_second"] / measured["frames_per_second"]
-        row = {"batch": batch, "memory_ms": latency_ms, "ratio": ratio}
+        row = {"batch": size, "memory_ms": latency_ms, "ratio": ratio}
         record["rows"].append({**row, "measured": measured, "predicted": predicted})
         say(line(slots, row, measured, predicted))
     return record
@@ -144,16 +171,18 @@ def main(
     out: Path,
 ) -> None:
     """Predict the throughput of many stories, measure it, and print both."""
+    check_sizes(slots, batches, stories)
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     engine = Engine.from_pretrained(bundle, device=device, backend=backend)
     options = StoryOptions(num_inference_steps=steps).resolved(engine.defaults)
     told, groups = held_out(stories), list[dict[str, Any]]()
+    seeds = {"first_seed": FIRST_SEED, "calibrated_on": CALIBRATED_ON}
     record = {
         "versions": versions(),
         "machine": machine(),
         "settings": engine.settings(options),
-        "stories": {"count": stories, "frames": sum(len(story.sentences) for story in told), "first_seed": FIRST_SEED},
+        "stories": {"count": stories, "frames": sum(len(story.sentences) for story in told), **seeds},
         "groups": groups,
     }
     for count in slots:

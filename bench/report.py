@@ -166,15 +166,28 @@ def many_table() -> str:
             lines.append(
                 f"| {group['settings']['backend']} | {call} | {serial:.3f} | {many:.3f} | {ratio} | {exposed} |"
             )
-    watched = result["backends"][0]["memory"]
-    settings = result["backends"][0]["settings"]
-    lines += [
-        "",
-        f"{settings['threads']} threads, {result['machine']['processor']}. Of {watched['stories']} short "
-        f"stories those behind the first 300 grew the process by {100 * watched['growth']:.2f} %, those behind the "
-        f"first 100 by {100 * watched['from_the_start']:.1f} %. Source: `bench/results/{name}`.",
-    ]
+    first = result["backends"][0]
+    lines += ["", f"{first['settings']['threads']} threads, {result['machine']['processor']}. {_sizes(result)}"]
+    lines[-1] += f"{_watched(first['memory'])}" if "memory" in first else ""
+    lines[-1] += f"Source: `bench/results/{name}`."
     return "\n".join(lines)
+
+
+def _sizes(result: Mapping[str, Any]) -> str:
+    """How much was drawn, where the file says so."""
+    if "stories" not in result:
+        return ""
+    told = result["stories"]
+    return f"{told['count']} stories of {told['frames']} frames in all, {2 * result['rounds']} runs of each. "
+
+
+def _watched(found: Mapping[str, Any]) -> str:
+    """What the process grew by; files that do not say behind which stories are older, of 300 and 100."""
+    settled, hundred = found.get("settled_after", 300), found.get("hundred", 100)
+    return (
+        f"Of {found['stories']} short stories those behind the first {settled} grew the process by "
+        f"{100 * found['growth']:.2f} %, those behind the first {hundred} by {100 * found['from_the_start']:.1f} %. "
+    )
 
 
 def study_table() -> str:

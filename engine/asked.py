@@ -17,9 +17,15 @@ from .manifest import MANIFEST_FILE
 from .request import StoryRequest
 from .written import read_records
 
+STDIN = "-"
 
-def read_requests(path: Path, seed: int) -> list[StoryRequest]:
-    """The stories of ``path``. ``ValueError`` (file, line, reason) for one that cannot be drawn or named."""
+
+def read_requests(name: str | Path, seed: int) -> list[StoryRequest]:
+    """The stories of a file (``-``: standard input). ``ValueError`` (file, line, reason) for one that cannot be drawn
+    or named."""
+    if name == "":
+        raise ValueError(f"--stories is empty; give a .jsonl file, or {STDIN} for standard input")
+    path = Path("/dev/stdin" if name == STDIN else name)
     lines: dict[str, int] = {}
     requests = []
     for number, record in enumerate(read_records(path), 1):

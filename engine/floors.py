@@ -2,7 +2,8 @@
 
 Operations are counted by running the plain models once (matrix products, convolutions, attention); bytes are the
 weights that a phase reads, once a pass, or once a launch where the device's cache holds all of them. Activations and
-the cache of keys and values are left out, so the floor is a little below what is possible.
+the cache of keys and values are left out, so the floor is a little below what is possible. Where a pass draws several
+codes, some are drawn in vain, so operations are those of one code a pass, and bytes those of the fewer passes.
 
     one phase after another     sum over phases of max(operations / rate, bytes / rate)
     phases beside each other    max(sum of operations / rate, sum of bytes / rate)
@@ -13,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +24,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from .memory.none import Nothing
+from .models.arm.windows import SEQUENTIAL
 from .models.fused import Fused
 from .phases import Phases
 from .policy import Pipelining
@@ -74,16 +77,24 @@ class Need(NamedTuple):
         return max(self.flops / rates.flops, self.bytes / rates.bandwidth)
 
 
+Needs = Mapping[Phase, Need]  # of one frame
+
+
 def measure_rates(engine: Engine) -> Rates:
-    """The best of some matrix products and copies: a rate that is reached at all is a bound that holds."""
+    """The best of some products, copies and sums: a rate that is reached at all is a bound that holds.
+
+    Weights are only read. A copy reads and writes, and many a CPU also reads every line that it is about to write,
+    which is in no count: there a sum, which reads alone, is the faster of the two. The faster one is taken.
+    """
     device, dtype = engine.device, next(engine.models.tokenizer.parameters()).dtype
     side = MATRIX[device.type]
     a, b = torch.ones(2, side, side, device=device, dtype=dtype)
     product = torch.empty_like(a)
-    source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
+    source = torch.ones(COPY_BYTES // 4, dtype=torch.float32, device=device)
     target = torch.empty_like(source)
     flops = 2 * side**3 / _best(lambda: torch.mm(a, b, out=product), device)
-    return Rates(flops, 2 * COPY_BYTES / _best(lambda: target.copy_(source), device), cache_bytes(device))
+    copied = 2 * COPY_BYTES / _best(lambda: target.copy_(source), device)
+    return Rates(flops, max(copied, COPY_BYTES / _best(source.sum, device)), cache_bytes(device))
 
 
 def cache_bytes(device: torch.device, caches: Path = CACHES) -> int:
@@ -95,30 +106,52 @@ def cache_bytes(device: torch.device, caches: Path = CACHES) -> int:
     return max((int(size[:-1]) * units[size[-1]] for size in sizes if size[-1:] in units), default=0)
 
 
-def count(engine: Engine, options: StoryOptions, stories: int, cache: int) -> dict[Phase, Need]:
-    """The phases of the second frame of so many stories side by side, as ``options`` (resolved) say."""
+def count(engine: Engine, options: StoryOptions, stories: int, cache: int) -> list[Needs]:
+    """The phases of the first and of the second frame of so many stories side by side, as ``options`` (resolved) say.
+    Frames behind these need no less than the second."""
+    phases = _plain(engine, options, stories)
+    drawn = _frames(phases, stories, cache)
+    if phases.windows(stories) == SEQUENTIAL:
+        return drawn
+    one_by_one = replace(options, decoding="sequential", correction=False)
+    single = _frames(_plain(engine, one_by_one, stories), stories, cache)
+    draw = Phase.DRAW
+    return [{**a, draw: Need(*map(min, a[draw], b[draw]))} for a, b in zip(drawn, single, strict=True)]
+
+
+def floor(launches: Iterable[Need], rates: Rates, overlapped: bool) -> float:
+    """Seconds for these launches, one after another or beside each other."""
+    needs = list(launches)
+    if not overlapped:
+        return sum(need.seconds(rates) for need in needs)
+    return Need(sum(need.flops for need in needs), sum(need.bytes for need in needs)).seconds(rates)
+
+
+def _plain(engine: Engine, options: StoryOptions, stories: int) -> Phases:
+    """Of the models without plans, which draw as many codes a pass as the engine does with its own."""
+    loaded = engine.copies.loaded
+    arm = loaded.arm.twin()
+    arm.draw_backend = engine.models.arm.draw_backend
     how = Pipelining(slots=1, stories=stories, draw_batch=stories, correct_batch=stories)
-    phases = Phases(engine.copies.loaded, options, how)
+    return Phases(loaded._replace(arm=arm), options, how)
+
+
+def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
+    """Draw two frames, and count. Corrected codes of the first enter with the second sentence."""
+    options, correction = phases.options, phases.correction
+    if options.correction:
+        _ = correction.null_context, correction.table  # made once for all frames, so no frame's
     requests = [StoryRequest(f"story-{k}", SENTENCES, seed=k) for k in range(stories)]
     works = [Work(request, Nothing(), phases.models.arm.seat(SENTENCES)) for request in requests]
-    needs: dict[Phase, Need] = {}
+    found: list[Needs] = []
     for index in range(len(SENTENCES)):
-        corrected = index > 0 and options.correction  # of the first frame the draft stands: its costs are not counted
         for work in works:
             work.rewrites[index] = work.rewrite(index)
-        for phase in walk(corrected, options.feed_back, False, True):
-            needs[phase] = _count(phases, phase, works, cache)
+        ran = walk(options.corrects(index), options.feed_back, False, True)
+        found.append({phase: _count(phases, phase, works, cache) for phase in ran})
         for work in works:
             work.next_frame()
-    return needs
-
-
-def floor(needs: Mapping[Phase, Need], rates: Rates, overlapped: bool) -> float:
-    """Seconds for these launches, one after another or beside each other."""
-    if not overlapped:
-        return sum(need.seconds(rates) for need in needs.values())
-    flops, read = (sum(getattr(need, name) for need in needs.values()) for name in Need._fields)
-    return Need(flops, read).seconds(rates)
+    return found
 
 
 def _count(phases: Phases, phase: Phase, works: list[Work], cache: int) -> Need:

@@ -15,6 +15,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -60,9 +61,9 @@ class Manifest:
     whole: int = 0
     size: int = 0
 
-    @property
-    def finished(self) -> dict[str, Finished]:
-        """Stories that need not be drawn."""
+    @cached_property
+    def finished(self) -> Mapping[str, Finished]:
+        """Stories of which every file was there."""
         return {name: entry for name, entry in self.entries.items() if isinstance(entry, Finished)}
 
 
@@ -97,7 +98,8 @@ def read_manifest(path: Path) -> Manifest:
 
 
 class ManifestWriter:
-    """Appends to ``path``, alone. Behind the whole lines of ``known``, which was read from there; None starts anew.
+    """Appends to ``path``, alone: behind the whole lines of ``known``, which was read from there. None: what is there
+    stays until :meth:`begin_anew`, and nothing is to be appended before that.
 
     ``ValueError`` where another run writes to it, or has since it was read.
     """
@@ -108,8 +110,8 @@ class ManifestWriter:
         try:
             if not _lock(self._file) or (known is not None and os.fstat(self._file).st_size != known.size):
                 raise ValueError(f"{str(path)!r}: {IN_USE}")
-            os.ftruncate(self._file, 0 if known is None else known.whole)
-            os.fsync(self._file)
+            if known is not None:
+                self._cut(known.whole)
         except BaseException:
             os.close(self._file)
             raise
@@ -123,12 +125,20 @@ class ManifestWriter:
     ) -> None:
         os.close(self._file)
 
+    def begin_anew(self) -> None:
+        """Forget all stories."""
+        self._cut(0)
+
     def append(self, entry: Finished | Failed) -> None:
         """One line, on disk when this returns."""
         line = json.dumps(entry.record(), ensure_ascii=False, allow_nan=False) + "\n"
         data = line.encode("utf-8", "backslashreplace")
         if os.write(self._file, data) != len(data):
             raise OSError(f"the line of story {entry.id!r} could not be written whole; is the disk full?")
+        os.fsync(self._file)
+
+    def _cut(self, size: int) -> None:
+        os.ftruncate(self._file, size)
         os.fsync(self._file)
 
 

@@ -115,6 +115,7 @@ def systems(out: Path, only: str, ways: str, device: str, dtype: str, seconds: f
 @click.option("--concurrency", default="1,2,8", show_default=True, callback=numbers, help="Stories in flight.")
 @click.option("--frames", type=click.IntRange(1, 6), default=3, show_default=True, help="Of a story, at most.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Each way runs once a round.")
+@click.option("--predict/--no-predict", default=False, show_default=True, help="By the cost model; takes minutes.")
 @click.option("--seconds", default=480.0, show_default=True, help="Begin no row after that.")
 def overhead(
     out: Path,
@@ -125,18 +126,22 @@ def overhead(
     concurrency: list[int],
     frames: int,
     rounds: int,
+    predict: bool,
     seconds: float,
 ) -> None:
     """Plain ARM, ACDC serial and ACDC overlapped on the same stories, in turns; a short table last."""
     from .overhead import SYSTEMS, Size, line, run
     from .systems import WAYS
 
-    if min(concurrency) < 1:
-        raise click.BadParameter(f"concurrency {min(concurrency)} is too small; choose 1 or more")
+    for n in concurrency:
+        if n < 1 or n & (n - 1):
+            raise click.BadParameter(
+                f"concurrency {n} is no power of two, as launches are; choose among 1, 2, 4, 8, ..."
+            )
     bundles = chosen(only, dict.fromkeys(system.bundle for system in SYSTEMS), "bundle")
     (one,) = chosen(way, WAYS, "way")
     rows = [system for system in SYSTEMS if system.bundle in bundles]
-    found = run(rows, one, device, dtype, Size(concurrency, frames, rounds), seconds, out)
+    found = run(rows, one, device, dtype, Size(concurrency, frames, rounds, predict), seconds, out)
     for row in found["rows"]:
         click.echo(f"{row['system']:30} n {row['n']:2}  {line(row)}")
     click.echo(f"{len(found['rows'])} rows in {out}, {len(found['not_reached'])} not reached in {seconds:.0f} s")

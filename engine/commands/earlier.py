@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..atomic import check_directory
 from ..manifest import MANIFEST_FILE, Finished, Manifest, digest, read_manifest
 from ..output import StoryWriter
 from ..request import StoryRequest
-from ..stored import STORY_FILE, read_story
+from ..stored import FRAMES, STORY_FILE, read_story
 from ..story import StoryResult
 from .resume import changed_versions, check_request, check_settings
+
+ADVICE = "repeat the first run's, or choose another --out"
 
 
 @dataclass(frozen=True)
 class Earlier:
-    """``begun`` are the frames of stories that the manifest does not call finished (it may be all of them; failed
-    stories count); ``made`` says how stories were made: settings and versions."""
+    """``finished`` are stories that need not be drawn: the manifest has them, and so has the folder. ``begun`` are the
+    numbers of frames of others (it may be all of a story's; failed ones count); ``made`` are the ways in which stories
+    were made, settings and versions, each way once."""
 
     manifest: Manifest = field(default_factory=Manifest)
+    finished: Collection[str] = ()
     begun: Mapping[str, int] = field(default_factory=dict)
     made: Sequence[tuple[Mapping[str, Any], Mapping[str, str]]] = ()
 
@@ -33,61 +39,72 @@ class Earlier:
 
 
 def earlier_run(directory: Path, requests: Sequence[StoryRequest], *, resume: bool) -> Earlier:
-    """What there is to go on from. Reads the manifest and the stories that are not finished; of those that are, one.
+    """What there is to go on from. Reads the manifest and, one after another, the stories that are not finished; of
+    those that are, one.
 
     ``ValueError`` where earlier stories would be lost, or are others than ``requests``.
     """
     manifest = read_manifest(directory / MANIFEST_FILE)
-    begun = [request for request in _stored(directory, requests) if request.id not in manifest.finished]
+    stored = _stored(directory)
+    asked = {request.id: request for request in requests}
     if not resume:
-        if manifest.size or begun:
+        if manifest.size or not stored.isdisjoint(asked):
             message = f"{str(directory)!r} already holds stories; choose --resume, --overwrite or another --out"
             raise ValueError(message)
         return Earlier()
-    asked = {request.id: request for request in requests}
     for entry in manifest.finished.values():
         _check_finished(directory, entry, asked.get(entry.id))
-    stories = [(request, _read(directory, request)) for request in begun]
-    example = next((name for name in manifest.finished if (directory / name / STORY_FILE).exists()), None)
-    made = [(story.settings, story.versions) for _, story in stories]
-    if example is not None:
-        story = _read(directory, asked[example])
-        made.insert(0, (story.settings, story.versions))
-    return Earlier(manifest, {request.id: len(story.frames) for request, story in stories}, made)
+    _check_strangers(directory, sorted(stored - asked.keys()))
+    finished = [name for name in manifest.finished if name in stored]
+    unfinished = [name for name in asked if name in stored and name not in manifest.finished]
+    begun: dict[str, int] = {}
+    made: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {}
+    for name in [*finished[:1], *unfinished]:
+        story = _read(directory, asked[name])
+        begun[name] = len(story.frames)
+        made[json.dumps([story.settings, story.versions], sort_keys=True)] = (story.settings, story.versions)
+    return Earlier(manifest, frozenset(finished), {name: begun[name] for name in unfinished}, list(made.values()))
+
+
+def check_folders(directory: Path, names: Iterable[str]) -> None:
+    """``ValueError`` where a story's folder is there, and is a file or may not be written to."""
+    there = _names(directory)
+    for name in names:
+        if name in there:
+            check_directory(directory / name)
+            check_directory(directory / name / FRAMES)
 
 
 def names_to_clear(directory: Path, requests: Sequence[StoryRequest]) -> list[str]:
-    """Stories that ``--overwrite`` is to remove: those asked for, and those that the manifest knows."""
+    """Folders that ``--overwrite`` is to clear: those of stories asked for, and of those that the manifest knows."""
     try:
         known = list(read_manifest(directory / MANIFEST_FILE).entries)
     except ValueError:
         known = []  # a damaged one is no reason to keep it
-    return list(dict.fromkeys([*(request.id for request in requests), *known]))
+    there = _names(directory)
+    names = dict.fromkeys([*(request.id for request in requests), *known])
+    return [name for name in names if name in there and (directory / name).is_dir()]
 
 
-def clear_stories(directory: Path, names: Sequence[str]) -> None:
+def clear_stories(directory: Path, names: Iterable[str]) -> None:
     """Remove these stories' files, and their folders where nothing else is in them."""
-    there = _folders(directory)
     for name in names:
-        if name in there:
-            writer = StoryWriter(directory / name)
-            writer.clear()
-            for folder in (writer.directory / "frames", writer.directory):
-                if folder.is_dir() and not any(folder.iterdir()):
-                    folder.rmdir()
+        writer = StoryWriter(directory / name)
+        writer.clear()
+        for folder in (writer.directory / FRAMES, writer.directory):
+            if folder.is_dir() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
-def _stored(directory: Path, requests: Sequence[StoryRequest]) -> list[StoryRequest]:
-    """Those of which there is a frame."""
-    there = _folders(directory)
-    return [r for r in requests if r.id in there and (directory / r.id / STORY_FILE).exists()]
+def _stored(directory: Path) -> set[str]:
+    """Stories of which there is a frame."""
+    return {name for name in _names(directory) if (directory / name / STORY_FILE).exists()}
 
 
-def _folders(directory: Path) -> set[str]:
-    """One listing, however many stories."""
+def _names(directory: Path) -> set[str]:
+    """What lies there: one listing, however many stories."""
     try:
-        with os.scandir(directory) as entries:
-            return {entry.name for entry in entries if entry.is_dir()}
+        return set(os.listdir(directory))
     except FileNotFoundError:
         return set()
 
@@ -107,13 +124,25 @@ def _read(directory: Path, request: StoryRequest) -> StoryResult:
     return story
 
 
+def _check_strangers(directory: Path, names: Iterable[str]) -> None:
+    """``ValueError`` for a story that is not whole and not asked for: an earlier run's, of another file."""
+    for name in names:
+        try:
+            record = json.loads((directory / name / STORY_FILE).read_bytes())
+            whole = len(record["frames"]) == len(record["sentences"])
+        except (OSError, ValueError, LookupError, TypeError, RecursionError):
+            continue  # nothing of ours
+        if not whole:
+            told = f"cannot resume: story {name!r} is begun, but --stories has it no longer"
+            raise ValueError(f"{told}; {ADVICE}, or remove {str(directory / name)!r}")
+
+
 def _check_finished(directory: Path, entry: Finished, request: StoryRequest | None) -> None:
-    advice = "repeat the first run's, or choose another --out"
     if request is None:
-        raise ValueError(f"cannot resume: story {entry.id!r} is finished, but --stories has it no longer; {advice}")
+        raise ValueError(f"cannot resume: story {entry.id!r} is finished, but --stories has it no longer; {ADVICE}")
     if (entry.seed, entry.sentences) == (request.seed, digest(request.sentences)):
         return
     if (directory / entry.id / STORY_FILE).exists():
         _read(directory, request)  # which says what differs
     what = f"seed was {entry.seed}, now {request.seed}" if entry.seed != request.seed else "its sentences were others"
-    raise ValueError(f"story {entry.id!r}: cannot resume: {what}; {advice}")
+    raise ValueError(f"story {entry.id!r}: cannot resume: {what}; {ADVICE}")

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..asked import read_requests
+from ..asked import STDIN, read_requests
 from ..atomic import check_directory
 from ..heap import share_one_heap
 from ..memory import check_memory
 from ..policy import SERIAL, Pipelining
-from .earlier import Earlier, earlier_run, names_to_clear
+from .earlier import Earlier, check_folders, earlier_run, names_to_clear
 from .given import check_seed
 from .many_progress import Tally, make_many_progress
 from .many_writer import ManyWriter, frames_to_make
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from ..many import Many
 
 STORIES = (
-    click.option("--stories", metavar="FILE", required=True, help="A .jsonl: one story a line."),
-    click.option("--out", metavar="DIR", help="Where the stories go.  [default: out/ and FILE's name]"),
+    click.option("--stories", metavar="FILE", required=True, help="A .jsonl, one story a line (- reads stdin)."),
+    click.option("--out", metavar="DIR", help="Where the stories go.  [default: out/ and FILE's name, or out/stories]"),
     click.option("--resume", is_flag=True, help="Go on with what an earlier run left in --out."),
     click.option("--overwrite", is_flag=True, help="Replace an earlier run's stories in --out."),
 )
@@ -38,7 +38,12 @@ COUNT = click.IntRange(min=1)
 PIPELINING = (
     click.option("--slots", type=COUNT, metavar="N", help="Launches at a time.  [default: 2]"),
     click.option("--concurrency", type=COUNT, metavar="N", help="Stories in flight.  [default: 8]"),
-    click.option("--batch", type=COUNT, metavar="N", help="Stories in one launch, at most.  [default: the device's]"),
+    click.option(
+        "--batch",
+        type=COUNT,
+        metavar="N",
+        help="Stories in one launch, at most; rounded down to a power of two.  [default: the device's]",
+    ),
     click.option(
         "--run-ahead", type=click.IntRange(min=0), metavar="N", help="Frames to rewrite ahead of.  [default: 2]"
     ),
@@ -58,11 +63,12 @@ def generate(stories: str, **given: Any) -> None:
     options = story_options(given, correction=not given["no_correction"])
     if given["resume"] and given["overwrite"]:
         raise ValueError("--resume and --overwrite are given together; choose one of them")
-    requests = read_requests(Path(stories), check_seed(given["seed"]))
-    directory = Path(given["out"] if given["out"] is not None else f"out/{Path(stories).stem}")
-    check_directory(directory)
+    directory = out_directory(given["out"], stories)
+    requests = read_requests(stories, check_seed(given["seed"]))
     earlier = Earlier() if given["overwrite"] else earlier_run(directory, requests, resume=given["resume"])
-    left = [request for request in requests if request.id not in earlier.manifest.finished]
+    left = [request for request in requests if request.id not in earlier.finished]
+    obsolete = names_to_clear(directory, requests) if given["overwrite"] else []
+    check_folders(directory, [*(request.id for request in left), *obsolete])
     if left:
         check_memory(options.memory_settings)
     share_one_heap()
@@ -74,15 +80,24 @@ def generate(stories: str, **given: Any) -> None:
         click.echo(f"{directory}: the {len(requests)} stories are finished, nothing to resume")
         return
     tally = Tally(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
-    obsolete = names_to_clear(directory, requests) if given["overwrite"] else []
     known = None if given["overwrite"] else earlier.manifest
     writer = ManyWriter(directory, known, pattern, obsolete, make_many_progress(tally))
     asked = writer.requests(left, earlier.begun)
     how = pipelining(given, engine.device)
     draw_stories(engine.generate_many(asked, options=options, pipelining=how), writer)
-    click.echo(f"{directory}: {summary(tally)}")
+    kept = "; no frame was made, and what was there before is still there" if writer.kept else ""
+    click.echo(f"{directory}: {summary(tally)}{kept}")
     if tally.failed:
         raise click.exceptions.Exit(1)
+
+
+def out_directory(out: str | None, stories: str) -> Path:
+    """Where the stories go; ``ValueError`` where they cannot."""
+    if out == "":
+        raise ValueError("--out is empty; give a directory")
+    directory = Path(out if out is not None else f"out/{'stories' if stories == STDIN else Path(stories).stem}")
+    check_directory(directory)
+    return directory
 
 
 def draw_stories(run: Many, writer: ManyWriter) -> None:
@@ -93,12 +108,15 @@ def draw_stories(run: Many, writer: ManyWriter) -> None:
                 with uninterrupted():
                     writer.take(event)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted after {writer.so_far}; continue with --resume") from None
+        raise KeyboardInterrupt(f"interrupted {writer.so_far}") from None
 
 
 def summary(tally: Tally) -> str:
     """What this run did, in one line."""
-    counts = f"{tally.finished} stories, {tally.made} frames, {tally.rate:.2f} frames a second"
+    if not (tally.made or tally.failed):
+        return f"the {tally.stories} stories are finished, no frame was left to draw"
+    rate = f", {tally.rate:.2f} frames a second" if tally.made else ""
+    counts = f"{tally.finished} stories, {tally.made} frames{rate}"
     before = f"; {tally.done} stories were finished before" if tally.done else ""
     return f"{counts}, {tally.failed} failed{before}"
 

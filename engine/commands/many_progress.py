@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Protocol, Self
@@ -99,7 +100,8 @@ class Lines(NoBar):
         self._say(f"acdc: {text}")
 
     def _say(self, line: str) -> None:
-        click.echo(line, err=True)
+        with suppress(BrokenPipeError):  # whoever read this is gone; the stories go on
+            click.echo(line, err=True)
 
 
 class Bar(WithBar, Lines):

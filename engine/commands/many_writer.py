@@ -44,8 +44,9 @@ class ManyWriter:
     """Writes into ``directory``. A story's frames are on disk before the next event is asked for; its sheet is drawn by
     a thread beside that, and its line in the manifest follows. What is held in memory are stories on the way.
 
-    ``known`` is the manifest as it was read (None: to be replaced, and the ``obsolete`` stories removed), ``pattern`` a
-    story without frames that knows how frames are made. The folder is touched when this is entered, and not before.
+    ``known`` is the manifest as it was read (None: to be replaced, and the ``obsolete`` stories removed, when there is
+    a frame that takes their place), ``pattern`` a story without frames that knows how frames are made. The folder is
+    touched when this is entered, and not before.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class ManyWriter:
     ) -> None:
         self.directory, self.known, self.pattern, self.progress = directory, known, pattern, progress
         self.obsolete = obsolete
+        self._early: list[Failed] | None = [] if obsolete else None  # failures while the obsolete stories stand
         self._open: dict[str, _Open] = {}
         self._finishing: deque[tuple[Future[None], Finished]] = deque()
         self._manifest: ManifestWriter | None = None
@@ -65,7 +67,8 @@ class ManyWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._manifest = stack.enter_context(ManifestWriter(self.directory / MANIFEST_FILE, self.known))
-            clear_stories(self.directory, self.obsolete)
+            if self.known is None and not self.obsolete:
+                self._manifest.begin_anew()
             self._sheets = stack.enter_context(ThreadPoolExecutor(1, "acdc-sheets"))
             stack.enter_context(self.progress)
             self._stack = stack.pop_all()
@@ -79,10 +82,18 @@ class ManyWriter:
                 self._note_finished(0)
 
     @property
+    def kept(self) -> bool:
+        """Do the stories that were to be replaced stand as they were, for want of a frame?"""
+        return self._early is not None
+
+    @property
     def so_far(self) -> str:
-        """How much is there, and where."""
+        """How much is there, and where; and how to go on."""
+        if self.kept:
+            return f"before the first frame; what was in {self.directory} is still there"
         tally = self.progress.tally
-        return f"{tally.done + tally.finished} of {tally.stories} stories in {self.directory}"
+        there = f"{tally.done + tally.finished} of {tally.stories} stories in {self.directory}"
+        return f"after {there}; continue with --resume"
 
     def requests(self, asked: Iterable[StoryRequest], begun: Collection[str]) -> Iterator[StoryRequest]:
         """``asked``, those that were ``begun`` with their frames; each is read when there is room for it."""
@@ -106,6 +117,7 @@ class ManyWriter:
 
     def _add(self, made: FrameMade) -> None:
         request, frame = made.request, made.frame
+        self._replace_obsolete()
         opened = self._open.get(request.id) or self._new(request)
         opened.writer.add(opened.story, shifted(frame, opened.offset_ms))
         opened.seconds += made.latency_ms / 1e3
@@ -120,10 +132,8 @@ class ManyWriter:
         opened = self._open.pop(request.id, None)
         made = 0 if opened is None else len(opened.story.frames)
         told = isinstance(error, ValueError | OSError | MemoryFailure) and str(error)
-        entry = Failed(request.id, one_line(str(error) if told else f"{type(error).__name__}: {error}"))
-        assert self._manifest is not None
-        self._manifest.append(entry)
-        self.progress.failure(entry, len(request.sentences) - made)
+        reason = str(error) if told else f"{type(error).__name__}: {error}"
+        self._note_failed(request.id, reason, len(request.sentences) - made)
 
     def _new(self, request: StoryRequest) -> _Open:
         story = replace(self.pattern, sentences=request.sentences, seed=request.seed, frames=[])
@@ -146,9 +156,34 @@ class ManyWriter:
         assert self._manifest is not None
         while self._finishing and (len(self._finishing) > behind or self._finishing[0][0].done()):
             future, entry = self._finishing.popleft()
-            future.result()
+            try:
+                future.result()
+            except Exception as error:  # out of memory, for one: the frames stand, and the other stories go on
+                reason = f"its frames are there, its sheet or trace is not: {type(error).__name__}: {error}"
+                self._note_failed(entry.id, reason, 0)
+                continue
             self._manifest.append(entry)
             self.progress.story(entry)
+
+    def _note_failed(self, name: str, reason: str, missing: int) -> None:
+        assert self._manifest is not None
+        entry = Failed(name, one_line(reason))
+        if self._early is None:
+            self._manifest.append(entry)
+        else:
+            self._early.append(entry)
+        self.progress.failure(entry, missing)
+
+    def _replace_obsolete(self) -> None:
+        """Remove the stories that were to be replaced, and enter what has failed before; once."""
+        if self._early is None:
+            return
+        assert self._manifest is not None
+        self._manifest.begin_anew()  # first, so that a crash leaves no line about a story that is gone
+        clear_stories(self.directory, self.obsolete)
+        early, self._early = self._early, None
+        for entry in early:
+            self._manifest.append(entry)
 
 
 def frames_to_make(asked: Sequence[StoryRequest], begun: Mapping[str, int]) -> int:

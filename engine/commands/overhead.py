@@ -27,7 +27,7 @@ MEASURING = (
 STUDY = (
     click.option("--study", is_flag=True, help="Many stories at once, ablations, sweeps, floors: minutes."),
     click.option("--out", metavar="STEM", help="Of a study: STEM.json, .md and .html.  [default: overhead]"),
-    click.option("--concurrency", metavar="N,...", help="Of a study: stories in flight.  [default: 1,2,4]"),
+    click.option("--concurrency", metavar="N,...", help="Of a study: stories in flight, 2^k.  [default: 1,2,4]"),
     click.option(
         "--sweep", "sweeps", multiple=True, metavar="NAME", help="Of a study, repeatable; or none.  [default: all]"
     ),

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain, cycle, islice
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from ..examples import EXAMPLES
 from ..executor import Slot
-from ..memory import Memory
 from ..memory.none import Nothing
 from ..phases import Phases
 from ..pipelined import Pipelined
@@ -27,7 +25,9 @@ from ..story import Phase, StoryOptions
 from ..work import Work
 from .beside import contention
 from .cost_model import CostModel
+from .memory_calls import by_rules
 from .rehearsal import Rehearsal, RunPhase, whole
+from .stories import SEED, TOLD
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -42,18 +42,19 @@ def calibrate(
     *,
     stories: Sequence[Sequence[str]] | None = None,
     repeats: int = 3,
-    load_memory: Callable[[], Memory] | None = None,
 ) -> CostModel:
     """What launches cost with these options, at every batch that ``how`` allows (None: what suits the device).
 
-    ``stories`` are drawn (None: the paper's); times hang on their length a little. Every phase runs ``repeats`` times
-    with other stories each time, after a time that is not counted, in which plans are compiled. ``load_memory`` is as
-    for ``Engine.generate_many``. ``ValueError`` for what that refuses.
+    ``stories`` are drawn (None: those of ``stories.py``); times hang on their length a little. So that a prediction is
+    one, give none that is to be measured; their seeds are ``SEED``, ``SEED`` + 1, ... Every phase runs ``repeats``
+    times with other stories each time, after a time that is not counted, in which plans are compiled. Sentences are
+    rewritten by rules, whichever memory ``options`` name: a language model would be asked, and paid, for every repeat
+    (``memory_calls.py`` times it). ``ValueError`` for what ``Engine.generate_many`` refuses.
     """
     if repeats < 1:
         raise ValueError(f"repeats {repeats} is too small; choose 1 or more")
-    run = engine.generate_many([], options=options, pipelining=how, load_memory=load_memory).run
-    rehearsal = Rehearsal(run, [tuple(story) for story in stories or EXAMPLES.values()])
+    run = engine.generate_many([], options=by_rules(options), pipelining=how).run
+    rehearsal = Rehearsal(run, [tuple(story) for story in stories or TOLD], SEED)
     with rehearsal.closing():
         warm_up(rehearsal)
         seconds, memory_s = launches(rehearsal, repeats)

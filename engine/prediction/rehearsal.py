@@ -21,10 +21,10 @@ RunPhase = Callable[[Phase, Sequence[Work]], list[Work]]  # as Phases.run
 
 
 class Rehearsal:
-    """``run`` lends slots, phases and options; ``stories`` are what is tried on them."""
+    """``run`` lends slots, phases and options; ``stories`` are what is tried on them, with seeds from ``seed`` on."""
 
-    def __init__(self, run: Pipelined, stories: Sequence[tuple[str, ...]]) -> None:
-        self.run, self.stories, self.phases = run, stories, run.phases
+    def __init__(self, run: Pipelined, stories: Sequence[tuple[str, ...]], seed: int) -> None:
+        self.run, self.stories, self.seed, self.phases = run, stories, seed, run.phases
         self.length = fmean(len(story) for story in stories)
         self.frames = min(FRAMES, *(len(story) for story in stories))
 
@@ -49,7 +49,7 @@ class Rehearsal:
 
     def works(self, count: int, skip: int = 0) -> list[Work]:
         """Fresh stories, ``skip`` behind the first."""
-        chosen = islice(enumerate(cycle(self.stories)), skip, skip + count)
+        chosen = islice(enumerate(cycle(self.stories), self.seed), skip, skip + count)
         requests = [StoryRequest(f"{seed}", story, seed) for seed, story in chosen]
         arm = self.phases[0].models.arm
         return [Work(request, self.run.load_memory(), arm.seat(request.sentences)) for request in requests]

@@ -11,34 +11,42 @@ to try a policy, and a plan for sizes beyond one machine:
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import ceil
+from typing import TypeVar
 
 from ..policy import UNITS, Pipelining
-from ..scheduler import Launch, Scheduler, Task
+from ..scheduler import Launch, Scheduler, State, Task
 from ..story import Phase
 from ..timeline import Ran
 from .cost_model import CostModel
 from .virtual_time import Finished, VirtualTime
 
 Walks = Callable[[int], Callable[[int], Sequence[Phase]]]
+Noted = TypeVar("Noted")
 
 
 @dataclass(frozen=True)
 class Simulated:
-    """A run that was not run. Seconds; ``latencies`` and ``waited`` have one a frame, in the order of their ends.
+    """A run that was not run. Seconds; ``latencies``, ``waited`` and ``ends`` have one a frame, in the order of ends,
+    in which ``ran`` is as well.
 
-    A frame's latency is the time since the frame before it, or since its story was begun; ``waited`` is how long its
-    story stood still for want of its prompt. In ``ran``, machine m (from 0) has slots m * slots to (m + 1) * slots - 1.
+    A frame's latency is the time since the frame before it, or since its story was taken in flight; ``waited`` is how
+    long its story stood still for want of its prompt. In ``ran``, machine m (from 0) has slots m * slots to
+    (m + 1) * slots - 1.
     """
 
     seconds: float
-    first_frame_s: float
     latencies: Sequence[float]
     waited: Sequence[float]
+    ends: Sequence[float]
     ran: Sequence[Ran]
+
+    @property
+    def first_frame_s(self) -> float:
+        """When the first of all frames was there; 0 of none."""
+        return self.ends[0] if self.ends else 0.0
 
     @property
     def frames(self) -> int:
@@ -86,14 +94,15 @@ def simulate(
     memory = costs.memory_s if memory_s is None else memory_s
     if not 0.0 <= memory < float("inf"):
         raise ValueError(f"memory_s {memory} is out of range; choose 0 or more seconds")
-    runs = []
-    for machine, share in enumerate(shared_out(frames_of_stories, machines)):
-        run = _Run(costs, walks, how, memory, machine * how.slots)
-        run.over(share)
-        runs.append(run)
-    if len(runs) == 1:
-        return runs[0].simulated()
-    return _together([run.simulated() for run in runs])
+    shares = shared_out(frames_of_stories, machines)
+    first = {tuple(count for _, count in share): share for share in reversed(shares)}  # of machines that do the same
+    runs = {lengths: _Run(costs, walks, how, memory).over(share) for lengths, share in first.items()}
+    moved = []
+    for machine, share in enumerate(shares):
+        lengths = tuple(count for _, count in share)
+        names = {old: new for (old, _), (new, _) in zip(first[lengths], share, strict=True)}
+        moved.append(_moved(runs[lengths], names, machine * how.slots))
+    return moved[0] if machines == 1 else _together(moved)
 
 
 def shared_out(frames_of_stories: Iterable[int], machines: int) -> list[list[tuple[str, int]]]:
@@ -111,7 +120,8 @@ def shared_out(frames_of_stories: Iterable[int], machines: int) -> list[list[tup
 
 @dataclass
 class _Story:
-    """What the loop knows of a story under way; times of its present frame."""
+    """What the loop knows of a story; times of its present frame. ``began`` is when the frame before it was shown, or
+    when the story was taken in flight (None: not yet)."""
 
     task: Task
     began: float | None = None
@@ -128,7 +138,6 @@ class _Run:
     walks: Walks
     how: Pipelining
     memory_s: float
-    first_slot: int = 0
     latencies: list[float] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)  # of frames
     waited: list[float] = field(default_factory=list)
@@ -138,8 +147,8 @@ class _Run:
         self.scheduler, self.time = Scheduler(self.how), VirtualTime(self.costs)
         self.stories: dict[Task, _Story] = {}
 
-    def over(self, stories: Iterable[tuple[str, int]]) -> None:
-        """Draw them all."""
+    def over(self, stories: Iterable[tuple[str, int]]) -> Simulated:
+        """Draw them all -> what came of it."""
         waiting = iter(stories)
         while True:
             self._let_in(waiting)
@@ -153,11 +162,7 @@ class _Run:
             else:
                 self._launched(finished.what, finished)
         assert not self.stories, "a story was left behind"
-
-    def simulated(self) -> Simulated:
-        """What came of it."""
-        first = self.ends[0] if self.ends else 0.0
-        return Simulated(self.time.now, first, self.latencies, self.waited, self.ran)
+        return Simulated(self.time.now, self.latencies, self.waited, self.ends, self.ran)
 
     def _let_in(self, waiting: Iterator[tuple[str, int]]) -> None:
         while self.scheduler.room and (story := next(waiting, None)) is not None:
@@ -171,15 +176,15 @@ class _Run:
             self.time.call(task, self.memory_s)
 
     def _fill(self) -> None:
+        for task, story in self.stories.items():
+            if story.began is None and task.state is not State.WAITING:
+                story.began = self.time.now
         for launch in self.scheduler.schedule():
             stories = [self.stories[task] for task in launch.tasks]
-            for story in stories:
-                story.began = self.time.now if story.began is None else story.began
             self.time.submit(launch.slot, launch, UNITS[launch.phase], self._seconds(launch, stories))
         for task, story in self.stories.items():
             if task.told <= task.index and story.stood is None and self.scheduler.waits_for_memory(task):
                 story.stood = self.time.now
-                story.began = self.time.now if story.began is None else story.began
 
     def _seconds(self, launch: Launch, stories: Sequence[_Story]) -> float:
         """How long a launch takes alone. A draw runs a quantum of passes, or as many as the slowest story needs."""
@@ -200,7 +205,7 @@ class _Run:
             story.waited, story.stood = finished.end - story.stood, None
 
     def _launched(self, launch: Launch, finished: Finished) -> None:
-        self._note(self.first_slot + launch.slot, launch.phase, launch.tasks, finished)
+        self._note(launch.slot, launch.phase, launch.tasks, finished)
         again = [task for task in launch.tasks if self.stories[task].passes_left > 0]
         made = self.scheduler.complete(launch, again)
         self._fill()
@@ -221,13 +226,27 @@ class _Run:
         self.ran.append(Ran(slot, phase, tuple(task.name for task in tasks), finished.start, finished.end))
 
 
+def _moved(run: Simulated, names: Mapping[str, str], slots: int) -> Simulated:
+    """The same on another machine, whose first slot is number ``slots``, with other stories of equal lengths."""
+    ran = [
+        one._replace(slot=None if one.slot is None else one.slot + slots, stories=tuple(names[n] for n in one.stories))
+        for one in run.ran
+    ]
+    return replace(run, ran=ran)
+
+
 def _together(runs: Sequence[Simulated]) -> Simulated:
     """Machines beside one another."""
-    drawn = [run for run in runs if run.frames]
     return Simulated(
-        max((run.seconds for run in runs), default=0.0),
-        min((run.first_frame_s for run in drawn), default=0.0),
-        list(chain.from_iterable(run.latencies for run in runs)),
-        list(chain.from_iterable(run.waited for run in runs)),
-        list(chain.from_iterable(run.ran for run in runs)),
+        max(run.seconds for run in runs),
+        merged((run.ends, run.latencies) for run in runs),
+        merged((run.ends, run.waited) for run in runs),
+        merged((run.ends, run.ends) for run in runs),
+        merged(([ran.end for ran in run.ran], run.ran) for run in runs),
     )
+
+
+def merged(rows: Iterable[tuple[Sequence[float], Sequence[Noted]]]) -> list[Noted]:
+    """Rows of (moments, values) as one row of values by their moments: ([1, 4], "ad"), ([2, 3], "bc") is a b c d."""
+    noted = (zip(moments, values, strict=True) for moments, values in rows)
+    return [value for _, value in heapq.merge(*noted, key=lambda pair: pair[0])]

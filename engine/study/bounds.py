@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ..floors import Need, Rates, count, floor, measure_rates
+from ..floors import Need, Needs, Rates, count, floor, measure_rates
 from ..story import Phase, StoryOptions
 from .run import options_of
 from .sweeps import Point
@@ -24,7 +24,7 @@ class Floors:
 
     engine: Engine
     rates: Rates
-    counted: dict[tuple[Any, ...], Mapping[Phase, Need]] = field(default_factory=dict)
+    counted: dict[tuple[Any, ...], Sequence[Needs]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, engine: Engine) -> Floors:
@@ -37,18 +37,26 @@ class Floors:
         if point.chunk_frames is not None:
             return None
         n, options = point.concurrency, options_of(point, variant).resolved(self.engine.defaults)
-        beside, needs = variant.how.slots > 1, self.needs(options, n)
-        plain = {phase: need for phase, need in needs.items() if phase not in CORRECTOR}
-        made = [options.corrects(index) for length in frames for index in range(length)]
-        share = sum(made) / len(made)
-        whole, least = (floor(launches, self.rates, beside) for launches in (needs, plain))
-        return (share * whole + (1 - share) * least) / n
+        launches = (need for length in frames for need in self.launches(options, n, length))
+        return floor(launches, self.rates, variant.how.slots > 1) / (n * sum(frames))
 
-    def needs(self, options: StoryOptions, stories: int) -> Mapping[Phase, Need]:
-        """Launches of so many stories."""
-        corrected = replace(options, correct_first=None, correct_every=1)
-        asked = (corrected.correction, corrected.feed_back, corrected.num_inference_steps, corrected.strength)
+    def launches(self, options: StoryOptions, stories: int, frames: int) -> Iterator[Need]:
+        """What so many stories of ``frames`` frames side by side need: correction where ``options`` correct, and its
+        codes' way back into the ARM with the sentence behind it."""
+        plain = self.needs(replace(options, correction=False), stories)
+        corrected = self.needs(replace(options, correct_first=None, correct_every=1), stories)
+        for index in range(frames):
+            kind = min(index, 1)  # the first frame has nothing before it; the later ones are alike
+            read = corrected if index and options.corrects(index - 1) else plain
+            yield read[kind][Phase.PREFILL]
+            yield from (need for phase, need in plain[kind].items() if phase is not Phase.PREFILL)
+            if options.corrects(index):
+                yield from (need for phase, need in corrected[kind].items() if phase in CORRECTOR)
+
+    def needs(self, options: StoryOptions, stories: int) -> Sequence[Needs]:
+        """Of a first and of a later frame of so many stories; the plain ARM's hang on nothing about correction."""
+        asked = (options.feed_back, options.num_inference_steps, options.strength) if options.correction else ()
         key = (*asked, stories)
         if key not in self.counted:
-            self.counted[key] = count(self.engine, corrected, stories, self.rates.cache_bytes)
+            self.counted[key] = count(self.engine, options, stories, self.rates.cache_bytes)
         return self.counted[key]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..atomic import check_parent, write_bytes, write_json
+from ..examples import EXAMPLES
+from ..heap import share_one_heap
 from ..memory import check_memory
 from ..story import StoryOptions
 from .study import Plan, run_study
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = ("json", "md", "html")
 VIDEO = "chunk_frames"  # the one sweep that not every bundle can serve
+NONE = "none"  # in the place of sweeps
 
 
 def make_study(
@@ -30,19 +33,19 @@ def make_study(
     machine: Mapping[str, Any],
     load: Callable[[dict[str, Any]], Engine],
 ) -> None:
-    """Measure, write STEM.json after each point, and STEM.md and STEM.html at the end. ``ValueError`` before that."""
-    stem = check_stem(given["out"] or "overhead")
-    counts = parse_counts(given["concurrency"] or "1,2,4")
-    asked = tuple(given["sweeps"]) or tuple(SWEEPS)
-    for name in asked:
-        if name not in (*SWEEPS, "none"):
-            raise ValueError(f"unknown sweep {name!r}; choose among {', '.join(SWEEPS)}, or none")
+    """Measure, write STEM.json after each point, and STEM.md and STEM.html at the end; exit code 1 where some points
+    failed. ``ValueError`` before anything is measured."""
+    stem = check_stem("overhead" if given["out"] is None else given["out"])
+    counts = parse_counts(given["concurrency"], stories)
+    sweeps, asked = check_sweeps(given["sweeps"]), bool(given["sweeps"])
+    sizes = {"frames": check_frames(given["frames"] or 4), "rounds": given["rounds"] or 2, "seed": given["seed"]}
     check_plots()
     check_memory(options.memory_settings)
+    share_one_heap()
     engine = load(dict(given))
-    sweeps = [name for name in asked if name != "none" and (given["sweeps"] or name != VIDEO or draws_videos(engine))]
-    sizes = {"frames": given["frames"] or 4, "rounds": given["rounds"] or 2, "seed": given["seed"]}
-    plan = Plan(stories=stories, concurrency=counts, sweeps=sweeps, backend=given["backend"], **sizes)
+    if not asked and not draws_videos(engine):
+        sweeps.remove(VIDEO)
+    plan = Plan(stories=stories, concurrency=counts, sweeps=sweeps, asked=asked, backend=given["backend"], **sizes)
     target = stem.with_name(f"{stem.name}.json")
 
     def reload(backend: str) -> Engine:
@@ -53,6 +56,8 @@ def make_study(
     write_report(record, stem)
     click.echo(table(record))
     click.echo(", ".join(f"{stem}.{suffix}" for suffix in SUFFIXES))
+    if any("failed" in point for point in record["points"]):
+        raise click.exceptions.Exit(1)
 
 
 def write_report(record: Mapping[str, Any], stem: Path) -> None:
@@ -66,6 +71,8 @@ def write_report(record: Mapping[str, Any], stem: Path) -> None:
 
 def check_stem(name: str) -> Path:
     """The path without its suffixes; ``ValueError`` where its files cannot be written."""
+    if not name:
+        raise ValueError("--out '' names no file; give a file's name without its suffix")
     stem = Path(name)
     if not stem.name or stem.is_dir():
         raise ValueError(f"--out {name!r} is a directory; give a file's name without its suffix")
@@ -73,6 +80,24 @@ def check_stem(name: str) -> Path:
         raise ValueError(f"--out {name!r} has a suffix; give the name without it, all three files are written")
     check_parent("--out", name)
     return stem
+
+
+def check_sweeps(asked: Sequence[str]) -> list[str]:
+    """The sweeps to run; ``ValueError`` for one that is unknown, and for ``none`` beside others."""
+    for name in asked:
+        if name not in (*SWEEPS, NONE):
+            raise ValueError(f"unknown sweep {name!r}; choose among {', '.join(SWEEPS)}, or {NONE}")
+    if NONE in asked and set(asked) != {NONE}:
+        raise ValueError(f"--sweep {NONE} is given beside others; leave it out, or them")
+    return [name for name in asked or SWEEPS if name != NONE]
+
+
+def check_frames(frames: int) -> int:
+    """``ValueError`` for more frames than any story has."""
+    most = max(len(story) for story in EXAMPLES.values())
+    if frames > most:
+        raise ValueError(f"--frames {frames} is more than any of the stories has; choose 1 to {most}")
+    return frames
 
 
 def check_plots() -> None:

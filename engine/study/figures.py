@@ -10,23 +10,26 @@ from typing import Any
 from .variants import PLAIN, PLAIN_OVERLAPPED
 
 PERCENTILES = (50, 90, 99, 100)
+LEAST = {90: 10, 99: 100}  # samples; of fewer the percentile is the largest
 
 
 @dataclass(frozen=True)
 class FrameSample:
     """A finished frame: ``latency_ms`` since the one before it (or since its story began), of which it stood still for
-    its prompt for ``waited_ms``; ``at_s`` since the run began."""
+    its prompt for ``waited_ms`` (None: nobody tells); ``at_s`` since the run began. Of a video it is a chunk: its
+    ``frames`` come together, and ``index`` is the first one's."""
 
     story: str
     index: int
     latency_ms: float
-    waited_ms: float
+    waited_ms: float | None
     at_s: float
+    frames: int = 1
 
 
 @dataclass(frozen=True)
 class RunSample:
-    """One run of all stories by one variant. ``joules`` is None where nobody tells."""
+    """One run of all stories by one variant. ``joules`` and ``beside`` (``beside.py``) are None where nobody tells."""
 
     round: int
     seconds: float
@@ -34,11 +37,17 @@ class RunSample:
     rss_mib: float
     cuda_mib: float
     joules: float | None = None
+    beside: Mapping[str, float] | None = None
+
+    @property
+    def made(self) -> int:
+        """Frames."""
+        return sum(frame.frames for frame in self.frames)
 
     @property
     def seconds_a_frame(self) -> float:
         """Of the whole run: what one frame costs when many are made."""
-        return self.seconds / len(self.frames)
+        return self.seconds / self.made
 
 
 def percentile(values: Sequence[float], percent: float) -> float:
@@ -52,27 +61,52 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[int(rank) - 1]
 
 
+def told(percent: int, samples: int) -> bool:
+    """Do so many samples tell this percentile from the largest one?"""
+    return samples >= LEAST.get(percent, 1)
+
+
 def figures(runs: Sequence[RunSample]) -> dict[str, Any]:
-    """One variant's figures, ready for JSON."""
+    """One variant's figures, ready for JSON; None for what is not known."""
     frames = [frame for run in runs for frame in run.frames]
+    latency = [frame.latency_ms for frame in frames]
     first = [frame.latency_ms for frame in frames if frame.index == 0]
-    latency, waited = [frame.latency_ms for frame in frames], [frame.waited_ms for frame in frames]
-    told = [run.joules / len(run.frames) for run in runs if run.joules is not None]
+    joules = [run.joules / run.made for run in runs if run.joules is not None]
     costs = [run.seconds_a_frame for run in runs]
+    shown = {p: percentile(latency, p) if told(p, len(latency)) else None for p in PERCENTILES}
+    middle = percentile(latency, 50)
     return {
-        "frames": len(frames),
+        "frames": sum(run.made for run in runs),
         "seconds_a_frame": median(costs),
         "seconds_a_frame_of_runs": costs,
         "frames_a_second": 1.0 / median(costs),
-        "latency_ms": {f"P{percent}": percentile(latency, percent) for percent in PERCENTILES},
-        "jitter": {f"P{percent}/P50": percentile(latency, percent) / percentile(latency, 50) for percent in (99, 100)},
+        "latency_samples": len(latency),
+        "latency_ms": {f"P{p}": value for p, value in shown.items()},
+        "jitter": {f"P{p}/P50": None if (value := shown[p]) is None else value / middle for p in (99, 100)},
         "first_frame_ms": {"of_a_story": median(first), "of_the_run": median(run.frames[0].at_s * 1e3 for run in runs)},
-        "exposed_memory_ms": {"mean": sum(waited) / len(waited), "P100": max(waited)},
-        "exposed_memory_share": sum(waited) / sum(latency),
+        **_exposed(frames),
+        "beside": _shares(runs),
         "peak_rss_mib": max(run.rss_mib for run in runs),
         "peak_cuda_mib": max(run.cuda_mib for run in runs),
-        "joules_a_frame": median(told) if told else None,
+        "joules_a_frame": median(joules) if joules else None,
     }
+
+
+def _exposed(frames: Sequence[FrameSample]) -> dict[str, Any]:
+    waited = [frame.waited_ms for frame in frames if frame.waited_ms is not None]
+    if len(waited) < len(frames):
+        return {"exposed_memory_ms": None, "exposed_memory_share": None}
+    share = sum(waited) / sum(frame.latency_ms for frame in frames)
+    return {
+        "exposed_memory_ms": {"mean": sum(waited) / len(waited), "P100": max(waited)},
+        "exposed_memory_share": share,
+    }
+
+
+def _shares(runs: Sequence[RunSample]) -> dict[str, float] | None:
+    """Of launches beside each other, the median of the runs."""
+    known = [run.beside for run in runs if run.beside is not None]
+    return {kind: median(shares[kind] for shares in known) for kind in known[0]} if known else None
 
 
 def ratios(runs: Sequence[RunSample], baseline: Sequence[RunSample]) -> dict[str, float]:

@@ -8,7 +8,7 @@ from io import StringIO
 from typing import Any
 
 from .sweeps import CONCURRENCY
-from .table import TITLES, points
+from .table import TITLES, measured
 from .variants import OVERLAPPED, PLAIN, PLAIN_OVERLAPPED, SERIAL
 
 Record = Mapping[str, Any]
@@ -40,6 +40,8 @@ STYLE = {
 
 def plots(record: Record) -> list[tuple[str, str]]:
     """(name, SVG) of each plot that the record has data for."""
+    if not measured(record, CONCURRENCY):
+        return []
     found: list[tuple[str, str]] = [
         ("cost", _drawn("cost", lambda axes: _cost(axes, record))),
         ("overhead", _drawn("overhead", lambda axes: _overhead(axes, record))),
@@ -53,14 +55,14 @@ def plots(record: Record) -> list[tuple[str, str]]:
 
 def sweep_plot(record: Record, sweep: str) -> str | None:
     """Overhead at each value of a sweep, measured and predicted; None where fewer than two were measured."""
-    measured = [point for point in points(record, sweep) if "refused" not in point]
-    if len(measured) < 2:
+    found = measured(record, sweep)
+    if len(found) < 2:
         return None
-    return _drawn(f"sweep-{sweep}", lambda axes: _sweep(axes, measured, TITLES[sweep]))
+    return _drawn(f"sweep-{sweep}", lambda axes: _sweep(axes, found, TITLES[sweep]))
 
 
 def _cost(axes: Axes, record: Record) -> None:
-    found = points(record, CONCURRENCY)
+    found = measured(record, CONCURRENCY)
     for name in COLOURS:
         rows = [(p["concurrency"], p["variants"][name]) for p in found if name in p["variants"]]
         if not rows:
@@ -81,7 +83,7 @@ def _cost(axes: Axes, record: Record) -> None:
 
 
 def _overhead(axes: Axes, record: Record) -> None:
-    found = points(record, CONCURRENCY)
+    found = measured(record, CONCURRENCY)
     for name in (SERIAL, OVERLAPPED):
         rows = [(p["concurrency"], p["variants"][name]) for p in found]
         ratios = [row["overhead"] for _, row in rows]
@@ -97,7 +99,7 @@ def _overhead(axes: Axes, record: Record) -> None:
 
 
 def _ablations(axes: Axes, record: Record) -> None:
-    point = points(record, CONCURRENCY)[-1]
+    point = measured(record, CONCURRENCY)[-1]
     rows = [(name, row) for name, row in point["variants"].items() if name not in (PLAIN, PLAIN_OVERLAPPED)]
     titles = [row["title"] for _, row in rows]
     colours = [COLOURS.get(name, ABLATION_COLOUR) for name, _ in rows]
@@ -110,13 +112,13 @@ def _ablations(axes: Axes, record: Record) -> None:
 
 def _latencies(axes: Axes, record: Record) -> None:
     """Every sample as a dot, and its percentiles as strokes."""
-    point = points(record, CONCURRENCY)[-1]
+    point = measured(record, CONCURRENCY)[-1]
     for place, row in enumerate(point["variants"].values()):
         samples = [frame["latency_ms"] for run in row["samples"] for frame in run["frames"]]
         axes.plot(samples, [place] * len(samples), "o", color=SOFT, alpha=0.35, markersize=4, markeredgewidth=0)
         for name, colour in (("P50", COLOURS[SERIAL]), ("P99", COLOURS[OVERLAPPED])):
-            value = row["latency_ms"][name]
-            axes.vlines(value, place - 0.3, place + 0.3, color=colour, label=name if place == 0 else None)
+            if (value := row["latency_ms"][name]) is not None:
+                axes.vlines(value, place - 0.3, place + 0.3, color=colour, label=name)
     axes.set_yticks(range(len(point["variants"])), [row["title"] for row in point["variants"].values()])
     axes.invert_yaxis()
     axes.set(title=f"Latency of each frame, n = {point['concurrency']}", xlabel="ms", xlim=(0, None))
@@ -136,18 +138,18 @@ def _prediction(axes: Axes, record: Record) -> None:
     axes.set(xlim=(0, top), ylim=(0, top))
 
 
-def _sweep(axes: Axes, measured: Sequence[Mapping[str, Any]], title: str) -> None:
+def _sweep(axes: Axes, found: Sequence[Mapping[str, Any]], title: str) -> None:
     """Values stand at equal distances: many are no numbers."""
-    labels = [str(p["backend"] if p["sweep"] == "backend" else p["value"]) for p in measured]
+    labels = [str(p["backend"] if p["sweep"] == "backend" else p["value"]) for p in found]
     for name in (SERIAL, OVERLAPPED):
-        places = [k for k, point in enumerate(measured) if name in point["variants"]]
+        places = [k for k, point in enumerate(found) if name in point["variants"]]
         if not places:
             continue
-        rows = [measured[k]["variants"][name] for k in places]
+        rows = [found[k]["variants"][name] for k in places]
         ratios = [row["overhead"]["median"] for row in rows]
         axes.plot(places, ratios, "o-", color=COLOURS[name], label=rows[0]["title"])
         if all("predicted_of_measured" in row for row in rows):
-            told = [_predicted_ratio(measured[k], name) for k in places]
+            told = [_predicted_ratio(found[k], name) for k in places]
             axes.plot(places, told, "x", color=INK, label="predicted" if name == SERIAL else None)
     axes.set_xticks(range(len(labels)), [label if len(label) < 24 else label[:21] + "..." for label in labels])
     axes.margins(x=0.1)

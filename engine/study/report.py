@@ -8,11 +8,30 @@ from typing import Any
 
 from .plots import plots, sweep_plot
 from .sweeps import CONCURRENCY
-from .table import COLUMNS, TITLES, cells, conditions, legend, percent, points, predicted, sweeps, times
+from .table import (
+    COLUMNS,
+    TITLES,
+    UNKNOWN,
+    cells,
+    conditions,
+    floors_overhead,
+    legend,
+    measured,
+    overlap,
+    percent,
+    points,
+    predicted,
+    spread,
+    sweeps,
+    times,
+    value,
+)
 from .timeline_svg import key, timelines
 from .variants import OVERLAPPED, PLAIN, SERIAL
 
 Record = Mapping[str, Any]
+ALSO = ("jitter P99/P50", "exposed LLM, mean ms", "most ms", "J a frame")  # beside the table's columns
+SWEPT = ("", *COLUMNS[2:4], *COLUMNS[5:9], "exposed LLM", "J a frame")
 CSS = """
 body { background: #faf7f1; color: #2b2826; font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1220px;
   padding: 40px 28px 80px }
@@ -55,15 +74,18 @@ def report(record: Record) -> str:
 
 
 def _lead(record: Record) -> str:
-    """The figures that are asked for first, at the highest concurrency."""
-    point = points(record, CONCURRENCY)[-1]
-    rows = point["variants"]
+    """The figures that are asked for first, at the highest concurrency that was measured."""
+    found = measured(record, CONCURRENCY)
+    if not found:
+        return "<p>Nothing could be measured.</p>"
+    point, rows = found[-1], found[-1]["variants"]
     serial, most = rows[SERIAL], rows[OVERLAPPED]
     told = [
         (times(serial["overhead"]["median"]), "overhead, serial"),
         (times(most["overhead"]["median"]), "overhead, overlapped"),
         (f"{most['frames_a_second']:.2f}", "frames a second, overlapped"),
         (f"{serial['seconds_a_frame'] / most['seconds_a_frame']:.2f}x", "overlapped over serial"),
+        (overlap(most), "of the run is ARM beside diffusion model"),
         (percent(most["exposed_memory_share"]), "of a chunk waits for memory"),
     ]
     boxes = "".join(f"<div><b>{escape(figure)}</b>{escape(what)}</div>" for figure, what in told)
@@ -73,27 +95,42 @@ def _lead(record: Record) -> str:
 def _table(record: Record) -> str:
     lines = []
     for point in points(record, CONCURRENCY):
+        lines += _failed(point, len(COLUMNS) + len(ALSO))
         for name, row in point["variants"].items():
             kind = ' class="first"' if name == PLAIN else ""
-            lines.append(f"<tr{kind}>{''.join(f'<td>{escape(cell)}</td>' for cell in cells(point, row))}</tr>")
-    return _html_table(COLUMNS, lines)
+            shown = [*cells(point, row), *_also(row)]
+            lines.append(f"<tr{kind}>{''.join(f'<td>{escape(cell)}</td>' for cell in shown)}</tr>")
+    return _html_table((*COLUMNS, *ALSO), lines)
+
+
+def _also(row: Mapping[str, Any]) -> list[str]:
+    """Under ``ALSO``."""
+    jitter, exposed = row["jitter"]["P99/P50"], row["exposed_memory_ms"] or {"mean": None, "P100": None}
+    found = (jitter, 2), (exposed["mean"], 1), (exposed["P100"], 1), (row["joules_a_frame"], 1)
+    return [UNKNOWN if number is None else f"{number:.{digits}f}" for number, digits in found]
+
+
+def _failed(point: Mapping[str, Any], columns: int) -> list[str]:
+    """A line that says why, where a point could not be measured."""
+    if "failed" not in point:
+        return []
+    told = f"failed: {point['failed']}"
+    return [f'<tr><td>{escape(value(point))}</td><td colspan="{columns - 1}">{escape(told)}</td></tr>']
 
 
 def _sweep(record: Record, sweep: str) -> str:
     lines = []
     for point in points(record, sweep):
-        if "refused" in point:
-            value, why = escape(str(point["value"])), escape(point["refused"])
-            lines.append(f'<tr><td>{value}</td><td colspan="6">refused: {why}</td></tr>')
+        lines += _failed(point, 1 + len(SWEPT))
         for row in point["variants"].values():
-            value = point["backend"] if sweep == "backend" else point["value"]
-            floor = row["floor_seconds_a_frame"]
+            floor, joules = row["floor_seconds_a_frame"], row["joules_a_frame"]
             shown = (
-                str(value), row["title"], f"{1e3 * row['seconds_a_frame']:.0f}", times(row["overhead"]["median"]),
-                "" if floor is None else f"{1e3 * floor:.0f}", predicted(row), percent(row["exposed_memory_share"]),
+                value(point), row["title"], f"{1e3 * row['seconds_a_frame']:.0f}", spread(row["overhead"]),
+                "" if floor is None else f"{1e3 * floor:.0f}", floors_overhead(point, row), predicted(row),
+                overlap(row), percent(row["exposed_memory_share"]), UNKNOWN if joules is None else f"{joules:.1f}",
             )  # fmt: skip
             lines.append(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in shown)}</tr>")
-    heads = (TITLES[sweep], "", "ms a frame", "overhead", "floor", "predicted", "exposed LLM")
+    heads = (TITLES[sweep], *SWEPT)
     svg = sweep_plot(record, sweep)
     title = f"<h2>{escape(TITLES[sweep])}, n = {points(record, sweep)[0]['concurrency']}</h2>"
     return f'{title}<div class="plots">{_html_table(heads, lines)}{"" if svg is None else _figure(svg)}</div>'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,6 +14,7 @@ from ..memory.simulated import Simulated
 from ..request import StoryRequest
 from ..story import StoryOptions
 from ..timeline import Ran
+from .beside import beside
 from .figures import FrameSample, RunSample
 from .peak import Peak
 from .sweeps import Point
@@ -35,7 +35,6 @@ def run_once(
     engine: Engine, point: Point, variant: Variant, stories: Sequence[StoryRequest], number: int, meter: Meter | None
 ) -> Measured:
     """Round ``number`` of ``variant``: all ``stories`` with their seeds; or as many frames of a video."""
-    gc.collect()  # what an earlier run left is not this one's
     peak, before = Peak(engine.device), None if meter is None else meter.read()
     timeline: Sequence[Ran] = []
     if point.chunk_frames is not None:
@@ -43,7 +42,8 @@ def run_once(
     else:
         seconds, frames, timeline = _stories(engine, point, variant, stories)
     joules = None if meter is None or before is None else meter.joules(before, meter.read())
-    return Measured(RunSample(number, seconds, tuple(frames), peak.rss_mib(), peak.cuda_mib(), joules), timeline)
+    memory, overlap = (peak.rss_mib(), peak.cuda_mib()), beside(timeline) if timeline else None
+    return Measured(RunSample(number, seconds, tuple(frames), *memory, joules, overlap), timeline)
 
 
 def _stories(
@@ -62,7 +62,7 @@ def _stories(
 def _video(
     engine: Engine, point: Point, variant: Variant, story: StoryRequest, chunk_frames: int
 ) -> tuple[float, list[FrameSample]]:
-    """A chunk's frames come together: each is given an equal part of the chunk's time."""
+    """A chunk's frames come together, so a chunk is a sample. What memory takes of it nobody tells."""
     chunks = engine.stream_video(
         story.sentences[0],
         seed=story.seed,
@@ -74,8 +74,8 @@ def _video(
     begun = last = time.perf_counter()
     for chunk in chunks:
         now = time.perf_counter()
-        each = (now - last) * 1e3 / len(chunk)
-        frames += [FrameSample(story.id, frame.index, each, 0.0, now - begun) for frame in chunk]
+        latency_ms = (now - last) * 1e3
+        frames.append(FrameSample(story.id, chunk[0].index, latency_ms, None, now - begun, len(chunk)))
         last = now
     return last - begun, frames
 

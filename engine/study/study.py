@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..energy import find_meter
 from ..many import for_device
+from ..one_line import one_line
 from ..pipeline import make_policy
+from ..request import StoryRequest
 from ..story import StoryOptions
 from ..timeline import Ran
 from ..versions import versions
@@ -19,19 +21,20 @@ from .figures import summarise
 from .measure import Runs, Say, make_stories, measure
 from .peak import Peak
 from .predict import Predictor, predictor
-from .sweeps import Around, Point, concurrency_points, sweep_points
+from .sweeps import Around, Point, Skipped, concurrency_points, sweep_points
 from .variants import OVERLAPPED, SERIAL
 
 if TYPE_CHECKING:
     from ..engine import Engine
 
-FORMAT = 1
+FORMAT = 2
 DRAWN = (SERIAL, OVERLAPPED)  # whose timelines are kept
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Sizes of a study. ``frames`` bounds a story's sentences; ``backend`` is the engine's as the user gave it."""
+    """Sizes of a study. ``frames`` bounds a story's sentences; ``backend`` is the engine's as the user gave it;
+    ``asked`` says whether the user named the ``sweeps``: what of those cannot be is refused then, and else skipped."""
 
     stories: int
     frames: int
@@ -40,6 +43,7 @@ class Plan:
     concurrency: Sequence[int]
     sweeps: Sequence[str]
     backend: str
+    asked: bool = True
 
 
 @dataclass
@@ -51,11 +55,11 @@ class Bench:
     floors: Floors
 
 
-def points_of(plan: Plan, options: StoryOptions, engine: Engine) -> list[Point]:
-    """Everything that is to be measured. ``ValueError`` for settings that cannot be."""
+def points_of(plan: Plan, options: StoryOptions, engine: Engine) -> tuple[list[Point], list[Skipped]]:
+    """Everything that is to be measured, and what is not. ``ValueError`` for settings that cannot be."""
     base, most = for_device(None, engine.device), max(plan.concurrency)
-    around = Around(options, most, base, plan.backend)
-    return [*concurrency_points(options, plan.concurrency, base), *sweep_points(plan.sweeps, around)]
+    swept, skipped = sweep_points(plan.sweeps, Around(options, most, base, plan.backend), plan.asked)
+    return [*concurrency_points(options, plan.concurrency, base, engine.defaults), *swept], skipped
 
 
 def run_study(
@@ -69,12 +73,15 @@ def run_study(
 ) -> dict[str, Any]:
     """Measure all points -> the record, ready for JSON. ``on_point`` gets it after each point, so far as it is then.
 
-    ``reload`` loads the bundle with another backend. Raises ``ValueError`` before anything is measured.
+    ``reload`` loads the bundle with another backend. Raises ``ValueError`` before anything is measured; a point that
+    fails after that has the reason in its row, and the others are measured.
     """
-    points = points_of(plan, options, engine)
+    points, skipped = points_of(plan, options, engine)
     if any(point.chunk_frames is not None for point in points):
         engine.models.arm.video_session(1, 1, make_policy(options.resolved(engine.defaults))).close()
     stories, found = make_stories(plan.stories, plan.frames, plan.seed), find_meter(engine.device)
+    for one in skipped:
+        say(f"{one.sweep} {one.value} is left out: {one.why}")
     own = _bench(engine, options, plan, say)
     record: dict[str, Any] = {
         "format": FORMAT,
@@ -82,29 +89,37 @@ def run_study(
         "versions": versions(),
         "commit": commit(),
         "machine": machine,
-        "rates": own.floors.rates._asdict(),
+        "rates": [_rates(own)],
         "energy": found.told,
-        "peak_memory_of": "each run" if Peak(engine.device).of_the_run else "the process so far",
+        "peak_memory_of": Peak(engine.device).told,
         "stories": [{"id": story.id, "seed": story.seed, "sentences": story.sentences} for story in stories],
+        "skipped": [one._asdict() for one in skipped],
+        "costs": [],
         "points": [],
         "timelines": [],
     }
+    longest = max(len(story.sentences) for story in stories)
     done: list[tuple[Point, dict[str, Any]]] = []
     for point in points:
-        earlier = next((made for other, made in done if point.same_run(other)), None)
+        earlier = next((made for other, made in done if point.same_run(other, longest)), None)
         if earlier is not None:
             record["points"].append(_again(point, earlier))
             continue
         try:
-            bench = own if point.backend is None else _bench(reload(point.backend), options, plan, say)
-        except ValueError as error:  # of a backend that cannot serve here
-            record["points"].append({**_described(point, engine.backend), "refused": str(error), "variants": {}})
-            continue
-        runs = measure(bench.engine, point, stories, plan.rounds, found.meter, say)
-        made = _row(bench, runs, [len(story.sentences) for story in stories], stories)
+            if point.backend is None:
+                bench = own
+            else:
+                bench = _bench(reload(point.backend), options, plan, say)
+                record["rates"].append(_rates(bench))
+            record["costs"] += bench.predictor.prepare(point, stories)
+            runs = measure(bench.engine, point, stories, plan.rounds, found.meter, say)
+            made, timelines = _row(bench, runs, stories), list(_timelines(runs))
+        except Exception as error:  # the next point may still be measured
+            made, timelines = _failed(point, engine.backend, error), []
+            say(f"{point.name} failed: {made['failed']}")
         done.append((point, made))
         record["points"].append(made)
-        record["timelines"] += _timelines(runs)
+        record["timelines"] += timelines
         if on_point is not None:
             on_point(record)
     return record
@@ -128,9 +143,13 @@ def _bench(engine: Engine, options: StoryOptions, plan: Plan, say: Say) -> Bench
     return Bench(engine, predictor(engine, resolved, max(plan.concurrency)), Floors.of(engine))
 
 
-def _row(bench: Bench, runs: Runs, frames: Sequence[int], stories: Sequence[Any]) -> dict[str, Any]:
+def _rates(bench: Bench) -> dict[str, Any]:
+    return {"backend": bench.engine.backend, **bench.floors.rates._asdict()}
+
+
+def _row(bench: Bench, runs: Runs, stories: Sequence[StoryRequest]) -> dict[str, Any]:
     """A measured point: figures, prediction and floor of each variant."""
-    point, found = runs.point, summarise(runs.samples)
+    point, found, frames = runs.point, summarise(runs.samples), [len(story.sentences) for story in stories]
     for variant in point.variants:
         row = found[variant.name]
         row["title"], row["pipelining"] = variant.title, asdict(variant.how)
@@ -147,11 +166,19 @@ def _described(point: Point, backend: str) -> dict[str, Any]:
     return {**described, "backend": backend, "options": asdict(point.options)}
 
 
+def _failed(point: Point, backend: str, error: Exception) -> dict[str, Any]:
+    """A point without figures, and why in one line."""
+    kind = "" if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: "
+    return {**_described(point, point.backend or backend), "failed": one_line(f"{kind}{error}"), "variants": {}}
+
+
 def _again(point: Point, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """A sweep's central value is the main table's point: not measured twice; its samples stand there."""
+    """Equal work is not measured twice: a sweep's central value is the main table's point. Its samples stand there."""
+    same = f"{earlier['sweep']} {earlier['value']}"
+    if "failed" in earlier:
+        return {**_described(point, earlier["backend"]), "failed": f"as {same}", "variants": {}}
     names = [variant.name for variant in point.variants]
     rows = {name: {k: v for k, v in earlier["variants"][name].items() if k != "samples"} for name in names}
-    same = f"{earlier['sweep']} {earlier['value']}"
     return {**_described(point, earlier["backend"]), "same_as": same, "variants": rows}
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..memory.simulated import check_latency
 from ..policy import Pipelining
 from ..story import StoryOptions
-from .variants import PLAIN, SERIAL, Variant, all_variants, main_variants, one_slot
+from .variants import PLAIN, SERIAL, Variant, all_variants, enters, main_variants, one_slot
 
 CONCURRENCY = "concurrency"
 ALL = "all"  # frames are corrected
 SECONDS = (0.0, 0.1, 0.3, 1.0)
+COUNTS = (1, 2, 4)  # stories in flight, where nobody says
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,24 @@ class Point:
         """Unique within a study."""
         return f"{self.sweep} {self.value}"
 
-    def same_run(self, other: Point) -> bool:
-        """Would it measure what ``other`` does?"""
-        mine, its = ((p.options, p.latency_s, p.backend, p.chunk_frames) for p in (self, other))
-        return mine == its and set(self.variants) <= set(other.variants)
+    def same_run(self, other: Point, frames: int) -> bool:
+        """Would it measure what ``other`` does, of stories of up to so many ``frames``?"""
+        return self._work(frames) == other._work(frames) and set(self.variants) <= set(other.variants)
+
+    def _work(self, frames: int) -> tuple[Any, ...]:
+        """Which frames are corrected stands in the place of the rule that says so: of 2 frames correct_first 2 corrects
+        those that correct_first 3 does."""
+        corrected = tuple(self.options.corrects(index) for index in range(frames))
+        every = replace(self.options, correct_first=None, correct_every=1)
+        return every, corrected, self.latency_s, self.backend, self.chunk_frames
+
+
+class Skipped(NamedTuple):
+    """A value of a sweep that cannot be, and why."""
+
+    sweep: str
+    value: Any
+    why: str
 
 
 @dataclass(frozen=True)
@@ -55,20 +70,31 @@ class Around:
         variants = main_variants(self.concurrency, self.base)
         return Point(sweep, value, self.concurrency, replace(self.options, **changed), tuple(variants))
 
+    def each(self, sweep: str, option: str, values: Iterable[Any]) -> list[Point | Skipped]:
+        """A point for each value of an option; one that does not go with the other options is skipped."""
+        found: list[Point | Skipped] = []
+        for value in values:
+            try:
+                found.append(self.point(sweep, value, **{option: value}))
+            except ValueError as error:
+                found.append(Skipped(sweep, value, str(error)))
+        return found
 
-def concurrency_points(options: StoryOptions, counts: Iterable[int], base: Pipelining) -> list[Point]:
-    """The main table: every variant at each concurrency."""
-    return [Point(CONCURRENCY, n, n, options, tuple(all_variants(n, base))) for n in counts]
+
+def concurrency_points(
+    options: StoryOptions, counts: Iterable[int], base: Pipelining, defaults: Mapping[str, Any]
+) -> list[Point]:
+    """The main table: every variant at each concurrency. ``defaults`` are the bundle's."""
+    entering = enters(options.resolved(defaults))
+    return [Point(CONCURRENCY, n, n, options, tuple(all_variants(n, base, entering))) for n in counts]
 
 
-def _strength(around: Around) -> list[Point]:
-    values = _with((0.3, 0.5, 0.7), around.options.strength)
-    return [around.point("strength", value, strength=value) for value in values]
+def _strength(around: Around) -> list[Point | Skipped]:
+    return around.each("strength", "strength", _with((0.3, 0.5, 0.7), around.options.strength))
 
 
-def _steps(around: Around) -> list[Point]:
-    values = _with((10, 20, 50), around.options.num_inference_steps)
-    return [around.point("steps", value, num_inference_steps=value) for value in values]
+def _steps(around: Around) -> list[Point | Skipped]:
+    return around.each("steps", "num_inference_steps", _with((10, 20, 50), around.options.num_inference_steps))
 
 
 def _correct_first(around: Around) -> list[Point]:
@@ -83,7 +109,7 @@ def _correct_every(around: Around) -> list[Point]:
 
 
 def _batch(around: Around) -> list[Point]:
-    """Of both models; what the concurrency cannot fill is left out."""
+    """Of both models in ACDC; what the concurrency cannot fill is left out."""
     n, found = around.concurrency, []
     for value in [size for size in (1, 2, 4, 8, 16) if size <= n]:
         variants = main_variants(n, around.base, value)
@@ -123,7 +149,7 @@ def _chunk_frames(around: Around) -> list[Point]:
     return [Point("chunk_frames", length, 1, around.options, variants, chunk_frames=length) for length in (4, 8, 16)]
 
 
-SWEEPS: dict[str, Callable[[Around], list[Point]]] = {
+SWEEPS: dict[str, Callable[[Around], Sequence[Point | Skipped]]] = {
     "strength": _strength,
     "steps": _steps,
     "correct_first": _correct_first,
@@ -136,22 +162,37 @@ SWEEPS: dict[str, Callable[[Around], list[Point]]] = {
 }
 
 
-def sweep_points(names: Sequence[str], around: Around) -> list[Point]:
-    """The points of these sweeps; ``ValueError`` for a sweep that is unknown, or a value that cannot be."""
+def sweep_points(names: Sequence[str], around: Around, asked: bool) -> tuple[list[Point], list[Skipped]]:
+    """The points of these sweeps, and what had to be skipped; ``ValueError`` for a sweep that is unknown, or, where
+    these sweeps were ``asked`` for, for a value that cannot be."""
     for name in names:
         if name not in SWEEPS:
             raise ValueError(f"unknown sweep {name!r}; choose among {', '.join(SWEEPS)}")
-    return [point for name in dict.fromkeys(names) for point in SWEEPS[name](around)]
+    found = [one for name in dict.fromkeys(names) for one in SWEEPS[name](around)]
+    skipped = [one for one in found if isinstance(one, Skipped)]
+    if asked and skipped:
+        raise ValueError(f"sweep {skipped[0].sweep}, value {skipped[0].value}: {skipped[0].why}")
+    return [one for one in found if isinstance(one, Point)], skipped
 
 
-def parse_counts(text: str) -> list[int]:
-    """ "1,2,4" -> [1, 2, 4]; ``ValueError`` for what is no list of different positive integers."""
+def parse_counts(text: str | None, stories: int) -> list[int]:
+    """ "1,2,4" -> [1, 2, 4]; None: those of the default that ``stories`` can fill. ``ValueError`` for what is no list
+    of different powers of two (launches have no other sizes: n = 3 would not be batched at 3) up to ``stories``."""
+    powers = [2**k for k in range(stories.bit_length())]
+    if text is None:
+        return [n for n in COUNTS if n <= stories]
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 4096 for part in parts):
         raise ValueError(f"concurrency {text!r} is no list of counts; give some like 1,2,4")
     counts = sorted({int(part) for part in parts})
     if len(counts) != len(parts):
         raise ValueError(f"concurrency {text!r} names a count twice; give each once")
+    choices = f"choose among {', '.join(map(str, powers))}"
+    for n in counts:
+        if n & (n - 1):
+            raise ValueError(f"concurrency {n} is no power of two, as launches are; {choices}")
+        if n > stories:
+            raise ValueError(f"concurrency {n} is more than there are stories; {choices}, or give --stories {n}")
     return counts
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .beside import ARM_DM
+from .figures import told
 from .sweeps import CONCURRENCY
 from .variants import OVERLAPPED, PLAIN, SERIAL
 
 Record = Mapping[str, Any]
 COLUMNS = (
-    "n", "", "ms a frame", "overhead", "of the best plain", "floor", "predicted", "P50 ms", "P90", "P99", "P100",
-    "first frame ms", "exposed LLM", "MiB",
+    "n", "", "ms a frame", "overhead", "of the best plain", "floor", "its overhead", "predicted", "ARM beside DM",
+    "P50 ms", "P90", "P99", "P100", "samples", "first frame ms", "exposed LLM", "MiB",
 )  # fmt: skip
 TITLES = {
     "strength": "t'",
@@ -25,12 +27,15 @@ TITLES = {
     "backend": "backend",
 }
 MAIN = (PLAIN, SERIAL, OVERLAPPED)
+UNKNOWN = "-"
 
 
 def table(record: Record) -> str:
     """The main table: every variant at each concurrency."""
     lines = [_line(COLUMNS), "|---" * len(COLUMNS) + "|"]
     for point in points(record, CONCURRENCY):
+        if "failed" in point:
+            lines.append(_line(_failed(point, len(COLUMNS))))
         lines += [_line(cells(point, row)) for row in point["variants"].values()]
     return "\n".join(lines)
 
@@ -42,14 +47,14 @@ def sweep_table(record: Record, sweep: str) -> str:
     lines = [_line(heads), "|---" * len(heads) + "|"]
     for point in points(record, sweep):
         rows = point["variants"]
-        if "refused" in point:
-            lines.append(_line([f"{point['value']}", f"refused: {point['refused']}", *[""] * (len(heads) - 2)]))
+        if "failed" in point:
+            lines.append(_line(_failed(point, len(heads))))
             continue
         costs = [_ms(rows.get(name)) for name in MAIN]
-        ratios = [times(rows[name]["overhead"]["median"]) if name in rows else "" for name in MAIN[1:]]
-        told = [predicted(rows[name]) if name in rows else "" for name in MAIN[1:]]
+        ratios = [spread(rows[name]["overhead"]) if name in rows else "" for name in MAIN[1:]]
+        said = [predicted(rows[name]) if name in rows else "" for name in MAIN[1:]]
         last = rows.get(OVERLAPPED, rows[SERIAL])
-        lines.append(_line([_value(point), *costs, *ratios, *told, percent(last["exposed_memory_share"])]))
+        lines.append(_line([value(point), *costs, *ratios, *said, percent(last["exposed_memory_share"])]))
     return "\n".join(lines)
 
 
@@ -66,15 +71,21 @@ def conditions(record: Record) -> list[str]:
     """What was run on what, as sentences."""
     s, machine, versions = record["settings"], record["machine"], record["versions"]
     what = f"Bundle {s['bundle']} ({s['dtype']}, backend {s['backend']}, {s['device']}, {s['threads']} threads)"
-    size = f"{s['stories']} stories of up to {s['frames']} frames, {s['rounds']} rounds, seed {s['seed']}"
+    rounds = "1 round, the plain ARM first" if s["rounds"] == 1 else f"{s['rounds']} rounds A B B A"
+    size = f"{s['stories']} stories of up to {s['frames']} frames, {rounds}, seed {s['seed']}"
     how = f"t' {s['strength']}, {s['num_inference_steps']} DDIM steps, memory {s['memory']}"
-    rates = record["rates"]
+    rates = "; ".join(
+        f"{one['backend']} {one['flops'] / 1e9:.0f} GFLOP/s, {one['bandwidth'] / 1e9:.1f} GB/s"
+        for one in record["rates"]
+    )
+    skipped = [f"Left out: {TITLES[one['sweep']]} {one['value']} ({one['why']})." for one in record["skipped"]]
     return [
         f"{what}; {size}; {how}.",
         f"{machine.get('processor') or machine.get('platform')}, {machine.get('cpu_count')} CPUs, "
         f"torch {versions['torch']}, acdc {versions['acdc']}, commit {record['commit'] or 'unknown'}.",
-        f"Measured rates: {rates['flops'] / 1e9:.0f} GFLOP/s, {rates['bandwidth'] / 1e9:.1f} GB/s. "
+        f"Measured rates by backend: {rates}. "
         f"Energy: {record['energy']}. Peak memory is that of {record['peak_memory_of']}.",
+        *skipped,
     ]
 
 
@@ -82,15 +93,23 @@ def legend() -> str:
     """What the columns mean."""
     return (
         "n stories are in flight. A frame's ms are the whole run's over its frames; the overhead is their ratio to the "
-        "plain ARM batched at the same n, run by run of the same round. The floor is what operations and weights take "
-        "at the measured rates; predicted is the simulated schedule's ms over the measured ones. Latency is that of a "
-        "frame since the one before it in its story; the first frame's since its story was begun."
+        "plain ARM batched at the same n, run by run of the same round (median, and from least to most). The floor is "
+        "what operations and weights take at the measured rates, its overhead the ratio of that to the plain ARM's "
+        "floor; predicted is the simulated schedule's ms over the measured ones. ARM beside DM is the share of the run "
+        "in which launches of both models lay beside each other. Latency is that of a frame since the one before it in "
+        "its story (of a video, of a chunk); a percentile that so few samples do not tell from the largest is left "
+        "out. The first frame's latency counts since its story was begun."
     )
 
 
 def points(record: Record, sweep: str) -> list[Mapping[str, Any]]:
     """Of one sweep, in order."""
     return [point for point in record["points"] if point["sweep"] == sweep]
+
+
+def measured(record: Record, sweep: str) -> list[Mapping[str, Any]]:
+    """Those of them that did not fail."""
+    return [point for point in points(record, sweep) if "failed" not in point]
 
 
 def sweeps(record: Record) -> list[str]:
@@ -100,20 +119,47 @@ def sweeps(record: Record) -> list[str]:
 
 def cells(point: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
     """A variant's line of the main table, under ``COLUMNS``."""
-    latency, floor = row["latency_ms"], row["floor_seconds_a_frame"]
+    floor = row["floor_seconds_a_frame"]
     return [
         str(point["concurrency"]),
         row["title"],
         _ms(row),
-        times(row["overhead"]["median"]),
+        spread(row["overhead"]),
         times(row["overhead_of_best"]["median"]),
         "" if floor is None else f"{floor * 1e3:.0f}",
+        floors_overhead(point, row),
         predicted(row),
-        *(f"{latency[name]:.0f}" for name in ("P50", "P90", "P99", "P100")),
+        overlap(row),
+        *(latency(row, p) for p in (50, 90, 99, 100)),
+        str(_samples(row)),
         f"{row['first_frame_ms']['of_a_story']:.0f}",
         percent(row["exposed_memory_share"]),
         f"{row['peak_cuda_mib'] or row['peak_rss_mib']:.0f}",
     ]
+
+
+def value(point: Mapping[str, Any]) -> str:
+    """Of a sweep's point; with the name of the point that was measured in its place."""
+    name = point["backend"] if point["sweep"] == "backend" else point["value"]
+    return f"{name} (same as {point['same_as']})" if "same_as" in point else str(name)
+
+
+def latency(row: Mapping[str, Any], percentile: int) -> str:
+    """Milliseconds; unknown where there are too few samples."""
+    found = row["latency_ms"][f"P{percentile}"]
+    return f"{found:.0f}" if found is not None and told(percentile, _samples(row)) else UNKNOWN
+
+
+def floors_overhead(point: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """The variant's floor over that of the plain ARM at the same n."""
+    floor, plain = (one["floor_seconds_a_frame"] for one in (row, point["variants"][PLAIN]))
+    return "" if floor is None or plain is None else times(floor / plain)
+
+
+def overlap(row: Mapping[str, Any]) -> str:
+    """The share of ARM beside DM."""
+    shares = row.get("beside")
+    return UNKNOWN if shares is None else percent(shares[ARM_DM])
 
 
 def predicted(row: Mapping[str, Any]) -> str:
@@ -126,13 +172,23 @@ def times(ratio: float) -> str:
     return f"{ratio:.2f}x"
 
 
-def percent(share: float) -> str:
+def spread(ratio: Mapping[str, float]) -> str:
+    """ "1.50x (1.40 to 1.60)"; of a single one, "1.50x"."""
+    middle = times(ratio["median"])
+    return middle if ratio["min"] == ratio["max"] else f"{middle} ({ratio['min']:.2f} to {ratio['max']:.2f})"
+
+
+def percent(share: float | None) -> str:
     """0.012 -> "1.2 %"."""
-    return f"{100 * share:.1f} %"
+    return UNKNOWN if share is None else f"{100 * share:.1f} %"
 
 
-def _value(point: Mapping[str, Any]) -> str:
-    return point["backend"] if point["sweep"] == "backend" else str(point["value"])
+def _samples(row: Mapping[str, Any]) -> int:
+    return int(row.get("latency_samples", row["frames"]))
+
+
+def _failed(point: Mapping[str, Any], columns: int) -> list[str]:
+    return [value(point), f"failed: {point['failed']}", *[""] * (columns - 2)]
 
 
 def _ms(row: Mapping[str, Any] | None) -> str:

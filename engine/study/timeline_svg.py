@@ -17,6 +17,7 @@ COLOURS = {  # by phase; memory, the autoregressive model's, the diffusion model
     "encode": "#8f3d2e",
 }
 LEFT, WIDTH, LANE, GAP, HEAD = 110, 1000, 26, 5, 26
+THIN = 1.0  # the least width of a bar: memory by rules is shorter than can be seen
 INK, SOFT, BED = "#2b2826", "#807870", "#f1ece3"
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
 TEXTS = {  # attributes, and no style sheet: the picture stands alone
@@ -58,8 +59,6 @@ def lanes(ran: Sequence[Bar]) -> list[tuple[str, list[Bar]]]:
     found = [(f"slot {slot}", [one for one in ran if one["slot"] == slot]) for slot in slots]
     calls: list[list[Bar]] = []
     for one in sorted((one for one in ran if one["slot"] is None), key=lambda one: float(one["start"])):
-        if one["end"] - one["start"] < 1e-3:  # rules: too short to be seen
-            continue
         free = next((lane for lane in calls if lane[-1]["end"] <= one["start"]), None)
         if free is None:
             calls.append(free := [])
@@ -76,7 +75,7 @@ def key(ran: Sequence[Bar]) -> str:
 
 def _bar(one: Bar, top: float, end: float) -> str:
     scale = WIDTH / end
-    x, width = LEFT + one["start"] * scale, max(0.4, (one["end"] - one["start"]) * scale)
+    x, width = LEFT + one["start"] * scale, max(THIN, (one["end"] - one["start"]) * scale)
     names = ", ".join(one["stories"])
     told = f"{one['phase']}: {names}; {one['start']:.3f} to {one['end']:.3f} s"
     inside = ""

@@ -5,13 +5,27 @@ import json
 import pytest
 from click.testing import CliRunner
 
-from acdc.bench.predict import held_out, main
+from acdc.bench.predict import CALIBRATED_ON, held_out, main
+from acdc.engine.prediction.calibrate import calibrate
 from acdc.engine.prediction.cost_model import CostModel
 
 
-def test_every_configuration_is_measured_and_predicted(tiny_path, tmp_path):
+@pytest.fixture
+def calibrated(monkeypatch):
+    """The stories that cost models were measured on."""
+    seen = []
+
+    def spying(*given, stories, **named):
+        seen.extend(stories)
+        return calibrate(*given, stories=stories, **named)
+
+    monkeypatch.setattr("acdc.bench.predict.calibrate", spying)
+    return seen
+
+
+def test_every_configuration_is_measured_and_predicted(tiny_path, tmp_path, calibrated):
     out = tmp_path / "results" / "predict.json"
-    asked = ["--bundle", str(tiny_path), "--steps", "2", "--stories", "2", "--slots", "2", "--batches", "1,2"]
+    asked = ["--bundle", str(tiny_path), "--steps", "2", "--stories", "4", "--slots", "2", "--batches", "1,2"]
     result = CliRunner().invoke(main, [*asked, "--memory-ms", "5", "--repeats", "1", "--out", str(out)])
     assert result.exit_code == 0, result.output
     record = json.loads(out.read_text())
@@ -26,6 +40,9 @@ def test_every_configuration_is_measured_and_predicted(tiny_path, tmp_path):
         assert 0 <= row["predicted"]["exposed_memory"] <= 1
     assert len(result.output.splitlines()) == 1 + 2 + 1
     assert "2 slots, batch 2, memory   5 ms" in result.output
+    assert [len(sentences) for sentences in calibrated] == [3, 4, 5, 6]
+    drawn = {sentence for story in held_out(4) for sentence in story.sentences}
+    assert not drawn & {sentence for sentences in calibrated for sentence in sentences}
 
 
 def test_stories_are_of_every_length_and_always_the_same():
@@ -33,3 +50,30 @@ def test_stories_are_of_every_length_and_always_the_same():
     assert [len(story.sentences) for story in told] == [3, 4, 5, 6, 3, 4]
     assert told == held_out(6)
     assert len({story.id for story in told}) == 6
+
+
+def test_stories_to_calibrate_on_are_others():
+    drawn, others = (
+        {text for story in told for text in story.sentences} for told in (held_out(24), held_out(24, CALIBRATED_ON))
+    )
+    assert not drawn & others
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (
+            ["--batches", "3"],
+            "--batches 3 does not occur with 1 slots and 8 stories in flight; choose among 1, 2, 4, 8",
+        ),
+        (["--batches", "8", "--slots", "2"], "with 2 slots and 8 stories in flight; choose among 1, 2, 4"),
+        (["--batches", "4", "--stories", "2"], "with 1 slots and 2 stories in flight; choose among 1, 2"),
+        (["--batches", "0"], "draw_batch 0 is too small"),
+        (["--slots", "0"], "slots 0 is too small"),
+    ],
+)
+def test_a_launch_that_never_occurs_is_refused(tmp_path, given, told):
+    result = CliRunner().invoke(main, [*given, "--out", str(tmp_path / "results" / "x.json")])
+    assert result.exit_code == 2
+    assert told in result.output
+    assert not list(tmp_path.iterdir())

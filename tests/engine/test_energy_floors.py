@@ -1,6 +1,7 @@
 """Joules from files and from NVML, peaks of memory, floors: counted operations and bytes."""
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -8,8 +9,12 @@ import torch
 
 from acdc.engine.energy import Rapl, find_meter
 from acdc.engine.floors import Need, Operations, Rates, cache_bytes, count, floor, measure_rates
+from acdc.engine.policy import Pipelining
 from acdc.engine.story import Phase, StoryOptions
+from acdc.engine.study.bounds import Floors
 from acdc.engine.study.peak import Peak
+from acdc.engine.study.sweeps import Point
+from acdc.engine.study.variants import Variant
 
 CPU = torch.device("cpu")
 
@@ -107,36 +112,79 @@ class TestFloors:
 
     def test_beside_each_other_a_phase_that_reads_hides_one_that_computes(self):
         rates = Rates(flops=100.0, bandwidth=10.0, cache_bytes=0)
-        needs = {Phase.DRAW: Need(10, 30), Phase.CORRECT: Need(200, 5)}
-        assert floor(needs, rates, overlapped=False) == 5.0
-        assert floor(needs, rates, overlapped=True) == 3.5  # 35 bytes at 10 a second
+        launches = [Need(10, 30), Need(200, 5)]
+        assert floor(launches, rates, overlapped=False) == 5.0
+        assert floor(iter(launches), rates, overlapped=True) == 3.5  # 35 bytes at 10 a second
 
     def test_counts_of_the_tiny_bundle(self, tiny_engine):
         options = StoryOptions(num_inference_steps=4).resolved(tiny_engine.defaults)
-        one, two = (count(tiny_engine, options, n, 0) for n in (1, 2))
+        one, two = (count(tiny_engine, options, n, 0)[1] for n in (1, 2))
         assert set(one) == {Phase.PREFILL, Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE}
         for phase in (Phase.DECODE, Phase.CORRECT, Phase.ENCODE):
             assert one[phase].flops > 0
             assert two[phase].bytes == one[phase].bytes  # a reading of the weights serves both
-        for phase in (Phase.DECODE, Phase.ENCODE):
+        for phase in (Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE):
             assert two[phase].flops == 2 * one[phase].flops
         assert one[Phase.DRAW].bytes > 2 * one[Phase.PREFILL].bytes  # every pass reads them anew
 
+    @pytest.mark.parametrize("context", ["window", "full"])
+    def test_corrected_codes_of_the_first_frame_enter_with_the_second_sentence(self, tiny_engine, context):
+        """In a window they take the place of the draft's, which is read anew as well."""
+        options = StoryOptions(num_inference_steps=4, context=context).resolved(tiny_engine.defaults)
+        silent = replace(options, feed_back=False)
+        acdc, shown = (count(tiny_engine, asked, 1, 0) for asked in (options, silent))
+        plain = count(tiny_engine, replace(options, correction=False), 1, 0)
+        assert [set(needs) for needs in plain] == [{Phase.PREFILL, Phase.DRAW, Phase.DECODE}] * 2
+        assert acdc[0][Phase.PREFILL] == plain[0][Phase.PREFILL]  # there is nothing before it
+        more = acdc[1][Phase.PREFILL].flops - plain[1][Phase.PREFILL].flops
+        assert (more > 0) == (context == "full")
+        assert shown[1][Phase.PREFILL] == plain[1][Phase.PREFILL]
+        assert acdc[0][Phase.CORRECT] == acdc[1][Phase.CORRECT]  # what is made once for all frames is in neither
+
+    def test_codes_drawn_in_vain_are_in_no_floor(self, tiny_engine):
+        """Passes of several codes compute more and read the weights less often: what is needed at least is the smaller
+        of both."""
+        found = {}
+        for decoding in ("sequential", "parallel"):
+            options = StoryOptions(correction=False, decoding=decoding).resolved(tiny_engine.defaults)
+            found[decoding] = count(tiny_engine, options, 1, 0)[1][Phase.DRAW]
+        assert found["parallel"].flops == found["sequential"].flops
+        assert found["parallel"].bytes < found["sequential"].bytes
+
+    def test_a_draw_is_counted_with_the_windows_of_the_engines_own_plans(self, tiny_engine, monkeypatch):
+        """Not with those of the eager models that are counted."""
+        drawn = {}
+        monkeypatch.setitem(tiny_engine.models.arm.stream.windows, "cpu", {"eager": {"1": [1]}, "inductor": {"1": [8]}})
+        options = StoryOptions(correction=False).resolved(tiny_engine.defaults)
+        for backend in ("eager", "inductor"):
+            monkeypatch.setattr(tiny_engine.models.arm, "draw_backend", backend)
+            drawn[backend] = count(tiny_engine, options, 1, 0)[1][Phase.DRAW]
+        assert drawn["inductor"].bytes < drawn["eager"].bytes
+        assert drawn["inductor"].flops == drawn["eager"].flops
+
     def test_weights_that_a_cache_holds_are_read_once(self, tiny_engine):
         options = StoryOptions(num_inference_steps=4, correction=False).resolved(tiny_engine.defaults)
-        held = count(tiny_engine, options, 1, 2**30)
-        assert set(held) == {Phase.PREFILL, Phase.DRAW, Phase.DECODE}
-        assert held[Phase.DRAW].bytes < count(tiny_engine, options, 1, 0)[Phase.DRAW].bytes
+        held, anew = (count(tiny_engine, options, 1, cache)[1][Phase.DRAW] for cache in (2**30, 0))
+        assert held.bytes < anew.bytes
         weights = sum(value.numel() * value.element_size() for value in tiny_engine.models.arm.model.parameters())
-        assert 0 < held[Phase.DRAW].bytes <= weights
+        assert 0 < held.bytes <= weights
 
     def test_more_steps_need_more(self, tiny_engine):
-        few, many = (
-            count(tiny_engine, StoryOptions(num_inference_steps=n).resolved(tiny_engine.defaults), 1, 0)[Phase.CORRECT]
-            for n in (2, 8)
-        )
+        asked = (StoryOptions(num_inference_steps=n).resolved(tiny_engine.defaults) for n in (2, 8))
+        few, many = (count(tiny_engine, options, 1, 0)[1][Phase.CORRECT] for options in asked)
         assert many.flops > few.flops
         assert many.bytes > few.bytes
+
+    @pytest.mark.parametrize(("copied", "read", "rate"), [(4.0, 1.5, 2**30 / 1.5), (1.0, 1.5, 2**31)])
+    def test_reading_is_as_fast_as_the_faster_of_copies_and_sums(self, tiny_engine, monkeypatch, copied, read, rate):
+        """Of 1 GiB, as if it took so many seconds; a copy has read and written it."""
+        monkeypatch.setattr("acdc.engine.floors.MATRIX", {"cpu": 64})
+        monkeypatch.setattr("acdc.engine.floors.COPY_BYTES", 2**16)
+        seconds = iter([1.0, copied / 2**14, read / 2**14])
+        monkeypatch.setattr("acdc.engine.floors._best", lambda work, device: (work(), next(seconds))[1])
+        rates = measure_rates(tiny_engine)
+        assert rates.flops == 2 * 64**3
+        assert rates.bandwidth == pytest.approx(rate)
 
     def test_rates_are_measured(self, tiny_engine, monkeypatch):
         monkeypatch.setattr("acdc.engine.floors.MATRIX", {"cpu": 64})
@@ -151,3 +199,46 @@ class TestFloors:
             (tmp_path / f"index{k}" / "size").write_text(f"{size}\n")
         assert cache_bytes(CPU, tmp_path) == 2**20
         assert cache_bytes(CPU, tmp_path / "none") == 0
+
+
+class TestFloorsOfAStudy:
+    """Of counts that are given: an ARM that only reads 1 byte a frame, 3 with a corrected frame before it, and a
+    correction of 2 operations, at 1 of either a second."""
+
+    @pytest.fixture
+    def floors(self, tiny_engine, monkeypatch):
+        plain = {Phase.PREFILL: Need(0, 0), Phase.DRAW: Need(0, 1), Phase.DECODE: Need(0, 0)}
+        first = {**plain, Phase.CORRECT: Need(2, 0), Phase.ENCODE: Need(0, 0)}
+
+        def counted(engine, options, stories, cache):
+            assert (options.correct_first, options.correct_every) == (None, 1) or not options.correction
+            found = [first, {**first, Phase.PREFILL: Need(0, 2)}] if options.correction else [plain, plain]
+            return [{phase: Need(need.flops * stories, need.bytes) for phase, need in one.items()} for one in found]
+
+        monkeypatch.setattr("acdc.engine.study.bounds.count", counted)
+        return Floors(tiny_engine, Rates(1.0, 1.0, 0))
+
+    def seconds(self, floors, frames, *, slots=1, n=1, correction=True, **options):
+        variant = Variant("way", "", Pipelining(slots=slots), correction)
+        point = Point("", n, n, StoryOptions(**options), (variant,))
+        return floors.seconds_a_frame(point, variant, frames)
+
+    def test_the_work_of_all_frames_is_added_before_the_longer_is_taken(self, floors):
+        """Two frames, one of them corrected: 2 operations beside 1 + 1 + 2 bytes, not the mean of two maxima."""
+        assert self.seconds(floors, [2], slots=2, correct_first=1) == 4 / 2
+        assert self.seconds(floors, [1, 1], slots=2) == 4 / 2  # 4 operations beside 2 bytes
+
+    def test_a_corrected_frame_is_entered_with_the_one_behind_it(self, floors):
+        assert self.seconds(floors, [1]) == 1 + 2
+        assert self.seconds(floors, [3]) == (3 * 1 + 3 * 2 + 2 * 2) / 3
+        assert self.seconds(floors, [3], correct_every=2) == (3 * 1 + 2 * 2 + 1 * 2) / 3
+        assert self.seconds(floors, [3], correct_first=0) == 1
+        assert self.seconds(floors, [3], correction=False) == 1
+
+    def test_stories_side_by_side_share_what_is_read(self, floors):
+        assert self.seconds(floors, [1], n=4) == (1 + 4 * 2) / 4
+        assert self.seconds(floors, [1], n=4, correction=False) == 1 / 4
+
+    def test_a_video_has_none(self, floors):
+        variant = Variant("way", "", Pipelining(slots=1))
+        assert floors.seconds_a_frame(Point("", 4, 1, StoryOptions(), (variant,), chunk_frames=4), variant, [4]) is None

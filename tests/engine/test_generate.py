@@ -1,7 +1,9 @@
-"""``acdc generate``: what it writes and says, what it refuses, stories that fail, Ctrl-C."""
+"""``acdc generate``: what it writes and says, stories that fail, Ctrl-C."""
 
 import gc
+import io
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -11,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from acdc.engine.cli import main
 from acdc.engine.commands import generate as generate_command
@@ -20,7 +23,7 @@ from acdc.engine.memory import MemoryFailure
 from acdc.engine.phases import Phases
 from acdc.engine.policy import SERIAL, Pipelining
 from acdc.engine.story import Frame
-from tests.cli_runs import files, refuse, without_times
+from tests.cli_runs import files, without_times
 from tests.generate_runs import TEXTS, assert_same, manifest, write_file
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -90,6 +93,15 @@ class TestWritten:
         assert len(held) == 5
         assert max(held) - before <= (3 + BEHIND + 2) * 2
 
+    def test_stories_from_standard_input(self, tiny):
+        story = json.dumps({"sentences": [TEXTS[0]]})
+        argv = [sys.executable, "-m", "acdc.engine", "generate", "--stories", "-", "--bundle", tiny, "--steps", "4"]
+        ran = subprocess.run(argv, input=story, capture_output=True, text=True, check=True)
+        assert ran.stdout.startswith("out/stories: 1 stories, 1 frames, ")
+        ran = subprocess.run(argv, input=story + "\n{}", capture_output=True, text=True, check=False)
+        assert ran.returncode == 2
+        assert "line 2 has no list of texts 'sentences'" in ran.stderr
+
     def test_help_needs_no_torch(self):
         script = (
             "import sys; from acdc.engine.cli import main;"
@@ -127,41 +139,6 @@ class TestPipelining:
         assert main(["generate", "--stories", file, "--out", "a", "--steps", "4"]) == 0
         assert main(["generate", "--stories", file, "--out", "b", "--steps", "4", *flags]) == 0
         assert_same("a", "b")
-
-
-class TestRefused:
-    @pytest.mark.parametrize(
-        ("argv", "words"),
-        [
-            ([], ["--stories"]),
-            (["--stories", "none.jsonl"], ["none.jsonl", "cannot be read"]),
-            (["--stories", "."], ["cannot be read"]),
-            (["--stories", "s.jsonl", "--resume", "--overwrite"], ["choose one"]),
-            (["--stories", "s.jsonl", "--slots", "0"], ["--slots", "x>=1"]),
-            (["--stories", "s.jsonl", "--run-ahead", "-1"], ["--run-ahead", "x>=0"]),
-            (["--stories", "s.jsonl", "--strength", "2"], ["2.0", "strength"]),
-            (["--stories", "s.jsonl", "--seed", "-1"], ["-1", "0 to"]),
-            (["--stories", "s.jsonl", "--out", "s.jsonl"], ["not a directory"]),
-            (["--stories", "s.jsonl", "--init-image", "x.png"], ["--init-image"]),
-            (["--stories", "s.jsonl", "--memory", "chat"], ["API key"]),
-            (["--stories", "s.jsonl", "--bundle", "none"], ["none"]),
-            (["--stories", "bad.jsonl"], ["bad.jsonl", "line 2"]),
-        ],
-    )
-    def test_in_one_line_and_nothing_is_written(self, capsys, monkeypatch, argv, words):
-        for name in ("ACDC_CHAT_API_KEY", "OPENAI_API_KEY"):
-            monkeypatch.delenv(name, raising=False)
-        write_file([1])
-        write_file([1, {}], "bad.jsonl")
-        before = files(".")
-        line = refuse(capsys, "generate", *argv)
-        assert all(word in line for word in words), line
-        assert files(".") == before
-        assert not Path("out").exists()
-
-    def test_settings_that_the_model_refuses(self, capsys, exact):
-        refuse(capsys, "generate", "--stories", write_file([1]), "--layout", "carry-over")
-        assert not Path("out").exists()
 
 
 class TestFailure:
@@ -209,6 +186,41 @@ class TestFailure:
         code = main(["generate", "--stories", file, "--out", "o", "--steps", "4"])
         failed = {name for name, entry in manifest("o").items() if "error" in entry}
         assert (code, failed) == (1, {"000002"})
+
+    def test_a_sheet_that_cannot_be_drawn(self, capsys, many, monkeypatch):
+        many()
+        file = write_file([2] * 8)
+
+        def draw(story, title):
+            if story.seed == 1:
+                raise MemoryError("no room for\nthe sheet")
+            return Image.new("RGB", (2, 2))
+
+        with monkeypatch.context() as patch:
+            patch.setattr("acdc.engine.output.draw_sheet", draw)
+            assert main(["generate", "--stories", file, "--out", "o"]) == 1
+            printed = capsys.readouterr()
+            assert "7 stories, 16 frames, " in printed.out
+            told = "its frames are there, its sheet or trace is not: MemoryError: no room for the sheet"
+            assert f"acdc: story '000002' failed: {told}\n" in printed.err
+            assert manifest("o")["000002"] == {"id": "000002", "error": told}
+            assert len(without_times("o/000002")["frames"]) == 2
+            assert main(["generate", "--stories", file, "--out", "o", "--resume"]) == 1
+        engine = many()
+        assert main(["generate", "--stories", file, "--out", "o", "--resume"]) == 0
+        assert engine.made == []
+        assert main(["generate", "--stories", file, "--out", "whole"]) == 0
+        assert_same("o", "whole")
+
+    def test_nobody_reads_the_progress_any_more(self, capsys, many, monkeypatch):
+        many()
+        read, write = os.pipe()
+        os.close(read)
+        with os.fdopen(write, "wb", 0) as gone:
+            monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(gone, write_through=True))
+            assert main(["generate", "--stories", write_file([1, 2]), "--out", "o"]) == 0
+            monkeypatch.undo()
+        assert capsys.readouterr().out.startswith("o: 2 stories, 3 frames, ")
 
     def test_a_full_disk_ends_the_run_in_one_line(self, capsys, many, monkeypatch):
         engine = many()

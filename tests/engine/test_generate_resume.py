@@ -1,5 +1,6 @@
-"""``acdc generate --resume`` and ``--overwrite``: in every state that an earlier run can leave, and never a mixture."""
+"""``acdc generate --resume``: in every state that an earlier run can leave, and never a mixture."""
 
+import gc
 import json
 import os
 import shutil
@@ -11,6 +12,7 @@ from acdc.engine.cli import main
 from acdc.engine.commands import earlier as earlier_module
 from acdc.engine.commands import many_writer
 from acdc.engine.stored import read_story
+from acdc.engine.story import Frame
 from tests.cli_runs import files, refuse
 from tests.fake_engine import Killed, killed_at
 from tests.fake_many import FakeMany
@@ -84,7 +86,10 @@ class TestStates:
         lines = Path("o/manifest.jsonl").read_text().splitlines(keepends=True)
         Path("o/manifest.jsonl").write_text("".join(lines[:-2]))
         Path("o/000003/sheet.png").unlink()
+        capsys.readouterr()
         assert resume(many).made == []
+        told = "o: the 4 stories are finished, no frame was left to draw\n"
+        assert capsys.readouterr().out == told
         assert_same("o", "whole")
 
     def test_all_is_finished(self, many, capsys):
@@ -112,18 +117,41 @@ class TestStates:
         assert main([*ASKED, "--resume"]) == 0
         assert engine.made == [("000005", 0)]
 
-    def test_finished_stories_may_be_moved_away_and_are_not_read(self, many, monkeypatch):
+    def test_a_finished_story_whose_folder_is_gone_is_drawn_again(self, many):
+        resume(many)
+        shutil.rmtree("o/000002")
+        Path("o/000004/story.json").unlink()
+        assert sorted(resume(many).made) == [("000002", 0), ("000004", 0), ("000004", 1)]
+        assert_same("o", "whole")
+        assert resume(many).made == []
+
+    def test_unfinished_stories_are_held_one_after_another(self, many, monkeypatch):
+        write_file([3] * 12)
+        many()
+        assert main([*ASKED, "--overwrite"]) == 0
+        Path("o/manifest.jsonl").unlink()
+        held = []
+
+        def read(folder):
+            held.append(sum(type(thing) is Frame for thing in gc.get_objects()))
+            return read_story(folder)
+
+        before = sum(type(thing) is Frame for thing in gc.get_objects())
+        monkeypatch.setattr(earlier_module, "read_story", read)
+        assert resume(many).made == []
+        assert len(held) == 12
+        assert max(held) - before <= 3
+
+    def test_finished_stories_are_not_read_but_one(self, many, monkeypatch):
         write_file([1] * 30 + [2])
         many(stop_at=31, stop=KeyboardInterrupt)
         assert main([*ASKED, "--overwrite"]) == 130
-        for name in ("000001", "000002"):
-            shutil.rmtree(f"o/{name}")
         read = []
         for module in (earlier_module, many_writer):
             monkeypatch.setattr(module, "read_story", lambda path: (read.append(path.name), read_story(path))[1])
         engine = resume(many)
         assert engine.made == [("000031", 1)]
-        assert read == ["000031", "000003", "000031"]
+        assert read == ["000001", "000031", "000031"]
 
     def test_a_manifest_that_cannot_be_read_is_one_line(self, capsys):
         Path("o/manifest.jsonl").mkdir(parents=True)
@@ -152,6 +180,7 @@ class TestRefused:
             ([1], ["'000001'", "number of sentences was 2, now 1"]),
             ([{"sentences": TEXTS[:2], "seed": 9}], ["'000001'", "seed was 0, now 9"]),
             ([2, {"sentences": TEXTS[:2], "id": "dog"}], ["'fox'", "no longer"]),
+            ([2, {"sentences": TEXTS[:2], "id": "fox"}], ["'000003'", "no longer", "remove 'o/000003'"]),
             ([2, {"sentences": TEXTS[:2], "id": "fox"}, 3], ["'000003'", "number of sentences was 2, now 3"]),
             ([2, {"sentences": TEXTS[:2], "id": "fox"}, {"sentences": TEXTS[1:]}], ["'000003'", "sentence 1 was"]),
         ],
@@ -198,6 +227,13 @@ class TestRefused:
         Path("o/manifest.jsonl").write_text("{}\n" + Path("o/manifest.jsonl").read_text())
         assert "line 1 is damaged" in refuse(capsys, *ASKED, "--resume")
 
+    @pytest.mark.parametrize("content", ["somebody's", "[]", '{"frames": 3}', '{"frames": [1], "sentences": [1]}'])
+    def test_not_for_what_is_none_of_ours(self, many, content):
+        Path("o/benny").mkdir()
+        Path("o/benny/story.json").write_text(content)
+        resume(many)
+        assert Path("o/benny/story.json").read_text() == content
+
     def test_while_another_run_writes(self, capsys, many):
         from acdc.engine.manifest import ManifestWriter, read_manifest
 
@@ -207,43 +243,3 @@ class TestRefused:
             assert "another run is writing" in refuse(capsys, *ASKED, "--resume")
             assert "another run is writing" in refuse(capsys, *ASKED, "--overwrite")
             assert files("o") == before
-
-
-class TestOverwrite:
-    def test_earlier_stories_go_and_what_is_not_ours_stays(self, many):
-        write_file([3, 1, {"sentences": TEXTS, "id": "fox"}])
-        assert main(ASKED) == 0
-        Path("o/fox/notes.txt").write_text("mine")
-        (Path("o") / "benny").mkdir()
-        Path("o/benny/story.json").write_text("somebody's")
-        Path("o/000001/frames/.frame_03.png.part").write_bytes(b"left by a kill")
-        write_file([1])
-        assert main([*ASKED, "--overwrite"]) == 0
-        found = set(files("o"))
-        assert {name for name in found if name.startswith("000001/")} == {
-            "000001/story.json", "000001/sheet.png", "000001/trace.json",
-            "000001/frames/frame_01.png", "000001/frames/frame_01_draft.png",
-        }  # fmt: skip
-        assert {name for name in found if not name.startswith("000001/")} == {
-            "manifest.jsonl", "fox/notes.txt", "benny/story.json",
-        }  # fmt: skip
-        assert not Path("o/000002").exists()
-
-    def test_of_a_damaged_manifest(self, many):
-        write_file([1])
-        assert main(ASKED) == 0
-        Path("o/manifest.jsonl").write_bytes(b"\0\n\0\n")
-        assert main([*ASKED, "--overwrite"]) == 0
-        assert set(manifest("o")) == {"000001"}
-
-    def test_killed_and_resumed_is_the_new_run(self, many):
-        write_file([2, 2, 2])
-        assert main(ASKED) == 0
-        write_file([{"sentences": ["A dog.", "It sat."]}] * 3)
-        many(stop_at=2)
-        with pytest.raises(Killed):
-            main([*ASKED, "--overwrite"])
-        resume(many)
-        many()
-        assert main([*ASKED[:4], "whole"]) == 0
-        assert_same("o", "whole")

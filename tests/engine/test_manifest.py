@@ -88,6 +88,18 @@ class TestManifest:
         assert known.size == known.whole == path.stat().st_size
         assert path.read_text(encoding="utf-8").count("\n") == 3
 
+    def test_what_is_finished_is_found_once(self, path):
+        known = read_manifest(path)
+        assert known.finished is known.finished
+
+    def test_what_is_to_be_replaced_stays_until_then(self, path):
+        before = path.read_bytes()
+        with ManifestWriter(path, None) as writer:
+            assert path.read_bytes() == before
+            writer.begin_anew()
+            writer.append(BAD)
+        assert list(read_manifest(path).entries) == ["bad"]
+
     def test_nothing_there(self, tmp_path):
         assert read_manifest(tmp_path / "none") == Manifest()
         (tmp_path / "empty").write_bytes(b"")

@@ -63,6 +63,16 @@ class Scripted(Still):
         return again
 
 
+class VirtualClock:
+    """In the place of ``time`` in the real loop: what it measures itself is virtual too."""
+
+    def __init__(self, time: VirtualTime) -> None:
+        self.time = time
+
+    def perf_counter(self) -> float:
+        return self.time.now
+
+
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(costs_of, lengths, hows, options_of)
 def test_the_real_loop_runs_the_same_launches_at_the_same_times(tiny_engine, costs, frames, how, options):
@@ -73,8 +83,12 @@ def test_the_real_loop_runs_the_same_launches_at_the_same_times(tiny_engine, cos
     frame = SimpleNamespace(draft=torch.zeros(3, 16, 16), draft_codes=torch.zeros(16, dtype=torch.int64))
     real.phases = [Scripted(phases, frame, costs.passes_a_frame(), left) for phases in real.phases]
     real.executor, real.origin = InVirtualTime(costs, real.phases), 0.0
-    made = list(real.events())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("acdc.engine.pipelined.time", VirtualClock(real.executor.time))
+        made = list(real.events())
     simulated = run(costs, frames, how, options)
     assert simulated.frames == len(made) == sum(frames)
     assert [ran[:3] for ran in simulated.ran] == [ran[:3] for ran in real.ran]
     assert [ran[3:] for ran in simulated.ran] == [pytest.approx(ran[3:], abs=CLOSE) for ran in real.ran]
+    for noted, name in ((simulated.latencies, "latency_ms"), (simulated.waited, "waited_ms")):
+        assert [getattr(event, name) / 1e3 for event in made] == pytest.approx(noted, abs=CLOSE)

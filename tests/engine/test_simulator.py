@@ -11,7 +11,7 @@ from acdc.engine.policy import SERIAL, Pipelining
 from acdc.engine.prediction.cost_model import CostModel
 from acdc.engine.prediction.simulator import Simulated, shared_out
 from acdc.engine.scheduler import walks_of
-from acdc.engine.story import Phase
+from acdc.engine.story import Phase, StoryOptions
 from tests.simulated import CLOSE, costs_of, flat, hows, lengths, options_of, run, times
 
 
@@ -178,6 +178,31 @@ def test_64_machines_are_64_times_as_fast():
     assert {ran.slot for ran in launches(many)} == set(range(128))
 
 
+@settings(deadline=None, max_examples=30)
+@given(costs_of, lengths, hows, st.integers(1, 3))
+def test_frames_of_several_machines_come_in_the_order_of_their_ends(costs, frames, how, machines):
+    many = run(costs, frames, how, machines=machines)
+    assert list(many.ends) == sorted(many.ends)
+    assert [ran.end for ran in many.ran] == sorted(ran.end for ran in many.ran)
+    shares = shared_out(frames, machines)
+    alone = [run(costs, [count for _, count in share], how) for share in shares]
+    noted = {(end, at) for one in alone for end, at in zip(one.ends, one.latencies, strict=True)}
+    assert set(zip(many.ends, many.latencies, strict=True)) == noted
+    assert many.first_frame_s == min(one.first_frame_s for one in alone if one.frames)
+    for machine, share in enumerate(shares):
+        there = range(machine * how.slots, (machine + 1) * how.slots)
+        assert {name for ran in many.ran if ran.slot in there for name in ran.stories} == {name for name, _ in share}
+
+
+def test_a_story_in_flight_that_waits_for_a_slot_counts_that_time():
+    """Two stories of one frame, prefill, draw and decode of 1 s each on one slot that takes one at a time: the second
+    one's first launch is at 3 s, and it is there at 6 s. With room for one story in flight it is begun at 3 s only."""
+    plain = StoryOptions(correction=False)
+    crowded, one = (Pipelining(slots=1, stories=n, draw_batch=1, correct_batch=1) for n in (2, 1))
+    assert max(run(flat(), [1, 1], crowded, plain).latencies) == pytest.approx(6.0)
+    assert max(run(flat(), [1, 1], one, plain).latencies) == pytest.approx(3.0)
+
+
 @pytest.mark.slow
 def test_ten_thousand_stories_on_one_machine_and_on_many():
     """Time to simulate grows with the frames alone."""
@@ -199,7 +224,7 @@ def test_stories_go_where_the_fewest_frames_are(frames, machines):
 
 
 def test_latencies_are_ranked():
-    simulated = Simulated(10.0, 1.0, [4.0, 1.0, 3.0, 2.0], [0.0] * 4, [])
+    simulated = Simulated(10.0, [4.0, 1.0, 3.0, 2.0], [0.0] * 4, [1.0, 2.0, 3.0, 10.0], [])
     assert [simulated.latency(share) for share in (0.25, 0.5, 0.9, 1.0)] == [1.0, 2.0, 4.0, 4.0]
     assert simulated.frames_per_second == 0.4
 

@@ -2,85 +2,34 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from acdc.engine.memory.rules import Rules
 from acdc.engine.memory.simulated import Simulated
 from acdc.engine.policy import Pipelining
 from acdc.engine.story import StoryOptions
-from acdc.engine.study.figures import FrameSample, RunSample, figures, percentile, ratios, summarise
 from acdc.engine.study.measure import make_stories, order
-from acdc.engine.study.sweeps import SWEEPS, Around, concurrency_points, parse_counts, sweep_points
-from acdc.engine.study.variants import OVERLAPPED, PLAIN, SERIAL, ablations, all_variants, one_slot, overlapped
+from acdc.engine.study.sweeps import SWEEPS, Around, Skipped, concurrency_points, parse_counts, sweep_points
+from acdc.engine.study.variants import OVERLAPPED, PLAIN, SERIAL, ablations, all_variants, enters, one_slot, overlapped
 from tests.cli_runs import refuse
 
 RESOLVED = StoryOptions(context="window", guidance_scale=3.0)
 AROUND = Around(RESOLVED, 4, Pipelining(), "eager")
 
 
-def run_of(number: int, seconds: float, latencies: list[float], waited: float = 0.0) -> RunSample:
-    frames = tuple(
-        FrameSample("max", index, latency, waited, sum(latencies[: index + 1]) / 1e3)
-        for index, latency in enumerate(latencies)
-    )
-    return RunSample(number, seconds, frames, 100.0, 0.0)
-
-
-class TestFigures:
-    def test_percentiles_by_nearest_rank(self):
-        values = [30.0, 10.0, 40.0, 20.0]
-        assert [percentile(values, p) for p in (25, 50, 51, 75, 90, 100)] == [10.0, 20.0, 30.0, 30.0, 40.0, 40.0]
-        assert percentile([7.0], 50) == 7.0
-
-    @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=300), st.integers(1, 100))
-    def test_a_percentile_is_the_least_sample_that_so_many_do_not_exceed(self, values, percent):
-        found = percentile(values, percent)
-        share = len(values) * percent
-        assert 100 * sum(value <= found for value in values) >= share
-        assert 100 * sum(value < found for value in values) < share
-        assert found in values
-
-    def test_figures_of_two_runs(self):
-        runs = [run_of(0, 2.0, [100.0, 300.0], 10.0), run_of(1, 4.0, [200.0, 400.0], 40.0)]
-        found = figures(runs)
-        assert found["frames"] == 4
-        assert found["seconds_a_frame"] == 1.5
-        assert found["frames_a_second"] == pytest.approx(2 / 3)
-        assert found["latency_ms"] == {"P50": 200.0, "P90": 400.0, "P99": 400.0, "P100": 400.0}
-        assert found["jitter"] == {"P99/P50": 2.0, "P100/P50": 2.0}
-        assert found["first_frame_ms"] == {"of_a_story": 150.0, "of_the_run": 150.0}
-        assert found["exposed_memory_ms"] == {"mean": 25.0, "P100": 40.0}
-        assert found["exposed_memory_share"] == 0.1
-        assert found["joules_a_frame"] is None
-
-    def test_ratios_pair_runs_of_a_round(self):
-        plain = [run_of(0, 1.0, [1.0]), run_of(1, 2.0, [1.0])]
-        acdc = [run_of(1, 8.0, [1.0]), run_of(0, 3.0, [1.0])]
-        assert ratios(acdc, plain) == {"median": 3.5, "min": 3.0, "max": 4.0}
-
-    def test_the_better_plain_is_a_baseline_too(self):
-        measured = {
-            name: [run_of(0, s, [1.0])] for name, s in (("plain", 2.0), ("plain_overlapped", 1.0), ("serial", 4.0))
-        }
-        found = summarise(measured)
-        assert found["serial"]["overhead"]["median"] == 2.0
-        assert found["serial"]["overhead_of_best"] == {
-            "median": 4.0,
-            "min": 4.0,
-            "max": 4.0,
-            "baseline": "plain_overlapped",
-        }
-        assert json.loads(json.dumps(found)) == found
+def points(sweep: str, around: Around = AROUND) -> list:
+    found, skipped = sweep_points([sweep], around, asked=True)
+    assert not skipped
+    return found
 
 
 class TestVariants:
     @pytest.mark.parametrize("n", [1, 2, 4, 16])
     def test_the_plain_arm_is_batched_at_n(self, n):
-        plain, *others = all_variants(n, Pipelining())
+        plain, *others = all_variants(n, Pipelining(), True)
         assert (plain.name, plain.how.draw_batch, plain.how.stories, plain.how.slots) == (PLAIN, n, n, 1)
         assert not plain.correction
         assert {SERIAL, OVERLAPPED} <= {variant.name for variant in others}
@@ -94,13 +43,28 @@ class TestVariants:
             "no_batching": {"draw_batch", "correct_batch"},
             "no_merged_replace": {"merge_replace"},
         }
-        for variant in ablations(4, Pipelining()):
+        for variant in ablations(4, Pipelining(), True):
             names = {name for name in vars(most) if getattr(most, name) != getattr(variant.how, name)}
             assert names == changed.pop(variant.name)
         assert not changed
 
     def test_what_one_story_cannot_show_is_left_out(self):
-        assert {variant.name for variant in ablations(1, Pipelining())} == {"no_run_ahead", "no_merged_replace"}
+        assert {variant.name for variant in ablations(1, Pipelining(), True)} == {"no_run_ahead", "no_merged_replace"}
+
+    @pytest.mark.parametrize(
+        ("changed", "there"),
+        [
+            ({}, False),
+            ({"context": "full"}, True),
+            ({"context": "full", "feed_back": False}, False),
+            ({"context": "full", "layout": "block-causal"}, False),
+        ],
+    )
+    def test_merged_replace_is_an_ablation_where_something_enters(self, changed, there):
+        options = replace(RESOLVED, **changed)
+        (point,) = concurrency_points(options, [4], Pipelining(), {})
+        assert enters(options) == there
+        assert ("no_merged_replace" in {variant.name for variant in point.variants}) == there
 
     def test_no_launch_is_larger_than_what_is_in_flight(self):
         how = overlapped(2, Pipelining(slots=3, draw_batch=16, correct_batch=8))
@@ -109,7 +73,7 @@ class TestVariants:
 
 class TestPlan:
     def test_rounds_alternate(self):
-        variants = all_variants(1, Pipelining())[:2]
+        variants = all_variants(1, Pipelining(), False)[:2]
         names = [(number, variant.name) for number, variant in order(variants, 3)]
         first, second = (variant.name for variant in variants)
         assert names == [(0, first), (0, second), (1, second), (1, first), (2, first), (2, second)]
@@ -123,35 +87,72 @@ class TestPlan:
 
     def test_a_sweep_varies_one_thing(self):
         for name in ("strength", "steps", "correct_first", "correct_every", "memory"):
-            for point in sweep_points([name], AROUND):
+            for point in points(name):
                 fields = {"steps": "num_inference_steps"}
                 differs = {key for key, value in vars(RESOLVED).items() if getattr(point.options, key) != value}
                 assert differs <= {fields.get(name, name)}
 
     @pytest.mark.parametrize("sweep", [name for name in SWEEPS if name != "chunk_frames"])
     def test_the_middle_of_a_sweep_is_the_main_tables_point(self, sweep):
-        main_point = concurrency_points(RESOLVED, [4], Pipelining())[0]
-        same = [point for point in sweep_points([sweep], AROUND) if point.same_run(main_point)]
+        main_point = concurrency_points(RESOLVED, [4], Pipelining(), {})[0]
+        same = [point for point in points(sweep) if point.same_run(main_point, 6)]
         assert len(same) == 1
+
+    @pytest.mark.parametrize(
+        ("sweep", "frames", "alike"),
+        [
+            ("correct_first", 2, {2, "all"}),
+            ("correct_first", 3, set()),
+            ("correct_every", 1, {1, 2, 3}),
+            ("correct_every", 2, {2, 3}),
+        ],
+    )
+    def test_rules_that_correct_the_same_frames_are_the_same_work(self, sweep, frames, alike):
+        found = points(sweep)
+        pairs = {(a.value, b.value) for a in found for b in found if a is not b and a.same_run(b, frames)}
+        assert {value for pair in pairs for value in pair} == alike
+        assert len(pairs) == len(alike) * (len(alike) - 1)
 
     def test_a_users_own_value_is_among_the_swept_ones(self):
         around = Around(StoryOptions(strength=0.4), 1, Pipelining(), "eager")
-        assert [point.value for point in sweep_points(["strength"], around)] == [0.3, 0.4, 0.5, 0.7]
+        assert [point.value for point in points("strength", around)] == [0.3, 0.4, 0.5, 0.7]
+
+    def test_values_that_cannot_be_are_skipped_where_nobody_asked_for_the_sweep(self):
+        around = Around(StoryOptions(num_inference_steps=2), 1, Pipelining(), "eager")
+        found, skipped = sweep_points(["steps", "strength"], around, asked=False)
+        assert [point.value for point in found] == [2, 10, 20, 50, 0.5, 0.7]
+        assert [(one.sweep, one.value) for one in skipped] == [("strength", 0.3)]
+        assert isinstance(skipped[0], Skipped)
+        assert "leaves no step of 2" in skipped[0].why
+        with pytest.raises(ValueError, match=r"sweep strength, value 0\.3: .* leaves no step of 2"):
+            sweep_points(["strength"], around, asked=True)
 
     def test_batches_that_nobody_fills_are_left_out(self):
         around = Around(RESOLVED, 2, Pipelining(), "eager")
-        points = sweep_points(["batch"], around)
-        assert [point.value for point in points] == [1, 2]
-        assert [point.variants[0].how.draw_batch for point in points] == [1, 2]
-        assert one_slot(2).draw_batch == 2
+        found = points("batch", around)
+        assert [point.value for point in found] == [1, 2]
+        for point in found:
+            plain, serial, most = point.variants
+            assert (serial.how.draw_batch, most.how.correct_batch) == (point.value, point.value)
+            assert plain.how == one_slot(2), "the overhead is always over the plain ARM batched at n"
 
     def test_counts(self):
-        assert parse_counts("4, 1,2") == [1, 2, 4]
+        assert parse_counts("4, 1,2", 4) == [1, 2, 4]
+        assert [parse_counts(None, stories) for stories in (1, 3, 9)] == [[1], [1, 2], [1, 2, 4]]
 
     @pytest.mark.parametrize("text", ["", "0", "1,,2", "-1", "1.5", "two", "1,1", "99999999999", "²"])
     def test_what_is_no_list_of_counts_is_refused(self, text):
         with pytest.raises(ValueError, match="concurrency"):
-            parse_counts(text)
+            parse_counts(text, 4096)
+
+    @pytest.mark.parametrize("n", [3, 5, 6, 12])
+    def test_counts_that_no_launch_can_have_are_refused(self, n):
+        with pytest.raises(ValueError, match=f"concurrency {n} is no power of two.*choose among 1, 2, 4, 8, 16$"):
+            parse_counts(f"1,{n}", 16)
+
+    def test_more_in_flight_than_there_are_stories_is_refused(self):
+        with pytest.raises(ValueError, match=r"8 is more than .* stories; choose among 1, 2, 4, or give --stories 8"):
+            parse_counts("2,8", 4)
 
 
 class TestSimulatedMemory:
@@ -181,6 +182,12 @@ class TestMistakes:
             (["--study", "--out", "nowhere/x"], "is not a directory"),
             (["--study", "--out", "x.html"], "has a suffix"),
             (["--study", "--out", "."], "is a directory"),
+            (["--study", "--out", ""], "--out '' names no file"),
+            (["--study", "--concurrency", ""], "concurrency '' is no list"),
+            (["--study", "--concurrency", "8"], "concurrency 8 is more than there are stories"),
+            (["--study", "--concurrency", "3"], "concurrency 3 is no power of two"),
+            (["--study", "--sweep", "none", "--sweep", "steps"], "--sweep none is given beside others"),
+            (["--study", "--frames", "7"], "--frames 7 is more than any of the stories has; choose 1 to 6"),
             (["--study", "--json", "x.json"], "--json is not for a study"),
             (["--study", "--warmup", "2"], "--warmup is not for a study"),
             (["--sweep", "steps"], "--sweep is for a study"),
