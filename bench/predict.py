@@ -2,17 +2,21 @@
 
 For each number of slots a cost model is measured (``engine/prediction/calibrate.py``) on held-out stories of 3 to 6
 sentences. Then as many others, of the same lengths and with other seeds, are drawn by ``Engine.generate_many``, after a
-few that are not counted, and simulated from that model: at every batch, with and without a language model's latency.
-The ratio is frames per second, predicted / measured.
+few that are not counted, and simulated from that model: at every batch, with and without a language model's latency;
+then in the other order, with a new model. The ratio is frames per second, predicted / measured: of the medians over the
+turns, and turn by turn.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from itertools import product
+from operator import itemgetter
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import click
@@ -20,6 +24,7 @@ import click
 from ..engine.atomic import check_directory, write_json
 from ..engine.commands.overhead import machine
 from ..engine.engine import Engine
+from ..engine.heap import share_one_heap
 from ..engine.many import frames_of
 from ..engine.memory.simulated import Simulated
 from ..engine.policy import Pipelining, batch
@@ -33,6 +38,8 @@ from ..engine.versions import versions
 from .numbers import numbers
 from .options import BUNDLE, DEVICE, OUT, STEPS
 from .storyworld.world.grammar import sample_story
+
+_rate = itemgetter("frames_per_second")
 
 FIRST_SEED = 200_000
 CALIBRATED_ON = 300_000  # of stories that are drawn for the cost model alone
@@ -112,39 +119,74 @@ def compare(
     engine: Engine,
     options: StoryOptions,
     stories: Sequence[StoryRequest],
-    batches: Sequence[int],
-    latencies_ms: Sequence[int],
+    rows: Sequence[Row],
     slots: int,
     repeats: int,
+    rounds: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """All configurations of so many slots, from one cost model."""
+    """All configurations of so many slots. A cost model is measured before them, then behind them, and so on (A B B A):
+    each run is predicted by the model of its own turn, and a machine whose speed drifts is not taken for an error."""
     others = [story.sentences for story in held_out(len(stories), CALIBRATED_ON)]
-    say(f"{slots} slots: calibrating")
-    began = time.perf_counter()
-    costs = calibrate(engine, options, pipelining(slots, max(batches)), stories=others, repeats=repeats)
-    record: dict[str, Any] = {"slots": slots, "calibrated_in": time.perf_counter() - began, "costs": costs.to_dict()}
-    record["rows"] = []
-    for size, latency_ms in product(batches, latencies_ms):
-        how = pipelining(slots, size)
-        asked = (stories, options, how, latency_ms / 1e3)
-        measured, predicted = measure(engine, *asked), predict(costs, *asked)
-        ratio = predicted["frames_per_second"] / measured["frames_per_second"]
-        row = {"batch": size, "memory_ms": latency_ms, "ratio": ratio}
-        record["rows"].append({**row, "measured": measured, "predicted": predicted})
-        say(line(slots, row, measured, predicted))
-    return record
+    widest, models = pipelining(slots, max(row.batch for row in rows)), list[CostModel]()
+    for turn in range(2 * rounds):
+        for kind in ("calibrate", "measure") if turn % 2 == 0 else ("measure", "calibrate"):
+            say(f"{slots} slots, turn {turn + 1} of {2 * rounds}: {kind}")
+            if kind == "calibrate":
+                models.append(calibrate(engine, options, widest, stories=others, repeats=repeats))
+                continue
+            for row in rows:
+                row.measured.append(measure(engine, stories, options, pipelining(slots, row.batch), row.latency_s))
+    for row in rows:
+        how = pipelining(slots, row.batch)
+        row.predicted = [predict(costs, stories, options, how, row.latency_s) for costs in models]
+        say(f"{slots} slots, {row.told}")
+    found, costs = [row.to_dict() for row in rows], [one.to_dict() for one in models]
+    return {"slots": slots, "costs": costs[-1], "of_each_turn": costs, "rows": found}
 
 
-def line(slots: int, row: dict[str, Any], measured: dict[str, Any], predicted: dict[str, Any]) -> str:
-    """One configuration, to read."""
-    rates, tails = ([run[key] for run in (measured, predicted)] for key in ("frames_per_second", "latency"))
-    return (
-        f"{slots} slots, batch {row['batch']}, memory {row['memory_ms']:3} ms: frames/s {rates[0]:.3f} measured, "
-        f"{rates[1]:.3f} predicted, ratio {row['ratio']:.3f}; "
-        f"P50 {tails[0]['P50']:.2f} and {tails[1]['P50']:.2f} s; "
-        f"memory exposed {measured['exposed_memory']:.1%} and {predicted['exposed_memory']:.1%}"
-    )
+@dataclass
+class Row:
+    """One configuration: the figures of its runs and their predictions, a pair each turn."""
+
+    batch: int
+    memory_ms: int
+    measured: list[dict[str, Any]] = field(default_factory=list)
+    predicted: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def ratios(self) -> list[float]:
+        """Predicted / measured, of frames per second."""
+        return [_rate(one) / _rate(other) for one, other in zip(self.predicted, self.measured, strict=True)]
+
+    @property
+    def latency_s(self) -> float:
+        """Of a memory call."""
+        return self.memory_ms / 1e3
+
+    @property
+    def ratio(self) -> float:
+        """Of the medians: where the machine drifts faster than a turn lasts, its pairs drift, too."""
+        predicted, measured = (median(map(_rate, runs)) for runs in (self.predicted, self.measured))
+        return predicted / measured
+
+    def to_dict(self) -> dict[str, Any]:
+        """Ready for JSON."""
+        return {**asdict(self), "ratio": self.ratio, "ratios": self.ratios}
+
+    @property
+    def told(self) -> str:
+        """To read: medians over the turns."""
+        rates, tails, exposed = (
+            [median(read(run) for run in runs) for runs in (self.measured, self.predicted)]
+            for read in (_rate, lambda run: run["latency"]["P50"], itemgetter("exposed_memory"))
+        )
+        return (
+            f"batch {self.batch}, memory {self.memory_ms:3} ms: frames/s {rates[0]:.3f} measured, "
+            f"{rates[1]:.3f} predicted, ratio {self.ratio:.3f} (turns: {min(self.ratios):.3f} to "
+            f"{max(self.ratios):.3f}); P50 {tails[0]:.2f} and {tails[1]:.2f} s; "
+            f"memory exposed {exposed[0]:.1%} and {exposed[1]:.1%}"
+        )
 
 
 @click.command()
@@ -156,6 +198,7 @@ def line(slots: int, row: dict[str, Any], measured: dict[str, Any], predicted: d
 @click.option("--slots", callback=numbers, default="1,2", show_default=True)
 @click.option("--batches", callback=numbers, default="1,2,4", show_default=True)
 @click.option("--memory-ms", callback=numbers, default="0,300", show_default=True, help="Latencies of memory calls.")
+@click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Of A B B A.")
 @click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Of each measured launch.")
 @OUT
 def main(
@@ -167,11 +210,13 @@ def main(
     slots: Sequence[int],
     batches: Sequence[int],
     memory_ms: Sequence[int],
+    rounds: int,
     repeats: int,
     out: Path,
 ) -> None:
     """Predict the throughput of many stories, measure it, and print both."""
     check_sizes(slots, batches, stories)
+    share_one_heap()  # as acdc generate does
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     engine = Engine.from_pretrained(bundle, device=device, backend=backend)
@@ -186,7 +231,8 @@ def main(
         "groups": groups,
     }
     for count in slots:
-        groups.append(compare(engine, options, told, batches, memory_ms, count, repeats, click.echo))
+        rows = [Row(*one) for one in product(batches, memory_ms)]
+        groups.append(compare(engine, options, told, rows, count, repeats, rounds, click.echo))
         write_json(out, record)
     off = [abs(row["ratio"] - 1) for group in groups for row in group["rows"]]
     click.echo(f"predicted / measured is {max(off):.1%} off at most, over {len(off)} configurations")

@@ -18,7 +18,7 @@ import click
 from ..engine.study import table as study
 
 RESULTS = Path(__file__).parent / "results"
-PAGES = ("README.md", "docs/backends.md")
+PAGES = ("README.md", "docs/backends.md", "docs/measuring.md")
 PHASES = {"eager": "phases_cpu_2*.json", "openvino": "phases_cpu_openvino_2*.json"}
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 QUALITY_ROWS = ("truth", "plain", "all", "first_2", "no_memory", "diffusion_alone", "full_plain", "full_all")
@@ -190,6 +190,26 @@ def _watched(found: Mapping[str, Any]) -> str:
     )
 
 
+def predict_table() -> str:
+    """The simulated throughput of many stories beside the measured one."""
+    name, result = newest("predict_cpu_2*.json")
+    lines = [
+        "| slots | batch | memory call | frames/s measured | predicted | predicted / measured |",
+        "|---|---|---|---|---|---|",
+    ]
+    for group in result["groups"]:
+        for row in group["rows"]:
+            rates = (median(run["frames_per_second"] for run in row[which]) for which in ("measured", "predicted"))
+            measured, predicted = (f"{rate:.3f}" for rate in rates)
+            call = f"{row['memory_ms']} ms" if row["memory_ms"] else "by rules"
+            ratio = f"{row['ratio']:.2f} ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})"
+            lines.append(f"| {group['slots']} | {row['batch']} | {call} | {measured} | {predicted} | {ratio} |")
+    told, turns = result["stories"], len(result["groups"][0]["of_each_turn"])
+    sizes = f"{told['count']} stories of {told['frames']} frames in all, {turns} turns"
+    where = f"{result['settings']['backend']}, {result['machine']['processor']}"
+    return "\n".join([*lines, "", f"{sizes}; {where}. Source: `bench/results/{name}`."])
+
+
 def study_table() -> str:
     """What ACDC costs over a plain ARM, at each number of stories at a time."""
     name, record = newest("overhead_cpu_2*.json")
@@ -200,6 +220,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "overhead": overhead_table,
     "many": many_table,
     "study": study_table,
+    "predict": predict_table,
     "start": start_table,
     "quality": quality_table,
     "kernels": kernel_table,

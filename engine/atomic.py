@@ -51,6 +51,14 @@ def check_parent(option: str, name: str) -> None:
         raise ValueError(f"{option} {name!r}: {str(parent)!r} is not writable; choose another place")
 
 
+def check_file(option: str, name: str) -> Path:
+    """The path ``name``, given as ``option``; ``ValueError`` unless a file may be written there."""
+    if Path(name).is_dir():
+        raise ValueError(f"{option} {name!r} is a directory; give a file")
+    check_parent(option, name)
+    return Path(name)
+
+
 def check_directory(path: Path) -> None:
     """``ValueError`` where ``path`` cannot be a folder to write to: it lies below a file, or may not be written."""
     nearest = path.absolute()

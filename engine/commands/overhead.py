@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..atomic import check_parent, write_json
+from ..atomic import check_file, write_json
 from ..examples import EXAMPLES
 from ..overhead import ACDC, OUTSIDE, PLAIN, TOTAL, Overhead, measure, summarise
 from ..story import StoryOptions
@@ -76,7 +76,7 @@ def compare(options: StoryOptions, given: dict[str, Any], stories: int) -> None:
     """The quick form: stories one at a time."""
     seed, json_file = given["seed"], given["json_file"]
     warmup = 1 if given["warmup"] is None else given["warmup"]
-    target = None if json_file is None else check_json_file(json_file)
+    target = None if json_file is None else check_file("--json", json_file)
     engine = load_engine(given)
     chosen = list(itertools.islice(itertools.cycle(EXAMPLES.values()), stories))
     result = measure(engine, chosen, options, seed=seed, warmup=warmup, on_story=_say(stories))
@@ -87,15 +87,6 @@ def compare(options: StoryOptions, given: dict[str, Any], stories: int) -> None:
     print_overhead(result, summary, settings)
     if target is not None:
         click.echo(f"{target}: all figures")
-
-
-def check_json_file(name: str) -> Path:
-    """The path, if a file may be written there; ``ValueError`` before anything is measured if not."""
-    path = Path(name)
-    if path.is_dir():
-        raise ValueError(f"--json {name!r} is a directory; give a file")
-    check_parent("--json", name)
-    return path
 
 
 def overhead_record(result: Overhead, summary: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

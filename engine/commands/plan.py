@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ..atomic import check_parent, write_json
+from ..atomic import check_file, write_json
 from ..memory.simulated import check_latency
 from ..prediction.sizes import Way, parse_machines, ways_of
 from .options import with_options
@@ -34,7 +34,7 @@ def plan(costs: str, stories: int, frames: int, machines: str, memory_ms: float 
     of frames.
     """
     counts = parse_machines(machines)
-    target = None if json_file is None else check_json(json_file)
+    target = None if json_file is None else check_file("--json", json_file)
     ways = read_ways(costs, memory_ms)
     rows = []
     for way in ways:
@@ -59,14 +59,6 @@ def read_ways(name: str, memory_ms: float | None) -> list[Way]:
         raise ValueError(f"--costs {name!r}: it is no JSON ({error.msg}, line {error.lineno})") from None
     except ValueError as error:
         raise ValueError(f"--costs {name!r}: {error}") from None
-
-
-def check_json(name: str) -> Path:
-    """The path, if a file may be written there; ``ValueError`` before anything is simulated if not."""
-    if Path(name).is_dir():
-        raise ValueError(f"--json {name!r} is a directory; give a file")
-    check_parent("--json", name)
-    return Path(name)
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
