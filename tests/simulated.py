@@ -18,11 +18,12 @@ times = st.floats(0.01, 2.0)
 rows = st.builds(
     lambda one, more: {batch: one * (1 + more * (batch - 1)) for batch in (1, 2, 4)}, times, st.floats(0, 1)
 )
+slower = st.fixed_dictionaries({batch: st.floats(1, 3) for batch in (1, 2, 4)})
 costs_of = st.builds(
     CostModel,
     st.fixed_dictionaries(dict.fromkeys(UNITS, rows)),
     st.builds(lambda count: {1: count}, st.integers(1, 12)),
-    st.fixed_dictionaries({(unit, other): st.floats(1, 3) for unit in NAMES for other in NAMES}),
+    st.fixed_dictionaries({(unit, other): slower for unit in NAMES for other in NAMES}),
     st.floats(0, 3),
     st.floats(0, 0.01),
 )
@@ -40,7 +41,7 @@ lengths = st.lists(st.integers(1, 4), min_size=1, max_size=10)
 def flat(seconds: float = 1.0, contention: float = 1.0, memory_s: float = 0.0, loop_s: float = 0.0) -> CostModel:
     """Every launch takes as long as its stories would one by one."""
     rows = {phase: {batch: batch * seconds for batch in (1, 2, 4)} for phase in UNITS}
-    disturbed = {(unit, other): contention for unit in NAMES for other in NAMES}
+    disturbed = {(unit, other): {1: contention} for unit in NAMES for other in NAMES}
     return CostModel(rows, {1: 10}, disturbed, memory_s, loop_s)
 
 

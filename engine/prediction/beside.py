@@ -20,18 +20,19 @@ from .rehearsal import Rehearsal, whole
 Launch = Callable[[], Any]
 
 
-def contention(rehearsal: Rehearsal, repeats: int) -> dict[tuple[Unit, Unit], float]:
-    """``CostModel.contention`` of either model beside either, at the largest batch; nothing of a single slot."""
+def contention(rehearsal: Rehearsal, repeats: int) -> dict[tuple[Unit, Unit], dict[int, float]]:
+    """``CostModel.contention`` of either model beside either, at every batch; nothing of a single slot."""
     others = len(rehearsal.phases) - 1
+    found: dict[tuple[Unit, Unit], dict[int, float]] = {}
     if not others:
-        return {}
+        return found
     slots = range(len(rehearsal.phases))
-    launches = {unit: [repeated(rehearsal, slot, unit) for slot in slots] for unit in UNIT_NAMES}
-    alone = {unit: measured(rehearsal, [launches[unit][0]], repeats) for unit in UNIT_NAMES}
-    found = {}
-    for unit, other in product(UNIT_NAMES, UNIT_NAMES):
-        beside = measured(rehearsal, [launches[unit][0], *launches[other][1:]], repeats)
-        found[unit, other] = 1.0 + max(0.0, beside / alone[unit] - 1.0) / others
+    for size in rehearsal.batches:
+        launches = {unit: [repeated(rehearsal, slot, unit, size) for slot in slots] for unit in UNIT_NAMES}
+        alone = {unit: measured(rehearsal, [launches[unit][0]], repeats) for unit in UNIT_NAMES}
+        for unit, other in product(UNIT_NAMES, UNIT_NAMES):
+            beside = measured(rehearsal, [launches[unit][0], *launches[other][1:]], repeats)
+            found.setdefault((unit, other), {})[size] = 1.0 + max(0.0, beside / alone[unit] - 1.0) / others
     return found
 
 
@@ -62,14 +63,15 @@ def measured(rehearsal: Rehearsal, launches: Sequence[Launch], repeats: int) -> 
     return median(times)
 
 
-def repeated(rehearsal: Rehearsal, slot: int, unit: Unit) -> Launch:
-    """A launch on a slot that can be repeated at will: a frame's draw with its prefill, or its correction (where
-    nothing is corrected, its decoding). It waits for the device, as the slot does."""
+def repeated(rehearsal: Rehearsal, slot: int, unit: Unit, size: int) -> Launch:
+    """A launch of ``size`` stories, or as many as the phase takes, that a slot can repeat at will: a frame's draw with
+    its prefill, or its correction (where nothing is corrected, its decoding). It waits for the device, as the slot
+    does."""
     phases, runner = rehearsal.phases[slot], rehearsal.run.executor.slots[slot]
     if unit == "arm":
-        return partial(runner.run, partial(draw, phases, rehearsal.works(rehearsal.limit(Phase.DRAW))))
+        return partial(runner.run, partial(draw, phases, rehearsal.works(min(size, rehearsal.limit(Phase.DRAW)))))
     phase = Phase.CORRECT if rehearsal.run.options.corrects(0) else Phase.DECODE
-    works = rehearsal.drafted(rehearsal.limit(phase), slot)
+    works = rehearsal.drafted(min(size, rehearsal.limit(phase)), slot)
     return partial(runner.run, lambda: phases.run(phase, works))
 
 

@@ -15,7 +15,8 @@ from typing import Any, get_args
 from ..policy import Unit
 from ..story import Phase
 
-FORMAT = 1
+FORMAT = 2
+OLDER = 1  # had one contention for all batches
 UNIT_NAMES: tuple[Unit, ...] = get_args(Unit)
 
 
@@ -24,16 +25,17 @@ class CostModel:
     """Times of an engine with its options, on slots as they were when it was measured.
 
     ``seconds[phase][batch]`` is a launch of so many stories, alone on a slot with the threads of that slot; of
-    ``DRAW`` the whole frame, which takes ``passes[batch]`` passes. ``contention[unit, other]`` is how many times slower
-    a launch of ``unit`` is while one other slot runs ``other``; what is not in it does not disturb. ``memory_s`` is one
-    memory call, ``loop_s`` what the loop spends by itself on each thing that is done.
+    ``DRAW`` the whole frame, which takes ``passes[batch]`` passes. ``contention[unit, other][batch]`` is how many
+    times slower a launch of ``unit`` is, of so many stories, while one other slot runs ``other`` of as many; what is
+    not in it does not disturb. ``memory_s`` is one memory call, ``loop_s`` what the loop spends by itself on each thing
+    that is done.
 
-    Worked example, two slots, both drawing 4 stories: each draw lasts seconds[DRAW][4] * contention["arm", "arm"].
+    Worked example, two slots, both drawing 4 stories: each draw lasts seconds[DRAW][4] * contention["arm", "arm"][4].
     """
 
     seconds: Mapping[Phase, Mapping[int, float]]
     passes: Mapping[int, float] = field(default_factory=dict)
-    contention: Mapping[tuple[Unit, Unit], float] = field(default_factory=dict)
+    contention: Mapping[tuple[Unit, Unit], Mapping[int, float]] = field(default_factory=dict)
     memory_s: float = 0.0
     loop_s: float = 0.0
 
@@ -42,9 +44,8 @@ class CostModel:
         for phase, row in self.seconds.items():
             _check(f"seconds of {phase.value}", row, 0.0)
         _check("passes", self.passes, 1.0)
-        for (unit, other), times in self.contention.items():
-            if not 1.0 <= times < float("inf"):
-                raise ValueError(f"contention {times} of {unit} beside {other} is out of range; choose 1 or more")
+        for (unit, other), row in self.contention.items():
+            _check(f"contention of {unit} beside {other}", row, 1.0)
         for name in ("memory_s", "loop_s"):
             if not 0.0 <= getattr(self, name) < float("inf"):
                 raise ValueError(f"{name} {getattr(self, name)} is out of range; choose 0 or more")
@@ -61,9 +62,10 @@ class CostModel:
         """Passes that the draw of a frame takes; 1 where they were not counted."""
         return between(self.passes, batch) if self.passes else 1.0
 
-    def slowdown(self, unit: Unit, beside: Iterable[Unit]) -> float:
-        """How many times slower a launch of ``unit`` is beside those; the disturbances of several add up."""
-        return 1.0 + sum(self.contention.get((unit, other), 1.0) - 1.0 for other in beside)
+    def slowdown(self, unit: Unit, batch: int, beside: Iterable[Unit]) -> float:
+        """How many times slower a launch of ``batch`` stories is beside those; the disturbances of several add up."""
+        rows = (self.contention.get((unit, other)) for other in beside)
+        return 1.0 + sum(between(row, batch) - 1.0 for row in rows if row)
 
     def to_dict(self) -> dict[str, Any]:
         """Ready for JSON."""
@@ -71,7 +73,7 @@ class CostModel:
             "format": FORMAT,
             "seconds": {phase.value: _texts(row) for phase, row in self.seconds.items()},
             "passes": _texts(self.passes),
-            "contention": {f"{unit} beside {other}": times for (unit, other), times in self.contention.items()},
+            "contention": {f"{unit} beside {other}": _texts(row) for (unit, other), row in self.contention.items()},
             "memory_s": self.memory_s,
             "loop_s": self.loop_s,
         }
@@ -79,13 +81,16 @@ class CostModel:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> CostModel:
         """What :meth:`to_dict` gave. ``ValueError`` (one line) for anything else."""
-        if record.get("format") != FORMAT:
+        if record.get("format") not in (OLDER, FORMAT):
             raise ValueError(f"cost model of format {record.get('format')!r}; this engine reads {FORMAT}")
         try:
+            slower = {_pair(name): row for name, row in record["contention"].items()}
+            if record["format"] == OLDER:
+                slower = {pair: {1: times} for pair, times in slower.items()}
             return cls(
                 {Phase(name): _numbers(row) for name, row in record["seconds"].items()},
                 _numbers(record["passes"]),
-                {_pair(name): float(times) for name, times in record["contention"].items()},
+                {pair: _numbers(row) for pair, row in slower.items()},
                 float(record["memory_s"]),
                 float(record["loop_s"]),
             )

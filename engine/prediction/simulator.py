@@ -181,7 +181,9 @@ class _Run:
                 story.began = self.time.now
         for launch in self.scheduler.schedule():
             stories = [self.stories[task] for task in launch.tasks]
-            self.time.submit(launch.slot, launch, UNITS[launch.phase], self._seconds(launch, stories))
+            self.time.submit(
+                launch.slot, launch, UNITS[launch.phase], len(launch.tasks), self._seconds(launch, stories)
+            )
         for task, story in self.stories.items():
             if task.told <= task.index and story.stood is None and self.scheduler.waits_for_memory(task):
                 story.stood = self.time.now

@@ -34,6 +34,7 @@ class Finished(NamedTuple):
 class _Running:
     what: Any
     unit: Unit
+    batch: int
     start: float
     left: float  # seconds, if it were alone from now on
     slowdown: float = 1.0
@@ -55,10 +56,10 @@ class VirtualTime:
         """Things under way, and done ones that nobody has asked for."""
         return len(self._running) + len(self._calls) + len(self._done)
 
-    def submit(self, slot: int, what: Any, unit: Unit, seconds: float) -> None:
-        """Run a launch on a free slot: ``seconds`` if nothing disturbs it."""
+    def submit(self, slot: int, what: Any, unit: Unit, batch: int, seconds: float) -> None:
+        """Run a launch of ``batch`` stories on a free slot: ``seconds`` if nothing disturbs it."""
         assert slot not in self._running, f"slot {slot} is taken"
-        self._running[slot] = _Running(what, unit, self.now, seconds)
+        self._running[slot] = _Running(what, unit, batch, self.now, seconds)
         self._disturb()
 
     def call(self, what: Any, seconds: float) -> None:
@@ -108,4 +109,4 @@ class VirtualTime:
     def _disturb(self) -> None:
         for slot, launch in self._running.items():
             others = (other.unit for at, other in self._running.items() if at != slot)
-            launch.slowdown = self.costs.slowdown(launch.unit, others)
+            launch.slowdown = self.costs.slowdown(launch.unit, launch.batch, others)

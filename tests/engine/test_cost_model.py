@@ -15,11 +15,12 @@ from acdc.engine.story import Phase, StoryOptions
 
 positive = st.floats(1e-6, 1e3)
 rows = st.dictionaries(st.sampled_from([1, 2, 4, 8, 16]), positive, min_size=1)
+slower = st.dictionaries(st.sampled_from([1, 2, 4]), st.floats(1, 4), min_size=1)
 models = st.builds(
     CostModel,
     st.dictionaries(st.sampled_from(list(UNITS)), rows, min_size=1),
     st.dictionaries(st.sampled_from([1, 2, 4]), st.floats(1, 300)),
-    st.dictionaries(st.tuples(st.sampled_from(["arm", "dm"]), st.sampled_from(["arm", "dm"])), st.floats(1, 4)),
+    st.dictionaries(st.tuples(st.sampled_from(["arm", "dm"]), st.sampled_from(["arm", "dm"])), slower),
     positive,
     positive,
 )
@@ -61,10 +62,17 @@ def test_a_draw_by_its_passes():
 
 
 def test_disturbances_add_up():
-    model = CostModel({}, contention={("arm", "dm"): 1.25, ("arm", "arm"): 1.5})
-    assert model.slowdown("arm", []) == 1.0
-    assert model.slowdown("arm", ["dm", "arm", "dm"]) == 2.0
-    assert model.slowdown("dm", ["dm", "arm"]) == 1.0
+    model = CostModel({}, contention={("arm", "dm"): {1: 1.25, 3: 2.25}, ("arm", "arm"): {1: 1.5}})
+    assert model.slowdown("arm", 1, []) == 1.0
+    assert model.slowdown("arm", 1, ["dm", "arm", "dm"]) == 2.0
+    assert model.slowdown("arm", 2, ["dm", "arm"]) == 2.25
+    assert model.slowdown("dm", 1, ["dm", "arm"]) == 1.0
+
+
+def test_a_model_with_one_contention_for_all_batches_can_be_read():
+    model = CostModel({Phase.DRAW: {1: 1.0}}, contention={("arm", "dm"): {1: 1.25}})
+    older = {**model.to_dict(), "format": 1, "contention": {"arm beside dm": 1.25}}
+    assert CostModel.from_dict(older) == model
 
 
 @pytest.mark.parametrize(
@@ -78,8 +86,9 @@ def test_disturbances_add_up():
         ({"seconds": {"draw": {"1": float("nan")}}}, "nan"),
         ({"seconds": {"draw": 3.0}}, "measure it again"),
         ({"passes": {"1": 0.5}}, "passes: 0.5"),
-        ({"contention": {"arm beside cpu": 1.0}}, "arm beside cpu"),
-        ({"contention": {"arm beside dm": 0.5}}, "contention 0.5 of arm beside dm"),
+        ({"contention": {"arm beside cpu": {"1": 1.0}}}, "arm beside cpu"),
+        ({"contention": {"arm beside dm": {"1": 0.5}}}, "contention of arm beside dm: 0.5 for 1 stories"),
+        ({"contention": {"arm beside dm": {}}}, "contention of arm beside dm: nothing was measured"),
         ({"memory_s": -1}, "memory_s -1"),
         ({"loop_s": float("inf")}, "loop_s inf"),
     ],
@@ -124,6 +133,7 @@ def test_an_engine_is_measured(tiny_engine, chosen, how, batches, passes):
     assert costs.passes == {batch: passes for batch in batches if batch <= how.draw_batch}
     pairs = {(unit, other) for unit in ("arm", "dm") for other in ("arm", "dm")}
     assert set(costs.contention) == (pairs if how.slots > 1 else set())
+    assert all(sorted(row) == batches for row in costs.contention.values())
     assert costs.memory_s > 0
     assert costs.loop_s > 0
     assert simulate(costs, [3, 6, 4], walks, how).frames == 13

@@ -29,7 +29,7 @@ class InVirtualTime:
         result = work()
         passes = self.phases[slot].passes if what.phase is Phase.DRAW else None
         seconds = self.costs.launch_seconds(what.phase, len(what.tasks), passes)
-        self.time.submit(slot, (what, result), UNITS[what.phase], seconds)
+        self.time.submit(slot, (what, result), UNITS[what.phase], len(what.tasks), seconds)
 
     def call(self, what, work) -> None:
         self.time.call((what, work()), self.costs.memory_s)

@@ -64,7 +64,7 @@ def drawn_on(ran, after) -> bool:
 @given(costs_of, lengths, hows, options_of)
 def test_launches_take_their_time_and_no_run_beats_the_bounds(costs, frames, how, options):
     simulated = run(costs, frames, how, options)
-    slowest = 1 + (how.slots - 1) * (max(costs.contention.values()) - 1)
+    slowest = 1 + (how.slots - 1) * (max(max(row.values()) for row in costs.contention.values()) - 1)
     for launch in launches(simulated):
         least, most = alone(costs, launch, how)
         assert least - CLOSE <= launch.end - launch.start <= most * slowest + CLOSE
