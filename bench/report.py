@@ -21,6 +21,10 @@ RESULTS = Path(__file__).parent / "results"
 PAGES = ("README.md", "docs/backends.md", "docs/measuring.md")
 PHASES = {"eager": "phases_cpu_2*.json", "openvino": "phases_cpu_openvino_2*.json"}
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
+STUDY_COLUMNS = (
+    "n", "", "ms a frame", "overhead", "floor", "its overhead", "predicted", "P50 ms", "P100", "first frame ms",
+    "exposed LLM", "MiB",
+)  # fmt: skip
 QUALITY_ROWS = ("truth", "plain", "all", "first_2", "no_memory", "diffusion_alone", "full_plain", "full_all")
 
 
@@ -213,7 +217,10 @@ def predict_table() -> str:
 def study_table() -> str:
     """What ACDC costs over a plain ARM, at each number of stories at a time."""
     name, record = newest("overhead_cpu_2*.json")
-    return "\n".join([study.table(record), "", f"Source: `bench/results/{name}`."])
+    page = f"every column, sweep and sample: `bench/results/{name}`, `.md` and `.html`"
+    frames = sum(len(story["sentences"]) for story in record["stories"])
+    told = f"{len(record['stories'])} stories of {frames} frames in all, {record['settings']['rounds']} rounds A B B A"
+    return "\n".join([study.table(record, STUDY_COLUMNS), "", f"{told}; {page}."])
 
 
 TABLES: Mapping[str, Callable[[], str]] = {

@@ -30,13 +30,15 @@ MAIN = (PLAIN, SERIAL, OVERLAPPED)
 UNKNOWN = "-"
 
 
-def table(record: Record) -> str:
-    """The main table: every variant at each concurrency."""
-    lines = [_line(COLUMNS), "|---" * len(COLUMNS) + "|"]
+def table(record: Record, columns: Sequence[str] = COLUMNS) -> str:
+    """The main table: every variant at each concurrency. ``columns`` are some of ``COLUMNS``."""
+    places = [COLUMNS.index(column) for column in columns]
+    lines = [_line(columns), "|---" * len(columns) + "|"]
     for point in points(record, CONCURRENCY):
         if "failed" in point:
-            lines.append(_line(_failed(point, len(COLUMNS))))
-        lines += [_line(cells(point, row)) for row in point["variants"].values()]
+            lines.append(_line(_failed(point, len(columns))))
+        rows = (cells(point, row) for row in point["variants"].values())
+        lines += [_line([row[place] for place in places]) for row in rows]
     return "\n".join(lines)
 
 
