@@ -86,7 +86,8 @@ def test_every_way_has_its_figures_beside_its_floor(asked, monkeypatch, system, 
             assert system.frames or found["exposed_memory_ms"]["mean"] >= 0
             assert found["floor_seconds_a_frame"] > 0
             corrected = not name.startswith("plain")
-            assert (found["floor_seconds_a_frame"] > plain["floor_seconds_a_frame"]) == corrected
+            least = plain["floor_seconds_a_frame"] * (1 + 1e-9)  # sums in another order differ by rounding
+            assert (found["floor_seconds_a_frame"] > least) == corrected
     for few, many in pairwise(row["needs"][-1] for row in record["rows"]):  # counted anew for twice the stories
         for phase in ("decode", "correct", "encode"):
             assert many[phase]["bytes"] == few[phase]["bytes"], "a reading of the weights serves all"
