@@ -85,6 +85,7 @@ def test_stages_equal_eager(three, plans):
     torch.testing.assert_close(plan(*other), run(*other), atol=ATOL, rtol=RTOL)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_inputs_may_lie_in_memory_in_any_order(three, plans):
     run, inputs = three

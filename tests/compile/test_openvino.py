@@ -28,7 +28,7 @@ def one_stage(engine):
     return next(stage for stage in stages(engine, 1) if stage[0] == "tokenizer_decoder")
 
 
-@pytest.mark.parametrize("batch", [1, 2, 5])
+@pytest.mark.parametrize("batch", [1, pytest.param(2, marks=pytest.mark.slow), 5])
 @torch.no_grad()
 def test_every_stage_equals_eager(tiny_engine, plans, batch):
     for name, run, inputs in stages(tiny_engine, batch):
@@ -108,7 +108,14 @@ def test_swapping_weights_there_and_back_is_bit_equal(tiny_engine, plans):
     assert not torch.allclose(results[0], results[1])
 
 
-@pytest.mark.parametrize("options", [{}, {"guidance_scale": 1.0}, {"sample_posterior": True, "context": "full"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param({"guidance_scale": 1.0}, marks=pytest.mark.slow),
+        pytest.param({"sample_posterior": True, "context": "full"}, marks=pytest.mark.slow),
+    ],
+)
 def test_stories_are_the_same_by_the_margin_rule(tiny_path, tiny_engine, plans, options):
     engine = Engine.from_pretrained(tiny_path, backend="openvino", cache=plans)
     options = {"num_inference_steps": 6, **options}

@@ -58,7 +58,14 @@ def test_one_cuda_graph_could_hold_it(tiny_engine, guidance_scale):
     assert capture_hazards(whole, StageSpec.of("correction", inputs)) == []
 
 
-@pytest.mark.parametrize("options", [{}, {"guidance_scale": 1.0}, {"sample_posterior": True, "correct_every": 2}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        pytest.param({"guidance_scale": 1.0}, marks=pytest.mark.slow),
+        pytest.param({"sample_posterior": True, "correct_every": 2}, marks=pytest.mark.slow),
+    ],
+)
 def test_stories_with_one_plan_are_the_same_by_the_margin_rule(tiny_path, tiny_engine, tmp_path, options):
     """The plan serves every frame of every story; its codes are those of the pixels that it shows."""
     plans = PlanCache(tmp_path)
