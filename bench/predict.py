@@ -216,6 +216,8 @@ def main(
 ) -> None:
     """Predict the throughput of many stories, measure it, and print both."""
     check_sizes(slots, batches, stories)
+    if min(memory_ms) < 0:
+        raise click.BadParameter(f"--memory-ms {min(memory_ms)} is negative; choose 0 or more")
     share_one_heap()  # as acdc generate does
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -198,8 +198,8 @@ def predict_table() -> str:
     """The simulated throughput of many stories beside the measured one."""
     name, result = newest("predict_cpu_2*.json")
     lines = [
-        "| slots | batch | memory call | frames/s measured | predicted | predicted / measured |",
-        "|---|---|---|---|---|---|",
+        "| slots | batch | memory call | turns | frames/s measured | predicted | predicted / measured |",
+        "|---|---|---|---|---|---|---|",
     ]
     for group in result["groups"]:
         for row in group["rows"]:
@@ -207,9 +207,10 @@ def predict_table() -> str:
             measured, predicted = (f"{rate:.3f}" for rate in rates)
             call = f"{row['memory_ms']} ms" if row["memory_ms"] else "by rules"
             ratio = f"{row['ratio']:.2f} ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})"
-            lines.append(f"| {group['slots']} | {row['batch']} | {call} | {measured} | {predicted} | {ratio} |")
-    told, turns = result["stories"], len(result["groups"][0]["of_each_turn"])
-    sizes = f"{told['count']} stories of {told['frames']} frames in all, {turns} turns"
+            cells = (group["slots"], row["batch"], call, len(row["ratios"]), measured, predicted, ratio)
+            lines.append(f"| {' | '.join(map(str, cells))} |")
+    told = result["stories"]
+    sizes = f"{told['count']} stories of {told['frames']} frames in all"
     where = f"{result['settings']['backend']}, {result['machine']['processor']}"
     return "\n".join([*lines, "", f"{sizes}; {where}. Source: `bench/results/{name}`."])
 

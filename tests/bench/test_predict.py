@@ -78,6 +78,7 @@ def test_stories_to_calibrate_on_are_others():
         (["--batches", "4", "--stories", "2"], "with 1 slots and 2 stories in flight; choose among 1, 2"),
         (["--batches", "0"], "draw_batch 0 is too small"),
         (["--slots", "0"], "slots 0 is too small"),
+        (["--memory-ms", "0,-1"], "--memory-ms -1 is negative; choose 0 or more"),
     ],
 )
 def test_a_launch_that_never_occurs_is_refused(tmp_path, given, told):
