@@ -3,11 +3,13 @@
 import json
 
 import numpy as np
+import pytest
 import torch
 from click.testing import CliRunner
 from tokenizers import Tokenizer
 
-from acdc.bench.storyworld.train.arm import hidden_states
+from acdc.bench.storyworld.train import arm
+from acdc.bench.storyworld.train.arm import code_logits, hidden_states
 from acdc.bench.storyworld.train.arm_data import CODE_LOSS, Layout, collate, read_stories, whole
 from acdc.bench.storyworld.train.drafts import main, redraw
 from acdc.engine.models.arm.arm import Arm
@@ -56,15 +58,18 @@ def test_a_share_of_the_codes_is_drawn_anew(tiny_path, tmp_path):
 
 
 @torch.no_grad()
-def test_what_is_drawn_follows_the_arm(tiny_path, tmp_path):
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_what_is_drawn_follows_the_arm(tiny_path, tmp_path, monkeypatch, dtype):
     """With its choice made certain, each redrawn code is the ARM's best one after the true codes before it."""
+    monkeypatch.setattr(arm, "compute_dtype", lambda device: dtype)
     layout = told(tiny_path, tmp_path)
     model = Arm.from_directory(tiny_path / "arm").model
-    model.vision_head.weight.mul_(1e4)
+    model.vision_head.weight.mul_(1e6)
     rows, true = rows_of(tiny_path, tmp_path, layout)
     batch = collate(rows)
     hidden = hidden_states(model, batch.ids, batch.is_vision)
-    logits = model.vision_logits(hidden[:, :-1][batch.loss[:, 1:] == CODE_LOSS])[:, : layout.codebook_size]
+    assert hidden.dtype == dtype
+    logits = code_logits(model, hidden[:, :-1][batch.loss[:, 1:] == CODE_LOSS], layout)
     best, true = logits.argmax(-1).view(true.shape), torch.from_numpy(true.astype(np.int64))
     drawn = draw(model, rows, layout, 3)
     assert ((drawn == best) | (drawn == true)).all()

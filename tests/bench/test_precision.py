@@ -8,7 +8,8 @@ import torch
 from acdc.bench.storyworld.train.precision import autocast, compute_dtype
 
 
-def pretend(monkeypatch: pytest.MonkeyPatch, *, amx: bool, avx512_bf16: bool) -> None:
+def pretend(monkeypatch: pytest.MonkeyPatch, *, amx: bool, avx512_bf16: bool, capability: str = "AVX512") -> None:
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512_bf16)
 
@@ -31,3 +32,8 @@ def test_any_other_cpu_stays_in_float32(monkeypatch: pytest.MonkeyPatch) -> None
     assert compute_dtype("cpu") == torch.float32
     with autocast("cpu"):
         assert torch.nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
+
+
+def test_units_that_pytorch_may_not_use_are_not_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    pretend(monkeypatch, amx=True, avx512_bf16=True, capability="AVX2")
+    assert compute_dtype("cpu") == torch.float32

@@ -42,6 +42,14 @@ def hidden_states(model: LWM, ids: Tensor, is_vision: Tensor) -> Tensor:
         return model(ids, is_vision).to(dtype)
 
 
+def code_logits(model: LWM, hidden: Tensor, layout: Layout) -> Tensor:
+    """Logits of the codes from `hidden_states` [..., D]: float32 [..., codebook_size], on the CPU.
+
+    The product is float32 whatever the pass computed in: a draw sees differences that bfloat16 would round away.
+    """
+    return F.linear(hidden.float(), model.vision_head.weight.float())[..., : layout.codebook_size].cpu()
+
+
 def predicted(hidden: Tensor, batch: Batch, kind: int, head: torch.nn.Linear) -> Tensor:
     """Cross-entropy of every id of loss kind ``kind``: [count], nats."""
     chosen = batch.loss[:, 1:] == kind

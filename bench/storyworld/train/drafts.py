@@ -14,14 +14,13 @@ from pathlib import Path
 import click
 import numpy as np
 import torch
-import torch.nn.functional as F
 from tokenizers import Tokenizer as TextTokenizer
 from torch import Tensor
 
 from ....engine.models.arm.arm import Arm
 from ....engine.models.arm.lwm import LWM
 from ....engine.models.tokenizer.vqgan import VQGAN
-from .arm import hidden_states
+from .arm import code_logits, hidden_states
 from .arm_data import CODE_LOSS, Layout, Row, Stories, collate, read_stories, whole
 from .encode import vae_encoder
 from .precision import autocast
@@ -33,9 +32,9 @@ ROWS = 8  # stories in one pass of the ARM
 def redraw(model: LWM, rows: list[Row], layout: Layout, generator: torch.Generator, device: str) -> Tensor:
     """Codes int64 [rows, F, n]: each frame keeps a random share of its codes, the ARM draws the others anew."""
     batch = collate(rows)
-    hidden = hidden_states(model, batch.ids.to(device), batch.is_vision.to(device)).cpu()
+    hidden = hidden_states(model, batch.ids.to(device), batch.is_vision.to(device))
     chosen = batch.loss[:, 1:] == CODE_LOSS
-    logits = F.linear(hidden[:, :-1][chosen].float(), model.vision_head.weight.float().cpu())[:, : layout.codebook_size]
+    logits = code_logits(model, hidden[:, :-1][chosen.to(device)], layout)
     drawn = torch.multinomial(logits.softmax(-1), 1, generator=generator).view(len(rows), -1, layout.codes_per_frame)
     true = batch.ids[:, 1:][chosen].view_as(drawn)
     share = torch.rand(*drawn.shape[:2], 1, generator=generator)

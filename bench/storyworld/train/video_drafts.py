@@ -19,7 +19,7 @@ from torch import Tensor
 from ....engine.models.arm.arm import Arm
 from ....engine.models.arm.lwm import LWM
 from ....engine.models.tokenizer.vqgan import VQGAN
-from .arm import hidden_states
+from .arm import code_logits, hidden_states
 from .arm_data import CODE_LOSS, Layout, Stories, buckets, read_stories
 from .drafts import to_latents
 from .encode import vae_encoder
@@ -40,7 +40,7 @@ def redraw_clip(
     for batch in buckets(rows, PASS_TOKENS):  # shorter rows first, which is the order of the frames
         hidden = hidden_states(model, batch.ids.to(device), batch.is_vision.to(device))
         before = hidden[:, :-1][(batch.loss[:, 1:] == CODE_LOSS).to(device)]
-        logits = model.vision_logits(before)[..., : layout.codebook_size].cpu()
+        logits = code_logits(model, before, layout)
         count = len(batch.ids)
         codes = torch.multinomial(logits.softmax(-1), 1, generator=generator).view(count, -1)
         drawn[done : done + count] = codes
