@@ -5,30 +5,31 @@ then denoise from there, ACDC Eq. 2. Field names and rounding follow diffusers' 
 published directory means the same here.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
+
+from .scheduler_classes import read_by
 
 SPACINGS = ("leading", "trailing", "linspace")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
-# Fields of other schedulers that say how their solver steps (ours is DDIM), and fields without meaning while those
-# below are off or that a DDIM with eta 0 never reads.
-IGNORED = {
-    "algorithm_type", "disable_corrector", "dynamic_thresholding_ratio", "euler_at_final", "final_sigmas_type",
-    "flow_shift", "interpolation_type", "lambda_min_clipped", "lower_order_final", "predict_x0", "sample_max_value",
-    "skip_prk_steps", "solver_order", "solver_p", "solver_type", "time_shift_type", "variance_type",
-}  # fmt: skip
-# Fields that change the noise levels or the timesteps in a way that is not served.
+# Fields that change the noise levels, or what the network's answer means, in a way that is not served.
 MUST_BE_OFF = (
-    "thresholding", "rescale_betas_zero_snr", "trained_betas", "use_karras_sigmas", "use_exponential_sigmas",
-    "use_beta_sigmas", "use_lu_lambdas", "use_flow_sigmas", "use_dynamic_shifting", "shift_terminal", "sigma_min",
-    "sigma_max",
+    "thresholding", "rescale_betas_zero_snr", "trained_betas", "use_flow_sigmas", "use_dynamic_shifting",
+    "shift_terminal",
 )  # fmt: skip
-CLIPPING = ("DDIMScheduler", "DDPMScheduler")  # whose clip_sample is on where a config does not say
+# How another class's solver spaces its noise levels: DDIM spaces its own, so these change nothing here.
+OWN_SPACING = (
+    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "sigma_min", "sigma_max",
+)  # fmt: skip
+MOST_TIMESTEPS = 100_000
+LEAST_SIGNAL = 1e-30  # of alpha-bar, of which float32 divides by the square root; cosine betas reach 2.4e-9
 
 
 @dataclass(frozen=True)
@@ -48,20 +49,21 @@ class SchedulerConfig:
 
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> "SchedulerConfig":
-        """Read a diffusers ``scheduler_config.json``, whichever scheduler it names; refuse what DDIM cannot honour.
+        """Read a diffusers ``scheduler_config.json``, as the class that it names reads it; refuse what DDIM cannot
+        honour.
 
-        What a config leaves out has DDIM's default, except that only the schedulers that clip do so, and that a
-        last noise level of "sigma_min" is DDIM's ``set_alpha_to_one=False``.
+        Fields that the named class does not have are ignored, and what the config leaves out has that class's default
+        (``scheduler_classes.py``). A last noise level of "sigma_min" is DDIM's ``set_alpha_to_one=False``.
         """
+        named, read = read_by(raw)
         for name in MUST_BE_OFF:
-            if raw.get(name):
-                raise ValueError(f"scheduler field {name}={raw[name]!r} is not supported; it must be off")
-        known = {name: raw[name] for name in cls.__dataclass_fields__ if name in raw}
-        for name in sorted(raw.keys() - {*known, *IGNORED, *MUST_BE_OFF}):
-            if not name.startswith("_") and (name, raw[name]) != ("timestep_type", "discrete"):
-                raise ValueError(f"scheduler field {name}={raw[name]!r} is not supported by DDIM here")
-        known.setdefault("clip_sample", raw.get("_class_name", CLIPPING[0]) in CLIPPING)
-        known.setdefault("set_alpha_to_one", raw.get("final_sigmas_type") != "sigma_min")
+            if read.get(name):
+                raise ValueError(f"scheduler field {name}={read[name]!r} is not supported; it must be off")
+        if read.get("timestep_type", "discrete") != "discrete":
+            raise ValueError(f"scheduler field timestep_type={read['timestep_type']!r} is not supported; use discrete")
+        known = {**named.defaults, **{name: read[name] for name in cls.__dataclass_fields__ if name in read}}
+        if read.get("final_sigmas_type") == "sigma_min":
+            known["set_alpha_to_one"] = False
         return cls(**known)
 
     def __post_init__(self) -> None:
@@ -77,6 +79,29 @@ class SchedulerConfig:
         ):
             if value not in choices:
                 raise ValueError(f"scheduler field {name}={value!r} is not supported; choose {', '.join(choices)}")
+        self._check_ranges()
+
+    def _check_ranges(self) -> None:
+        """Comparisons are written so that NaN fails them."""
+        for name, fits, wanted in (
+            ("num_train_timesteps", 1 <= self.num_train_timesteps <= MOST_TIMESTEPS, f"1 to {MOST_TIMESTEPS}"),
+            ("beta_start", 0 < self.beta_start < 1, "more than 0 and less than 1"),
+            ("beta_end", 0 < self.beta_end < 1, "more than 0 and less than 1"),
+            ("clip_sample_range", 0 < self.clip_sample_range < math.inf, "a positive number"),
+            ("steps_offset", 0 <= self.steps_offset < self.num_train_timesteps, f"0 to {self.num_train_timesteps - 1}"),
+        ):
+            if not fits:
+                raise ValueError(f"scheduler field {name}={getattr(self, name)!r} is out of range; expected {wanted}")
+        last = float(alphas_cumprod(self)[-1])
+        if last < LEAST_SIGNAL:
+            names = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("beta_start", "beta_end"))
+            raise ValueError(f"scheduler fields {names} leave no signal at the last timestep (alpha-bar {last:.1g})")
+
+
+def ignored_spacing(raw: Mapping[str, Any]) -> list[str]:
+    """The settings of a config, as "name=value", by which the class that it names would space its noise levels."""
+    _, read = read_by(raw)
+    return [f"{name}={read[name]!r}" for name in OWN_SPACING if read.get(name) not in (None, False)]
 
 
 class Step(NamedTuple):
@@ -115,8 +140,13 @@ def alphas_cumprod(config: SchedulerConfig) -> Tensor:
 
 
 def all_timesteps(config: SchedulerConfig, num_inference_steps: int) -> list[int]:
-    """The full grid, from noise to data. Worked example, 1000 training steps, N = 4, offset 1:
-    leading 751 501 251 1; trailing 999 749 499 249; linspace 999 666 333 0."""
+    """The full grid of N timesteps, from noise to data, by diffusers' own arithmetic: a grid value halfway between two
+    integers goes where its rounding errors put it. Where its trailing grid runs past the data and has a timestep -1
+    more (``np.arange`` with a fractional stride), that one is left out.
+
+    Worked example, 1000 training steps, N = 4, offset 1: leading 751 501 251 1; trailing 999 749 499 249;
+    linspace 999 666 333 0.
+    """
     total, steps = config.num_train_timesteps, num_inference_steps
     if steps > total:
         raise ValueError(f"num_inference_steps {steps} exceeds the {total} training timesteps; choose at most {total}")
@@ -126,8 +156,10 @@ def all_timesteps(config: SchedulerConfig, num_inference_steps: int) -> list[int
             raise ValueError(f"num_inference_steps {steps} with {offset} leave the {total} timesteps; choose fewer")
         return [i * (total // steps) + config.steps_offset for i in reversed(range(steps))]
     if config.timestep_spacing == "trailing":
-        return [round(total - i * total / steps) - 1 for i in range(steps)]
-    return [round(float(t)) for t in torch.linspace(0, total - 1, steps, dtype=torch.float64).flip(0)]
+        grid = np.round(np.arange(total, 0, -(total / steps)))[:steps] - 1
+    else:
+        grid = np.linspace(0, total - 1, steps).round()[::-1]
+    return [int(timestep) for timestep in grid]
 
 
 def make_schedule(config: SchedulerConfig, num_inference_steps: int, num_steps_run: int | None = None) -> Schedule:

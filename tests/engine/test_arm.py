@@ -49,6 +49,15 @@ def test_a_directory_gives_the_same_model(arm: Arm, tmp_path: Path) -> None:
     [
         ({"family": "gpt"}, "unknown ARM family 'gpt'; choose from lwm"),
         ({"stream": {**STREAM.__dict__, "context": "endless"}}, "unknown context 'endless'; choose from window, full"),
+        ({"stream": {**STREAM.__dict__, "codes_per_frame": 0}}, "codes_per_frame is 0, expected a positive integer"),
+        ({"stream": {**STREAM.__dict__, "max_text_tokens": "8"}}, "max_text_tokens is '8', expected a positive"),
+        ({"stream": {**STREAM.__dict__, "recent_frames": -1}}, "recent_frames is -1, expected a positive integer or"),
+        ({"stream": {**STREAM.__dict__, "bos": [-1]}}, "bos has the id -1; text ids are 0 to"),
+        ({"stream": {**STREAM.__dict__, "vision": [SIZES.text_vocab]}}, "vision has the id .*; text ids are 0 to"),
+        ({"stream": {**STREAM.__dict__, "eof": SIZES.vision_vocab}}, "eof is the id .*; vision ids are 0 to"),
+        ({"stream": {**STREAM.__dict__, "codebook_size": 10**6}}, "codebook_size 1000000 is more than the"),
+        ({"stream": {**STREAM.__dict__, "windows": {"cpu": [1]}}}, r"config\.json: "),
+        ({"stream": None}, r"config\.json: "),
         ({"transformer": {**SIZES.__dict__, "hidden": 64}}, "model.safetensors: key '.*' has shape"),
     ],
 )

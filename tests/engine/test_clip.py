@@ -50,7 +50,15 @@ def test_text_encoder_keys_with_and_without_prefix() -> None:
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("hidden_act", "relu"), ("num_attention_heads", 7), ("model_type", "t5"), ("use_attention_mask", True)],
+    [
+        ("hidden_act", "relu"),
+        ("num_attention_heads", 7),
+        ("model_type", "t5"),
+        ("use_attention_mask", True),
+        ("layer_norm_eps", 0),
+        ("layer_norm_eps", float("nan")),
+        ("hidden_size", -512),
+    ],
 )
 def test_text_encoder_refuses_by_name(key: str, value: Any) -> None:
     with pytest.raises(ValueError, match=f"^text encoder config: {key}=.*is not supported"):

@@ -12,6 +12,7 @@ from acdc.engine.diffusion import (
     SPACINGS,
     SchedulerConfig,
     add_noise,
+    all_timesteps,
     alphas_cumprod,
     ddim_step,
     make_schedule,
@@ -47,6 +48,30 @@ def test_schedule_and_step_equal_diffusers(spacing, betas, to_one):
             for step in (ours.steps[0], ours.steps[-1]):
                 expected = theirs.step(prediction.expand_as(latents), step.timestep, latents).prev_sample
                 torch.testing.assert_close(ddim_step(config, latents, prediction, step), expected, rtol=2e-4, atol=2e-4)
+
+
+@pytest.mark.parametrize("spacing", SPACINGS)
+@pytest.mark.parametrize(("total", "offset"), [(1000, 0), (1000, 1), (50, 0), (777, 0)])
+def test_timesteps_of_every_number_of_steps_equal_diffusers(spacing, total, offset):
+    """Ties included: at trailing 48 the grid value 687.5 rounds where diffusers' arithmetic puts it."""
+    from diffusers import DDIMScheduler
+
+    theirs = DDIMScheduler(num_train_timesteps=total, steps_offset=offset, timestep_spacing=spacing)
+    config = SchedulerConfig.from_dict(dict(theirs.config))
+    one_too_many = []
+    for steps in range(1, total + 1):
+        theirs.set_timesteps(steps)
+        wanted = theirs.timesteps.tolist()
+        if wanted[0] >= total:
+            with pytest.raises(ValueError, match="leave the"):
+                all_timesteps(config, steps)
+            continue
+        if wanted[-1] < 0:
+            one_too_many.append(wanted.pop())
+        assert all_timesteps(config, steps) == wanted, steps
+        assert len(wanted) == steps
+    assert set(one_too_many) <= {-1}
+    assert spacing == "trailing" or not one_too_many
 
 
 @given(steps=st.integers(1, 200), share=st.floats(0.01, 1.0), spacing=st.sampled_from(SPACINGS))
@@ -94,6 +119,30 @@ def test_start_is_where_diffusers_starts():
 def test_unsupported_scheduler_fields_are_named(field, value):
     with pytest.raises(ValueError, match=field):
         SchedulerConfig.from_dict(STABLE_DIFFUSION | {field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("num_train_timesteps", 0), ("num_train_timesteps", -5), ("num_train_timesteps", 10**9), ("steps_offset", -1),
+     ("steps_offset", 1000), ("beta_start", 0.0), ("beta_start", -0.1), ("beta_end", 1), ("beta_end", 2),
+     ("beta_start", math.nan), ("beta_end", math.nan), ("beta_end", math.inf), ("clip_sample_range", 0),
+     ("clip_sample_range", -1.0), ("clip_sample_range", math.nan)],
+)  # fmt: skip
+def test_scheduler_fields_out_of_range_are_named(field, value):
+    with pytest.raises(ValueError, match=rf"^scheduler field {field}=.* is out of range; expected [^\n]*$"):
+        SchedulerConfig.from_dict(STABLE_DIFFUSION | {field: value})
+
+
+@pytest.mark.parametrize("value", ["1000", None, True, [0.1], {}])
+@pytest.mark.parametrize("field", ["num_train_timesteps", "beta_start", "steps_offset", "clip_sample_range"])
+def test_scheduler_fields_of_another_kind_are_named(field, value):
+    with pytest.raises(ValueError, match=f"scheduler field {field}="):
+        SchedulerConfig.from_dict(STABLE_DIFFUSION | {field: value})
+
+
+def test_betas_that_leave_no_signal_are_named():
+    with pytest.raises(ValueError, match=r"beta_start=0.9, beta_end=0.9 leave no signal"):
+        SchedulerConfig.from_dict(STABLE_DIFFUSION | {"beta_start": 0.9, "beta_end": 0.9})
 
 
 def test_more_steps_than_training_timesteps():

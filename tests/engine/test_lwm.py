@@ -123,6 +123,10 @@ def test_a_meta_model_is_whole_after_loading_and_moving() -> None:
     [
         ({"layers": 1, "depth": 2}, "unknown transformer setting 'depth'; choose from layers, "),
         ({"layers": 1}, "incomplete transformer config: missing"),
+        (SIZES.__dict__ | {"layers": 0}, "layers is 0, expected a positive integer"),
+        (SIZES.__dict__ | {"hidden": "32"}, "hidden is '32', expected a positive integer"),
+        (SIZES.__dict__ | {"norm_eps": float("nan")}, "norm_eps is nan, expected a positive number"),
+        (SIZES.__dict__ | {"rope_theta": 0}, "rope_theta is 0, expected a positive number"),
         (SIZES.__dict__ | {"heads": 3}, "hidden 32 is not an even multiple of heads 3"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import subprocess
 import sys
@@ -167,21 +168,34 @@ def test_ddim_is_built_from_any_scheduler(copy: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("use_karras_sigmas", True),
-        ("use_beta_sigmas", True),
-        ("sigma_max", 14.6),
         ("timestep_type", "continuous"),
         ("beta_start", "0.00085"),
+        ("beta_end", math.nan),
         ("clip_sample", 1),
         ("num_train_timesteps", 1000.0),
-        ("original_inference_steps", 50),
+        ("num_train_timesteps", 0),
+        ("prediction_type", "flow_prediction"),
+        ("made_up", 50),
     ],
 )
 def test_a_scheduler_that_ddim_cannot_stand_for_is_named(copy: Path, field: str, value: Any) -> None:
-    edit(copy / "scheduler" / "scheduler_config.json", **{field: value})
+    reads_all = {"_class_name": "EulerDiscreteScheduler"} if field == "timestep_type" else {}
+    edit(copy / "scheduler" / "scheduler_config.json", **{field: value}, **reads_all)
     with pytest.raises(ValueError, match=rf"scheduler_config\.json: scheduler field {field}=") as error:
         StableDiffusion.from_directory(copy)
     assert "\n" not in str(error.value)
+
+
+def test_a_solver_with_its_own_spacing_is_told_of_once(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    asked = {"use_karras_sigmas": True, "sigma_max": 14.6}
+    edit(copy / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler", **asked)
+    StableDiffusion.from_directory(copy)
+    (record,) = caplog.records
+    assert "use_karras_sigmas=True, sigma_max=14.6 not used" in record.getMessage()
+    caplog.clear()
+    edit(copy / "scheduler" / "scheduler_config.json", _class_name="PNDMScheduler")
+    StableDiffusion.from_directory(copy)
+    assert not caplog.records, "PNDM reads neither"
 
 
 def test_more_steps_than_an_offset_leaves_room_for() -> None:

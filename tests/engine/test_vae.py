@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
@@ -49,6 +50,12 @@ def test_vae_reads_the_old_attention_names() -> None:
         ("down_block_types", ["AttnDownEncoderBlock2D"]),
         ("norm_num_groups", 5),
         ("scaling_factor", "0.18"),
+        ("scaling_factor", 0),
+        ("scaling_factor", -0.18215),
+        ("scaling_factor", math.nan),
+        ("scaling_factor", math.inf),
+        ("scaling_factor", None),
+        ("latent_channels", 0),
         ("_class_name", "AsymmetricAutoencoderKL"),
     ],
 )

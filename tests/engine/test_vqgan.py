@@ -108,7 +108,10 @@ def test_unknown_config_field(folder: Path) -> None:
     [
         ({"channel_multipliers": 2}, "channel_multipliers is 2, expected a list of integers"),
         ({"channel_multipliers": [1, "2"]}, "expected a list of integers"),
-        ({"resolution": 0}, "resolution 0 is no multiple of the downsampling 4"),
+        ({"resolution": 0}, "resolution is 0, expected a positive integer"),
+        ({"num_groups": 0}, "num_groups is 0, expected a positive integer"),
+        ({"base_channels": -16}, "base_channels is -16, expected a positive integer"),
+        ({"resolution": 30}, "resolution 30 is no multiple of the downsampling 4"),
         ({"resolution": "16"}, "."),
     ],
 )

@@ -17,6 +17,7 @@ from ...sampling import Policy
 from ...stages.draw import DrawPass
 from ...story import CONTEXTS, Context, StoryOptions
 from ...weights import load_into, read_json, skeleton
+from ..fields import is_size
 from ..fused import fuse
 from .drawing import Pass
 from .lwm import LWM, LWMConfig
@@ -55,11 +56,27 @@ class StreamConfig:
     recent_frames: int | None = None
 
     def __post_init__(self) -> None:
+        for name in ("codes_per_frame", "codebook_size", "max_text_tokens"):
+            if not is_size(getattr(self, name)):
+                raise ValueError(f"{name} is {getattr(self, name)!r}, expected a positive integer")
+        if self.recent_frames is not None and not is_size(self.recent_frames):
+            raise ValueError(f"recent_frames is {self.recent_frames!r}, expected a positive integer or none")
         check_context(self.context)
         check_windows(self.windows)
         # JSON knows lists only.
         for name in ("bos", "vision", "prefix", "suffix", "video_prefix"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
+
+    def check_fit(self, sizes: LWMConfig) -> None:
+        """``ValueError`` for an id that the transformer has no row for."""
+        for name in ("bos", "vision", "prefix", "suffix", "video_prefix"):
+            for value in getattr(self, name):
+                if type(value) is not int or not 0 <= value < sizes.text_vocab:
+                    raise ValueError(f"{name} has the id {value!r}; text ids are 0 to {sizes.text_vocab - 1}")
+        if type(self.eof) is not int or not 0 <= self.eof < sizes.vision_vocab:
+            raise ValueError(f"eof is the id {self.eof!r}; vision ids are 0 to {sizes.vision_vocab - 1}")
+        if self.codebook_size > sizes.vision_vocab:
+            raise ValueError(f"codebook_size {self.codebook_size} is more than the {sizes.vision_vocab} vision ids")
 
     @property
     def frame_tokens(self) -> int:
@@ -219,9 +236,13 @@ def _settings(path: Path, config: dict[str, Any]) -> tuple[StreamConfig, LWMConf
     if config.get("family") != "lwm":
         raise ValueError(f"{path}: unknown ARM family {config.get('family')!r}; choose from lwm")
     try:
-        return StreamConfig(**config["stream"]), LWMConfig.from_dict(config["transformer"])
-    except (KeyError, TypeError, ValueError) as error:
+        stream, sizes = StreamConfig(**config["stream"]), LWMConfig.from_dict(config["transformer"])
+        stream.check_fit(sizes)
+    except KeyError as error:
+        raise ValueError(f"{path}: key {error} is missing") from None
+    except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
+    return stream, sizes
 
 
 def _encoder(path: Path) -> Callable[[str], list[int]]:

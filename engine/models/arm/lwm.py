@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from ....kernels.gated import swiglu, swiglu_reference
 from ....kernels.qk_norm_rope_kv import qk_norm_rope_kv
 from ...kv_cache import Buffers, Cache, KVCache
+from ..fields import check_fields
 from ..fused import Fused
 from ..norms import RMSNorm
 from .rotary import Rotary, rotate
@@ -37,6 +38,7 @@ class LWMConfig:
     max_position: int = 32768
 
     def __post_init__(self) -> None:
+        check_fields(self)
         if self.hidden % (2 * self.heads):
             raise ValueError(f"hidden {self.hidden} is not an even multiple of heads {self.heads}")
 

@@ -14,7 +14,7 @@ of ``pytorch_model.safetensors`` in ``showlab/show-o`` and ``showlab/show-o-512x
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -24,17 +24,12 @@ from torch import Tensor, nn
 
 from ....kernels.qk_norm_rope_kv import qk_norm_rope_kv, rotate_reference
 from ...kv_cache import Buffers, Cache, KVCache
+from ..fields import check_fields
 from .rotary import Rotary
 
 NEW_TOKENS = 10  # [PAD], eight markers and tasks, and one id that no token has: codes begin behind them
 MARKERS = {"pad": 0, "soi": 1, "eoi": 2, "t2i": 5}  # ids behind the text's
 CLIP_WIDTH = 1024
-# Annotation of a setting -> what its value must be.
-KINDS: Mapping[str, tuple[Callable[[Any], bool], str]] = {
-    "int": (lambda value: type(value) is int and value > 0, "a positive integer"),
-    "float": (lambda value: type(value) in (int, float) and 0 < value < math.inf, "a positive number"),
-    "bool": (lambda value: type(value) is bool, "true or false"),
-}
 
 
 @dataclass(frozen=True)
@@ -62,10 +57,7 @@ class ShowOConfig:
     w_clip_vit: bool = False
 
     def __post_init__(self) -> None:
-        for setting in fields(self):
-            (fits, words), value = KINDS[str(setting.type)], getattr(self, setting.name)
-            if not fits(value):
-                raise ValueError(f"{setting.name} is {value!r}, expected {words}")
+        check_fields(self)
         if self.hidden % self.heads or self.rotary_dim % 2 or not 0 < self.rotary_dim <= self.head_dim:
             sizes = f"hidden {self.hidden}, heads {self.heads}, rotary_fraction {self.rotary_fraction}"
             raise ValueError(f"{sizes} do not fit: heads must divide hidden and the rotated part be even")

@@ -5,7 +5,7 @@
     ADAPTER/scheduler/      scheduler_config.json, where the adapter was trained on a noise schedule of its own
 
 Published adapters carry no schedule. They were trained on linear betas, where Stable Diffusion's are scaled-linear, and
-their model cards run DDIM from the base's config with four fields changed (:data:`PUBLISHED`); so do we.
+their model cards run DDIM with the base's config and four fields changed (:data:`PUBLISHED`); so do we.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .unet import UNet
 
 # guoyww/animatediff-motion-adapter-v1-5-2, README; the numbers of beta_start and beta_end stay the base's.
 PUBLISHED: Mapping[str, Any] = {
+    "_class_name": "DDIMScheduler",
     "beta_schedule": "linear",
     "timestep_spacing": "linspace",
     "steps_offset": 1,

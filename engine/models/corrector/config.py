@@ -2,34 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import Any, TypeVar
 
+from ..fields import SIZES, Rule, is_list, is_number, is_size
+
 T = TypeVar("T")
 
-
-def _is_size(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_list(value: Any, of: Callable[[Any], bool]) -> bool:
-    return isinstance(value, list | tuple) and len(value) > 0 and all(of(v) for v in value)
-
-
-# Annotation of a dataclass field -> what a value must be. Sizes are positive; everything else has its own type.
-KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
-    "int": (_is_size, "a positive integer"),
-    "float": (lambda v: isinstance(v, int | float) and not isinstance(v, bool), "a number"),
-    "bool": (lambda v: isinstance(v, bool), "true or false"),
+# Annotation of a dataclass field -> what a value must be. Sizes and scales are positive; everything else has its own
+# type. FREE numbers may have either sign.
+KINDS: dict[str, Rule] = {
+    **SIZES,
     "str": (lambda v: isinstance(v, str), "a string"),
-    "tuple[int, ...]": (lambda v: _is_list(v, _is_size), "a list of positive integers"),
-    "tuple[str, ...]": (lambda v: _is_list(v, lambda s: isinstance(s, str)), "a list of strings"),
+    "tuple[str, ...]": (lambda v: is_list(v, lambda s: isinstance(s, str)), "a list of strings"),
     "int | tuple[int, ...]": (
-        lambda v: _is_size(v) or _is_list(v, _is_size),
+        lambda v: is_size(v) or is_list(v, is_size),
         "a positive integer or a list of them",
     ),
 }
+FREE: dict[str, Rule] = {"freq_shift": (is_number, "a finite number")}
 
 
 def read_config(
@@ -49,7 +41,7 @@ def read_config(
     values: dict[str, Any] = {}
     for key, value in config.items():
         if key in free:
-            values[key] = _checked(key, value, free[key], where)
+            values[key] = _checked(key, value, FREE.get(key, KINDS[free[key]]), where)
         elif key in fixed:
             if not any(value == v and isinstance(value, bool) == isinstance(v, bool) for v in fixed[key]):
                 refuse(where, key, value, " or ".join(repr(v) for v in fixed[key]))
@@ -63,8 +55,8 @@ def refuse(where: str, key: str, value: Any, served: str) -> None:
     raise ValueError(f"{where}: {key}={value!r} is not supported (served: {served})")
 
 
-def _checked(key: str, value: Any, kind: str, where: str) -> Any:
-    accepts, words = KINDS[kind]
+def _checked(key: str, value: Any, rule: Rule, where: str) -> Any:
+    accepts, words = rule
     if not accepts(value):
         refuse(where, key, value, words)
     return tuple(value) if isinstance(value, list) else value

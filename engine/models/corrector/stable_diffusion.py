@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from ...diffusion import SchedulerConfig
+from ...diffusion import SchedulerConfig, ignored_spacing
 from ...weights import read_json, skeleton
 from ..fused import fuse
 from . import clip_text, vae
@@ -21,6 +22,7 @@ from .unet import UNet, UNetConfig
 from .vae import VAE, VAEConfig
 
 M = TypeVar("M", bound=nn.Module)
+LOG = logging.getLogger("acdc")
 
 PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
 COMPONENTS: dict[str, tuple[str, ...]] = {
@@ -98,7 +100,8 @@ def _check_index(path: Path) -> None:
 def read_scheduler(path: Path, **changes: Any) -> dict[str, Any]:
     """The noise schedule in a directory, with ``changes``; ``ValueError`` names the file and what DDIM cannot honour.
 
-    Whichever scheduler it names: what decides the noise is kept, the solver is ours (diffusion.py).
+    Whichever scheduler it names: what decides the noise is kept, the solver is ours (diffusion.py). A warning names
+    settings of the named solver's own spacing, which is not used.
     """
     file = path / "scheduler" / "scheduler_config.json"
     config = read_json(file) | changes
@@ -106,6 +109,8 @@ def read_scheduler(path: Path, **changes: Any) -> dict[str, Any]:
         SchedulerConfig.from_dict(config)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
+    if unused := ignored_spacing(config):
+        LOG.warning("acdc: %s: %s not used: corrections run DDIM, which spaces its own steps", file, ", ".join(unused))
     return config
 
 

@@ -9,6 +9,8 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor, nn
 
+from ..fields import check_fields
+
 
 @dataclass(frozen=True)
 class CoderConfig:
@@ -25,8 +27,10 @@ class CoderConfig:
     channel_multipliers: tuple[int, ...] = (1,)
 
     def check(self, num_groups: int) -> None:
-        """``ValueError`` for a resolution that cannot be halved so often, or channels that the norms cannot group."""
-        if not self.channel_multipliers or self.resolution < 1 or self.resolution % self.downsampling:
+        """``ValueError`` for a value of another kind, a resolution that cannot be halved so often, or channels that the
+        norms cannot group."""
+        check_fields(self)
+        if self.resolution % self.downsampling:
             raise ValueError(f"resolution {self.resolution} is no multiple of the downsampling {self.downsampling}")
         for channels in self.channels:
             if channels % num_groups:
