@@ -13,7 +13,9 @@ Gate and value may be halves of one product [..., 2 n], which are read where the
     fused [R, 2 n]    row 0:  g g g v v v       chunk(2, -1) gives two views [R, n] of row stride 2 n
                       row 1:  g g g v v v       and unit stride within a row; neither is copied
 
-A NaN in gate or value stays in its place. silu and gelu of -inf are NaN (-inf * 0), of +inf +inf, in the reference too.
+A NaN in gate or value stays in its place. silu and gelu of -inf are NaN (-inf * 0), of +inf +inf. So they are in the
+reference, except that gelu of +inf is NaN where PyTorch runs it by oneDNN's code for AVX-512 (2.13 on contiguous CPU
+tensors; oneDNN's own for AVX2, and strided tensors, give +inf).
 """
 
 from __future__ import annotations

@@ -1,20 +1,23 @@
 """The norm's kernel against its reference, interpreted on a CPU."""
 
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from acdc.kernels.rms_norm import add_rms_norm, add_rms_norm_reference, rms_norm, rms_norm_reference
 
-# Sums of squares in another order move the quotient by a few units of float32, and so a rounding of float16; each of
-# two roundings is a cut in the interpreter's bfloat16, a unit in the last place.
-TOLERANCE = {torch.float32: 2e-6, torch.float16: 2**-10, torch.bfloat16: 2**-6}
+# Sums of squares in another order move the quotient by a few units of float32, and so a rounding of float16. A rounding
+# to bfloat16 is a cut in the interpreter, up to a unit in the last place (2^-7) below the reference's: the quotient and
+# the product make two. A residual's sum makes a third, and its mean square, cut as well, moves the quotient once more.
+CUT = 2**-7
+TOLERANCE = {torch.float32: 2e-6, torch.float16: 2**-10, torch.bfloat16: 2 * CUT}
 SHAPES = st.sampled_from([(1, 1), (1, 7), (3, 50), (2, 3, 64), (1, 1, 129), (5, 1, 256)])
 
 
-def near(found, wanted):
+def near(found, wanted, cuts=2):
     assert found.dtype == wanted.dtype
-    torch.testing.assert_close(found, wanted, rtol=TOLERANCE[wanted.dtype], atol=TOLERANCE[wanted.dtype])
+    tolerance = cuts * CUT if wanted.dtype == torch.bfloat16 else TOLERANCE[wanted.dtype]
+    torch.testing.assert_close(found, wanted, rtol=tolerance, atol=TOLERANCE[wanted.dtype])
 
 
 @given(
@@ -23,6 +26,7 @@ def near(found, wanted):
     seed=st.integers(0, 99),
     scale=st.sampled_from([1e-3, 1.0, 50.0]),
 )
+@example(shape=(5, 1, 256), dtype=torch.bfloat16, seed=16, scale=50.0)  # three cuts that add up
 @settings(max_examples=40, deadline=None)
 def test_kernel_equals_reference(shape, dtype, seed, scale):
     generator = torch.Generator().manual_seed(seed)
@@ -31,10 +35,10 @@ def test_kernel_equals_reference(shape, dtype, seed, scale):
     near(rms_norm(x, weight, 1e-6), rms_norm_reference(x, weight, 1e-6))
     (y, s), (wanted_y, wanted_s) = (run(x, residual, weight, 1e-6) for run in (add_rms_norm, add_rms_norm_reference))
     if dtype == torch.bfloat16:
-        near(s, wanted_s)
+        near(s, wanted_s, cuts=1)
     else:
         assert torch.equal(s, wanted_s), "one rounding of the same sum"
-    near(y, wanted_y)
+    near(y, wanted_y, cuts=4)
 
 
 def test_strided_rows_and_no_rows():
