@@ -19,6 +19,19 @@ if not Path("/dev/nvidiactl").exists():
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 
+def pytest_report_header(config: pytest.Config) -> str:
+    """Rounding, and so a failure, may depend on the processor's instruction sets and on the number of threads."""
+    from tests.processor import header
+
+    return header(len(config.getoption("tx", None) or ()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """``-q``, which CI runs with, leaves the header out."""
+    if not terminalreporter.showheader:
+        terminalreporter.write_line(pytest_report_header(config))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def plan_cache(tmp_path_factory):
     """Plans that tests build stay out of the user's cache folder."""
