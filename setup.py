@@ -82,5 +82,5 @@ setup(
         "xformers": ["xformers>=0.0.33"],
         "train": ["diffusers>=0.35", "transformers>=4.57", "matplotlib>=3.9"],
     },
-    entry_points={"console_scripts": ["acdc = acdc.engine.cli:main"]},
+    entry_points={"console_scripts": ["acdc = acdc.engine.cli.main:main"]},
 )

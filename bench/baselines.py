@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from ..engine.engine import Engine
 from ..engine.memory import load_memory
-from ..engine.models.arm.lwm import LWM
+from ..engine.models.lwm.model import LWM
 from .parts import arm_of, tokenizer_of
 
 

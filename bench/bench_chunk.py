@@ -18,7 +18,7 @@ from acdc.bench.baselines import Baseline
 from acdc.bench.workloads import backends_to_time, skip_refused
 from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES
-from acdc.engine.plans import refusals
+from acdc.engine.runtime.backends import refusals
 
 SENTENCES = EXAMPLES["benny"][:3]
 WAYS = ["libraries", *backends_to_time()]

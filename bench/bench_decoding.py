@@ -16,11 +16,11 @@ from torch import Tensor
 
 from acdc.bench.decoding.frames import Start, starts
 from acdc.bench.workloads import backends_to_time, skip_refused
-from acdc.engine.bundle import find_bundle
 from acdc.engine.engine import Engine
-from acdc.engine.models.arm.windows import SEQUENTIAL, choose_windows
-from acdc.engine.plans import refusals
-from acdc.engine.weights import read_json
+from acdc.engine.loading.bundle import find_bundle
+from acdc.engine.models.lwm.windows import SEQUENTIAL, choose_windows
+from acdc.engine.runtime.backends import refusals
+from acdc.engine.utils.weights import read_json
 
 STORIES = [1, 2, 4, 16]
 WINDOWS = [(1,), (4,), (8,), (16,), (32,)]

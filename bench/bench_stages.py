@@ -17,7 +17,7 @@ from acdc.compile.backends import compile_stage, unsupported_reasons
 from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
-from acdc.engine.plans import STAGES
+from acdc.engine.runtime.backends import STAGES
 
 
 @cache

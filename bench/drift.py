@@ -17,11 +17,11 @@ import click
 import torch
 from torch import Tensor
 
-from ..engine.atomic import check_directory, write_json
 from ..engine.engine import Engine
-from ..engine.rng import Purpose, gumbel, make_keys
 from ..engine.sampling import Policy, choose
-from ..engine.versions import versions
+from ..engine.utils.atomic import check_directory, write_json
+from ..engine.utils.rng import Purpose, gumbel, make_keys
+from ..engine.utils.versions import versions
 from .decoding.frames import true_codes
 from .parts import arm_of
 from .storyworld.judge.judge import load as load_judge

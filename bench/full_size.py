@@ -16,11 +16,11 @@ from typing import Any
 import click
 import torch
 
-from ..engine.atomic import write_json
-from ..engine.bundle import parse_device, parse_dtype
 from ..engine.engine import Engine
-from ..engine.models.widened import emulated
-from ..engine.versions import versions
+from ..engine.loading.bundle import parse_device, parse_dtype
+from ..engine.models.layers.half_precision import emulated
+from ..engine.utils.atomic import write_json
+from ..engine.utils.versions import versions
 
 SENTENCE = "Benny the beagle sat in a vibrant garden."
 

@@ -22,8 +22,8 @@ from typing import Any
 import click
 
 from .. import kernels
-from ..engine.atomic import write_json
-from ..engine.versions import versions
+from ..engine.utils.atomic import write_json
+from ..engine.utils.versions import versions
 from .numbers import numbers
 
 HOPPER = 90

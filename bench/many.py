@@ -17,21 +17,21 @@ from typing import Any
 
 import click
 
-from ..engine.atomic import check_directory, write_json
-from ..engine.commands.overhead import machine
 from ..engine.engine import Engine
-from ..engine.heap import share_one_heap
-from ..engine.many import frames_of
 from ..engine.memory import Memory, load_memory
-from ..engine.memory.simulated import Simulated
-from ..engine.pipeline import Serial, Story
-from ..engine.policy import Pipelining
+from ..engine.options import StoryOptions
+from ..engine.pipeline.clock import Clock
+from ..engine.pipeline.serial import Serial, Story
 from ..engine.request import StoryRequest
-from ..engine.story import StoryOptions
-from ..engine.timing import Clock
-from ..engine.versions import versions
+from ..engine.scheduler.policy import Pipelining
+from ..engine.scheduler.run import frames_of
+from ..engine.utils.atomic import check_directory, write_json
+from ..engine.utils.malloc import share_one_heap
+from ..engine.utils.versions import versions
 from .options import BUNDLE, DEVICE, OUT, STEPS
+from .overhead.cli import machine
 from .predict import FIRST_SEED, held_out
+from .simulator.simulated_memory import Simulated
 
 SETTLED = 300  # stories by which every shape has been met, with the longest sentence
 HUNDRED = 100

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from ..engine.engine import Engine
-from ..engine.models.arm.arm import Arm
-from ..engine.models.tokenizer.vqgan import VQGAN
+from ..engine.models.lwm.runner import Arm
+from ..engine.models.tokenizers.vqgan import VQGAN
 
 
 def arm_of(engine: Engine) -> Arm:

@@ -1,6 +1,6 @@
 """Simulated against measured: ``python -m acdc.bench.predict --out bench/results/predict_cpu_DATE.json``.
 
-For each number of slots a cost model is measured (``engine/prediction/calibrate.py``) on held-out stories of 3 to 6
+For each number of slots a cost model is measured (``bench/simulator/calibrate.py``) on held-out stories of 3 to 6
 sentences. Then as many others, of the same lengths and with other seeds, are drawn by ``Engine.generate_many``, after a
 few that are not counted, and simulated from that model: at every batch, with and without a language model's latency;
 then in the other order, with a new model. The ratio is frames per second, predicted / measured: of the medians over the
@@ -21,22 +21,23 @@ from typing import Any
 
 import click
 
-from ..engine.atomic import check_directory, write_json
-from ..engine.commands.overhead import machine
 from ..engine.engine import Engine
-from ..engine.heap import share_one_heap
-from ..engine.many import frames_of
-from ..engine.memory.simulated import Simulated
-from ..engine.policy import Pipelining, batch
-from ..engine.prediction.calibrate import calibrate
-from ..engine.prediction.cost_model import CostModel
-from ..engine.prediction.simulator import ranked, simulate
+from ..engine.options import StoryOptions
+from ..engine.outputs import Phase
 from ..engine.request import StoryRequest
-from ..engine.scheduler import walks_of
-from ..engine.story import Phase, StoryOptions
-from ..engine.versions import versions
+from ..engine.scheduler.policy import Pipelining, batch
+from ..engine.scheduler.run import frames_of
+from ..engine.scheduler.scheduler import walks_of
+from ..engine.utils.atomic import check_directory, write_json
+from ..engine.utils.malloc import share_one_heap
+from ..engine.utils.versions import versions
 from .numbers import numbers
 from .options import BUNDLE, DEVICE, OUT, STEPS
+from .overhead.cli import machine
+from .simulator.calibrate import calibrate
+from .simulator.cost_model import CostModel
+from .simulator.simulated_memory import Simulated
+from .simulator.simulator import ranked, simulate
 from .storyworld.world.grammar import sample_story
 
 _rate = itemgetter("frames_per_second")

@@ -15,7 +15,7 @@ from typing import Any
 
 import click
 
-from ..engine.study import table as study
+from .overhead import table as study
 
 RESULTS = Path(__file__).parent / "results"
 PAGES = ("README.md", "docs/backends.md", "docs/measuring.md")

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..engine.models.fused import Fused
+from ..engine.models.layers.fused import Fused
 
 REPEATS = 9
 MATRIX = 1536  # on a side: large enough for full rate, small enough for a laptop

@@ -17,9 +17,9 @@ from typing import Any
 
 import click
 
-from ..engine.atomic import write_json
-from ..engine.commands.overhead import machine
-from ..engine.versions import versions
+from ..engine.utils.atomic import write_json
+from ..engine.utils.versions import versions
+from .overhead.cli import machine
 
 POLL = 0.01  # seconds
 

@@ -10,15 +10,15 @@ from torch import Tensor, nn
 
 from ..compile.backends import BACKENDS
 from ..engine.engine import Engine
-from ..engine.models.arm.arm import Arm
-from ..engine.models.arm.windows import choose_windows
-from ..engine.models.corrector.unet import UNet
-from ..engine.planned import UNetPass
-from ..engine.rng import Purpose, make_keys
+from ..engine.models.diffusion.unet import UNet
+from ..engine.models.lwm.decode_pass import DrawPass, pass_noise
+from ..engine.models.lwm.prefill_pass import Prefill
+from ..engine.models.lwm.runner import Arm
+from ..engine.models.lwm.windows import choose_windows
+from ..engine.options import StoryOptions
+from ..engine.runtime.compiled import UNetPass
 from ..engine.sampling import Policy
-from ..engine.stages.draw import DrawPass, pass_noise
-from ..engine.stages.prefill import Prefill
-from ..engine.story import StoryOptions
+from ..engine.utils.rng import Purpose, make_keys
 from .parts import arm_of, tokenizer_of
 
 BATCHES = (1, 4)  # stories side by side

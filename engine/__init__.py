@@ -9,13 +9,13 @@ from typing import Any
 _PUBLIC = {
     "Engine": "engine",
     "EXAMPLES": "examples",
-    "Frame": "story",
-    "Phase": "story",
-    "Pipelining": "policy",
-    "StoryFailed": "request",
-    "StoryOptions": "story",
+    "Frame": "outputs",
+    "Phase": "outputs",
+    "Pipelining": "scheduler.policy",
+    "StoryFailed": "scheduler.events",
+    "StoryOptions": "options",
     "StoryRequest": "request",
-    "StoryResult": "story",
+    "StoryResult": "outputs",
 }
 __all__ = sorted(_PUBLIC)
 

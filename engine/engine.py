@@ -10,26 +10,27 @@ from PIL import Image
 
 from ..compile.cache import PlanCache
 from ..kernels.attention import find_attention
-from .bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
-from .many import Copies, Many, as_requests, begin
+from .loading.bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
 from .memory import LanguageModel, Memory, memory_maker
-from .models.arm.show_o_arm import ShowOArm
-from .models.corrector.attention import set_attention
-from .models.corrector.unet import UNet
-from .models.kernels import check_kernels, use_kernels
-from .models.quantized import check_quantization, quantize
-from .models.widened import emulated, widen
-from .pipeline import Serial, Story, make_policy
-from .planned import planned
-from .plans import check_backends, describe, parse_backends
-from .policy import Pipelining
+from .models.diffusion.attention import set_attention
+from .models.diffusion.unet import UNet
+from .models.layers.half_precision import emulated, widen
+from .models.layers.kernels import check_kernels, use_kernels
+from .models.layers.quantized import check_quantization, quantize
+from .models.show_o.runner import ShowOArm
+from .options import StoryOptions, check_sentences, make_options
+from .outputs import Frame, Phase, StoryResult
+from .pipeline.clock import Clock
+from .pipeline.serial import Serial, Story, make_policy
+from .pipeline.video import SerialVideo, Video
 from .request import StoryRequest
-from .stages.condition import Correction
-from .stages.pixels import from_image
-from .story import Frame, Phase, StoryOptions, StoryResult, check_sentences, make_options
-from .timing import Clock
-from .versions import versions
-from .video import SerialVideo, Video
+from .runtime.backends import check_backends, describe, parse_backends
+from .runtime.compiled import planned
+from .scheduler.policy import Pipelining
+from .scheduler.run import Copies, Many, as_requests, begin
+from .sdedit.correction import Correction
+from .sdedit.pixels import from_image
+from .utils.versions import versions
 
 
 class Engine:

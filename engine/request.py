@@ -1,11 +1,12 @@
-"""A story among many: what is asked, and what comes back. No tensors, no models."""
+"""One story of a run over many stories. No tensors, no models."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .story import Frame, check_sentences
+from .options import check_sentences
+from .outputs import Frame
 
 MAX_ID = 100  # bytes: file systems count them
 
@@ -35,42 +36,3 @@ class StoryRequest:
             raise ValueError(
                 f"story {self.id!r} has {len(self.done)} finished frames of {len(self.sentences)} sentences"
             )
-
-
-@dataclass(frozen=True)
-class FrameMade:
-    """A frame is finished; its story goes on when the next event is asked for. ``waited_ms`` is how long it stood
-    still for want of its prompt, ``latency_ms`` the time since the frame before it (or since its story came in flight,
-    ready for a slot)."""
-
-    request: StoryRequest
-    frame: Frame
-    latency_ms: float
-    waited_ms: float
-
-    @property
-    def last(self) -> bool:
-        """Is the story finished by it?"""
-        return self.frame.index + 1 == len(self.request.sentences)
-
-
-@dataclass(frozen=True)
-class StoryFailed:
-    """A story ends here; its frames so far stand, and the others go on."""
-
-    request: StoryRequest
-    error: Exception
-
-
-@dataclass(frozen=True)
-class NothingLeft:
-    """A story brought all its frames along."""
-
-    request: StoryRequest
-
-
-class Cancelled(RuntimeError):
-    """Somebody asked for a story to be dropped."""
-
-
-Event = FrameMade | StoryFailed | NothingLeft

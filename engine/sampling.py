@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..kernels.sample_tokens import Sampling, allow, best, force, guide, keep_top_k, keep_top_p, pick
-from .story import LOWEST_TEMPERATURE
+from .options import LOWEST_TEMPERATURE
 
 __all__ = ["Policy", "allow", "best", "choose", "force", "guide", "keep_top_k", "keep_top_p"]
 

@@ -1,8 +1,8 @@
 """What a pass of W positions a story settles: its tokens go over the guesses, and those that are final are counted.
 
 A token is a function of the tokens before it, so what was computed from right guesses is final: all up to and including
-the first whose guess was wrong, and not past the frame's last. The algorithm's docstring is ``engine/stages/draw.py``.
-Worked example, num_codes = 6, W = 4, two accepted; small letters are guesses:
+the first whose guess was wrong, and not past the frame's last. The algorithm's docstring is
+``engine/models/lwm/decode_pass.py``. Worked example, num_codes = 6, W = 4, two accepted; small letters are guesses:
 
     codes      a b c d e f . .      computed  c D E F      ->  codes  a b c D E F . .      accepted 4
 

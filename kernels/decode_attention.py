@@ -3,8 +3,8 @@
     y[r, h, w] = sum_s p[s] v[r, h, s],   p = softmax over s <= lengths[r] + w of  q[r, h, w] . k[r, h, s] / sqrt(D)
 
 W tokens a row are new (1, or a window of parallel decoding), causal among themselves, and see all that their row owns,
-as in ``engine/kv_cache.py``; a story's two guidance branches are two rows of one launch. The new tokens' keys and
-values stand in the cache already, or are given beside it (``engine/stages/read_cache.py``). With W = 2 new tokens,
+as in ``engine/models/kv_cache.py``; a story's two guidance branches are two rows of one launch. The new tokens' keys
+and values stand in the cache already, or are given beside it (``engine/models/read_cache.py``). With W = 2 new tokens,
 blocks of 2 slots and 2 splits, row 0 owning 3 slots and row 1 owning 1 (o: owned, a and b: new, .: free, never read):
 
     slots      0 1 | 2 3 | 4 5 | 6 7

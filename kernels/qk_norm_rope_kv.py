@@ -6,9 +6,9 @@
 
 for W new tokens in each of R rows: ``q``, ``k``, ``v`` [R, H, W, D] of any strides (read in place where a head's
 numbers lie side by side), ``positions`` int64 [R, W] on the device and not negative, ``keys`` and ``values`` [R, H,
-capacity, D], one layer of a static cache, whose slots and owners ``engine/kv_cache.py`` explains. q is returned, k and
-v lie in the cache; or, ``apart``, in buffers of the W new tokens alone, as ``engine/stages/read_cache.py`` wants them.
-6 R H W D numbers move, and two rows of the tables a token.
+capacity, D], one layer of a static cache, whose slots and owners ``engine/models/kv_cache.py`` explains. q is returned,
+k and v lie in the cache; or, ``apart``, in buffers of the W new tokens alone, as ``engine/models/read_cache.py`` wants
+them. 6 R H W D numbers move, and two rows of the tables a token.
 
 ``cos`` and ``sin`` [positions, rotary_dim] hold each angle twice, sin once negated, for rotary_dim = 4, angles a and b:
 

@@ -15,13 +15,15 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 if not Path("/dev/nvidiactl").exists():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
-# Test helpers are imported as ``tests.tiny`` whichever directory pytest was started from.
+# Test helpers are imported as ``tests.helpers.tiny`` whichever directory pytest was started from.
 sys.path.insert(0, str(Path(__file__).parents[1]))
+
+pytest_plugins = ["tests.helpers.engine_fixtures"]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     """Rounding, and so a failure, may depend on the processor's instruction sets and on the number of threads."""
-    from tests.processor import header
+    from tests.helpers.processor import header
 
     return header(len(config.getoption("tx", None) or ()))
 
@@ -43,7 +45,7 @@ def plan_cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_path(tmp_path_factory) -> Path:
     """A complete bundle with small random weights."""
-    from tests.tiny import tiny_bundle
+    from tests.helpers.tiny import tiny_bundle
 
     return tiny_bundle(tmp_path_factory.mktemp("bundle"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.processor import describe
+from tests.helpers.processor import describe
 
 XEON = "processor\t: 0\nmodel name\t: A Xeon\nflags\t\t: fpu avx2 avx512f amx_bf16 avx512_bf16\nprocessor\t: 1\n"
 ARM = "processor\t: 0\nFeatures\t: fp asimd sve bf16\n"

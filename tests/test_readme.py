@@ -28,7 +28,7 @@ def test_python_blocks_run(block, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", ACDC)
 def test_acdc_commands_run(command, tmp_path, monkeypatch):
-    from acdc.engine.cli import main
+    from acdc.engine.cli.main import main
 
     monkeypatch.chdir(tmp_path)
     assert main(shlex.split(command)[1:]) == 0

@@ -18,10 +18,10 @@ import click
 import torch
 from torch import Tensor
 
-from ...engine.atomic import write_json
 from ...engine.engine import Engine
-from ...engine.models.arm.drawing import Drawing, Pass, draw
-from ...engine.versions import versions
+from ...engine.models.lwm.decode import Drawing, Pass, draw
+from ...engine.utils.atomic import write_json
+from ...engine.utils.versions import versions
 from .frames import POLICY, Start, starts
 
 Redraft = Callable[[Tensor, int, Start], None]  # (codes [n + W], the first slot never computed, the frame)

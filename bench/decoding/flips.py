@@ -14,9 +14,9 @@ import click
 import torch
 from torch import Tensor
 
-from ...engine.atomic import write_json
 from ...engine.engine import Engine
-from ...engine.versions import versions
+from ...engine.utils.atomic import write_json
+from ...engine.utils.versions import versions
 from .frames import starts
 
 

@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from ...engine.engine import Engine
-from ...engine.models.arm.session import ArmSession
-from ...engine.rng import Purpose, make_keys
+from ...engine.models.lwm.session import ArmSession
 from ...engine.sampling import Policy
-from ...engine.stages.pixels import from_array
+from ...engine.sdedit.pixels import from_array
+from ...engine.utils.rng import Purpose, make_keys
 from ..parts import arm_of, tokenizer_of
 from ..storyworld.draw.scene import render
 from ..storyworld.world.grammar import StorySample, sample_story

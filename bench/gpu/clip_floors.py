@@ -1,4 +1,4 @@
-"""Floors of a video: what a frame of its only clip needs. Of stories they stand in ``engine/study/bounds.py``."""
+"""Floors of a video: what a frame of its only clip needs. Of stories they stand in ``bench/overhead/bounds.py``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from copy import copy
 from typing import Any, NamedTuple
 
 from ...engine.engine import Engine
-from ...engine.floors import Need, Rates, floor, measure_rates
-from ...engine.story import Phase
-from ...engine.study.bounds import CORRECTOR
-from ...engine.study.variants import Variant
+from ...engine.outputs import Phase
+from ..overhead.bounds import CORRECTOR
+from ..overhead.floors import Need, Rates, floor, measure_rates
+from ..overhead.variants import Variant
 from .systems import System, counted
 
 COUNTED = 2  # frames of a video that is counted: the first, and one like all behind it

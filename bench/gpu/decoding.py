@@ -18,15 +18,15 @@ from torch import Tensor
 from ...compile.backends import compile_stage, unsupported_reasons
 from ...compile.cache import PlanCache
 from ...compile.spec import StageSpec
-from ...engine.atomic import check_directory, write_json
-from ...engine.bundle import parse_dtype
-from ...engine.models.arm.lwm import LWM, LWMConfig
-from ...engine.models.fused import fuse
-from ...engine.random_weights import fill
-from ...engine.rng import Purpose, make_keys
+from ...engine.loading.bundle import parse_dtype
+from ...engine.loading.random_weights import fill
+from ...engine.models.layers.fused import fuse
+from ...engine.models.lwm.decode_pass import DrawPass, pass_noise
+from ...engine.models.lwm.model import LWM, LWMConfig
 from ...engine.sampling import Policy
-from ...engine.stages.draw import DrawPass, pass_noise
-from ...engine.weights import skeleton
+from ...engine.utils.atomic import check_directory, write_json
+from ...engine.utils.rng import Purpose, make_keys
+from ...engine.utils.weights import skeleton
 from ..roofline import Cost, Machine
 from .stages import fresh_peak, one_line, spread, timed
 

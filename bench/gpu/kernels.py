@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...engine.atomic import check_directory, write_json
+from ...engine.utils.atomic import check_directory, write_json
 from .. import kernels
 from ..kernels import Case
 from ..roofline import Cost, Machine

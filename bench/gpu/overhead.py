@@ -10,8 +10,8 @@ At n stories in flight these ways take turns (A B C D E, E D C B A, ...) on the 
     overlapped_llm      the same with a simulated language model of 300 ms a call in the memory: how much of it shows
 
 A video is made one at a time, so of it there are "plain" and "serial", n = 1. Published systems are made at full size
-of noise: time does not depend on the values. Floors (``engine/study/bounds.py``) are counted for each n. The cost model
-says each way's time beforehand where that is asked for: it takes minutes to calibrate on a large system.
+of noise: time does not depend on the values. Floors (``bench/overhead/bounds.py``) are counted for each n. The cost
+model says each way's time beforehand where that is asked for: it takes minutes to calibrate on a large system.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ from typing import Any, NamedTuple
 
 import torch
 
-from ...engine.atomic import check_directory, write_json
-from ...engine.energy import Meter, find_meter
 from ...engine.engine import Engine
-from ...engine.floors import Needs
-from ...engine.many import for_device
+from ...engine.options import StoryOptions
 from ...engine.request import StoryRequest
-from ...engine.story import StoryOptions
-from ...engine.study.bounds import Floors
-from ...engine.study.figures import RunSample, summarise
-from ...engine.study.measure import make_stories, order
-from ...engine.study.predict import Predictor, predictor
-from ...engine.study.run import VIDEO_FRAMES, run_once
-from ...engine.study.study import commit
-from ...engine.study.sweeps import Point
-from ...engine.study.variants import OVERLAPPED, PLAIN, PLAIN_OVERLAPPED, SERIAL, Variant, all_variants
-from ...engine.versions import versions
+from ...engine.scheduler.run import for_device
+from ...engine.utils.atomic import check_directory, write_json
+from ...engine.utils.versions import versions
+from ..overhead.bounds import Floors
+from ..overhead.energy import Meter, find_meter
+from ..overhead.figures import RunSample, summarise
+from ..overhead.floors import Needs
+from ..overhead.measure import make_stories, order
+from ..overhead.predict import Predictor, predictor
+from ..overhead.run import VIDEO_FRAMES, run_once
+from ..overhead.study import commit
+from ..overhead.sweeps import Point
+from ..overhead.variants import OVERLAPPED, PLAIN, PLAIN_OVERLAPPED, SERIAL, Variant, all_variants
 from .clip_floors import ClipFloors
 from .clocks import watched
 from .stages import fresh_peak, one_line

@@ -20,8 +20,8 @@ from torch import Tensor
 from ...compile.backends import compile_stage, unsupported_reasons
 from ...compile.cache import PlanCache
 from ...compile.spec import Plan, StageSpec
-from ...engine.atomic import check_directory, write_json
 from ...engine.engine import Engine
+from ...engine.utils.atomic import check_directory, write_json
 from ..roofline import Cost, Machine
 from ..workloads import Workload, stages
 from .replay import check_replay

@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...engine import engine as engine_module
-from ...engine.atomic import check_directory, write_json
-from ...engine.bundle import parse_dtype
 from ...engine.engine import Engine
-from ...engine.story import Frame, Phase
-from ...engine.timing import Clock
+from ...engine.loading.bundle import parse_dtype
+from ...engine.outputs import Frame, Phase
+from ...engine.pipeline.clock import Clock
+from ...engine.utils.atomic import check_directory, write_json
 from ..roofline import Cost, Machine, weights
 from .stages import fresh_peak, one_line, spread
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..rng import Purpose, gumbel, make_keys
+from ..utils.rng import Purpose, gumbel, make_keys
 from .answer import Refused
 from .ask import Limits
 from .find_model import find_model

@@ -21,8 +21,9 @@ from acdc.bench.storyworld.train.arm_data import (
 )
 from acdc.bench.storyworld.train.arm_data import window as window_of
 from acdc.bench.storyworld.train.arm_text import BOS, VISION, train_tokenizer
-from acdc.engine.models.arm.arm import Arm, Context
-from acdc.engine.models.arm.session import ArmSession
+from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.lwm.session import ArmSession
+from acdc.engine.options import Context
 
 LAYOUT = Layout(codes_per_frame=4, codebook_size=10)
 LINES = ["Benny the beagle sat.", "He ran.", "The dog slept by a log."]

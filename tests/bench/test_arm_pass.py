@@ -3,7 +3,7 @@
 import torch
 
 from acdc.bench.storyworld.train.arm_pass import fast_hidden
-from acdc.engine.models.arm.lwm import LWM, LWMConfig
+from acdc.engine.models.lwm.model import LWM, LWMConfig
 
 
 def test_outputs_and_gradients_equal_the_models_in_float64() -> None:

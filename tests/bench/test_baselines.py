@@ -4,7 +4,7 @@ import torch
 
 from acdc.bench.baselines import Baseline, llama_of
 from acdc.engine.engine import Engine
-from acdc.engine.models.arm.lwm import LWM, LWMConfig
+from acdc.engine.models.lwm.model import LWM, LWMConfig
 
 
 @torch.no_grad()

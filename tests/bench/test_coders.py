@@ -12,7 +12,7 @@ from torch import nn
 from acdc.bench.storyworld.train.codebook import CodebookEma, usage
 from acdc.bench.storyworld.train.fast_coder import fuse_norms
 from acdc.bench.storyworld.train.pictures import Frames, picture_loss, psnr
-from acdc.engine.models.tokenizer.vqgan import VQGAN, VQGANConfig
+from acdc.engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from acdc.bench.decoding.frames import true_codes
 from acdc.bench.drift import FIRST_SEED, WAYS, frame_logits, main
 from acdc.bench.storyworld.world.grammar import sample_story
-from acdc.engine.models.arm.session import ArmSession
+from acdc.engine.models.lwm.session import ArmSession
 
 
 def test_the_teacher_forced_logits_are_what_the_session_draws_from(exact_engine):

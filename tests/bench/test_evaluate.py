@@ -8,8 +8,8 @@ from click.testing import CliRunner
 
 from acdc.bench.storyworld.study.evaluate import evaluate
 from acdc.bench.storyworld.study.rows import Drawn, make_rows, matched_strength
-from acdc.engine.diffusion import SchedulerConfig, make_schedule
-from acdc.engine.story import StoryOptions
+from acdc.engine.models.diffusion.schedule import SchedulerConfig, make_schedule
+from acdc.engine.options import StoryOptions
 
 
 def run(*arguments):

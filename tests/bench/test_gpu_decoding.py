@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from acdc.bench.gpu import decoding, stages
 from acdc.bench.gpu.__main__ import gpu
-from tests.small_roofline import small_roofline
+from tests.helpers.small_roofline import small_roofline
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from acdc.bench.gpu import kernels as module
 from acdc.bench.gpu import stages
 from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.kernels import Case
-from tests.small_roofline import small_roofline
+from tests.helpers.small_roofline import small_roofline
 
 EVERY_CASE = module.every_case
 VALUES = torch.tensor([1.0, -2.0, float("inf")])

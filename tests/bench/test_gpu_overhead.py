@@ -15,14 +15,14 @@ from acdc.bench.gpu.clip_floors import ClipFloors, of_a_frame
 from acdc.bench.gpu.clocks import Clocks, watched
 from acdc.bench.gpu.overhead import SYSTEMS, Size, run
 from acdc.bench.gpu.systems import System
+from acdc.bench.overhead.energy import Found
+from acdc.bench.overhead.floors import Need, Rates
+from acdc.bench.overhead.variants import Variant
 from acdc.bench.roofline import Cost
-from acdc.engine.bundle import published_names
-from acdc.engine.energy import Found
-from acdc.engine.floors import Need, Rates
-from acdc.engine.policy import Pipelining
-from acdc.engine.story import Phase
-from acdc.engine.study.variants import Variant
-from tests.small_systems import small_systems
+from acdc.engine.loading.bundle import published_names
+from acdc.engine.outputs import Phase
+from acdc.engine.scheduler.policy import Pipelining
+from tests.helpers.small_systems import small_systems
 
 QUICK = {"num_inference_steps": 2, "correction_size": 16}
 STORIES = System("stories", "show-o+sd15", {**QUICK, "arm_steps": 2})
@@ -32,9 +32,9 @@ CLIPS = System("clips", "lwm+animatediff", {"num_inference_steps": 2}, frames=2)
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
     small_systems(tmp_path / "published", monkeypatch)
-    monkeypatch.setattr("acdc.engine.floors.MATRIX", {"cpu": 64})
-    monkeypatch.setattr("acdc.engine.floors.COPY_BYTES", 2**16)
-    monkeypatch.setattr("acdc.engine.study.run.VIDEO_FRAMES", 2)
+    monkeypatch.setattr("acdc.bench.overhead.floors.MATRIX", {"cpu": 64})
+    monkeypatch.setattr("acdc.bench.overhead.floors.COPY_BYTES", 2**16)
+    monkeypatch.setattr("acdc.bench.overhead.run.VIDEO_FRAMES", 2)
     monkeypatch.setattr("acdc.bench.gpu.overhead.LATENCY_S", 0.01)
     monkeypatch.setattr("acdc.bench.gpu.overhead.SYSTEMS", [STORIES, CLIPS])
     out = tmp_path / "deep" / "overhead.json"

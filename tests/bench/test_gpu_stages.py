@@ -11,8 +11,8 @@ from acdc.bench.gpu import stages as module
 from acdc.bench.gpu.__main__ import gpu, said
 from acdc.bench.roofline import Cost
 from acdc.bench.workloads import Workload
-from acdc.engine.plans import STAGES
-from tests.small_roofline import small_roofline
+from acdc.engine.runtime.backends import STAGES
+from tests.helpers.small_roofline import small_roofline
 
 
 @pytest.fixture

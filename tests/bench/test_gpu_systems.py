@@ -9,9 +9,9 @@ from acdc.bench.gpu import systems
 from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.gpu.systems import SYSTEMS, System
 from acdc.bench.roofline import Machine
-from acdc.engine.bundle import published_names
-from tests.small_roofline import small_roofline
-from tests.small_systems import small_systems
+from acdc.engine.loading.bundle import published_names
+from tests.helpers.small_roofline import small_roofline
+from tests.helpers.small_systems import small_systems
 
 SIZES = (16, 32)
 

@@ -9,8 +9,8 @@ from click.testing import CliRunner
 from acdc.bench import many, report
 from acdc.bench.many import HUNDRED, SETTLED, growth, main
 from acdc.bench.predict import FIRST_SEED
-from acdc.engine.policy import Pipelining
-from acdc.engine.story import StoryOptions
+from acdc.engine.options import StoryOptions
+from acdc.engine.scheduler.policy import Pipelining
 
 
 @pytest.fixture(scope="module")

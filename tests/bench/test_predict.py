@@ -8,8 +8,8 @@ import pytest
 from click.testing import CliRunner
 
 from acdc.bench.predict import CALIBRATED_ON, held_out, main
-from acdc.engine.prediction.calibrate import calibrate
-from acdc.engine.prediction.cost_model import CostModel
+from acdc.bench.simulator.calibrate import calibrate
+from acdc.bench.simulator.cost_model import CostModel
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from torch import nn
 from acdc.bench.roofline import Cost, Machine
 from acdc.bench.stage_page import condense, main
 from acdc.bench.workloads import stages
-from acdc.engine.plans import STAGES
+from acdc.engine.runtime.backends import STAGES
 
 
 def test_a_linear_layers_cost_and_floor():

@@ -15,10 +15,10 @@ from acdc.bench.storyworld.train.arm_data import Layout, read_stories
 from acdc.bench.storyworld.train.motion import by_frames, errors, join, make_adapter, make_optimizers
 from acdc.bench.storyworld.train.motion_data import LENGTH, CaptionedClips
 from acdc.bench.storyworld.train.video_drafts import redraw_all, redraw_clip
-from acdc.engine.models.arm.arm import Arm
-from acdc.engine.models.corrector.animatediff import AnimateDiff
-from acdc.engine.models.corrector.stable_diffusion import StableDiffusion
-from tests.latent_drafts import check_drafts, part_flags
+from acdc.engine.models.diffusion.animatediff import AnimateDiff
+from acdc.engine.models.diffusion.stable_diffusion import StableDiffusion
+from acdc.engine.models.lwm.runner import Arm
+from tests.helpers.latent_drafts import check_drafts, part_flags
 
 SENTENCE = "Benny the beagle ran."
 
@@ -188,7 +188,7 @@ def test_what_is_drawn_follows_the_arm(
         assert ((drawn == -1) | (drawn == found))[changed].all(), "the same code whenever it is redrawn"
         drawn[changed] = found[changed]
     assert (drawn[0] != -1).any()
-    from acdc.engine.models.arm.session import ArmSession
+    from acdc.engine.models.lwm.session import ArmSession
 
     weight = arm.model.vision_head.weight
     # a state has length sqrt(D) after ln_f; some eight roundings of half an eps precede it; two logits may err apart

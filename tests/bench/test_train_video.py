@@ -26,12 +26,12 @@ from acdc.bench.storyworld.train.video_rows import (
     frame_row,
     sample_clips,
 )
-from acdc.engine.models.arm.arm import Arm
-from acdc.engine.models.arm.clip_session import ClipSession, seen
-from acdc.engine.models.arm.session import ArmSession
-from acdc.engine.rng import Purpose, make_keys
+from acdc.engine.models.lwm.clip_session import ClipSession, seen
+from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.sampling import Policy
-from tests.clip_draws import draw_clips
+from acdc.engine.utils.rng import Purpose, make_keys
+from tests.helpers.clip_draws import draw_clips
 
 SENTENCE = "Benny the beagle ran."
 

@@ -8,8 +8,8 @@ from torch import nn
 
 from acdc.compile.capture import META, capture_hazards, trace
 from acdc.compile.spec import StageSpec
-from acdc.engine.plans import STAGES
-from tests.stages import stage
+from acdc.engine.runtime.backends import STAGES
+from tests.helpers.stages import stage
 
 X = torch.ones(2, 3)
 

@@ -15,8 +15,8 @@ from acdc.compile import inductor, inductor_jit
 from acdc.compile.backends import compile_stage, unsupported_reasons
 from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec
-from acdc.engine.plans import STAGES
-from tests.stages import stage, stages
+from acdc.engine.runtime.backends import STAGES
+from tests.helpers.stages import stage, stages
 
 ATOL, RTOL = 2e-5, 1e-5  # float32: sums in another order
 BATCH = 3

@@ -11,8 +11,8 @@ from torch import nn
 from acdc.compile import onnx_export
 from acdc.compile.onnx_export import check_against_eager, export_onnx, input_names
 from acdc.compile.spec import StageSpec
-from acdc.engine.plans import STAGES
-from tests.stages import stage
+from acdc.engine.runtime.backends import STAGES
+from tests.helpers.stages import stage
 
 TOLERANCE = 2e-5  # float32: sums in another order
 

@@ -10,8 +10,8 @@ from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES
-from tests.margin import check_same_story
-from tests.stages import stages
+from tests.helpers.margin import check_same_story
+from tests.helpers.stages import stages
 
 ATOL, RTOL = 2e-5, 1e-5  # float32: sums in another order
 BF16 = 0.05  # of the output's norm: eight bits of mantissa, a dozen layers deep

@@ -16,7 +16,7 @@ from acdc.compile.cache import PlanCache, intact
 from acdc.compile.spec import StageSpec
 from acdc.compile.tensorrt import FILE, TENSORRT, TENSORRT_RTX, TensorRT, TensorRTPlan
 from acdc.engine.engine import Engine
-from tests.stages import stage
+from tests.helpers.stages import stage
 
 
 class Scale(nn.Module):

@@ -17,9 +17,9 @@ import torch
 
 from acdc.compile import tensorrt
 from acdc.compile.spec import StageSpec
-from acdc.engine.models.corrector.unet import UNet, UNetConfig
-from acdc.engine.models.corrector.vae import VAE, VAEConfig
-from acdc.engine.planned import UNetPass
+from acdc.engine.models.diffusion.unet import UNet, UNetConfig
+from acdc.engine.models.diffusion.vae import VAE, VAEConfig
+from acdc.engine.runtime.compiled import UNetPass
 
 TEXT_TOKENS, TEXT_WIDTH = 77, 768
 PACKAGES = ("torch", "onnx", "onnxscript", "tensorrt-rtx")

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 
-from acdc.engine.bundle import find_bundle
 from acdc.engine.engine import Engine
-from acdc.engine.story import MAX_WORDS, StoryOptions, make_options
+from acdc.engine.loading.bundle import find_bundle
+from acdc.engine.options import MAX_WORDS, StoryOptions, make_options
 
 
 @pytest.fixture

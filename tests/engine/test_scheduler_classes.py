@@ -8,7 +8,7 @@ from typing import Any
 import diffusers
 import pytest
 
-from acdc.engine.diffusion import SchedulerConfig, ignored_spacing, make_schedule
+from acdc.engine.models.diffusion.schedule import SchedulerConfig, ignored_spacing, make_schedule
 from acdc.engine.scheduler_classes import ALL_READ, CLASSES, KNOWN
 
 SOURCES = Path(diffusers.__file__).parent / "schedulers"

@@ -8,20 +8,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from acdc.engine.models.arm.arm import Arm, StreamConfig
-from acdc.engine.models.arm.lwm import LWM, LWMConfig
-from acdc.engine.models.arm.lwm_params import converted_params
-from acdc.engine.models.arm.lwm_published import STREAM as PUBLISHED
-from acdc.engine.models.arm.lwm_published import VideoPolicies
-from acdc.engine.models.arm.lwm_video import LwmVideo
-from acdc.engine.models.arm.session import ArmSession
-from acdc.engine.models.shards import load_shards
-from acdc.engine.rng import Purpose, make_keys
+from acdc.engine.loading.lwm_params import converted_params
+from acdc.engine.loading.shards import load_shards
+from acdc.engine.models.lwm.model import LWM, LWMConfig
+from acdc.engine.models.lwm.published import STREAM as PUBLISHED
+from acdc.engine.models.lwm.published import VideoPolicies
+from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.lwm.session import ArmSession
+from acdc.engine.models.lwm.stream import StreamConfig
+from acdc.engine.models.lwm.video_session import LwmVideo
 from acdc.engine.sampling import Policy, choose, guide
-from acdc.engine.weights import skeleton
-from tests.lwm_files import params_shapes, write_params
-from tests.lwm_restated import transformer
-from tests.margin import step
+from acdc.engine.utils.rng import Purpose, make_keys
+from acdc.engine.utils.weights import skeleton
+from tests.helpers.lwm_files import params_shapes, write_params
+from tests.helpers.lwm_restated import transformer
+from tests.helpers.margin import step
 
 CONFIG = LWMConfig(3, 128, 344, 4, 32000, 8448, norm_eps=1e-6, rope_theta=5e7, max_position=1024)
 STREAM = StreamConfig(256, 8192, 8192, bos=(1,), vision=(529, 4924, 29958), max_text_tokens=32, context="full")

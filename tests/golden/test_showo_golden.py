@@ -17,16 +17,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from acdc.engine.models.arm.show_o import ShowO, ShowOConfig
-from acdc.engine.models.arm.show_o_arm import ShowOArm
-from acdc.engine.models.arm.show_o_session import ShowOSession
-from acdc.engine.models.arm.show_o_text import caption_ids
-from acdc.engine.rng import Purpose, make_keys
+from acdc.engine.models.show_o.feed_pass import SegmentCache
+from acdc.engine.models.show_o.maskgit_pass import frame_ids
+from acdc.engine.models.show_o.model import ShowO, ShowOConfig
+from acdc.engine.models.show_o.runner import ShowOArm
+from acdc.engine.models.show_o.session import ShowOSession
+from acdc.engine.models.show_o.text import caption_ids
 from acdc.engine.sampling import Policy
-from acdc.engine.stages.maskgit import frame_ids
-from acdc.engine.stages.segment import SegmentCache
+from acdc.engine.utils.rng import Purpose, make_keys
 from acdc.kernels import maskgit_step
-from tests.show_o_plain import Sizes, padded_row, row_mask
+from tests.helpers.show_o_plain import Sizes, padded_row, row_mask
 
 META: dict[str, Any] = json.loads((Path(__file__).parent / "showo_small.json").read_text(encoding="utf-8"))
 CONFIG = ShowOConfig(layers=3, hidden=128, ffn=512, heads=4)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from acdc.compile.key import plan_key
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
-from acdc.engine.models.corrector.attention import Attention, set_attention
+from acdc.engine.models.diffusion.attention import Attention, set_attention
 from acdc.kernels import attention
 from acdc.kernels.attention import ATTENTIONS, find_attention, unsupported_reasons
 

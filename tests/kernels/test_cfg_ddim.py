@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.engine import diffusion
-from acdc.engine.diffusion import SchedulerConfig, Step
+from acdc.engine.models.diffusion import schedule as diffusion
+from acdc.engine.models.diffusion.schedule import SchedulerConfig, Step
 from acdc.kernels import cfg_ddim as module
 from acdc.kernels.cfg_ddim import BLOCK, PREDICTIONS, cfg_ddim, cfg_ddim_reference
 from acdc.kernels.jit import on_triton

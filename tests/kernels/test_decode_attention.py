@@ -5,7 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.engine.kv_cache import KVCache
+from acdc.engine.models.kv_cache import KVCache
 from acdc.kernels import decode_attention as module
 from acdc.kernels.decode_attention import PROGRAMS, decode_attention, decode_attention_reference, split_count, tile
 

@@ -11,7 +11,7 @@ from acdc.kernels import maskgit_step as module
 from acdc.kernels.jit import on_triton
 from acdc.kernels.maskgit_step import choose_block, maskgit_schedule, maskgit_step, maskgit_step_reference
 from acdc.kernels.philox import gumbel
-from tests.maskgit_tables import COUNTS, TAUS
+from tests.helpers.maskgit_tables import COUNTS, TAUS
 
 DTYPES = [torch.float32, torch.float16, torch.bfloat16]
 # exp and log of float32 and sums in another order move a score by less than this share of it: nearer to the cut,

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.engine import diffusion
-from acdc.engine.rng import Purpose, make_keys, normal
+from acdc.engine.models.diffusion import schedule as diffusion
+from acdc.engine.utils.rng import Purpose, make_keys, normal
 from acdc.kernels import noise as module
 from acdc.kernels.jit import on_triton
 from acdc.kernels.noise import BLOCK, add_noise, add_noise_reference

@@ -5,8 +5,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.engine.kv_cache import KVCache
-from acdc.engine.models.arm.rotary import Rotary, rotate
+from acdc.engine.models.kv_cache import KVCache
+from acdc.engine.models.layers.rotary import Rotary, rotate
 from acdc.kernels import qk_norm_rope_kv as module
 from acdc.kernels.qk_norm_rope_kv import (
     WEIGHTS_OF,

@@ -20,8 +20,8 @@ import torch
 from ....engine.engine import Engine
 from ....engine.examples import EXAMPLES
 from ....engine.memory import load_memory
-from ....engine.story import StoryOptions
-from ....engine.versions import versions
+from ....engine.options import StoryOptions
+from ....engine.utils.versions import versions
 from ..judge.judge import Judge
 from ..judge.judge import load as load_judge
 from ..world.grammar import StorySample, sample_story

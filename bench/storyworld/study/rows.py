@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ....engine.diffusion import SchedulerConfig, make_schedule
 from ....engine.engine import Engine
 from ....engine.memory import load_memory
-from ....engine.rng import Purpose, make_keys, normal
-from ....engine.stages.condition import Correction
-from ....engine.stages.correct import text_to_image
-from ....engine.stages.pixels import from_array, to_uint8
-from ....engine.story import StoryOptions, make_options
+from ....engine.models.diffusion.schedule import SchedulerConfig, make_schedule
+from ....engine.options import StoryOptions, make_options
+from ....engine.sdedit.correct import text_to_image
+from ....engine.sdedit.correction import Correction
+from ....engine.sdedit.pixels import from_array, to_uint8
+from ....engine.utils.rng import Purpose, make_keys, normal
 from ...parts import tokenizer_of
 from ..draw.scene import render
 from ..world.grammar import StorySample

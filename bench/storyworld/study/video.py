@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ....engine.atomic import check_directory, write_json
 from ....engine.engine import Engine
-from ....engine.versions import versions
+from ....engine.utils.atomic import check_directory, write_json
+from ....engine.utils.versions import versions
 from ...choices import chosen
 from ..judge.judge import load as load_judge
 from ..train.video_data import draw_clip

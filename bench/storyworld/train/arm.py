@@ -17,10 +17,22 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ....engine.models.arm.arm import StreamConfig
-from ....engine.models.arm.lwm import LWM, LWMConfig
-from ....engine.weights import load_into
-from .arm_data import CODE_LOSS, TEXT_LOSS, Batch, Layout, Row, Stories, buckets, read_stories, sample, whole, window
+from ....engine.models.lwm.model import LWM, LWMConfig
+from ....engine.models.lwm.stream import StreamConfig
+from ....engine.utils.weights import load_into
+from .arm_data import (
+    CODE_LOSS,
+    TEXT_LOSS,
+    Batch,
+    Layout,
+    Row,
+    Stories,
+    buckets,
+    read_stories,
+    sample,
+    whole,
+    window,
+)
 from .arm_pass import fast_hidden
 from .arm_text import BOS, VISION, train_tokenizer
 from .loop import fit, make_optimizers, step_rng

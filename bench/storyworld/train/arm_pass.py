@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ....engine.models.arm.lwm import LWM, Attention, Block, FeedForward
-from ....engine.models.norms import RMSNorm
+from ....engine.models.layers.norms import RMSNorm
+from ....engine.models.lwm.model import LWM, Attention, Block, FeedForward
 
 BLOCK = 128  # queries of one attention block
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import torch
 
-from ....engine.bundle import FORMAT, find_bundle
+from ....engine.loading.bundle import FORMAT, find_bundle
 
 LIMIT = 30 * 2**20
 CARD = """# storyworld

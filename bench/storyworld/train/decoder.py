@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ....engine.models.tokenizer.vqgan import VQGAN
+from ....engine.models.tokenizers.vqgan import VQGAN
 from . import tokenizer, vae
 from .budget import Budget, budget_options
 from .fast_coder import fuse_norms

@@ -17,9 +17,9 @@ import torch
 from tokenizers import Tokenizer as TextTokenizer
 from torch import Tensor
 
-from ....engine.models.arm.arm import Arm
-from ....engine.models.arm.lwm import LWM
-from ....engine.models.tokenizer.vqgan import VQGAN
+from ....engine.models.lwm.model import LWM
+from ....engine.models.lwm.runner import Arm
+from ....engine.models.tokenizers.vqgan import VQGAN
 from .arm import code_logits, hidden_states
 from .arm_data import CODE_LOSS, Layout, Row, Stories, collate, read_stories, whole
 from .encode import vae_encoder

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....engine.models.tokenizer.vqgan import VQGAN
+from ....engine.models.tokenizers.vqgan import VQGAN
 from .pictures import to_pixels
 from .precision import autocast
 

@@ -19,10 +19,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ....engine.models.corrector.motion import POSITIONS, MotionAdapter, MotionConfig
-from ....engine.models.corrector.motion_unet import MotionUNet
-from ....engine.models.corrector.stable_diffusion import StableDiffusion
-from ....engine.models.corrector.unet import UNet
+from ....engine.models.diffusion.motion import POSITIONS, MotionAdapter, MotionConfig
+from ....engine.models.diffusion.motion_unet import MotionUNet
+from ....engine.models.diffusion.stable_diffusion import StableDiffusion
+from ....engine.models.diffusion.unet import UNet
 from .budget import Budget, budget_options
 from .corrector import keep_memory, takes_draft
 from .diffusion_schedule import alphas_cumprod, noised, stratified_timesteps

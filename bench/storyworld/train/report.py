@@ -16,7 +16,7 @@ from typing import Any
 import click
 from safetensors import safe_open
 
-from ....engine.atomic import write_json
+from ....engine.utils.atomic import write_json
 
 NAME = "storyworld_training"
 MEASURED = ("report.json", "evaluation.json", "evaluation.jsonl")

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from ....engine.models.tokenizer.vqgan import VQGAN, VQGANConfig
+from ....engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
 from .budget import Budget, budget_options
 from .codebook import CodebookEma, usage
 from .fast_coder import fuse_norms

@@ -19,9 +19,9 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from ....engine.models.arm.arm import StreamConfig
-from ....engine.models.arm.lwm import LWM, LWMConfig
-from ....engine.weights import load_into, read_json
+from ....engine.models.lwm.model import LWM, LWMConfig
+from ....engine.models.lwm.stream import StreamConfig
+from ....engine.utils.weights import load_into, read_json
 from .arm import MICRO_TOKENS, export, hidden_states, losses, predicted
 from .arm_data import CODE_LOSS, Batch, Layout, Row, Stories, read_stories, sample, window
 from .loop import fit, make_optimizers, step_rng

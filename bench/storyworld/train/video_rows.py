@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ....engine.models.arm.clip_session import seen
+from ....engine.models.lwm.clip_session import seen
 from .arm_data import CODE_LOSS, NO_LOSS, Batch, Layout, Row, Stories, collate
 from .arm_text import BOS, VISION
 

@@ -1,0 +1,1 @@
+"""What ACDC costs over the plain ARM."""

@@ -1,0 +1,117 @@
+"""``acdc overhead --study``: checks, the study, and its three files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ...engine.examples import EXAMPLES
+from ...engine.memory import check_memory
+from ...engine.options import StoryOptions
+from ...engine.utils.atomic import check_parent, write_bytes, write_json
+from ...engine.utils.malloc import share_one_heap
+from .study import Plan, run_study
+from .sweeps import SWEEPS, parse_counts
+from .table import page, table
+
+if TYPE_CHECKING:
+    from ...engine.engine import Engine
+
+SUFFIXES = ("json", "md", "html")
+VIDEO = "chunk_frames"  # the one sweep that not every bundle can serve
+NONE = "none"  # in the place of sweeps
+
+
+def make_study(
+    options: StoryOptions,
+    given: Mapping[str, Any],
+    stories: int,
+    machine: Mapping[str, Any],
+    load: Callable[[dict[str, Any]], Engine],
+) -> None:
+    """Measure, write STEM.json after each point, and STEM.md and STEM.html at the end; exit code 1 where some points
+    failed. ``ValueError`` before anything is measured."""
+    stem = check_stem("overhead" if given["out"] is None else given["out"])
+    counts = parse_counts(given["concurrency"], stories)
+    sweeps, asked = check_sweeps(given["sweeps"]), bool(given["sweeps"])
+    sizes = {"frames": check_frames(given["frames"] or 4), "rounds": given["rounds"] or 2, "seed": given["seed"]}
+    check_plots()
+    check_memory(options.memory_settings)
+    share_one_heap()
+    engine = load(dict(given))
+    if not asked and not draws_videos(engine):
+        sweeps.remove(VIDEO)
+    plan = Plan(stories=stories, concurrency=counts, sweeps=sweeps, asked=asked, backend=given["backend"], **sizes)
+    target = stem.with_name(f"{stem.name}.json")
+
+    def reload(backend: str) -> Engine:
+        return load({**given, "backend": backend})
+
+    say = lambda text: click.echo(text, err=True)  # noqa: E731
+    record = run_study(engine, options, plan, machine, reload, say, lambda so_far: write_json(target, so_far))
+    write_report(record, stem)
+    click.echo(table(record))
+    click.echo(", ".join(f"{stem}.{suffix}" for suffix in SUFFIXES))
+    if any("failed" in point for point in record["points"]):
+        raise click.exceptions.Exit(1)
+
+
+def write_report(record: Mapping[str, Any], stem: Path) -> None:
+    """STEM.json, STEM.md and STEM.html of a record."""
+    from .report import report
+
+    write_json(stem.with_name(f"{stem.name}.json"), record)
+    write_bytes(stem.with_name(f"{stem.name}.md"), page(record, stem.name).encode())
+    write_bytes(stem.with_name(f"{stem.name}.html"), report(record).encode())
+
+
+def check_stem(name: str) -> Path:
+    """The path without its suffixes; ``ValueError`` where its files cannot be written."""
+    if not name:
+        raise ValueError("--out '' names no file; give a file's name without its suffix")
+    stem = Path(name)
+    if not stem.name or stem.is_dir():
+        raise ValueError(f"--out {name!r} is a directory; give a file's name without its suffix")
+    if stem.suffix.lstrip(".") in SUFFIXES:
+        raise ValueError(f"--out {name!r} has a suffix; give the name without it, all three files are written")
+    check_parent("--out", name)
+    return stem
+
+
+def check_sweeps(asked: Sequence[str]) -> list[str]:
+    """The sweeps to run; ``ValueError`` for one that is unknown, and for ``none`` beside others."""
+    for name in asked:
+        if name not in (*SWEEPS, NONE):
+            raise ValueError(f"unknown sweep {name!r}; choose among {', '.join(SWEEPS)}, or {NONE}")
+    if NONE in asked and set(asked) != {NONE}:
+        raise ValueError(f"--sweep {NONE} is given beside others; leave it out, or them")
+    return [name for name in asked or SWEEPS if name != NONE]
+
+
+def check_frames(frames: int) -> int:
+    """``ValueError`` for more frames than any story has."""
+    most = max(len(story) for story in EXAMPLES.values())
+    if frames > most:
+        raise ValueError(f"--frames {frames} is more than any of the stories has; choose 1 to {most}")
+    return frames
+
+
+def check_plots() -> None:
+    """``ValueError`` where the report's plots could not be drawn, before minutes are spent on measuring."""
+    if find_spec("matplotlib") is None:
+        raise ValueError("a study draws plots by matplotlib, which is not installed: pip install 'acdc-engine[report]'")
+
+
+def draws_videos(engine: Engine) -> bool:
+    """Was the bundle's ARM taught videos?"""
+    from ...engine.pipeline.serial import make_policy
+
+    try:
+        engine.models.arm.video_session(1, 1, make_policy(StoryOptions().resolved(engine.defaults))).close()
+    except ValueError:
+        return False
+    return True

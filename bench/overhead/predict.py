@@ -1,0 +1,146 @@
+"""What the cost model says of a point: stages are timed before it is measured, on other stories; its schedule is
+simulated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ...engine.memory import LANGUAGE_MEMORIES, MemorySettings
+from ...engine.options import StoryOptions
+from ...engine.outputs import Phase
+from ...engine.request import StoryRequest
+from ...engine.scheduler.policy import Pipelining
+from ...engine.scheduler.scheduler import walks_of
+from .figures import PERCENTILES
+from .run import options_of
+from .sweeps import Point
+from .variants import Variant
+
+if TYPE_CHECKING:
+    from ...engine.engine import Engine
+    from ..simulator.cost_model import CostModel
+
+REPEATS = 2
+Measure = Callable[[StoryOptions, Pipelining, Sequence[int]], "CostModel"]  # of stories of so many frames
+
+
+@dataclass
+class Predictor:
+    """Of one engine. Each way of dividing it into slots is calibrated once, for launches of up to ``largest`` stories;
+    correction's time at other numbers of steps lies on a line through two that were measured. ``models`` holds them all
+    by name (``told`` are those that ``prepare`` returned), ``seconds_of_calls`` what a language model took."""
+
+    backend: str
+    calibrate: Measure
+    call_seconds: Callable[[StoryOptions], float]
+    largest: int
+    options: StoryOptions
+    models: dict[str, CostModel] = field(default_factory=dict)
+    told: set[str] = field(default_factory=set)
+    seconds_of_calls: dict[MemorySettings, float] = field(default_factory=dict)
+
+    def prepare(self, point: Point, stories: Sequence[StoryRequest]) -> list[dict[str, Any]]:
+        """Measure whatever the predictions of a point need, before it is measured itself; ``stories`` give the lengths
+        only. Returns the cost models that were not returned before, ready for JSON."""
+        if point.chunk_frames is not None:
+            return []
+        lengths = [len(story.sentences) for story in stories]
+        for variant in point.variants:
+            options = options_of(point, variant)
+            self._calibrate(options, variant.how, lengths)
+            settings = options.memory_settings
+            if point.latency_s is None and settings.by_language_model and settings not in self.seconds_of_calls:
+                self.seconds_of_calls[settings] = self.call_seconds(options)
+        fresh = [name for name in self.models if name not in self.told]
+        self.told.update(fresh)
+        return [{"name": name, "backend": self.backend, "costs": self.models[name].to_dict()} for name in fresh]
+
+    def predict(self, point: Point, variant: Variant, stories: Sequence[StoryRequest]) -> dict[str, Any] | None:
+        """Throughput and latencies of these stories; None of a video, which the simulator does not know. ``costs`` is
+        the cost model's name: with it and ``memory_s`` the prediction can be made again."""
+        if point.chunk_frames is not None:
+            return None
+        from ..simulator.simulator import simulate
+
+        options, how = options_of(point, variant), variant.how
+        if options.memory == "local":
+            how = replace(how, calls=1)  # as ``many.begin`` has it
+        name = self._name(options, how)
+        assert name in self.models, "prepare the point before it is measured"
+        memory_s = self.memory_seconds(point, variant)
+        frames = [len(story.sentences) for story in stories]
+        run = simulate(self.models[name], frames, walks_of(options, how), how, memory_s=memory_s)
+        return {
+            "seconds_a_frame": run.seconds / run.frames,
+            "frames_a_second": run.frames_per_second,
+            "latency_ms": {f"P{percent}": run.latency(percent / 100) * 1e3 for percent in PERCENTILES},
+            "exposed_memory_share": run.exposed_memory_s / sum(run.latencies),
+            "costs": name,
+            "memory_s": memory_s,
+        }
+
+    def memory_seconds(self, point: Point, variant: Variant) -> float:
+        """Of a call of the memory that runs there: none, rules, after a latency or not, or a language model."""
+        options = options_of(point, variant)
+        if variant.correction and point.latency_s is not None:
+            return point.latency_s + self.models[self._name(options, variant.how)].memory_s
+        if options.memory in LANGUAGE_MEMORIES:
+            return self.seconds_of_calls[options.memory_settings]
+        return 0.0 if options.memory == "none" else self.models[self._name(options, variant.how)].memory_s
+
+    def _calibrate(self, options: StoryOptions, how: Pipelining, lengths: Sequence[int]) -> None:
+        """With as many slots as ``how`` has, at the default number of steps, scaled to that of ``options``."""
+        name, base = self._name(options, how), self._measured(self.options, how, lengths)
+        if name in self.models:
+            return
+        other = 1 if self.options.num_steps_run > 1 else 2
+        two = self._measured(replace(self.options, strength=1.0, num_inference_steps=other), how, lengths)
+        points = [(self.options.num_steps_run, base), (other, two)]
+        scaled = {**base.seconds, Phase.CORRECT: on_a_line(points, options.num_steps_run)}
+        self.models.setdefault(name, replace(base, seconds=scaled))
+
+    def _measured(self, options: StoryOptions, how: Pipelining, lengths: Sequence[int]) -> CostModel:
+        """With launches of every size that may occur. What decides which frames are corrected changes no launch."""
+        options = replace(options, correction=True, correct_first=None, correct_every=1)
+        wide = replace(how, stories=self.largest, draw_batch=self.largest, correct_batch=self.largest, waiting=0)
+        wide = replace(wide, merge_replace=self._merges(how), run_ahead=0)
+        name = self._name(options, how)
+        if name not in self.models:
+            self.models[name] = self.calibrate(options, wide, lengths)
+        return self.models[name]
+
+    def _name(self, options: StoryOptions, how: Pipelining) -> str:
+        """Of what launches cost: "2 slots, 25 steps, share, merge_replace". Without correction no steps are run, and
+        the default's model serves."""
+        run = (options if options.correction else self.options).num_steps_run
+        parts = [f"{how.slots} slots", f"{run} steps"]
+        parts += [] if how.quantum is None else [f"quantum {how.quantum}"]
+        parts += ["share"] if how.share else []
+        return ", ".join([*parts, *(["merge_replace"] if self._merges(how) else [])])
+
+    def _merges(self, how: Pipelining) -> bool:
+        """Where the context is a window it is read anew for each frame, and it makes no difference to its reading
+        whether corrected codes were entered before."""
+        return how.merge_replace and self.options.context == "full"
+
+
+def on_a_line(costs: Sequence[tuple[int, CostModel]], steps: int) -> dict[int, float]:
+    """Seconds of a correction by batch, on the line through two models of other numbers of steps."""
+    (low, first), (high, second) = costs
+    share = (steps - low) / (high - low)
+    rows = first.seconds[Phase.CORRECT], second.seconds[Phase.CORRECT]
+    return {batch: max(0.0, rows[0][batch] + share * (rows[1][batch] - rows[0][batch])) for batch in rows[0]}
+
+
+def predictor(engine: Engine, options: StoryOptions, largest: int) -> Predictor:
+    """Of a loaded engine. ``options`` are resolved."""
+    from ..simulator.calibrate import calibrate
+    from ..simulator.memory_calls import call_seconds
+    from ..simulator.stories import stories_of
+
+    def measure(asked: StoryOptions, how: Pipelining, lengths: Sequence[int]) -> CostModel:
+        return calibrate(engine, asked, how, stories=stories_of(lengths), repeats=REPEATS)
+
+    return Predictor(engine.backend, measure, lambda asked: call_seconds(engine, asked), largest, options)

@@ -1,0 +1,128 @@
+"""What a person gives on the command line, checked before anything heavy is imported."""
+
+import hashlib
+import sys
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..examples import EXAMPLES
+from ..options import check_sentences
+from ..storage.stories_file import SUFFIX, read_stories
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+MAX_PROMPTS_BYTES = 1 << 20
+SEED_LIMIT = 2**64
+
+
+def story_sentences(
+    arguments: Sequence[str], example: str | None, prompts: str | None, number: int | None = None
+) -> tuple[str, ...]:
+    """The sentences from exactly one of the three sources; ``ValueError`` for none, two, or unfit sentences.
+
+    ``number`` (from 1; None = the first) picks a story from a ``.jsonl`` file and is refused elsewhere.
+    """
+    given = [
+        name
+        for name, value in (("sentences", arguments), ("--example", example), ("--prompts", prompts))
+        if value not in (None, ())
+    ]
+    if not given:
+        raise ValueError("no sentence given; give SENTENCES, --example NAME or --prompts FILE")
+    if len(given) > 1:
+        raise ValueError(f"{' and '.join(given)} are given together; choose one of them")
+    if number is not None and not (prompts or "").endswith(SUFFIX):
+        raise ValueError(f"--number {number} is given without a file of stories; give --prompts FILE{SUFFIX}")
+    if example is not None:
+        return EXAMPLES[example]
+    if prompts is None:
+        return check_sentences(arguments)
+    if prompts.endswith(SUFFIX):
+        return numbered_story(Path(prompts), number or 1)
+    lines = read_lines(prompts)
+    try:
+        return check_sentences(lines)
+    except ValueError as error:
+        raise ValueError(f"prompts file {prompts!r}: {error}") from None
+
+
+def numbered_story(path: Path, number: int) -> tuple[str, ...]:
+    """Story ``number`` of a file with one story a line."""
+    stories = read_stories(path)
+    if number > len(stories):
+        raise ValueError(f"--number {number} is out of range; {str(path)!r} holds stories 1 to {len(stories)}")
+    return stories[number - 1]
+
+
+def read_lines(name: str) -> list[str]:
+    """The lines of a UTF-8 text file (``-``: standard input), empty ones at the end left out."""
+    data = _read_bytes(name)
+    if len(data) > MAX_PROMPTS_BYTES:
+        raise ValueError(f"prompts file {name!r} is larger than {MAX_PROMPTS_BYTES} bytes; give one sentence a line")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"prompts file {name!r} is not UTF-8 (byte {error.start}); save it as UTF-8 text") from None
+    if any(unicodedata.category(c) == "Cc" and c not in "\t\r\n\f" for c in text):
+        raise ValueError(f"prompts file {name!r} is binary; give UTF-8 text with one sentence a line")
+    if not text.strip():
+        raise ValueError(f"prompts file {name!r} is empty; give UTF-8 text with one sentence a line")
+    return text.rstrip().splitlines()
+
+
+def read_init_image(name: str) -> "Image.Image":
+    """The picture in a file as RGB, upright, transparent parts white."""
+    from PIL import Image, ImageOps
+
+    path = Path(name)
+    if not path.exists():
+        raise ValueError(f"init image {name!r} does not exist; give a PNG or JPEG file")
+    if path.is_dir():
+        raise ValueError(f"init image {name!r} is a directory; give a PNG or JPEG file")
+    try:
+        with Image.open(path) as picture:
+            upright = ImageOps.exif_transpose(picture).convert("RGBA")
+    except Exception:  # the readers of damaged files raise whatever they meet
+        raise ValueError(f"init image {name!r} is not a readable picture; give a PNG or JPEG file") from None
+    white = Image.new("RGBA", upright.size, "white")
+    return Image.alpha_composite(white, upright).convert("RGB")
+
+
+def image_digest(image: "Image.Image | None") -> str | None:
+    """Sixteen hex digits of the picture's size and pixels, to notice another picture at ``--resume``."""
+    if image is None:
+        return None
+    return hashlib.sha256(repr(image.size).encode() + image.tobytes()).hexdigest()[:16]
+
+
+def check_seed(seed: int) -> int:
+    """``ValueError`` for a seed that the random numbers do not take."""
+    if not 0 <= seed < SEED_LIMIT:
+        raise ValueError(f"seed {seed} is out of range; choose an integer from 0 to {SEED_LIMIT - 1}")
+    return seed
+
+
+def set_threads(threads: int | None) -> None:
+    """Let torch use that many threads; the first place on the way where torch is imported."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+
+
+def _read_bytes(name: str) -> bytes:
+    """At most one byte more than the limit, so that an endless file is noticed and not read."""
+    if name == "-":
+        return sys.stdin.buffer.read(MAX_PROMPTS_BYTES + 1)
+    try:
+        if not Path(name).exists():
+            raise ValueError(f"prompts file {name!r} does not exist; give a UTF-8 text file")
+        if Path(name).is_dir():
+            raise ValueError(f"prompts file {name!r} is a directory; give a UTF-8 text file")
+        with open(name, "rb") as file:
+            return file.read(MAX_PROMPTS_BYTES + 1)
+    except OSError as error:
+        raise ValueError(f"prompts file {name[:200]!r} cannot be read: {error.strerror}") from None

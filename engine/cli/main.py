@@ -1,0 +1,100 @@
+"""The command ``acdc``: finds the subcommand, and turns every user mistake into one line and exit code 2."""
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+import click
+
+from ..memory.rewrite import MemoryFailure
+from ..utils.to_one_line import one_line
+from ..utils.versions import acdc_version
+
+COMMANDS = {  # name: (module, one line of help); a module is imported when its command runs
+    "story": (".story", "Draw a story: one picture a sentence, each corrected before the next is drawn."),
+    "generate": (".generate", "Draw a file of stories, many at a time, each into its own folder."),
+    "video": (".video", "Draw a video: chunks of frames, corrected together before the next chunk is drawn."),
+    "write-stories": (".write_stories", "Write stories with a language model, to draw them later."),
+    "info": (".info", "Show versions, devices and bundles; what is missing, and why."),
+    "compile": (".compile", "Build the plans of a backend ahead of time."),
+    "cache": (".cache", "List or clear the plans that backends keep on disk."),
+    "overhead": ("...bench.overhead.cli", "Measure what the correction costs, against the plain autoregressive model."),
+    "plan": ("...bench.simulator.cli", "Say how long many stories would take on many machines, from measured stages."),
+}
+INTERRUPTED = 130
+MISTAKE = 2
+FAILED = 1
+
+
+class LazyGroup(click.Group):
+    """A group that lists its commands from ``COMMANDS`` without importing them."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            raise click.UsageError(f"unknown command {cmd_name!r}; choose one of {', '.join(COMMANDS)}")
+        module, _ = COMMANDS[cmd_name]
+        command = getattr(import_module(module, __package__), cmd_name.replace("-", "_"))
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=LazyGroup, invoke_without_command=True)
+@click.version_option(acdc_version(), prog_name="acdc")
+@click.pass_context
+def acdc(ctx: click.Context) -> None:
+    """Stories that an autoregressive model draws and a diffusion model corrects on the way."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return its exit code: 0; 2 after a user's mistake, 1 where a language model or some of
+    many stories failed, 130 after Ctrl-C."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        # Not acdc.main(): it prints an empty line at Ctrl-C, and usage text at mistakes.
+        with acdc.make_context("acdc", arguments) as context:
+            acdc.invoke(context)
+        return 0
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except BrokenPipeError:
+        return _broken_pipe()
+    except click.ClickException as error:
+        return _fail(_describe(error), error.exit_code)
+    except MemoryFailure as error:
+        return _fail(str(error), FAILED)
+    except (ValueError, OSError) as error:
+        return _fail(str(error), MISTAKE)
+    except (KeyboardInterrupt, click.Abort) as stop:
+        return _fail(str(stop) or "interrupted", INTERRUPTED)
+
+
+def _fail(message: str, code: int) -> int:
+    click.echo(f"acdc: {one_line(message)}", err=True)
+    return code
+
+
+def _describe(error: click.ClickException) -> str:
+    """Click's message; for an unknown option also what may stand there."""
+    if not isinstance(error, click.NoSuchOption) or error.ctx is None:
+        return error.format_message()
+    known = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]
+    near = difflib.get_close_matches(error.option_name, known)
+    choices = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(known)}"
+    return f"unknown option {error.option_name}; {choices}"
+
+
+def _broken_pipe() -> int:
+    """The reader of our output is gone (``acdc info | head -1``); keep the interpreter's last flush quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 1

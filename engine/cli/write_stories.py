@@ -1,0 +1,140 @@
+"""``acdc write-stories``: new stories by a language model, as the paper wrote its thousand (appendix C)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from ..memory import LANGUAGE_MEMORIES, LanguageModel, MemoryFailure, MemorySettings, load_language_model
+from ..storage.stories_file import SUFFIX, read_records, read_stories, write_records
+from ..storage.story_generator import POOL, SENTENCES, SHOWN, Written, draw_examples, write_story
+from ..utils.atomic import check_directory
+from .inputs import check_seed
+from .options import LANGUAGE_MODEL, with_options
+
+Record = dict[str, Any]
+MOST = 100_000
+WRITING = (
+    click.option("--out", metavar="FILE", default="out/stories.jsonl", show_default=True, help="One story a line."),
+    click.option("--count", type=click.IntRange(1, MOST), default=10, show_default=True, help="Stories in all."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same examples shown."),
+    click.option("--memory", type=click.Choice(list(LANGUAGE_MEMORIES)), default="chat", show_default=True, help="By."),
+    *LANGUAGE_MODEL,
+    click.option("--examples", metavar="FILE", help="A .jsonl of stories to draw from.  [default: the paper's four]"),
+    click.option("--device", default="cpu", show_default=True, help="local: cpu, cuda or cuda:N."),
+    click.option("--resume", is_flag=True, help="Add what is missing to --out."),
+    click.option("--overwrite", is_flag=True, help="Replace --out."),
+)
+
+
+@click.command("write-stories", short_help="Write stories with a language model.")
+@with_options(WRITING)
+def write_stories(out: str, count: int, seed: int, examples: str | None, **given: Any) -> None:
+    """Write stories of six sentences about an animal, each after three examples (ACDC, appendix C).
+
+    Draw one with: acdc story --prompts out/stories.jsonl --number N. The file is replaced as a whole after every
+    story, so whatever happens, it holds those that are finished.
+    """
+    settings = MemorySettings(given["memory"], given["memory_model"], given["memory_url"]).resolved()
+    recorded = {"seed": check_seed(seed), "memory": settings.name, **settings.recorded()}
+    by = {name: value for name, value in recorded.items() if name not in {"memory_calls", "memory_on_failure"}}
+    check_device(settings.name, given["device"])
+    path = check_file(out)
+    pool = POOL if examples is None else own_examples(Path(examples))
+    records = stored_records(path, by, list(pool), resume=given["resume"], overwrite=given["overwrite"])
+    if len(records) >= count:
+        click.echo(f"{path}: {len(records)} stories, nothing to write")
+        return
+    model = load_language_model(settings, device=given["device"])
+    write_missing(path, records, count, model, pool, by)
+    click.echo(f"{path}: {len(records)} stories")
+
+
+def write_missing(
+    path: Path,
+    records: list[Record],
+    count: int,
+    model: LanguageModel,
+    pool: Mapping[str, Sequence[str]],
+    by: Record,
+) -> None:
+    """Append to ``records``, and write the file, until there are ``count``; one line a story on stderr."""
+    taken = {tuple(record["sentences"]) for record in records}
+    try:
+        for number in range(len(records) + 1, count + 1):
+            began = time.perf_counter()
+            story = write_story(model, pool, by["seed"], number, taken)
+            taken.add(story.sentences)
+            records.append(story_record(story, by))
+            write_records(path, records)
+            click.echo(f"story {number}/{count}: {time.perf_counter() - began:.2f} s", err=True)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted after {_so_far(path, records, count)}") from None
+    except MemoryFailure as failure:
+        raise click.ClickException(f"{failure}; stopped after {_so_far(path, records, count)}") from None
+
+
+def story_record(story: Written, by: Record) -> Record:
+    """One line of the file."""
+    return {"number": story.number, "sentences": list(story.sentences), "examples": list(story.examples), **by}
+
+
+def stored_records(path: Path, by: Record, names: Sequence[str], *, resume: bool, overwrite: bool) -> list[Record]:
+    """The stories to add to; ``ValueError`` where earlier ones would be lost, or are not of this run."""
+    if resume and overwrite:
+        raise ValueError("--resume and --overwrite are given together; choose one of them")
+    if overwrite or not path.exists():
+        return []
+    if not resume:
+        raise ValueError(f"{str(path)!r} already holds stories; choose --resume, --overwrite or another --out")
+    records = read_records(path)
+    for number, record in enumerate(records, 1):
+        wanted = {"number": number, "examples": list(draw_examples(names, by["seed"], number)), **by}
+        for name, value in wanted.items():
+            if record.get(name) != value:
+                advice = "repeat the first run's, or choose another --out"
+                message = f"cannot resume {str(path)!r}, line {number}: {name} was {record.get(name)!r}, now {value!r}"
+                raise ValueError(f"{message}; {advice}")
+    return records
+
+
+def own_examples(path: Path) -> dict[str, tuple[str, ...]]:
+    """Stories to show, named by their lines; ``ValueError`` for too few, or for one that has not six sentences."""
+    stories = read_stories(path)
+    for number, story in enumerate(stories, 1):
+        if len(story) != SENTENCES:
+            raise ValueError(f"examples file {str(path)!r}, line {number}: {len(story)} sentences; give {SENTENCES}")
+    if len(stories) < SHOWN:
+        raise ValueError(f"examples file {str(path)!r} holds {len(stories)} stories; give {SHOWN} or more")
+    return {str(number): story for number, story in enumerate(stories, 1)}
+
+
+def check_device(memory: str, device: str) -> None:
+    """``ValueError`` for a device that this machine has not, or that an endpoint would not care for."""
+    if device == "cpu":
+        return
+    if memory != "local":
+        raise ValueError(f"--device {device} is given, but memory {memory!r} runs elsewhere; choose memory 'local'")
+    from ..loading.bundle import parse_device  # here, because it imports torch
+
+    parse_device(device)
+
+
+def check_file(name: str) -> Path:
+    """The path, if stories may be written there; ``ValueError`` before anything is asked if not."""
+    path = Path(name)
+    if path.suffix != SUFFIX:
+        raise ValueError(f"--out {name[:200]!r} does not end with {SUFFIX}; a story is one line of JSON")
+    check_directory(path.parent)
+    if path.is_dir():
+        raise ValueError(f"--out {name!r} is a directory; give a file")
+    return path
+
+
+def _so_far(path: Path, records: Sequence[Record], count: int) -> str:
+    hint = f"add the others to {path} with --resume" if records else "nothing was written"
+    return f"{len(records)} of {count} stories; {hint}"

@@ -1,1 +1,0 @@
-"""The subcommands of ``acdc``; each module is imported when its command runs."""

@@ -1,0 +1,241 @@
+"""A bundle: an ARM, a visual tokenizer and a corrector that belong together, and the options that suit them.
+
+    bundle.json     {"format": 1, "name": ..., "arm": "arm", "tokenizer": "tokenizer", "corrector": "corrector",
+                     "defaults": {option: value, ...}}
+    arm/            config.json, model.safetensors, tokenizer.json
+    tokenizer/      config.json, model.safetensors
+    corrector/      a diffusers directory of the Stable Diffusion family
+
+A part is a path relative to the file's directory, or an object that names its kind (``kinds/``), its path or its
+repository on the Hugging Face hub, further folders and sizes:
+
+    "arm": {"kind": "show-o", "repository": "showlab/show-o", "text": "microsoft/phi-1_5"}
+
+Parts may lie outside the bundle's directory (``..``), so that bundles can share them. What a bundle's default decides
+is what a user leaves open; of the other options a bundle has no say.
+
+Bundles of published checkpoints are such files alone (``bundles/published/``); repositories are sought in a models
+folder (``models_folder.py``).
+"""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_type_hints
+
+import torch
+from torch import Tensor, nn
+
+from ..models.diffusion.stable_diffusion import StableDiffusion
+from ..models.interfaces import Family, Tokenizer
+from ..options import StoryOptions
+from ..utils.weights import read_json
+from .converted import FOLDER, hash_samples
+from .families import KINDS, Part
+from .model_store import find_model
+
+FORMAT = 1
+EMBEDDED = Path(__file__).parents[1] / "bundles"
+PUBLISHED = EMBEDDED / "published"
+PLAIN = {"arm": "lwm", "tokenizer": "vqgan", "corrector": "stable-diffusion"}  # the kinds of parts that are mere paths
+DTYPES = {
+    "float32": torch.float32,
+    "bfloat16": torch.bfloat16,
+    "float16": torch.float16,
+    "float64": torch.float64,
+}
+# The paper's guidance (section 4) and each sampler's neutral value, where a bundle says nothing.
+FALLBACKS: Mapping[str, Any] = {
+    "guidance_scale": 7.5,
+    "temperature": 1.0,
+    "top_k": 0,
+    "top_p": 1.0,
+    "arm_guidance_scale": 1.0,
+    "context": "full",
+}
+OF_KIND: Mapping[str, Mapping[str, Any]] = {"show-o": {"layout": "independent"}}  # further ones, of some ARMs
+
+
+class Models(NamedTuple):
+    """The three networks of a bundle, on one device; ``correction`` runs the whole of one where a backend does."""
+
+    arm: Family
+    tokenizer: Tokenizer
+    corrector: StableDiffusion
+    correction: Callable[..., tuple[Tensor, Tensor]] | None = None
+
+    @property
+    def networks(self) -> list[nn.Module]:
+        """Those that run once a frame or more often."""
+        found = (self.arm.model, self.tokenizer, self.corrector.vae, self.corrector.unet)
+        return [network for network in found if isinstance(network, nn.Module)]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Where a bundle lies and what it says of itself; nothing is loaded yet. ``path`` is its directory or file."""
+
+    name: str
+    path: Path
+    parts: Mapping[str, Part]
+    defaults: Mapping[str, Any]
+
+    def load(self, device: torch.device | str, dtype: torch.dtype) -> Models:
+        """Read the weights; ``ValueError`` names the file and the key that is wrong."""
+        where = torch.device(device)
+        return Models(*(self.parts[role].load(where, dtype) for role in KINDS))
+
+    def fingerprint(self) -> str:
+        """Sixteen hex digits that change with any file's name or size and with its first, middle or last mebibyte;
+        "random" for weights of noise. The files are read once: every story asks, and the weights stay as loaded."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        digest, files = hashlib.sha256(), 0
+        for role, part in self.parts.items():
+            for name, folder in part.folders.items():
+                start = role if name == "path" else f"{role}.{name}"
+                for path in sorted(p for p in folder.rglob("*") if p.is_file() and _is_weights(p, folder)):
+                    digest.update(f"{start}/{path.relative_to(folder).as_posix()}".encode())
+                    hash_samples(digest, path)
+                    files += 1
+        return digest.hexdigest()[:16] if files else "random"
+
+
+def embedded_names() -> list[str]:
+    """The bundles that the package ships."""
+    return sorted(path.parent.name for path in EMBEDDED.glob("*/bundle.json"))
+
+
+def published_names() -> list[str]:
+    """The bundles of published checkpoints, which the user has."""
+    return sorted(path.stem for path in PUBLISHED.glob("*.json"))
+
+
+def find_bundle(bundle: str | Path, models: str | Path | None = None, random_weights: bool = False) -> Bundle:
+    """The bundle of that name (embedded or published) or in that directory; ``ValueError`` names the choices.
+
+    ``models`` is the folder that holds published checkpoints, refused where none is sought there: by an embedded
+    bundle, and with ``random_weights``.
+    """
+    path = _place(bundle)
+    directory, file = (path.parent, path) if path.is_file() else (path, path / "bundle.json")
+    raw = read_json(file)
+    if raw.get("format") != FORMAT:
+        raise ValueError(f"{file}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
+    parts = {role: _part(role, raw.get(role), file, directory, models, random_weights) for role in KINDS}
+    defaults = {**FALLBACKS, **OF_KIND.get(parts["arm"].kind, {}), **_defaults(raw.get("defaults", {}), file)}
+    found = Bundle(str(raw.get("name", directory.name)), path, parts, defaults)
+    if random_weights and file.parent != PUBLISHED:
+        raise ValueError(f"random weights are for published bundles ({', '.join(published_names())}), not {found.name}")
+    if models is not None and not any(_lies_in(models, part) for part in parts.values()):
+        why = "is made of noise" if random_weights else "brings all its parts"
+        raise ValueError(f"models folder {str(models)!r} would not be used: bundle {found.name!r} {why}; leave it out")
+    return found
+
+
+def _lies_in(models: str | Path, part: Part) -> bool:
+    return any(folder.is_relative_to(models) for folder in part.folders.values())
+
+
+def _place(bundle: str | Path) -> Path:
+    for path in (EMBEDDED / str(bundle), PUBLISHED / f"{bundle}.json"):
+        if str(bundle) in (*embedded_names(), *published_names()) and path.exists():
+            return path
+    if not Path(bundle).is_dir():
+        names = ", ".join((*embedded_names(), *published_names()))
+        raise ValueError(f"unknown bundle {str(bundle)!r}; choose {names} or a bundle's directory")
+    return Path(bundle)
+
+
+def _defaults(raw: Any, file: Path) -> dict[str, Any]:
+    """What a bundle's file says of options, if each is one that a bundle decides and has a value that can be."""
+    if not isinstance(raw, dict):
+        raise ValueError(f"{file}: defaults is {raw!r}, which is no object")
+    known = get_type_hints(StoryOptions)
+    for name, value in raw.items():
+        if name not in known:
+            raise ValueError(f"{file}: unknown default {name!r}; choose among {', '.join(known)}")
+        if getattr(StoryOptions(), name) is not None:
+            raise ValueError(f"{file}: {name} has a default of its own, which a bundle does not decide")
+        allowed = get_args(known[name])  # of "float | None"
+        wanted = (int, float) if float in allowed else (int,) if int in allowed else (str,)
+        if type(value) not in wanted:
+            raise ValueError(f"{file}: default {name} is {value!r}, expected {wanted[-1].__name__}")
+    try:
+        StoryOptions(**raw)
+    except ValueError as error:
+        raise ValueError(f"{file}: defaults: {error}") from None
+    return raw
+
+
+def _part(role: str, raw: Any, file: Path, directory: Path, models: str | Path | None, random_weights: bool) -> Part:
+    said = {"kind": PLAIN[role], "path": raw} if isinstance(raw, str) else raw
+    kinds = KINDS[role]
+    kind = said.get("kind") if isinstance(said, dict) else said
+    if not isinstance(said, dict) or not isinstance(kind, str) or kind not in kinds:
+        raise ValueError(f"{file}: {role} is of unknown kind {kind!r}; choose among {', '.join(kinds)}")
+    for name in said:
+        if name not in ("kind", "path", "repository", "config", *kinds[kind]):
+            raise ValueError(f"{file}: {role} has an unknown key {name!r}")
+    config, folders = said.get("config", {}), {}
+    if not isinstance(config, dict):
+        raise ValueError(f"{file}: {role} has the config {config!r}, which is no object")
+    if ("path" in said) == ("repository" in said):
+        raise ValueError(f"{file}: {role} names either its path or its repository")
+    if not random_weights:
+        main = "path" if "path" in said else "repository"
+        folders["path"] = _folder(role, main, said[main], file, directory, models)
+        for name in (name for name in kinds[kind] if name in said):
+            folders[name] = _folder(f"{role}.{name}", name, said[name], file, directory, models)
+    return Part(kind, folders, config)
+
+
+def _folder(role: str, key: str, said: Any, file: Path, directory: Path, models: str | Path | None) -> Path:
+    """The folder ``said`` beside the file, or else the repository of that name in the models folder."""
+    published = file.parent == PUBLISHED
+    if isinstance(said, str) and not published and (directory / said).is_dir():
+        return directory / said
+    if key == "path" or not isinstance(said, str):
+        raise ValueError(f"{file}: {role} {said!r} is no directory beside it")
+    if models is None and not published:
+        raise ValueError(f"{file}: {role} {said!r} is no directory beside it; --models DIR says where repositories lie")
+    if models is None:
+        told = "give the folder that holds it (--models DIR), or measure without it (--random-weights)"
+        raise ValueError(f"bundle {file.stem!r} needs {said}; {told}")
+    return find_model(Path(models), said)
+
+
+def parse_dtype(name: str) -> torch.dtype:
+    """The torch dtype of that name; ``ValueError`` names the choices."""
+    if name not in DTYPES:
+        raise ValueError(f"unknown dtype {name!r}; choose one of {', '.join(DTYPES)}")
+    return DTYPES[name]
+
+
+def parse_device(name: str) -> torch.device:
+    """The torch device of that name, if this machine has it; ``ValueError`` names the choices."""
+    choices = ["cpu", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        device = None
+    known = device is not None and (str(device) in choices or (str(device) == "cuda" and len(choices) > 1))
+    if device is None or not known:
+        raise ValueError(f"device {name!r} is not available here; choose one of {', '.join(choices)}")
+    return device
+
+
+def _is_weights(path: Path, folder: Path) -> bool:
+    """Not what a download tool notes in dot folders, nor MODEL/converted/NAME-DIGEST/..., made of a published
+    MODEL/NAME that is still there."""
+    parts = path.relative_to(folder).parts
+    if any(part.startswith(".") for part in parts):
+        return False
+    if FOLDER not in parts:
+        return True
+    at = parts.index(FOLDER)
+    return not folder.joinpath(*parts[:at], parts[at + 1].rpartition("-")[0]).is_file()

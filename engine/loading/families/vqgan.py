@@ -1,0 +1,27 @@
+"""LWM's picture tokenizer: our own directory, or the published ``vqgan``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...models.tokenizers.vqgan import VQGAN, VQGANConfig
+from ...utils.weights import skeleton
+from ..random_weights import fill
+from . import refuse_config
+
+
+def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> VQGAN:
+    """From ``config.json`` and ``model.safetensors``, or the published pickle."""
+    refuse_config(config, "vqgan")
+    return VQGAN.from_directory(folders["path"], device, dtype)
+
+
+def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> VQGAN:
+    """Of noise, with ``config`` in place of LWM's sizes; what finds codes is float32 at least."""
+    with skeleton():
+        model = VQGAN(VQGANConfig.from_dict(dict(config)))
+    return fill(model, device, torch.promote_types(dtype, torch.float32)).lower_decoder(dtype)

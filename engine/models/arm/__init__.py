@@ -1,1 +1,0 @@
-"""Autoregressive multimodal models."""

@@ -1,0 +1,163 @@
+"""A diffusers Stable Diffusion directory -> its networks, ready to run; neither diffusers nor transformers needed."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from ...utils.weights import read_json, skeleton
+from ..layers.fused import fuse
+from . import clip_text, vae
+from .checkpoint import Rename, load_component
+from .clip_text import CLIPText, CLIPTextConfig
+from .clip_tokenizer import CLIPTokenizer
+from .denoiser import Denoiser
+from .schedule import SchedulerConfig, ignored_spacing
+from .unet import UNet, UNetConfig
+from .vae import VAE, VAEConfig
+
+M = TypeVar("M", bound=nn.Module)
+LOG = logging.getLogger("acdc")
+
+PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+COMPONENTS: dict[str, tuple[str, ...]] = {
+    "unet": ("UNet2DConditionModel",),
+    "vae": ("AutoencoderKL",),
+    "text_encoder": ("CLIPTextModel",),
+    "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
+    "scheduler": (),  # any: we read its noise schedule and bring our own solver
+}
+# Filters and inputs that correction does not use.
+IGNORED = frozenset({"safety_checker", "requires_safety_checker", "feature_extractor", "image_encoder"})
+
+
+@dataclass(frozen=True)
+class StableDiffusion:
+    """The networks of one directory, in evaluation mode and without gradients."""
+
+    unet: Denoiser
+    vae: VAE
+    text_encoder: CLIPText
+    tokenizer: CLIPTokenizer
+    scheduler_config: dict[str, Any]
+
+    @classmethod
+    def from_directory(
+        cls, path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
+    ) -> StableDiffusion:
+        """Loads SD 1.x or 2.x, or a smaller network of the same kind, from a diffusers directory.
+
+        Raises ValueError (one line) that names the file and the key: another pipeline or component, an
+        unsupported config field, a missing or truncated file, wrong keys or shapes, parts that do not fit.
+        """
+        path = Path(path)
+        _check_index(path)
+        tokenizer = CLIPTokenizer.from_directory(path / "tokenizer")
+        with skeleton():
+            unet = UNet(UNetConfig.from_dict(*_config(path / "unet")))
+            autoencoder = VAE(VAEConfig.from_dict(*_config(path / "vae")))
+            text_encoder = CLIPText(CLIPTextConfig.from_dict(*_config(path / "text_encoder")))
+        _check_fit(path, unet.config, autoencoder.config, text_encoder.config, tokenizer)
+        return cls(
+            unet=_load(unet, path / "unet", device, dtype),
+            vae=_load(autoencoder, path / "vae", device, dtype, vae.current_key),
+            text_encoder=_load(text_encoder, path / "text_encoder", device, dtype, clip_text.current_key),
+            tokenizer=tokenizer,
+            scheduler_config=read_scheduler(path),
+        )
+
+    @torch.no_grad()
+    def embed(self, prompts: list[str]) -> tuple[Tensor, list[str | None]]:
+        """(text states [B, S, D], for each prompt the text that was kept, or None if all of it was)."""
+        ids, kept = self.tokenizer.encode(prompts)
+        return self.text_encoder(ids.to(self.text_encoder.final_layer_norm.weight.device)), kept
+
+
+def _check_index(path: Path) -> None:
+    if not path.is_dir():
+        raise ValueError(f"{path}: no such directory")
+    file = path / "model_index.json"
+    index = read_json(file)
+    if index.get("_class_name") not in PIPELINES:
+        raise ValueError(f"{file}: _class_name={index.get('_class_name')!r} is not {' or '.join(PIPELINES)}")
+    for name, classes in COMPONENTS.items():
+        entry = index.get(name)
+        if not isinstance(entry, list) or len(entry) != 2 or entry[1] is None:
+            raise ValueError(f"{file}: component {name!r} is missing")
+        if classes and entry[1] not in classes:
+            raise ValueError(f"{file}: {name}={entry[1]!r} is not {' or '.join(classes)}")
+    for name, entry in index.items():
+        unused = name in COMPONENTS or name in IGNORED or name.startswith("_")
+        if not unused and entry not in (None, [None, None]):
+            raise ValueError(f"{file}: component {name!r} is not supported (served: {', '.join(COMPONENTS)})")
+
+
+def read_scheduler(path: Path, **changes: Any) -> dict[str, Any]:
+    """The noise schedule in a directory, with ``changes``; ``ValueError`` names the file and what DDIM cannot honour.
+
+    Whichever scheduler it names: what decides the noise is kept, the solver is ours (diffusion.py). A warning names
+    settings of the named solver's own spacing, which is not used.
+    """
+    file = path / "scheduler" / "scheduler_config.json"
+    config = read_json(file) | changes
+    try:
+        SchedulerConfig.from_dict(config)
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    if unused := ignored_spacing(config):
+        LOG.warning("acdc: %s: %s not used: corrections run DDIM, which spaces its own steps", file, ", ".join(unused))
+    return config
+
+
+def _config(folder: Path) -> tuple[dict[str, Any], str]:
+    file = folder / "config.json"
+    return read_json(file), str(file)
+
+
+def _check_fit(path: Path, unet: UNetConfig, vae: VAEConfig, text: CLIPTextConfig, tokenizer: CLIPTokenizer) -> None:
+    latent, context = vae.latent_channels, text.hidden_size
+    for fits, file, words in (
+        (unet.in_channels == latent, "unet", f"in_channels={unet.in_channels}, but the VAE has {latent}"),
+        (unet.out_channels == latent, "unet", f"out_channels={unet.out_channels}, but the VAE has {latent}"),
+        (
+            unet.cross_attention_dim == context,
+            "unet",
+            f"cross_attention_dim={unet.cross_attention_dim}, but the text encoder's hidden_size is {context}",
+        ),
+        (
+            tokenizer.vocab_size <= text.vocab_size,
+            "text_encoder",
+            f"vocab_size={text.vocab_size}, but the tokenizer has {tokenizer.vocab_size}",
+        ),
+        (
+            tokenizer.model_max_length <= text.max_position_embeddings,
+            "text_encoder",
+            f"max_position_embeddings={text.max_position_embeddings}, but the tokenizer writes "
+            f"{tokenizer.model_max_length}",
+        ),
+    ):
+        if not fits:
+            raise ValueError(f"{path / file / 'config.json'}: {words}")
+
+
+def _load(
+    module: M,
+    folder: Path,
+    device: str | torch.device,
+    dtype: torch.dtype,
+    rename: Rename = lambda name: name,
+) -> M:
+    load_component(module, folder, dtype, rename)
+    return place(module, device)
+
+
+def place(module: M, device: str | torch.device) -> M:
+    """A loaded network on its device, ready to run."""
+    module.to(device).eval().requires_grad_(False)
+    fuse(module, device)
+    return module

@@ -1,0 +1,204 @@
+"""The denoising network of Stable Diffusion 1.x and 2.x (arXiv 2112.10752), loading published weights by name.
+
+What depends on the timestep alone and what depends on the prompt alone can be computed once and passed in:
+
+    shifts = unet.time_shifts(timesteps)       # once a schedule
+    kv = unet.context_kv(context)              # once a prompt
+    noise = unet(latents, shifts, kv)          # each step; the same as unet(latents, timesteps, context)
+
+Branches of guidance have the same latents and differ in the prompt only, so what comes before the first
+cross-attention is theirs in common: given latents [B] and a context of 2 B rows, it is computed for B.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from ..layers.norms import GroupNorm
+from .attention import KV, TransformerBlock
+from .blocks import ResnetBlock
+from .config import read_config, refuse
+from .unet_blocks import Common, DownBlock, MidBlock, TimeEmbedding, UpBlock
+
+DOWN_TYPES = {"CrossAttnDownBlock2D": True, "DownBlock2D": False}  # name -> with cross-attention
+UP_TYPES = {"CrossAttnUpBlock2D": True, "UpBlock2D": False}
+
+# Fields of a published config that select another network: only the values listed are ours.
+FIXED: dict[str, tuple[Any, ...]] = {
+    "_class_name": ("UNet2DConditionModel",),
+    "act_fn": ("silu", "swish"),
+    "addition_embed_type": (None,),
+    "attention_type": ("default",),
+    "center_input_sample": (False,),
+    "class_embed_type": (None,),
+    "class_embeddings_concat": (False,),
+    "conv_in_kernel": (3,),
+    "conv_out_kernel": (3,),
+    "cross_attention_norm": (None,),
+    "downsample_padding": (1,),
+    "dual_cross_attention": (False,),
+    "encoder_hid_dim": (None,),
+    "encoder_hid_dim_type": (None,),
+    "mid_block_only_cross_attention": (None, False),
+    "mid_block_scale_factor": (1,),
+    "mid_block_type": ("UNetMidBlock2DCrossAttn",),
+    "num_attention_heads": (None,),
+    "num_class_embeds": (None,),
+    "only_cross_attention": (False,),
+    "resnet_out_scale_factor": (1,),
+    "resnet_skip_time_act": (False,),
+    "resnet_time_scale_shift": ("default",),
+    "reverse_transformer_layers_per_block": (None,),
+    "time_cond_proj_dim": (None,),
+    "time_embedding_act_fn": (None,),
+    "time_embedding_dim": (None,),
+    "time_embedding_type": ("positional",),
+    "timestep_post_act": (None,),
+}
+# Training, or meaningless once the fields above are fixed.
+IGNORED = frozenset(
+    {"sample_size", "dropout", "addition_embed_type_num_heads", "addition_time_embed_dim"}
+    | {"projection_class_embeddings_input_dim"}
+)
+
+
+@dataclass(frozen=True)
+class UNetConfig:
+    """The fields that may vary, with the published names and defaults.
+
+    `attention_head_dim` is, by an old misnomer that the weights depend on, the *number* of heads: one for all
+    levels, or one a level.
+    """
+
+    in_channels: int = 4
+    out_channels: int = 4
+    flip_sin_to_cos: bool = True
+    freq_shift: float = 0
+    down_block_types: tuple[str, ...] = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)
+    up_block_types: tuple[str, ...] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
+    block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
+    layers_per_block: int = 2
+    norm_num_groups: int = 32
+    norm_eps: float = 1e-5
+    cross_attention_dim: int = 1280
+    transformer_layers_per_block: int = 1
+    attention_head_dim: int | tuple[int, ...] = 8
+    use_linear_projection: bool = False
+    upcast_attention: bool = False
+
+    @classmethod
+    def from_dict(cls, config: Mapping[str, Any], where: str = "UNet config") -> UNetConfig:
+        """Reads a published config. Raises ValueError (one line) naming the field that is not supported."""
+        value = read_config(cls, config, where, FIXED, IGNORED)
+        value.check(where)
+        return value
+
+    @property
+    def heads(self) -> tuple[int, ...]:
+        """The number of attention heads of each level."""
+        heads = self.attention_head_dim
+        return (heads,) * len(self.block_out_channels) if isinstance(heads, int) else heads
+
+    def check(self, where: str) -> None:
+        levels = len(self.block_out_channels)
+        for key in ("down_block_types", "up_block_types", "heads"):
+            if len(getattr(self, key)) != levels:
+                name = "attention_head_dim" if key == "heads" else key
+                refuse(where, name, getattr(self, name), f"one entry for each of {levels} levels")
+        for key, known in (("down_block_types", DOWN_TYPES), ("up_block_types", UP_TYPES)):
+            for name in getattr(self, key):
+                if name not in known:
+                    refuse(where, key, name, ", ".join(known))
+        for channels, heads in zip(self.block_out_channels, self.heads, strict=True):
+            if channels % self.norm_num_groups:
+                refuse(where, "norm_num_groups", self.norm_num_groups, f"a divisor of {channels} channels")
+            if channels % heads:
+                refuse(where, "attention_head_dim", heads, f"a divisor of {channels} channels")
+        if self.block_out_channels[0] % 2:
+            refuse(where, "block_out_channels", self.block_out_channels, "an even first entry")
+
+
+class UNet(nn.Module):
+    """Predicts the noise (or v, as the weights were trained) in latents, given timestep and prompt."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__()
+        self.config, self.kerneled = config, False
+        widths, heads, layers = config.block_out_channels, config.heads, config.layers_per_block
+        common = Common(
+            temb_dim=4 * widths[0],
+            groups=config.norm_num_groups,
+            eps=config.norm_eps,
+            context_dim=config.cross_attention_dim,
+            transformer_layers=config.transformer_layers_per_block,
+            linear=config.use_linear_projection,
+            upcast=config.upcast_attention,
+        )
+        last = len(widths) - 1
+        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        self.time_embedding = TimeEmbedding(widths[0], common.temb_dim, config.flip_sin_to_cos, config.freq_shift)
+        self.down_blocks = nn.ModuleList()
+        skips, channels = [widths[0]], widths[0]  # channels of every map handed to the up path
+        for i, (width, kind) in enumerate(zip(widths, config.down_block_types, strict=True)):
+            level_heads = heads[i] if DOWN_TYPES[kind] else None
+            self.down_blocks.append(DownBlock(channels, width, layers, level_heads, i < last, common))
+            skips += [width] * (layers + (i < last))
+            channels = width
+        self.mid_block = MidBlock(channels, heads[-1], common)
+        self.up_blocks = nn.ModuleList()
+        for i, kind in enumerate(config.up_block_types):
+            width = widths[last - i]
+            level_heads = heads[last - i] if UP_TYPES[kind] else None
+            taken = [skips.pop() for _ in range(layers + 1)]
+            self.up_blocks.append(UpBlock(channels, width, taken, level_heads, i < last, common))
+            channels = width
+        assert not skips
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, channels, config.norm_eps)
+        self.conv_out = nn.Conv2d(channels, config.out_channels, 3, padding=1)
+        self._widths = [block.conv1.out_channels for block in self._resnets()]
+
+    def use_kernels(self) -> None:
+        """Guidance and steps between the passes go by our kernels."""
+        self.kerneled = True
+
+    def context_kv(self, context: Tensor) -> list[KV]:
+        """Keys and values of `context` [B, S, D] for every cross-attention, in the order of use; [B, H, S, D/H]."""
+        # Registration order (down, middle, up) is execution order.
+        return [m.attn2.keys_values(context) for m in self.modules() if isinstance(m, TransformerBlock)]
+
+    def time_shifts(self, timesteps: Tensor) -> Tensor:
+        """What every ResNet block adds at each of the timesteps [N], one after another in the order of use: [N, P]."""
+        temb = self.time_embedding(timesteps)
+        return torch.cat([block.time_shift(temb) for block in self._resnets()], -1)
+
+    def _resnets(self) -> list[ResnetBlock]:
+        # Registration order (down, middle, up) is execution order.
+        return [m for m in self.modules() if isinstance(m, ResnetBlock)]
+
+    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor | Sequence[KV]) -> Tensor:
+        """`latents` [B, in, h, w] -> [B, out, h, w].
+
+        `timesteps`: [B] or [1] timesteps, or [B or 1, P] from `time_shifts`. `context`: the text encoder's states
+        [B, S, D], or the list from `context_kv`; with n B rows the result has as many, the first B those of the
+        first branch, and there is one timestep for all.
+        """
+        table = timesteps if timesteps.ndim == 2 else self.time_shifts(timesteps)
+        return self._denoise(latents, table, self.context_kv(context) if isinstance(context, Tensor) else context)
+
+    def _denoise(self, x: Tensor, table: Tensor, kv: Sequence[KV], frames: int = 1) -> Tensor:
+        rest, shifts = iter(kv), iter(table.split(self._widths, -1))
+        x = self.conv_in(x)
+        skips = [x]
+        for block in self.down_blocks:
+            skips += block(skips[-1], shifts, rest, frames)
+        x = self.mid_block(skips[-1], shifts, rest, frames)
+        for block in self.up_blocks:
+            x = block(x, skips, shifts, rest, frames)
+        assert not skips
+        assert next(rest, None) is None, "keys and values of another network"
+        return self.conv_out(self.conv_norm_out(x))

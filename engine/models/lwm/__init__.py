@@ -1,0 +1,1 @@
+"""LWM: a LLaMA over text and image tokens."""

@@ -1,0 +1,111 @@
+"""Videos by an ARM that sees a few frames: behind the caption the first frame, and the last ones before each frame.
+
+The first frame keeps the look where many have passed since, the last two say which way things move. With two, frames
+stand in the stream as
+
+    frame 0        bos text vision [f0] eof
+    frame 1        bos text vision f0 eof [f1] eof
+    frame 2        bos text vision f0 eof f1 eof [f2] eof
+    frame k >= 3   bos text vision f0 eof f(k-2) eof f(k-1) eof [fk] eof
+
+An :class:`ArmSession` in full context holds that view. Caption and first frame stay in the cache, the last frames are
+fed anew, since their places change; frames of any number thus cost the same:
+
+    begin frame 7    bos text vision f0 eof | f5 eof f6 eof      left of | is kept, right of it fed in one pass a frame
+    begin frame 8    bos text vision f0 eof | f6 eof f7 eof
+
+The list of frames is the truth, so corrected ones are seen as soon as they stand in it (ACDC, Eq. 6).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from ...sampling import Policy
+from ..checks import check_codes, check_room, check_sizes, places
+from .runner import Arm
+from .session import ArmSession
+from .windows import SEQUENTIAL
+
+
+def seen(frame: int, recent: int) -> tuple[int, ...]:
+    """The numbers of the frames that frame ``frame`` is drawn behind: the first, and the last ``recent``."""
+    return tuple(sorted({0, *range(max(0, frame - recent), frame)})) if frame else ()
+
+
+class ClipSession:
+    """B videos in lockstep. Life of a frame: ``begin(captions)``, from the second on ``begin(None)``; ``generate``."""
+
+    def __init__(self, arm: Arm, clips: int, frames: int, recent: int, policy: Policy) -> None:
+        """``frames`` bounds the videos' length, ``recent`` is how many of the last frames are seen."""
+        check_sizes(clips, frames, "videos")
+        self.arm, self.clips, self.frames, self.recent, self.policy = arm, clips, frames, recent, policy
+        self.captions: list[str] = []
+        self.shown: list[Tensor] = []  # codes [B, n] of each frame as they stand
+        self.view: ArmSession | None = None
+
+    @property
+    def drawn(self) -> int:
+        """Number of frames that have their codes."""
+        return len(self.shown)
+
+    def codes(self, frame: int) -> Tensor:
+        """Codes of a frame as they stand: int64 [B, codes_per_frame]."""
+        return self.shown[frame]
+
+    @torch.no_grad()
+    def begin(self, captions: Sequence[str] | None) -> None:
+        """Feed what the next frame sees, up to the logits of its first code.
+
+        Raises ``ValueError`` for a first frame without captions, a wrong number of them or one that is too long, and
+        for more frames than the session was made for.
+        """
+        check_room(self.drawn, self.frames, "video")
+        if captions is not None:
+            self.captions = list(captions)
+        if not self.captions:
+            raise ValueError("the first frame needs a caption")
+        if self.view is None:
+            self.view = ArmSession(self.arm, self.clips, self.recent + 2, "full", self.policy.guided)
+        before = seen(self.drawn, self.recent)
+        self.view.truncate(min(self.view.drawn, 1))
+        for index in before[self.view.drawn :]:
+            self._begin_view()
+            self.view.extend(self.shown[index])
+        self._begin_view()
+
+    def _begin_view(self) -> None:
+        assert self.view is not None
+        self.view.begin(None if self.view.drawn else self.captions)
+
+    @torch.no_grad()
+    def generate(
+        self,
+        keys: Tensor,
+        draft: Tensor | None = None,
+        windows: Sequence[int] = SEQUENTIAL,
+        quantum: int = 1,
+    ) -> Tensor:
+        """Draw the frame that was begun: int64 [B, codes_per_frame]. Arguments as :meth:`ArmSession.generate`."""
+        assert self.view is not None, "begin() comes before generate()"
+        self.shown.append(self.view.generate(self.policy, keys, draft, windows, quantum))
+        return self.shown[-1]
+
+    def extend(self, codes: Tensor) -> None:
+        """Give the next frame its codes [B, codes_per_frame] instead of drawing it; it need not be begun."""
+        self.shown.append(check_codes(codes, self.clips, self.arm.stream.codes_per_frame))
+
+    def replace(self, first: int, codes: Tensor) -> None:
+        """Put corrected codes [B, L, codes_per_frame] in place of frames ``first`` to ``first + L - 1``."""
+        frames = places(first, codes, self.drawn)
+        self.shown[first : frames.stop] = codes.unbind(1)
+        if first == 0 and self.view is not None:
+            self.view.truncate(0)
+
+    def close(self) -> None:
+        """The videos are over: the cache's buffers serve the next ones."""
+        if self.view is not None:
+            self.view.close()

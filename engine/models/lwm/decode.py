@@ -1,0 +1,113 @@
+"""The codes of one frame of every story, drawn pass by pass: one after another, or many in parallel, with the same end.
+
+See :mod:`acdc.engine.models.lwm.decode_pass` for what a pass does. The widest window that a frame still fills is used,
+and stories that are finished leave the batch as soon as half of it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ...sampling import Policy
+from ..kv_cache import KVCache
+from .windows import SEQUENTIAL
+
+Pass = Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
+
+
+@dataclass
+class Drawing:
+    """``codes`` int64 [B, n + W], of which story b's first ``accepted[b]`` are final; its cache lacks the last of them.
+
+    ``noise`` is what :func:`acdc.engine.models.lwm.decode_pass.pass_noise` gives, None when greedy.
+    """
+
+    policy: Policy
+    codes: Tensor
+    accepted: Tensor
+    noise: Tensor | None
+    cache: KVCache
+
+    @classmethod
+    def begin(cls, policy: Policy, guesses: Tensor, noise: Tensor | None, cache: KVCache, window: int) -> Drawing:
+        """From a whole frame of guesses [B, n], the first of which is known to be right."""
+        codes = torch.nn.functional.pad(guesses, (0, window))
+        return cls(policy, codes, torch.ones_like(codes[:, 0]), noise, cache)
+
+    def run(self, draw: Pass) -> None:
+        """One pass. The cache's new lengths stay on the device."""
+        inputs = (self.codes, self.accepted, self.cache.lengths, self.cache.keys, self.cache.values)
+        self.codes, accepted, keys, values = draw(*inputs, *(() if self.noise is None else (self.noise,)))
+        self.cache.put(keys, values)
+        grown = (accepted - self.accepted).repeat(self.cache.rows // len(accepted))
+        self.cache.lengths = self.cache.lengths + grown  # anew: another slot may be copying a row of what was
+        self.accepted = accepted
+
+    def part(self, stories: Sequence[int]) -> Drawing:
+        """A copy of these stories."""
+        chosen = list(stories)
+        noise = None if self.noise is None else self.noise[chosen]
+        cache = self.cache.fork(self._rows(chosen))
+        return Drawing(self.policy, self.codes[chosen], self.accepted[chosen], noise, cache)
+
+    def join(self, part: Drawing, stories: Sequence[int]) -> None:
+        """Take back what :meth:`part` gave away."""
+        chosen = list(stories)
+        self.codes[chosen], self.accepted[chosen] = part.codes, part.accepted
+        self.cache.paste(part.cache, self._rows(chosen))
+        part.cache.release()
+
+    def _rows(self, stories: list[int]) -> list[int]:
+        """The cache's rows of these stories, in all branches."""
+        total = self.accepted.shape[0]
+        return [first + story for first in range(0, self.cache.rows, total) for story in stories]
+
+
+def draw(
+    drawing: Drawing, find_pass: Callable[[int], Pass], num_codes: int, windows: Sequence[int], quantum: int = 1
+) -> int:
+    """Run passes until all ``num_codes`` codes of every story are final; returns how many were launched.
+
+    ``find_pass(window)`` gives the pass of that many positions, ``windows`` are the choices. The accepted counts are
+    read back from the device after each ``quantum`` of passes, of which those behind the end change nothing. With a
+    window of one the number of passes is known, and nothing is read back.
+    """
+    if tuple(windows) == SEQUENTIAL:
+        for _ in range(num_codes - 1):
+            drawing.run(find_pass(1))
+        return num_codes - 1
+    passes, left = 0, num_codes - 1
+    while left > 0:
+        launched = min(quantum, left)  # each accepts one code at least
+        for _ in range(launched):
+            drawing.run(find_pass(fitting(windows, left)))
+        passes += launched
+        accepted = drawing.accepted.tolist()
+        left = num_codes - min(accepted)
+        stories = last_ones(accepted, len(accepted) // 2, num_codes)
+        if left > 0 and stories:
+            part = drawing.part(stories)
+            passes += draw(part, find_pass, num_codes, windows, quantum)
+            drawing.join(part, stories)
+            left = 0
+    return passes
+
+
+def fitting(windows: Sequence[int], left: int) -> int:
+    """The smallest window that holds all that is ``left``, or else the largest: (64, 16, 4), 11 -> 16.
+
+    Worth it because what a pass computes of positions behind the frame's end is thrown away.
+    """
+    return min((window for window in windows if window >= left), default=max(windows))
+
+
+def last_ones(accepted: Sequence[int], size: int, num_codes: int) -> list[int]:
+    """The ``size`` stories that have come least far, if these are all that are unfinished; else none."""
+    if sum(count < num_codes for count in accepted) > size:
+        return []
+    order = sorted(range(len(accepted)), key=lambda story: accepted[story])
+    return sorted(order[:size])

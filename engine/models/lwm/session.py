@@ -1,0 +1,280 @@
+"""Stories side by side in one autoregressive model: draw a frame, replace it, go on (LWM's kind of stream).
+
+All stories stand at the same frame; their texts differ in length. Rows of the cache are (branch, story): first the
+conditional branch of every story, then, with guidance, the null branch, whose sentences are empty. The list of chunks
+is the truth and the cache a function of it:
+
+    chunks   text 0, image 0, text 1, image 1, ...        each for all rows, ragged texts padded on the right
+    stream   bos + the chunks that the context shows      "full": all; "window": the previous frame and this one
+    cache    a prefix of the stream: row r has been fed its first ``cache.owned[r]`` ids
+
+Whatever of the stream is missing is fed in one parallel pass. So the last code of a frame and its end-of-frame id,
+which no draw needs, ride with the next sentence; and replacing a frame is: cut the cache there, feed the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from itertools import chain
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ...options import Context
+from ...sampling import Policy, choose
+from ...utils.rng import gumbel
+from ..checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
+from ..kv_cache import bucket
+from .chunk import Chunk, missing
+from .decode import Drawing, draw
+from .decode_pass import pass_noise
+from .runner import Arm
+from .stream import check_context
+from .windows import SEQUENTIAL
+
+
+class ArmSession:
+    """B stories in lockstep. Life of a frame: ``begin(texts)``, ``generate(...)``, then ``replace(...)`` or not."""
+
+    def __init__(
+        self,
+        arm: Arm,
+        stories: int,
+        frames: int,
+        context: Context | None = None,
+        guided: bool = False,
+        text_tokens: int | None = None,
+        sentences: int | None = None,
+    ) -> None:
+        """``frames`` bounds the story's length, ``text_tokens`` that of its sentences with their prompts (the stream's
+        limit where None), ``sentences`` their number (one a frame where None); ``guided`` keeps the null branch for
+        guidance_scale != 1.
+
+        Raises ``ValueError`` for an unknown context and for more positions than the model has.
+        """
+        check_sizes(stories, frames)
+        self.arm, self.stories, self.frames = arm, stories, frames
+        self.context: Context = context or arm.stream.context
+        check_context(self.context)
+        self.branches = 2 if guided else 1
+        self.chunks: list[Chunk] = []
+        self.origin = 0  # the first chunk that the context shows
+        self.text_tokens = arm.stream.prompt_tokens if text_tokens is None else text_tokens
+        capacity = arm.stream.capacity(frames, self.context, self.text_tokens, sentences)
+        self.cache = arm.model.new_cache(self.rows, bucket(capacity, arm.model.config.max_position))
+        self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
+        self.passes = 0  # that drew the last frame
+        self.frame: Drawing | None = None  # while one is being drawn
+
+    @property
+    def rows(self) -> int:
+        return self.stories * self.branches
+
+    @property
+    def drawn(self) -> int:
+        """Number of frames that have their codes."""
+        return len(self.chunks) // 2
+
+    def codes(self, frame: int) -> Tensor:
+        """Codes of a frame as they stand: int64 [B, codes_per_frame]."""
+        return self.chunks[2 * frame + 1].ids[: self.stories, : self.arm.stream.codes_per_frame]
+
+    @torch.no_grad()
+    def begin(self, texts: Sequence[str] | None) -> None:
+        """Append one sentence per story and feed what is pending, up to the logits of the frame's first code.
+
+        ``None`` lets the frame follow the last one directly, as the frames of an LWM video do. Raises ``ValueError``
+        for a wrong number of sentences, one that is too long, or more frames than the session was made for.
+        """
+        assert len(self.chunks) % 2 == 0, "the last sentence has no frame yet"
+        check_room(self.drawn, self.frames)
+        chunk = self._text(texts)
+        if self.context == "window":
+            self.origin = max(0, len(self.chunks) - 2)
+            self.cache.reset()
+        self.chunks.append(chunk)
+        self.catch_up()
+
+    @torch.no_grad()
+    def generate(
+        self,
+        policy: Policy,
+        keys: Tensor,
+        draft: Tensor | None = None,
+        windows: Sequence[int] = SEQUENTIAL,
+        quantum: int = 1,
+    ) -> Tensor:
+        """Draw the frame of the last sentence: int64 [B, codes_per_frame].
+
+        ``keys`` [B, 4] from ``rng.make_keys``, on the model's device. ``windows`` are how many codes a pass may compute
+        side by side; more than one changes no code, and reads the accepted counts back after each ``quantum`` of
+        passes. ``draft`` [B, codes_per_frame] are first guesses for them (where None, what the first code's logits
+        say of all). ``passes`` counts what was launched. Raises ``ValueError`` for guidance without a null branch.
+        """
+        num_codes = self.arm.stream.codes_per_frame
+        self.start(policy, keys, draft, max(windows))
+        assert self.frame is not None
+        self.passes = draw(self.frame, partial(self.arm.draw_pass, self.frame.policy), num_codes, windows, quantum)
+        return self.finish()
+
+    @torch.no_grad()
+    def start(self, policy: Policy, keys: Tensor, draft: Tensor | None, window: int) -> None:
+        """What :meth:`generate` does before its first pass, for windows up to ``window``."""
+        assert len(self.chunks) % 2 == 1, "begin() comes before a draw"
+        assert self.last_logits is not None, "begin() leaves the first code's logits"
+        check_guided(policy, self.branches)
+        policy = replace(policy, allowed=policy.allowed or (0, self.arm.stream.codebook_size))
+        self.frame = self.drawing(policy, keys, draft, window)
+
+    def finish(self) -> Tensor:
+        """The frame that was started, all of whose codes are final: int64 [B, codes_per_frame]."""
+        assert self.frame is not None, "no frame was started"
+        num_codes = self.arm.stream.codes_per_frame
+        drawn = self.frame.codes[:, :num_codes]
+        self.cache.settle([have + num_codes - 1 for have in self.cache.owned])
+        self.chunks.append(self._image(drawn, "sampled"))
+        self.last_logits = self.frame = None
+        return drawn
+
+    def drawing(self, policy: Policy, keys: Tensor, draft: Tensor | None, window: int) -> Drawing:
+        """The frame before its first pass: its noise, the first code, guesses for the others."""
+        model, num_codes = self.arm.model, self.arm.stream.codes_per_frame
+        noise, known = pass_noise(model, policy, keys, num_codes), num_codes if draft is None else 1
+        first = noise
+        if noise is not None:
+            slots = torch.arange(known, device=keys.device)
+            first = gumbel(keys, slots, model.config.vision_vocab) if model.kerneled else noise[:, :known]
+        return Drawing.begin(policy, self._guesses(policy, first, known, draft), noise, self.cache, window)
+
+    def _guesses(self, policy: Policy, noise: Tensor | None, known: int, draft: Tensor | None) -> Tensor:
+        """The first code, which its logits and noise decide, and guesses for the others [B, n]: from the draft, or by
+        the same logits with each position's own noise [B, known, V]."""
+        assert self.last_logits is not None
+        logits = self.last_logits[:, None].expand(-1, known, -1)
+        null = logits[self.stories :] if policy.guided else None
+        chosen = choose(logits[: self.stories], null, noise, policy)
+        guesses = chosen if draft is None else torch.cat((chosen, draft[:, 1:]), 1)
+        guesses = guesses.clone()
+        for slot, code in policy.forced:
+            guesses[:, slot] = code
+        return guesses
+
+    @torch.no_grad()
+    def extend(self, codes: Tensor) -> None:
+        """Give the frame of the last sentence its codes [B, codes_per_frame], fed with eof in one parallel pass."""
+        assert len(self.chunks) % 2 == 1, "begin() comes before extend()"
+        self.chunks.append(self._image(codes, "external"))
+        self.catch_up()
+
+    @torch.no_grad()
+    def enter(self, texts: Sequence[str], codes: Tensor) -> None:
+        """``begin`` and ``extend`` in one parallel pass, for a session that shows all it holds ("full")."""
+        assert self.context == "full", "the window context enters sentence by sentence"
+        assert len(self.chunks) % 2 == 0, "the last sentence has no frame yet"
+        self.chunks += [self._text(texts), self._image(codes, "external")]
+        self.catch_up()
+
+    def replace(self, frame: int, codes: Tensor) -> None:
+        """Put corrected codes [B, codes_per_frame] in place of a frame's: :meth:`replace_many` of one."""
+        self.replace_many(frame, codes[:, None])
+
+    @torch.no_grad()
+    def replace_many(self, first: int, codes: Tensor) -> None:
+        """Put corrected codes [B, L, codes_per_frame] in place of frames ``first`` to ``first + L - 1``: truncate, then
+        one parallel pass for all of them.
+
+        Later chunks stay and are fed again. In the window context the next ``begin`` prefills anyway, so here the
+        cache is only cut.
+        """
+        frames = places(first, codes, self.drawn)
+        for frame, one in zip(frames, codes.unbind(1), strict=True):
+            self.chunks[2 * frame + 1] = self._image(one, "external")
+        if 2 * frames.stop - 1 >= self.origin:
+            self._forget(max(2 * first + 1, self.origin))
+            if self.context == "full" or len(self.chunks) % 2 == 1:
+                self.catch_up()
+
+    def truncate(self, frames: int) -> None:
+        """Forget all but the first ``frames`` frames with their sentences."""
+        check_kept(frames, self.drawn)
+        del self.chunks[2 * frames :]
+        self._forget(2 * frames)
+
+    def fork(self) -> ArmSession:
+        """An independent copy that continues from the same state."""
+        return self._copy(self.branches)
+
+    def drop_null(self) -> ArmSession:
+        """A copy without the null branch, for the frames after which guidance_scale is 1."""
+        return self._copy(1)
+
+    def close(self) -> None:
+        """The story is over: its cache's buffers serve the next one."""
+        self.cache.release()
+
+    def _copy(self, branches: int) -> ArmSession:
+        copy = object.__new__(ArmSession)
+        copy.__dict__.update(self.__dict__)
+        copy.branches = branches
+        rows = range(copy.rows)
+        copy.chunks = [replace(c, ids=c.ids[: len(rows)], counts=c.counts[: len(rows)]) for c in self.chunks]
+        copy.cache = self.cache.fork(rows)
+        copy.last_logits = None if self.last_logits is None else self.last_logits[: len(rows)]
+        return copy
+
+    def _text(self, texts: Sequence[str] | None) -> Chunk:
+        if texts is None:
+            if not self.chunks:
+                raise ValueError("the first frame needs a sentence")
+            lines: list[list[int]] = [[]] * self.rows
+        else:
+            check_texts(texts, self.stories)
+            null = [""] * (self.rows - self.stories)
+            told = [self.arm.encode(text) for text in texts] + [[] for _ in null]
+            assert max(map(len, told)) <= self.text_tokens, "a sentence is longer than the session was made for"
+            lines = [ids + list(self.arm.stream.vision) for ids in told]
+        return self.given(lines)
+
+    def given(self, lines: Sequence[Sequence[int]]) -> Chunk:
+        """Text ids, a line a row, as a chunk."""
+        longest = max(map(len, lines))
+        padded = [[*ids, *[0] * (longest - len(ids))] for ids in lines]
+        ids = torch.tensor(padded, dtype=torch.int64).to(self.cache.lengths.device)
+        return Chunk("text", ids.reshape(self.rows, longest), tuple(map(len, lines)), "given")
+
+    def _image(self, codes: Tensor, provenance: Literal["sampled", "external"]) -> Chunk:
+        check_codes(codes, self.stories, self.arm.stream.codes_per_frame)
+        full = torch.nn.functional.pad(codes, (0, 1), value=self.arm.stream.eof)
+        ids = full if self.branches == 1 else full.repeat(self.branches, 1)
+        return Chunk("image", ids, (full.shape[1],) * self.rows, provenance)
+
+    def first_slots(self, index: int) -> list[int]:
+        """The slot at which chunk ``index`` starts in each row's cache, under the present context."""
+        before = [chunk.counts for chunk in self.chunks[self.origin : index]]
+        bos = len(self.arm.stream.bos)
+        return [bos + sum(counts[row] for counts in before) for row in range(self.rows)]
+
+    def _forget(self, index: int) -> None:
+        self.cache.truncate(self.first_slots(index))
+        self.last_logits = None
+
+    @torch.no_grad()
+    def catch_up(self) -> None:
+        """Feed the part of the stream that the cache lacks, in one pass, and keep the logits of its last slot."""
+        bos = self.given([self.arm.stream.bos] * self.rows)
+        shown = [bos, *self.chunks[self.origin :]]
+        if all(have == slot for have, slot in zip(self.cache.owned, self.first_slots(len(self.chunks)), strict=True)):
+            if self.last_logits is not None:
+                return
+            self.cache.truncate([have - 1 for have in self.cache.owned])  # the logits after an id need it fed again
+        columns = [list(chain(*missing(shown, row, have))) for row, have in enumerate(self.cache.owned)]
+        counts = [len(row) for row in columns]
+        assert min(counts) > 0, "nothing to feed"
+        width, device = max(counts), self.cache.lengths.device
+        index = torch.tensor([row + [0] * (width - len(row)) for row in columns]).to(device)
+        ids = torch.cat([chunk.ids for chunk in shown], 1).gather(1, index)  # [R, T]
+        kinds = torch.tensor([chunk.kind == "image" for chunk in shown for _ in range(chunk.ids.shape[1])])
+        self.last_logits = self.arm.prefill(ids, kinds.to(device)[index], counts, self.cache)

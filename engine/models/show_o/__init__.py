@@ -1,0 +1,1 @@
+"""Show-o: an ARM that decodes by MaskGIT."""

@@ -1,0 +1,211 @@
+"""LWM's VQGAN: pictures to codes and back (arXiv 2402.08268, section 4.1; layers as in arXiv 2012.09841)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ....kernels.codebook_nearest import codebook_nearest, codebook_nearest_reference
+from ...utils.weights import load_into, read_json, skeleton
+from ..layers.norms import GroupNorm
+from .coder import Coder, CoderConfig
+
+GROUP_NORM_EPS = 1e-6
+
+
+@dataclass(frozen=True)
+class VQGANConfig(CoderConfig):
+    """Sizes of a VQGAN; the defaults are LWM's (256 px, 16x16 codes of 8,192, 146,244,675 parameters)."""
+
+    channel_multipliers: tuple[int, ...] = (1, 2, 2, 4, 6)
+    num_res_blocks: int = 2
+    z_channels: int = 64
+    codebook_size: int = 8192
+    num_groups: int = 32
+
+    def __post_init__(self) -> None:
+        self.check(self.num_groups)
+
+
+def _norm(channels: int, config: VQGANConfig) -> GroupNorm:
+    return GroupNorm(config.num_groups, channels, GROUP_NORM_EPS)
+
+
+class ResBlock(nn.Module):
+    """norm - silu - conv3x3, twice, plus the skip (a 1x1 conv only where the channels change)."""
+
+    def __init__(self, inputs: int, outputs: int, config: VQGANConfig) -> None:
+        super().__init__()
+        self.norm1 = _norm(inputs, config)
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1)
+        self.norm2 = _norm(outputs, config)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1)
+        self.shortcut = nn.Conv2d(inputs, outputs, 1) if inputs != outputs else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(self.norm1(x))
+        h = self.conv2(self.norm2(h))
+        return h + self.shortcut(x)
+
+
+class Level(nn.Module):
+    """The residual blocks of one resolution, then the change of resolution (`resample` is None at the last level)."""
+
+    def __init__(self, inputs: int, outputs: int, blocks: int, resample: nn.Module | None, c: VQGANConfig) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList([ResBlock(inputs if i == 0 else outputs, outputs, c) for i in range(blocks)])
+        self.resample = resample
+
+    def forward(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x)
+        return x if self.resample is None else self.resample(x)
+
+
+class Downsample(nn.Module):
+    """conv3x3 with stride 2; padded at the right and the bottom only, as LWM does."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Nearest neighbour x2, then conv3x3."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Encoder(nn.Module):
+    """Pixels [B, 3, H, W] to features [B, z_channels, h, w]."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        widths = config.channels
+        self.conv_in = nn.Conv2d(3, widths[0], 3, padding=1)
+        levels, inputs, last = [], widths[0], len(widths) - 1
+        for i, outputs in enumerate(widths):
+            resample = Downsample(outputs) if i < last else None
+            levels.append(Level(inputs, outputs, config.num_res_blocks, resample, config))
+            inputs = outputs
+        self.levels = nn.ModuleList(levels)
+        self.mid = nn.Sequential(*[ResBlock(inputs, inputs, config) for _ in range(2)])
+        self.norm_out = _norm(inputs, config)
+        self.conv_out = nn.Conv2d(inputs, config.z_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv_in(x)
+        for level in self.levels:
+            h = level(h)
+        return self.conv_out(self.norm_out(self.mid(h)))
+
+
+class Decoder(nn.Module):
+    """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W]; `levels[0]` is the lowest resolution."""
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        widths = config.channels[::-1]
+        self.conv_in = nn.Conv2d(config.z_channels, widths[0], 3, padding=1)
+        self.mid = nn.Sequential(*[ResBlock(widths[0], widths[0], config) for _ in range(2)])
+        levels, inputs, last = [], widths[0], len(widths) - 1
+        for i, outputs in enumerate(widths):
+            resample = Upsample(outputs) if i < last else None
+            levels.append(Level(inputs, outputs, config.num_res_blocks + 1, resample, config))
+            inputs = outputs
+        self.levels = nn.ModuleList(levels)
+        self.norm_out = _norm(inputs, config)
+        self.conv_out = nn.Conv2d(inputs, 3, 3, padding=1)
+
+    def forward(self, z: Tensor) -> Tensor:
+        h = self.mid(self.conv_in(z))
+        for level in self.levels:
+            h = level(h)
+        return self.conv_out(self.norm_out(h))
+
+
+class VQGAN(Coder):
+    """LWM's picture tokenizer without attention."""
+
+    config: VQGANConfig
+
+    def __init__(self, config: VQGANConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quant_conv = nn.Conv2d(config.z_channels, config.z_channels, 1)
+        self.post_quant_conv = nn.Conv2d(config.z_channels, config.z_channels, 1)
+        self.codebook = nn.Embedding(config.codebook_size, config.z_channels)
+        self.nearest: Callable[[Tensor, Tensor], Tensor] = codebook_nearest_reference
+
+    @classmethod
+    def from_directory(
+        cls, folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+    ) -> Self:
+        """The VQGAN in `folder`: config.json and model.safetensors, or LWM's published `vqgan`, whose encoder stays
+        float32 at least. Raises ValueError naming the file and the key."""
+        path = Path(folder) / "config.json"
+        if not path.is_file() or (path.parent / "vqgan").is_file():
+            from ...loading.vqgan_pickle import is_published, load_published  # here, because it imports this module
+
+            if is_published(Path(folder)):
+                return load_published(cls, Path(folder), device, dtype)
+        config = VQGANConfig.from_dict(read_json(path), str(path))
+        with skeleton():
+            model = cls(config)
+        load_into(model, Path(folder) / "model.safetensors", dtype)
+        return model.to(device).eval().requires_grad_(False)
+
+    def latents(self, pixels: Tensor) -> Tensor:
+        """Pixels [B, 3, H, W] to unquantised vectors [B, z_channels, h, w]."""
+        return self.quant_conv(self.encoder(_like(pixels, self.quant_conv)))
+
+    def quantise(self, latents: Tensor) -> Tensor:
+        """Nearest code of each vector: latents [B, z_channels, h, w] to codes int64 [B, h*w].
+
+        Squared L2 distance in fp32, the first of equal minima (near ties flip in lower precision); one picture at a
+        time, which in plain PyTorch holds only [h*w, codebook_size] distances.
+        """
+        book = self.codebook.weight.float()
+        flat = latents.float().flatten(2).transpose(1, 2)  # [B, h*w, z]
+        rows = [self.nearest(z, book) for z in flat]
+        return torch.stack(rows) if rows else flat.new_zeros(flat.shape[:2], dtype=torch.int64)
+
+    def use_kernels(self) -> None:
+        """Find the nearest codes by our kernel."""
+        self.nearest = codebook_nearest
+
+    def lower_decoder(self, dtype: torch.dtype) -> Self:
+        """Decode in ``dtype``; what finds codes keeps its own, since near ties flip in a lower precision."""
+        self.post_quant_conv.to(dtype)
+        self.decoder.to(dtype)
+        return self
+
+    def lookup(self, codes: Tensor) -> Tensor:
+        """Codes [B, h*w] to code vectors [B, z_channels, h, w]."""
+        side = self.config.grid
+        return self.codebook(codes).transpose(1, 2).unflatten(2, (side, side))
+
+    def reconstruct(self, vectors: Tensor) -> Tensor:
+        """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W], not clipped (for training)."""
+        return self.decoder(self.post_quant_conv(_like(vectors, self.post_quant_conv)))
+
+
+def _like(x: Tensor, layer: nn.Conv2d) -> Tensor:
+    """``x`` in the layer's dtype."""
+    return x if x.dtype == layer.weight.dtype else x.to(layer.weight.dtype)

@@ -1,0 +1,1 @@
+"""Stages of the models on backends."""

@@ -1,0 +1,174 @@
+"""Stages of the loaded models as plans of the backends that were chosen.
+
+A planned module stands in for the module that it wraps, with the same signature; each shape is compiled at its first
+use. The models themselves know no backend.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...compile.backends import compile_stage
+from ...compile.cache import PlanCache
+from ...compile.spec import Plan, StageSpec
+from ..loading.bundle import Models
+from ..models.diffusion.attention import KV
+from ..models.diffusion.stable_diffusion import StableDiffusion
+from ..models.diffusion.unet import UNet
+from ..models.interfaces import Tokenizer
+from ..models.kv_cache import KVCache, bucket
+from ..models.layers.kernels import RUN_OURS
+from ..models.lwm.model import LWM
+from ..models.lwm.prefill_pass import Prefill
+from ..models.lwm.runner import Arm
+from ..models.show_o.runner import ShowOArm
+from ..sdedit.correct import Conditioning
+from ..sdedit.correction import Correction
+from ..sdedit.fused import WholeCorrection
+from .export_lock import TRACING
+
+
+class PlannedModule(nn.Module):
+    """``run`` with each shape of its inputs as a plan; signature, weights and attributes of ``run``."""
+
+    def __init__(self, run: nn.Module, stage: str, backend: str, cache: PlanCache) -> None:
+        super().__init__()
+        self.run, self.stage, self.backend, self.cache = run, stage, backend, cache
+        self.plans: dict[StageSpec, Plan] = {}
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """What ``run`` returns. ``ValueError`` at a shape's first use if the backend cannot serve it."""
+        spec = StageSpec.of(self.stage, inputs)
+        if spec not in self.plans:
+            with TRACING.alone():
+                self.plans[spec] = compile_stage(self.run, spec, self.backend, self.cache)
+        return self.plans[spec](*inputs)
+
+
+class UNetPass(nn.Module):
+    """A UNet's pass over plain tensors: keys and values of the prompt follow one another, as traced graphs need it."""
+
+    def __init__(self, unet: UNet) -> None:
+        super().__init__()
+        self.unet = unet
+
+    def forward(self, latents: Tensor, shifts: Tensor, *kv: Tensor) -> Tensor:
+        """``latents`` [B, C, h, w], ``shifts`` [B or 1, P], then key, value, key, value, ... of n B rows."""
+        prediction: Tensor = self.unet(latents, shifts, list(zip(kv[::2], kv[1::2], strict=True)))
+        return prediction
+
+
+class PlannedUNet(nn.Module):
+    """A UNet whose passes are plans; what is computed once (time embedding, keys and values) stays the UNet's own."""
+
+    def __init__(self, unet: UNet, backend: str, cache: PlanCache) -> None:
+        super().__init__()
+        self.config, self.time_shifts, self.kerneled = unet.config, unet.time_shifts, unet.kerneled
+        self.unet, self.step = unet, PlannedModule(UNetPass(unet), "unet", backend, cache)
+
+    def context_kv(self, context: Tensor) -> list[KV]:
+        """As :meth:`UNet.context_kv`, in memory order."""
+        return [(keys.contiguous(), values.contiguous()) for keys, values in self.unet.context_kv(context)]
+
+    def forward(self, latents: Tensor, shifts: Tensor, kv: Sequence[KV]) -> Tensor:
+        """``latents`` [B, C, h, w], ``shifts`` [1, P], the list from :meth:`context_kv` -> [rows of it, C, h, w]."""
+        prediction: Tensor = self.step(latents, shifts, *(value for pair in kv for value in pair))
+        return prediction
+
+
+class PlannedPrefill:
+    """The ARM's pass over known ids as a plan, with the signature of ``Arm.prefill``."""
+
+    def __init__(self, model: LWM, backend: str, cache: PlanCache) -> None:
+        self.step = PlannedModule(Prefill(model), "arm_prefill", backend, cache)
+        self.limit = model.config.max_position
+
+    def __call__(self, ids: Tensor, is_vision: Tensor, counts: Sequence[int], cache: KVCache) -> Tensor:
+        """``ids`` [R, T] -> logits [R, V]; padded to a multiple of 128 ids, so that one plan serves many lengths."""
+        width = ids.shape[1]
+        padding = bucket(width, self.limit) - width
+        ids, is_vision = (F.pad(value, (0, padding)) for value in (ids, is_vision))
+        real = torch.tensor(counts).to(ids.device)
+        held = (cache.keys, cache.values, cache.lengths) if any(cache.owned) else ()
+        logits, keys, values = self.step(ids, is_vision, real, *held)
+        cache.positions(width)  # refuses what does not fit
+        cache.put(keys[:, :, :, :width], values[:, :, :, :width])
+        cache.advance(counts)
+        return logits
+
+
+class PlannedCorrection:
+    """The whole correction and the encoding after it as one plan for each schedule, guidance and shape."""
+
+    def __init__(self, corrector: StableDiffusion, tokenizer: Tokenizer, backend: str, cache: PlanCache) -> None:
+        self.corrector, self.tokenizer, self.backend, self.cache = corrector, tokenizer, backend, cache
+        self.wholes: dict[tuple[Any, ...], PlannedModule] = {}
+
+    def __call__(
+        self,
+        correction: Correction,
+        pixels: Tensor,
+        conditioning: Conditioning,
+        seeds: Sequence[int],
+        index: int | Sequence[int],
+    ) -> tuple[Tensor, Tensor]:
+        """As ``correction.run``, with the codes of what is shown: [B, 3, H, W] in [-1, 1] and int64 [B, N]."""
+        options = correction.options
+        key = (correction.schedule, conditioning.guidance_scale, options.sample_posterior, options.correction_size)
+        if key not in self.wholes:
+            whole = WholeCorrection(self.corrector, self.tokenizer, *key)
+            self.wholes[key] = PlannedModule(whole, "correction", self.backend, self.cache)
+        kv = (value.contiguous() for pair in conditioning.kv for value in pair)
+        shown, codes = self.wholes[key](pixels, *correction.noises(pixels, seeds, index), *kv)
+        return shown, codes
+
+
+def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Models:
+    """Copies of the models with each stage on its backend; weights are shared, plans and their buffers are not.
+
+    So an engine may make one for each slot, and launches on two slots never meet in a buffer.
+    """
+
+    def stand_in(run: nn.Module, stage: str) -> Any:
+        backend = backends[stage]
+        return run if backend == "eager" else PlannedModule(run, stage, backend, cache)
+
+    arm, corrector = models.arm.twin(), replace(models.corrector)
+    tokenizer, vae, text_encoder = _twin(models.tokenizer), _twin(corrector.vae), _twin(corrector.text_encoder)
+    if isinstance(arm, ShowOArm):
+        if (chosen := backends["arm_draw"]) not in RUN_OURS:
+            told = f"choose arm_draw={' or arm_draw='.join(RUN_OURS)}"
+            raise ValueError(f"backend {chosen!r} cannot translate the bit operations of Show-o's draws; {told}")
+        arm.wrap_feed = partial(stand_in, stage="arm_prefill")
+    elif backends["arm_prefill"] != "eager":
+        assert isinstance(arm, Arm), "of one of the two families"
+        arm.prefill = PlannedPrefill(arm.model, backends["arm_prefill"], cache)
+    arm.wrap_draw, arm.draw_backend = partial(stand_in, stage="arm_draw"), backends["arm_draw"]
+    tokenizer.encoder = stand_in(tokenizer.encoder, "tokenizer_encoder")
+    tokenizer.decoder = stand_in(tokenizer.decoder, "tokenizer_decoder")
+    text_encoder.encoder = stand_in(text_encoder.encoder, "text_encoder")
+    vae.encoder = stand_in(vae.encoder, "vae_encoder")
+    vae.decoder = stand_in(vae.decoder, "vae_decoder")
+    unet = corrector.unet
+    if backends["unet"] != "eager":
+        assert isinstance(unet, UNet), "planned once"
+        unet = PlannedUNet(unet, backends["unet"], cache)
+    corrector = replace(corrector, unet=unet, vae=vae, text_encoder=text_encoder)
+    correction = backends["correction"]
+    whole = None if correction == "eager" else PlannedCorrection(corrector, tokenizer, correction, cache)
+    return Models(arm, tokenizer, corrector, whole)
+
+
+def _twin(module: Any) -> Any:
+    """The same weights and submodules, in an object whose submodules may be exchanged."""
+    twin = copy(module)
+    twin._modules = dict(module._modules)
+    return twin

@@ -1,0 +1,1 @@
+"""Many stories at once: what runs where, and the loop that runs it."""

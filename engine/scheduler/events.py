@@ -1,0 +1,47 @@
+"""What a run over many stories reports: finished frames, failed and cancelled stories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..outputs import Frame
+from ..request import StoryRequest
+
+
+@dataclass(frozen=True)
+class FrameMade:
+    """A frame is finished; its story goes on when the next event is asked for. ``waited_ms`` is how long it stood
+    still for want of its prompt, ``latency_ms`` the time since the frame before it (or since its story came in flight,
+    ready for a slot)."""
+
+    request: StoryRequest
+    frame: Frame
+    latency_ms: float
+    waited_ms: float
+
+    @property
+    def last(self) -> bool:
+        """Is the story finished by it?"""
+        return self.frame.index + 1 == len(self.request.sentences)
+
+
+@dataclass(frozen=True)
+class StoryFailed:
+    """A story ends here; its frames so far stand, and the others go on."""
+
+    request: StoryRequest
+    error: Exception
+
+
+@dataclass(frozen=True)
+class NothingLeft:
+    """A story brought all its frames along."""
+
+    request: StoryRequest
+
+
+class Cancelled(RuntimeError):
+    """Somebody asked for a story to be dropped."""
+
+
+Event = FrameMade | StoryFailed | NothingLeft

@@ -1,0 +1,113 @@
+"""What runs next on a free slot: one function, to be read and to be replaced. No torch, no clock.
+
+The autoregressive model reads its weights for every code and waits for memory; the diffusion model computes. So the
+two are run beside each other where both have work. Behind that, what is nearest to its end goes first ("drain"): frames
+are shown early, and their memory is free early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol
+
+from ..outputs import Phase
+
+Unit = Literal["arm", "dm"]
+UNITS: dict[Phase, Unit] = {
+    Phase.PREFILL: "arm",
+    Phase.DRAW: "arm",
+    Phase.DECODE: "dm",
+    Phase.CORRECT: "dm",
+    Phase.ENCODE: "dm",
+    Phase.REPLACE: "arm",
+}
+ORDER = tuple(Phase)
+PATIENCE = 16  # launches that may go before a story that is ready
+
+
+@dataclass(frozen=True)
+class Pipelining:
+    """How stories are run beside one another. Each field can be turned down to 1, 0 or False, to see what it is worth.
+
+    ``slots`` launches run at a time. ``stories`` are in flight (they hold caches), ``waiting`` more may have their
+    sentences rewritten. ``draw_batch`` and ``correct_batch`` bound a launch of either model. ``run_ahead`` is for how
+    many frames beyond the one being made a story's sentences may be rewritten (0: before the frame begins, and the
+    story waits), ``calls`` how many memory calls are under way at a time. ``quantum`` bounds the passes of a draw
+    launch (None: a frame's). ``share`` divides what is ready among the slots, where computing is the limit; without it
+    as many stories as can are drawn in one launch, where reading weights is, and no two draws run at a time.
+    ``merge_replace`` lets corrected codes enter together with the next sentence.
+    """
+
+    slots: int = 2
+    stories: int = 8
+    waiting: int = 4
+    draw_batch: int = 4
+    correct_batch: int = 4
+    run_ahead: int = 2
+    calls: int = 8
+    quantum: int | None = None
+    share: bool = True
+    merge_replace: bool = True
+
+    def __post_init__(self) -> None:
+        """``ValueError`` (one line) for numbers that cannot be."""
+        for name in ("slots", "stories", "draw_batch", "correct_batch", "calls", "quantum"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ValueError(f"{name} {value} is too small; choose 1 or more")
+        for name in ("waiting", "run_ahead"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} {getattr(self, name)} is negative; choose 0 or more")
+
+
+SERIAL = Pipelining(slots=1, stories=1, waiting=0, draw_batch=1, correct_batch=1, run_ahead=0, merge_replace=False)
+
+
+class Ready(Protocol):
+    """What the policy sees of a story that is ready to run."""
+
+    @property
+    def phase(self) -> Phase: ...
+    @property
+    def passed_over(self) -> int: ...
+    @property
+    def alone(self) -> bool: ...
+
+
+class Choice(NamedTuple):
+    """The stories of one launch: the first ``size`` that are ready for ``phase``; or one that runs ``alone``."""
+
+    phase: Phase
+    size: int
+    alone: bool = False
+
+
+def choose(ready: Sequence[Ready], running: Collection[Phase], in_flight: int, how: Pipelining) -> Choice | None:
+    """What a free slot runs: ``ready`` stories (longest waiting first), phases ``running`` on other slots; or nothing.
+
+    1. who was passed over ``PATIENCE`` times: no story starves;
+    2. a model that no other slot runs: ARM beside DM;
+    3. the latest phase: drain.
+    """
+    phases = {story.phase for story in ready}
+    if not how.share and Phase.DRAW in running:
+        phases -= {Phase.DRAW}  # they join that draw when its quantum ends: one reading of the weights for all
+    if not phases:
+        return None
+    starved = [story.phase for story in ready if story.phase in phases and story.passed_over >= PATIENCE]
+    busy = {UNITS[phase] for phase in running}
+    phase = starved[0] if starved else max(phases, key=lambda phase: (UNITS[phase] not in busy, ORDER.index(phase)))
+    first = next(story for story in ready if story.phase == phase)
+    if first.alone:
+        return Choice(phase, 1, alone=True)
+    able = sum(story.phase == phase and not story.alone for story in ready)
+    return Choice(phase, batch(able, phase, in_flight, how))
+
+
+def batch(able: int, phase: Phase, in_flight: int, how: Pipelining) -> int:
+    """How many of the ``able`` stories one launch takes: a power of two, so that few shapes are compiled."""
+    limit = how.draw_batch if UNITS[phase] == "arm" else how.correct_batch
+    if how.share:
+        limit = min(limit, -(-in_flight // how.slots))
+    return 1 << (max(1, min(able, limit)).bit_length() - 1)

@@ -1,0 +1,150 @@
+"""Many stories of one engine: slots with plans of their own, and a run over them that can be cancelled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+
+from ...compile.cache import PlanCache
+from ..loading.bundle import Models
+from ..memory import Memory
+from ..options import StoryOptions, check_sentences
+from ..outputs import Ran, StoryResult
+from ..request import StoryRequest
+from ..runtime.compiled import planned
+from .events import Event, FrameMade, NothingLeft, StoryFailed
+from .executor import Slot
+from .loop import Pipelined
+from .phases import Phases
+from .policy import Pipelining
+
+ON_A_GPU = {"share": False, "draw_batch": 16, "quantum": 64}  # one reading of the weights for all that are drawn
+
+
+class Copies:
+    """The models once for each slot: weights are shared; plans, and the graphs' memory, are a slot's own and are kept
+    for the next run."""
+
+    def __init__(self, loaded: Models, backends: dict[str, str], cache: PlanCache) -> None:
+        """``loaded`` are the models as they were read, before any plan."""
+        self.loaded, self.backends, self.cache = loaded, backends, cache
+        self._made: dict[tuple[int, int], Models] = {}
+
+    def slots(self, count: int, device: torch.device) -> list[tuple[Slot, Models]]:
+        """Fresh slots, among which torch's threads are divided on a CPU."""
+        threads = max(1, torch.get_num_threads() // count) if device.type == "cpu" else torch.get_num_threads()
+        return [(Slot(device, threads), self._models(number, threads)) for number in range(count)]
+
+    def _models(self, slot: int, threads: int) -> Models:
+        if (slot, threads) not in self._made:  # plans are compiled for as many threads as their slot has
+            own = PlanCache(self.cache.root, self.cache.limit, self.cache.on_build)
+            self._made[slot, threads] = planned(self.loaded, self.backends, own)
+        return self._made[slot, threads]
+
+
+class Many:
+    """A run over many stories: an iterator of ``StoryResult`` and ``StoryFailed``, in the order in which they end.
+
+    ``events()`` has every frame instead. Either is drawn lazily: nothing runs ahead of whoever reads but what the slots
+    hold. Leaving the loop, or an exception in it, stops the run.
+    """
+
+    def __init__(
+        self, run: Pipelined, settings: Mapping[str, Any], versions: Mapping[str, str], start: Mapping[str, float]
+    ) -> None:
+        self.run, self.settings, self.versions, self.start = run, settings, versions, start
+        self._begun = False
+
+    def __iter__(self) -> Iterator[StoryResult | StoryFailed]:
+        """Each story when it is finished."""
+        results: dict[str, StoryResult] = {}
+        for event in self.events():
+            if isinstance(event, StoryFailed):
+                results.pop(event.request.id, None)
+                yield event
+                continue
+            if isinstance(event, NothingLeft):
+                yield self.begun(event.request)
+                continue
+            if event.request.id not in results:
+                results[event.request.id] = self.begun(event.request)
+            results[event.request.id].frames.append(event.frame)
+            if event.last:
+                yield results.pop(event.request.id)
+
+    def events(self) -> Generator[Event, None, None]:
+        """Each frame when it is finished, each failure, and each story of which nothing is left to make. Once: a run
+        that was read, or left, cannot be read again (``ValueError``)."""
+        if self._begun:
+            raise ValueError("this run has been read already; call generate_many() again")
+        self._begun = True
+        return self.run.events()
+
+    def begun(self, request: StoryRequest) -> StoryResult:
+        """The story with the frames that it brought along."""
+        settings, versions, start = self.settings, self.versions, self.start
+        return StoryResult(request.sentences, request.seed, settings, versions, start, list(request.done), request.id)
+
+    def cancel(self, name: str) -> None:
+        """Drop the story of that id; the others go on."""
+        self.run.cancel(name)
+
+    @property
+    def timeline(self) -> list[Ran]:
+        """What ran when, so far; of a long run the end."""
+        return list(self.run.ran)
+
+
+def begin(
+    copies: Copies,
+    device: torch.device,
+    options: StoryOptions,
+    how: Pipelining | None,
+    load_memory: Callable[[], Memory],
+    requests: Iterable[StoryRequest],
+) -> Pipelined:
+    """A run that has not begun. ``options`` are resolved; ``ValueError`` where they cannot be met."""
+    chosen = for_device(how, device)
+    if options.memory_settings.name == "local":
+        chosen = replace(chosen, calls=1)  # one model, which answers one after another
+    slots = [(slot, Phases(models, options, chosen)) for slot, models in copies.slots(chosen.slots, device)]
+    return Pipelined(slots, options, chosen, load_memory, requests)
+
+
+def for_device(how: Pipelining | None, device: torch.device) -> Pipelining:
+    """``how``, or what suits the device: on a CPU computing is the limit, on a GPU reading the weights."""
+    if how is not None:
+        return how
+    return Pipelining() if device.type == "cpu" else replace(Pipelining(), **ON_A_GPU)  # type: ignore[arg-type]
+
+
+def as_requests(stories: Iterable[StoryRequest | Sequence[str]], seed: int) -> Iterator[StoryRequest]:
+    """Requests as they are; of sentences alone, story number i (from 0) gets seed ``seed`` + i and a number as its id.
+
+    ``ValueError`` for an id that was there before, and for sentences that cannot be, with the story's number."""
+    seen: set[str] = set()
+    for number, story in enumerate(stories):
+        request = story if isinstance(story, StoryRequest) else _numbered(story, number, seed + number)
+        if request.id in seen:
+            raise ValueError(f"story id {request.id!r} is given twice; give each story its own")
+        seen.add(request.id)
+        yield request
+
+
+def _numbered(sentences: Sequence[str], number: int, seed: int) -> StoryRequest:
+    try:
+        return StoryRequest(f"{number + 1:06d}", check_sentences(sentences), seed)
+    except ValueError as error:
+        raise ValueError(f"story {number + 1}: {error}") from None
+
+
+def frames_of(events: Iterable[Event]) -> Iterator[FrameMade]:
+    """The frames alone; the first failure is raised."""
+    for event in events:
+        if isinstance(event, StoryFailed):
+            raise event.error
+        if isinstance(event, FrameMade):
+            yield event

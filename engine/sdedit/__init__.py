@@ -1,0 +1,1 @@
+"""SDEdit, the correction (ACDC Eqs. 2 and 5)."""

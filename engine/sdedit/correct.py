@@ -1,0 +1,156 @@
+"""Correction of a frame by SDEdit (ACDC Eq. 2, arXiv 2108.01073): noise to t', denoise with text guidance, decode.
+
+Pixels are [B, 3, H, W] in [-1, 1], of clips [B, L, 3, H, W]. Everything here is a pure function of tensors, so that
+one CUDA graph can hold it. The diffusion model may work at another size than the frame's (resize.py): noise is of the
+working size, pixels in and out are of the frame's.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+
+from ...kernels import noise as noise_kernel
+from ...kernels.cfg_ddim import cfg_ddim
+from ..models.diffusion.attention import KV
+from ..models.diffusion.denoiser import Denoiser
+from ..models.diffusion.schedule import Schedule, SchedulerConfig, Step, add_noise, ddim_step, guide
+from .resize import resize, working_size
+
+AT_ONCE = 8  # frames of a clip that an autoencoder takes side by side: memory grows with them, rates hardly
+
+
+class Autoencoder(Protocol):
+    """A latent diffusion model's coder: latents are unscaled here, ``scaling_factor`` brings them to unit variance."""
+
+    @property
+    def scaling_factor(self) -> float: ...
+    def encode(self, pixels: Tensor) -> tuple[Tensor, Tensor]: ...
+    def decode(self, latents: Tensor) -> Tensor: ...
+
+
+class Conditioning(NamedTuple):
+    """Text that steers the denoiser, as the keys and values of its cross-attention, which no step changes.
+
+    The unconditional half (first in the batch) exists only while guidance is on.
+    """
+
+    kv: Sequence[KV]
+    guidance_scale: float
+
+    @property
+    def guided(self) -> bool:
+        """Weights up to 1 mean no guidance, as in diffusers."""
+        return self.guidance_scale > 1.0
+
+    @classmethod
+    def of(cls, unet: Denoiser, context: Tensor, null_context: Tensor, guidance_scale: float) -> "Conditioning":
+        """From the text encoder's states ``context`` and ``null_context`` [B, S, D]."""
+        guided = cls((), guidance_scale).guided
+        return cls(unet.context_kv(torch.cat((null_context, context)) if guided else context), guidance_scale)
+
+
+def encode_latents(vae: Autoencoder, pixels: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
+    """Scaled latents [B, C, h, w]: the posterior's mode, or a sample from it where noise is given."""
+    mean, logvar = vae.encode(pixels)
+    latents = mean if posterior_noise is None else mean + torch.exp(0.5 * logvar) * posterior_noise
+    return latents * vae.scaling_factor
+
+
+def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
+    """Pixels [B, 3, H, W] in [-1, 1] from scaled latents."""
+    return vae.decode(latents / vae.scaling_factor).clamp(-1, 1)
+
+
+def time_table(unet: Denoiser, schedule: Schedule, device: torch.device) -> Tensor:
+    """What the UNet makes of the time at each of the schedule's steps [N, P]: it hangs on nothing else."""
+    return unet.time_shifts(torch.tensor([step.timestep for step in schedule.steps], device=device))
+
+
+def step_on(config: SchedulerConfig, latents: Tensor, prediction: Tensor, scale: float, step: Step) -> Tensor:
+    """Guidance by ``scale`` (1 = none) of the ``prediction`` [2 B or B, C, h, w], both branches, then a DDIM step."""
+    if scale != 1.0:
+        unconditional, conditional = prediction.chunk(2)
+        prediction = guide(conditional, unconditional, scale)
+    return ddim_step(config, latents, prediction, step)
+
+
+def step_on_by_kernel(config: SchedulerConfig, latents: Tensor, prediction: Tensor, scale: float, step: Step) -> Tensor:
+    """The same in one launch."""
+    unconditional, conditional = prediction.chunk(2) if scale != 1.0 else (None, prediction)
+    clip = config.clip_sample_range if config.clip_sample else None
+    levels = (step.alpha, step.alpha_next)
+    return cfg_ddim(latents, conditional, unconditional, levels, scale, config.prediction_type, clip)
+
+
+def denoise(
+    unet: Denoiser, latents: Tensor, conditioning: Conditioning, schedule: Schedule, table: Tensor | None = None
+) -> Tensor:
+    """Truncated DDIM from the schedule's start to data; no step returns the latents unchanged.
+
+    ``table`` is the schedule's :func:`time_table` where it was made before.
+    """
+    config: SchedulerConfig = schedule.config
+    if not schedule.steps:
+        return latents
+    table = time_table(unet, schedule, latents.device) if table is None else table
+    advance = step_on_by_kernel if unet.kerneled else step_on
+    scale = conditioning.guidance_scale if conditioning.guided else 1.0
+    for step, shifts in zip(schedule.steps, table.split(1), strict=True):
+        prediction = unet(latents, shifts, conditioning.kv)  # both branches share one batched pass
+        latents = advance(config, latents, prediction, scale, step)
+    return latents
+
+
+def correct(
+    vae: Autoencoder,
+    unet: Denoiser,
+    pixels: Tensor,
+    noise: Tensor,
+    conditioning: Conditioning,
+    schedule: Schedule,
+    posterior_noise: Tensor | None = None,
+    table: Tensor | None = None,
+    size: int | None = None,
+) -> Tensor:
+    """SDEdit: pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or keys int64 [B, 4] of which a
+    kernel draws it; ``table`` as in `denoise`; ``size`` is the shorter side that the model works at (None: H, W).
+
+    Of clips (ACDC Eq. 5) the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together under one
+    prompt, ``conditioning`` having a row a clip; ``noise`` and ``posterior_noise`` are [B, L, C, h, w]. With an empty
+    schedule nothing is noised and the result is the autoencoder's round trip.
+    """
+    lead, (height, width) = pixels.shape[:-3], pixels.shape[-2:]
+    frames = resize(pixels.flatten(0, -4), working_size(height, width, size))
+    posterior = () if posterior_noise is None else (posterior_noise.flatten(0, -4),)
+    at_once = portion(pixels)
+    latents = in_portions(partial(encode_latents, vae), at_once, frames, *posterior).unflatten(0, lead)
+    if schedule.steps:
+        add = noise_kernel.add_noise if noise.dtype == torch.int64 else add_noise
+        latents = add(latents, noise, schedule.start.alpha)
+    latents = denoise(unet, latents, conditioning, schedule, table)
+    shown = in_portions(partial(decode_latents, vae), at_once, latents.flatten(0, -4))
+    return resize(shown, (height, width)).unflatten(0, lead)
+
+
+def portion(pixels: Tensor) -> int:
+    """How many pictures of ``pixels`` an autoencoder takes at a time: a batch of pictures whole, of clips ``AT_ONCE``
+    frames, since a clip's frames at full size together need gigabytes and each is coded alone."""
+    return AT_ONCE if pixels.ndim == 5 else len(pixels)
+
+
+def in_portions(run: Callable[..., Tensor], at_once: int, *inputs: Tensor) -> Tensor:
+    """``run(*inputs)`` of so many rows at a time, one portion after another, and joined. The loop is fixed by the
+    shapes, so a graph can hold it."""
+    portions = zip(*(value.split(at_once) for value in inputs), strict=True)
+    found = [run(*some) for some in portions]
+    return found[0] if len(found) == 1 else torch.cat(found)
+
+
+def text_to_image(
+    vae: Autoencoder, unet: Denoiser, noise: Tensor, conditioning: Conditioning, schedule: Schedule
+) -> Tensor:
+    """The diffusion model alone, from pure noise [B, C, h, w] down a full schedule: the paper's "SD" baseline."""
+    return decode_latents(vae, denoise(unet, noise, conditioning, schedule))

@@ -1,1 +1,0 @@
-"""One verb a file: the pure tensor functions that the pipeline calls and that ``compile/`` will wrap."""

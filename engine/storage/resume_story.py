@@ -1,0 +1,52 @@
+"""May a stored story be continued by this run?"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..outputs import StoryResult
+from .story_reader import STORY_FILE, read_story
+
+
+def stored_story(directory: Path, *, resume: bool, overwrite: bool) -> StoryResult | None:
+    """The story to continue, None to start anew; ``ValueError`` where an earlier story would be lost."""
+    if resume and overwrite:
+        raise ValueError("--resume and --overwrite are given together; choose one of them")
+    if resume:
+        return read_story(directory)
+    if not overwrite and (directory / STORY_FILE).exists():
+        raise ValueError(f"{str(directory)!r} already holds a story; choose --resume, --overwrite or another --out")
+    return None
+
+
+def check_request(stored: StoryResult, sentences: Sequence[str], seed: int) -> None:
+    """``ValueError`` that names the first difference in what was asked; needs no weights, so it comes early."""
+    if len(stored.sentences) != len(sentences):
+        raise _mismatch("the number of sentences", len(stored.sentences), len(sentences))
+    for number, (old, new) in enumerate(zip(stored.sentences, sentences, strict=True), 1):
+        if old != new:
+            raise _mismatch(f"sentence {number}", old, new)
+    if stored.seed != seed:
+        raise _mismatch("seed", stored.seed, seed)
+
+
+def check_settings(stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
+    """``ValueError`` that names the first differing setting; values are compared as JSON holds them."""
+    current = json.loads(json.dumps(dict(current)))
+    for name in [*current, *(name for name in stored if name not in current)]:
+        old, new = stored.get(name), current.get(name)
+        if old != new or isinstance(old, bool) != isinstance(new, bool):  # 3 is 3.0, but 1 is not true
+            raise _mismatch(name, old, new)
+
+
+def changed_versions(stored: Mapping[str, str], current: Mapping[str, str]) -> str:
+    """A remark on libraries that changed since the first frames, which may round differently; or nothing."""
+    changed = [f"{n} {stored.get(n)} -> {current[n]}" for n in current if stored.get(n) != current[n]]
+    return f"the first frames were drawn with other versions: {', '.join(changed)}" if changed else ""
+
+
+def _mismatch(name: str, old: Any, new: Any) -> ValueError:
+    return ValueError(
+        f"cannot resume: {name} was {old!r}, now {new!r}; repeat the first run's, or choose another --out"
+    )

@@ -1,0 +1,107 @@
+"""Files of stories: JSON Lines, one story a line, its sentences under "sentences", one a frame.
+
+``{"sentences": ["A fox sat in the snow.", "It ran."]}`` is a whole line; what ``acdc write-stories`` adds says how the
+story came about.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ..options import check_sentences
+from ..request import StoryRequest
+from ..utils.atomic import write_bytes
+from .manifest import MANIFEST_FILE
+
+STDIN = "-"
+
+
+def read_requests(name: str | Path, seed: int) -> list[StoryRequest]:
+    """The stories of a file (``-``: standard input). ``ValueError`` (file, line, reason) for one that cannot be drawn
+    or named."""
+    if name == "":
+        raise ValueError(f"--stories is empty; give a .jsonl file, or {STDIN} for standard input")
+    path = Path("/dev/stdin" if name == STDIN else name)
+    lines: dict[str, int] = {}
+    requests = []
+    for number, record in enumerate(read_records(path), 1):
+        where = f"stories file {str(path)!r}, line {number}"
+        try:
+            request = _request(record, number, seed)
+        except ValueError as error:
+            raise ValueError(f"{where}: {error}") from None
+        first = lines.setdefault(request.id, number)
+        if first != number:
+            raise ValueError(f"{where}: story id {request.id!r} is line {first}'s too; give each story its own")
+        requests.append(request)
+    return requests
+
+
+def _request(record: dict[str, Any], number: int, seed: int) -> StoryRequest:
+    name, own = record.get("id", f"{number:06d}"), record.get("seed", seed + number - 1)
+    if not isinstance(name, str):
+        raise ValueError(f"'id' is {name!r}; give a text")
+    if type(own) is not int:
+        raise ValueError(f"'seed' is {own!r}; give an integer")
+    if name == MANIFEST_FILE:
+        raise ValueError(f"story id {name!r} is the name of the manifest; choose another")
+    return StoryRequest(name, tuple(record["sentences"]), own)
+
+
+SUFFIX = ".jsonl"
+MAX_BYTES = 1 << 26
+
+
+def read_records(path: Path) -> list[dict[str, Any]]:
+    """The file's lines. ``ValueError`` (file, line, reason) for one that holds no story that could be drawn."""
+    text = _read_text(path).rstrip()
+    if not text:
+        raise ValueError(f"stories file {str(path)!r} is empty; give one JSON object a line")
+    return [_parse(path, number, line) for number, line in enumerate(text.split("\n"), 1)]
+
+
+def read_stories(path: Path) -> list[tuple[str, ...]]:
+    """The sentences of every story, as :func:`read_records` checks them."""
+    return [check_sentences(record["sentences"]) for record in read_records(path)]
+
+
+def write_records(path: Path, records: Sequence[dict[str, Any]]) -> None:
+    """Replace ``path`` in one step: a crash leaves the file with the stories that it had."""
+    lines = [json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n" for record in records]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, "".join(lines).encode())
+
+
+def _read_text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ValueError(f"stories file {str(path)[:200]!r} cannot be read: {reason}") from None
+    if len(data) > MAX_BYTES:
+        raise ValueError(f"stories file {str(path)!r} is larger than {MAX_BYTES} bytes; split it")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"stories file {str(path)!r} is not UTF-8 (byte {error.start})") from None
+
+
+def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
+    where = f"stories file {str(path)!r}, line {number}"
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        raise ValueError(f"{where} is no JSON; give one JSON object a line") from None
+    sentences = record.get("sentences") if isinstance(record, dict) else None
+    if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
+        raise ValueError(f"{where} has no list of texts 'sentences'")
+    try:
+        check_sentences(sentences)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    assert isinstance(record, dict)
+    return record

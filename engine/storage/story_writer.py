@@ -1,0 +1,56 @@
+"""The folder of a story: every finished frame is on disk before the next one starts."""
+
+from pathlib import Path
+
+from ..outputs import Frame, StoryResult
+from ..utils.atomic import write_json, write_png
+from .perfetto import trace_events
+from .sheet import draw_sheet
+from .story_reader import FRAMES, STORY_FILE, draft_name, image_name, story_record
+
+SHEET_FILE = "sheet.png"
+TRACE_FILE = "trace.json"
+
+
+class StoryWriter:
+    """Writes one story into ``directory``: pictures, ``story.json``, contact sheet, trace.
+
+    Every file is written beside its place and renamed into it. ``story.json`` comes after the frame's pictures:
+    a frame counts once it is listed there. An earlier story in the same folder stays whole until the first
+    frame of the new one is done.
+    """
+
+    def __init__(self, directory: str | Path) -> None:
+        self.directory = Path(directory)
+        self.sheet = self.directory / SHEET_FILE
+        self.trace = self.directory / TRACE_FILE
+
+    def add(self, story: StoryResult, frame: Frame) -> None:
+        """Append ``frame`` to ``story`` and to the folder."""
+        assert frame.index == len(story.frames), "frames come in order"
+        if frame.index == 0:
+            self.clear()
+        (self.directory / FRAMES).mkdir(parents=True, exist_ok=True)
+        write_png(self.directory / draft_name(frame.index), frame.draft)
+        write_png(self.directory / image_name(frame.index), frame.image)
+        story.frames.append(frame)
+        write_json(self.directory / STORY_FILE, story_record(story))
+
+    def finish(self, story: StoryResult, title: str = "", *, missing_only: bool = False) -> list[str]:
+        """Write the contact sheet and the trace, or those that are missing; returns the names written."""
+        written = []
+        if not (missing_only and self.sheet.exists()):
+            write_png(self.sheet, draw_sheet(story, title))
+            written.append(SHEET_FILE)
+        if not (missing_only and self.trace.exists()):
+            write_json(self.trace, trace_events(story))
+            written.append(TRACE_FILE)
+        return written
+
+    def clear(self) -> None:
+        """Remove an earlier story, its list of frames first; files of other kinds are left alone."""
+        for path in (self.directory / STORY_FILE, self.sheet, self.trace):
+            path.unlink(missing_ok=True)
+        for pattern in ("frame_[0-9]*.png", ".frame_[0-9]*.png.part"):  # also what a kill left of one
+            for path in sorted((self.directory / FRAMES).glob(pattern)):
+                path.unlink()

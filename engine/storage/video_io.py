@@ -1,0 +1,69 @@
+"""Frames as one moving picture: GIF by Pillow, MP4 (H.264) by PyAV."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from ..utils.atomic import write_bytes
+
+Pictures = Sequence[NDArray[np.uint8]]  # [H, W, 3] each
+SHORTEST = 2  # hundredths of a second
+SMALLEST = 256  # pixels a side of what is written; smaller frames are enlarged by whole numbers, pixel by pixel
+
+
+def side_by_side(first: Pictures, second: Pictures) -> list[NDArray[np.uint8]]:
+    """Pairs of pictures as one each, the first on the left."""
+    return [np.concatenate(pair, axis=1) for pair in zip(first, second, strict=True)]
+
+
+def enlarged(pictures: Pictures) -> list[NDArray[np.uint8]]:
+    """Small pictures by the smallest whole number that makes their height 256 or more."""
+    times = max(1, -(-SMALLEST // pictures[0].shape[0]))
+    return [picture.repeat(times, axis=0).repeat(times, axis=1) for picture in pictures]
+
+
+def write_gif(path: Path, pictures: Pictures, fps: int) -> None:
+    """Replace ``path`` by an endless GIF; its colours are 256 a picture."""
+    first, *rest = [Image.fromarray(picture) for picture in enlarged(pictures)]
+    buffer, durations = BytesIO(), delays(len(pictures), fps)
+    first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
+    write_bytes(path, buffer.getvalue())
+
+
+def delays(count: int, fps: int) -> list[int]:
+    """Milliseconds that a GIF shows each of ``count`` pictures, in the hundredths of a second that it knows.
+
+    They are dealt out so that the whole lasts count / fps seconds: 8 a second -> 120, 130, 120, 130, ... Players show
+    what is shorter than 20 ms for 100 ms, so no picture gets less, and 50 a second are the most.
+    """
+    ends = [round(100 * number / fps) for number in range(count + 1)]
+    return [10 * max(SHORTEST, after - before) for before, after in pairwise(ends)]
+
+
+def write_mp4(path: Path, pictures: Pictures, fps: int) -> None:
+    """Replace ``path`` by an MP4 that browsers play (yuv420p, even sides)."""
+    import av  # an extra, and slow to import
+
+    shown, buffer = enlarged(pictures), BytesIO()
+    height, width = shown[0].shape[0] // 2 * 2, shown[0].shape[1] // 2 * 2
+    with av.open(buffer, "w", format="mp4") as container:
+        stream = container.add_stream("libx264", rate=fps, options={"crf": "15"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        for picture in shown:
+            cut = np.ascontiguousarray(picture[:height, :width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(cut, format="rgb24")))
+        container.mux(stream.encode())
+    write_bytes(path, buffer.getvalue())
+
+
+def no_mp4_reason() -> str | None:
+    """Why no MP4 can be written; None if it can."""
+    return None if find_spec("av") is not None else "PyAV is missing: pip install 'acdc-engine[video]'"

@@ -1,1 +1,0 @@
-"""What the correction costs, as a study: variants beside one another, sweeps, predictions, floors, and a report."""

@@ -1,0 +1,294 @@
+"""``acdc generate``: what it writes and says, stories that fail, Ctrl-C."""
+
+import gc
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from acdc.engine.cli import generate as generate_command
+from acdc.engine.cli.generate import pipelining
+from acdc.engine.cli.main import main
+from acdc.engine.memory import MemoryFailure
+from acdc.engine.outputs import Frame
+from acdc.engine.scheduler.phases import Phases
+from acdc.engine.scheduler.policy import SERIAL, Pipelining
+from acdc.engine.storage.run_writer import BEHIND
+from tests.helpers.cli_runs import files, without_times
+from tests.helpers.generate_runs import TEXTS, assert_same, manifest, write_file
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
+@pytest.fixture
+def exact(exact_engine, monkeypatch):
+    """The tiny bundle in float64."""
+    monkeypatch.setattr(generate_command, "load_engine", lambda given: exact_engine)
+    return exact_engine
+
+
+class TestWritten:
+    def test_stories_progress_and_summary(self, capsys, many):
+        engine = many()
+        assert main(["generate", "--stories", write_file([2, 1, {"sentences": ["A dog."], "id": "dog"}])]) == 0
+        printed = capsys.readouterr()
+        assert printed.out.startswith("out/s: 3 stories, 4 frames, ")
+        assert printed.out.endswith(" frames a second, 0 failed\n")
+        lines = printed.err.splitlines()
+        assert len(lines) == 3
+        assert all("frames/s" in line and " left" in line for line in lines)
+        assert {entry["frames"] for entry in manifest("out/s").values()} == {1, 2}
+        assert set(manifest("out/s")) == {"000001", "000002", "dog"}
+        assert engine.run.closed
+
+    @pytest.mark.parametrize("options", [(), ("--correct-every", "2"), ("--no-correction",)])
+    def test_each_story_is_what_the_story_command_writes(self, capsys, exact, tiny, options):
+        shared = ["--bundle", tiny, "--dtype", "float64", "--steps", "4", *options]
+        file = write_file([3, {"sentences": TEXTS[:2], "id": "my_cat", "seed": 40}])
+        assert main(["generate", "--stories", file, "--out", "many", *shared]) == 0
+        for name, seed, frames in (("000001", 0, 3), ("my_cat", 40, 2)):
+            out = ["--out", f"alone/{name}", "--seed", str(seed)]
+            assert main(["story", *TEXTS[:frames], *out, *shared]) == 0
+            many, alone = files(f"many/{name}"), files(f"alone/{name}")
+            assert many.keys() == alone.keys()
+            assert all(many[path] == alone[path] for path in many if path.endswith(".png"))
+            assert without_times(f"many/{name}") == without_times(f"alone/{name}")
+            out = ["--out", f"many/{name}", "--seed", str(seed), "--resume"]
+            assert main(["story", *TEXTS[:frames], *out, *shared]) == 0
+        assert capsys.readouterr().out.count("nothing to resume") == 2
+
+    def test_spans_follow_one_another_on_the_storys_own_clock(self, exact):
+        assert main(["generate", "--stories", write_file([3, 3]), "--out", "o", "--steps", "4"]) == 0
+        for name in ("000001", "000002"):
+            frames = json.loads(Path(f"o/{name}/story.json").read_text())["frames"]
+            phases = [frame["phases_ms"] for frame in frames]
+            assert all(times["draw"] > 0 and times["correct"] > 0 and times["memory"] > 0 for times in phases)
+            spans = [span for frame in frames for span in frame["spans"] if span[0] != "memory"]
+            ends = [start + ms for _, start, ms in spans]
+            assert all(start >= end - 0.002 for (_, start, _), end in zip(spans[1:], ends, strict=False))
+            assert min(start for frame in frames for _, start, _ in frame["spans"]) >= 0
+
+    def test_memory_holds_stories_on_the_way_only(self, many, monkeypatch):
+        many()
+        held = []
+        add = generate_command.ManyWriter._add
+
+        def counted(writer, made):
+            add(writer, made)
+            if made.frame.index == 1 and made.request.seed % 20 == 0:
+                held.append(sum(type(thing) is Frame for thing in gc.get_objects()))
+
+        monkeypatch.setattr(generate_command.ManyWriter, "_add", counted)
+        before = sum(type(thing) is Frame for thing in gc.get_objects())
+        assert main(["generate", "--stories", write_file([2] * 100), "--concurrency", "3"]) == 0
+        assert len(held) == 5
+        assert max(held) - before <= (3 + BEHIND + 2) * 2
+
+    def test_stories_from_standard_input(self, tiny):
+        story = json.dumps({"sentences": [TEXTS[0]]})
+        argv = [sys.executable, "-m", "acdc.engine", "generate", "--stories", "-", "--bundle", tiny, "--steps", "4"]
+        ran = subprocess.run(argv, input=story, capture_output=True, text=True, check=True)
+        assert ran.stdout.startswith("out/stories: 1 stories, 1 frames, ")
+        ran = subprocess.run(argv, input=story + "\n{}", capture_output=True, text=True, check=False)
+        assert ran.returncode == 2
+        assert "line 2 has no list of texts 'sentences'" in ran.stderr
+
+    def test_help_needs_no_torch(self):
+        script = (
+            "import sys; from acdc.engine.cli.main import main;"
+            "codes = [main(['generate', '--help']), main(['generate', '--stories', 'none.jsonl'])];"
+            "print(codes, 'torch' in sys.modules)"
+        )
+        ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert ran.stdout.splitlines()[-1] == "[0, 2] False"
+
+
+class TestPipelining:
+    def given(self, **flags):
+        none = dict.fromkeys(("slots", "concurrency", "batch", "run_ahead"))
+        return {**none, "no_merge": False, "serial": False, **flags}
+
+    def test_flags(self):
+        device = type("Device", (), {"type": "cpu"})()
+        assert pipelining(self.given(), device) == Pipelining()
+        assert pipelining(self.given(serial=True), device) == SERIAL
+        assert pipelining(self.given(serial=True, run_ahead=2), device) == replace(SERIAL, run_ahead=2)
+        asked = pipelining(self.given(slots=3, concurrency=5, batch=6, run_ahead=0, no_merge=True), device)
+        expected = Pipelining(slots=3, stories=5, draw_batch=6, correct_batch=6, run_ahead=0, merge_replace=False)
+        assert asked == expected
+
+    def test_what_suits_a_gpu_is_kept(self):
+        device = type("Device", (), {"type": "cuda"})()
+        assert pipelining(self.given(slots=1), device).draw_batch == 16
+        assert pipelining(self.given(batch=2), device).draw_batch == 2
+
+    @pytest.mark.parametrize(
+        "flags", [("--serial",), ("--slots", "3", "--batch", "1", "--no-merge"), ("--run-ahead", "0")]
+    )
+    def test_no_flag_changes_a_story(self, exact, flags):
+        file = write_file([2, 1, 2])
+        assert main(["generate", "--stories", file, "--out", "a", "--steps", "4"]) == 0
+        assert main(["generate", "--stories", file, "--out", "b", "--steps", "4", *flags]) == 0
+        assert_same("a", "b")
+
+
+class TestFailure:
+    def test_one_story_fails_and_the_others_do_not(self, capsys, many):
+        error = MemoryFailure("memory failed:\n the endpoint\x1b is gone")
+        many(failures={("000002", 1): error, ("000003", 0): KeyError("x")})
+        assert main(["generate", "--stories", write_file([2, 2, 1, 3]), "--out", "o"]) == 1
+        printed = capsys.readouterr()
+        assert "2 stories, 6 frames," in printed.out
+        assert printed.out.endswith("2 failed\n")
+        told = [line for line in printed.err.splitlines() if "failed" in line]
+        assert sorted(told) == [
+            "acdc: story '000002' failed: memory failed: the endpoint\\x1b is gone",
+            "acdc: story '000003' failed: KeyError: 'x'",
+        ]
+        assert manifest("o")["000002"] == {"id": "000002", "error": "memory failed: the endpoint\\x1b is gone"}
+        assert len(without_times("o/000002")["frames"]) == 1
+        assert not Path("o/000003").exists()
+        many()
+        assert main(["generate", "--stories", "s.jsonl", "--out", "whole"]) == 0
+        for name in ("000001", "000004"):
+            assert files(f"o/{name}").keys() == files(f"whole/{name}").keys()
+            assert without_times(f"o/{name}") == without_times(f"whole/{name}")
+
+    def test_of_the_real_engine(self, capsys, exact, monkeypatch):
+        decode = Phases.decode
+
+        def failing(self, works):
+            if any(work.request.seed == 1 and work.index == 1 for work in works):
+                raise RuntimeError("out of luck")
+            return decode(self, works)
+
+        file = write_file([2, 2, 1])
+        with monkeypatch.context() as patch:
+            patch.setattr(Phases, "decode", failing)
+            assert main(["generate", "--stories", file, "--out", "o", "--steps", "4"]) == 1
+        assert "acdc: story '000002' failed: RuntimeError: out of luck" in capsys.readouterr().err
+        assert main(["generate", "--stories", file, "--out", "o", "--steps", "4", "--resume"]) == 0
+        assert main(["generate", "--stories", file, "--out", "whole", "--steps", "4"]) == 0
+        assert_same("o", "whole")
+
+    def test_a_sentence_that_the_model_cannot_read(self, capsys, exact):
+        long = " ".join("word" * 5 for _ in range(60))
+        file = write_file([1, {"sentences": ["A cat.", long]}, 2])
+        code = main(["generate", "--stories", file, "--out", "o", "--steps", "4"])
+        failed = {name for name, entry in manifest("o").items() if "error" in entry}
+        assert (code, failed) == (1, {"000002"})
+
+    def test_a_sheet_that_cannot_be_drawn(self, capsys, many, monkeypatch):
+        many()
+        file = write_file([2] * 8)
+
+        def draw(story, title):
+            if story.seed == 1:
+                raise MemoryError("no room for\nthe sheet")
+            return Image.new("RGB", (2, 2))
+
+        with monkeypatch.context() as patch:
+            patch.setattr("acdc.engine.storage.story_writer.draw_sheet", draw)
+            assert main(["generate", "--stories", file, "--out", "o"]) == 1
+            printed = capsys.readouterr()
+            assert "7 stories, 16 frames, " in printed.out
+            told = "its frames are there, its sheet or trace is not: MemoryError: no room for the sheet"
+            assert f"acdc: story '000002' failed: {told}\n" in printed.err
+            assert manifest("o")["000002"] == {"id": "000002", "error": told}
+            assert len(without_times("o/000002")["frames"]) == 2
+            assert main(["generate", "--stories", file, "--out", "o", "--resume"]) == 1
+        engine = many()
+        assert main(["generate", "--stories", file, "--out", "o", "--resume"]) == 0
+        assert engine.made == []
+        assert main(["generate", "--stories", file, "--out", "whole"]) == 0
+        assert_same("o", "whole")
+
+    def test_nobody_reads_the_progress_any_more(self, capsys, many, monkeypatch):
+        many()
+        read, write = os.pipe()
+        os.close(read)
+        with os.fdopen(write, "wb", 0) as gone:
+            monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(gone, write_through=True))
+            assert main(["generate", "--stories", write_file([1, 2]), "--out", "o"]) == 0
+            monkeypatch.undo()
+        assert capsys.readouterr().out.startswith("o: 2 stories, 3 frames, ")
+
+    def test_a_full_disk_ends_the_run_in_one_line(self, capsys, many, monkeypatch):
+        engine = many()
+        write = generate_command.ManyWriter._add
+
+        def full(writer, made):
+            if made.request.id == "000002":
+                raise OSError(28, "No space left on device")
+            write(writer, made)
+
+        monkeypatch.setattr(generate_command.ManyWriter, "_add", full)
+        assert main(["generate", "--stories", write_file([1, 1, 1])]) == 2
+        assert capsys.readouterr().err.splitlines()[-1] == "acdc: [Errno 28] No space left on device"
+        assert engine.run.closed
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize("stop_at", [0, 1, 4, 7])
+    def test_130_with_a_hint_and_nothing_finished_is_lost(self, capsys, many, stop_at):
+        engine = many(stop_at=stop_at, stop=KeyboardInterrupt)
+        file = write_file([2, 2, 2, 2])
+        assert main(["generate", "--stories", file, "--out", "o", "--concurrency", "2"]) == 130
+        whole = stop_at // 4 * 2 + (1 if stop_at % 4 == 3 else 0)  # two at a time, frame about
+        last = capsys.readouterr().err.splitlines()[-1]
+        assert last == f"acdc: interrupted after {whole} of 4 stories in o; continue with --resume"
+        assert len(manifest("o")) == whole
+        assert engine.run.closed
+        again = many()
+        assert main(["generate", "--stories", file, "--out", "o", "--concurrency", "2", "--resume"]) == 0
+        assert len(again.made) == 8 - stop_at
+        many()
+        assert main(["generate", "--stories", file, "--out", "whole"]) == 0
+        assert_same("o", "whole")
+
+    def test_of_the_real_engine(self, capsys, exact, monkeypatch):
+        add = generate_command.ManyWriter._add
+        left = [4]
+
+        def interrupted(writer, made):
+            left[0] -= 1
+            if left[0] == 0:
+                raise KeyboardInterrupt
+            add(writer, made)
+
+        file = write_file([2, 2, 1])
+        asked = ["generate", "--stories", file, "--steps", "4"]
+        with monkeypatch.context() as patch:
+            patch.setattr(generate_command.ManyWriter, "_add", interrupted)
+            assert main([*asked, "--out", "o"]) == 130
+        assert "continue with --resume" in capsys.readouterr().err
+        assert main([*asked, "--out", "o", "--resume"]) == 0
+        assert main([*asked, "--out", "whole"]) == 0
+        assert_same("o", "whole")
+
+    def test_a_real_signal(self, tiny):
+        argv = [sys.executable, "-m", "acdc.engine", "generate", "--stories", write_file([3] * 300), "--out", "o"]
+        # A shell that starts the tests in the background lets them, and what they start, ignore the signal.
+        heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+        pipe = subprocess.PIPE
+        command = subprocess.Popen([*argv, "--bundle", tiny, "--steps", "4"], stderr=pipe, preexec_fn=heeding)
+        waiting_since = time.monotonic()
+        while not any(Path("o").rglob("sheet.png")) and time.monotonic() - waiting_since < 200:
+            time.sleep(0.02)
+        command.send_signal(signal.SIGINT)
+        _, errors = command.communicate(timeout=100)
+        assert command.returncode == 130
+        lines = errors.decode().splitlines()
+        finished = len(manifest("o"))
+        assert finished >= 1
+        assert lines[-1] == f"acdc: interrupted after {finished} of 300 stories in o; continue with --resume"
+        assert all(line.startswith("story ") for line in lines[:-1])

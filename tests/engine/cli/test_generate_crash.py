@@ -1,0 +1,115 @@
+"""``kill -9`` of ``acdc generate`` at random moments, then ``--resume``: nothing is lost, and nothing is repeated."""
+
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from acdc.engine.storage.manifest import read_manifest
+from tests.helpers.generate_runs import assert_same, write_file
+
+pytestmark = pytest.mark.usefixtures("own_folder")
+PATIENCE = 300.0  # seconds until a run must have begun to draw, on the most crowded of machines
+
+
+class Runs:
+    """One command in processes of its own, killed and resumed in the same folder until it is finished; then anew."""
+
+    def __init__(self, tiny: str, seed: int) -> None:
+        self.random, self.out, self.whole = random.Random(seed), Path("o"), Path("whole")
+        # In float64 a story is the same with whomever it shares a launch.
+        self.options = ["--bundle", tiny, "--dtype", "float64", "--steps", "4", "--concurrency", "4"]
+        begun = time.monotonic()
+        with self._process(self.whole) as process:
+            self._wait_for_a_file(process, self.whole, {})
+            self.start, begun = time.monotonic() - begun, time.monotonic()
+            assert process.wait() == 0
+        self.drawing = time.monotonic() - begun
+
+    def kill_somewhere(self) -> bool:
+        """Was the run killed? Otherwise it was quicker, and is compared with the undisturbed one."""
+        before = stamps(self.out)
+        kept = self._finished_files()
+        with self._process(self.out, "--resume") as process:
+            if self.random.random() < 0.2:
+                self._sleep(self.start)  # on its way there
+            else:
+                self._wait_for_a_file(process, self.out, before)
+                self._sleep(self.drawing / 4)
+            process.kill()
+            killed = process.wait() != 0
+        assert kept.items() <= stamps(self.out).items(), "a finished story was written again"
+        if not killed:
+            self.compare()
+        return killed
+
+    def finish(self) -> None:
+        """Resume until it is done."""
+        with self._process(self.out, "--resume") as process:
+            assert process.wait() == 0
+        self.compare()
+
+    def compare(self) -> None:
+        """The same as undisturbed; the next run begins anew."""
+        assert_same(self.out, self.whole)
+        shutil.rmtree(self.out)
+
+    def _finished_files(self) -> dict[Path, int]:
+        finished = read_manifest(self.out / "manifest.jsonl").finished
+        return {path: stamp for path, stamp in stamps(self.out).items() if path.parts[1] in finished}
+
+    def _sleep(self, most: float) -> None:
+        time.sleep(self.random.uniform(0, most))
+
+    def _wait_for_a_file(self, process: subprocess.Popen[bytes], out: Path, before: dict[Path, int]) -> None:
+        waiting_since = time.monotonic()
+        while process.poll() is None and stamps(out) == before:
+            assert time.monotonic() - waiting_since < PATIENCE, "it does not begin to draw"
+            time.sleep(0.01)
+
+    @contextmanager
+    def _process(self, out: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
+        argv = [sys.executable, "-m", "acdc.engine", "generate", "--stories", "s.jsonl", "--out", str(out)]
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen([*argv, *self.options, *more], stdout=quiet, stderr=quiet)
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.wait()
+
+
+def stamps(out: Path) -> dict[Path, int]:
+    """When each file was written; one may be renamed while we look."""
+    found = {}
+    for path in out.rglob("*"):
+        try:
+            if path.is_file():
+                found[path] = path.stat().st_mtime_ns
+        except FileNotFoundError:
+            continue
+    return found
+
+
+def crash(tiny: str, kills: int, frames: list[int], seed: int) -> None:
+    write_file(frames)
+    runs = Runs(tiny, seed)
+    made = 0
+    while made < kills:
+        made += runs.kill_somewhere()
+    runs.finish()
+
+
+def test_four_kills(tiny):
+    crash(tiny, 4, [2, 1, 3, 1, 2, 1], seed=1)
+
+
+@pytest.mark.slow
+def test_fifty_kills(tiny):
+    crash(tiny, 50, [2, 1, 3] * 8, seed=0)

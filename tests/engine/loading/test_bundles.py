@@ -1,0 +1,262 @@
+"""Bundles by name: the published systems, where their checkpoints are sought, and the same at small size of noise."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from acdc.engine.engine import Engine
+from acdc.engine.loading import bundle as bundle_module
+from acdc.engine.loading.bundle import embedded_names, find_bundle, published_names
+from acdc.engine.loading.families import KINDS, Part
+from acdc.engine.models.diffusion.unet import UNet, UNetConfig
+from acdc.engine.models.layers.quantized import QuantizedLinear
+from acdc.engine.models.lwm.model import LWM
+from acdc.engine.models.lwm.published import SIZES
+from acdc.engine.models.show_o.model import ShowO, ShowOConfig
+from acdc.engine.options import StoryOptions
+from acdc.engine.utils.weights import skeleton
+from tests.helpers.small_systems import SMALL, small_systems
+
+SHORT = {"num_inference_steps": 4, "correction_size": 32}
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    small_systems(tmp_path, monkeypatch)
+
+
+@pytest.mark.parametrize("name", published_names())
+def test_every_bundle_names_known_kinds_options_and_repositories(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=rf"bundle '{re.escape(name)}' needs .*/.*--models DIR.*--random-weights"):
+        find_bundle(name)
+    with pytest.raises(ValueError, match="download it: hf download"):
+        find_bundle(name, tmp_path)
+    raw = json.loads((bundle_module.PUBLISHED / f"{name}.json").read_text())
+    names = [said[key] for said in (raw[role] for role in KINDS) for key in said if key not in ("kind", "config")]
+    for repository in names:
+        (tmp_path / repository).mkdir(parents=True, exist_ok=True)
+    found = find_bundle(name, tmp_path)
+    assert found.name == name
+    assert {folder for part in found.parts.values() for folder in part.folders.values()} == {
+        tmp_path / repository for repository in names
+    }
+
+
+def test_the_full_sizes_are_the_published_ones() -> None:
+    with skeleton():
+        counts = [
+            sum(value.numel() for value in model.parameters())
+            for model in (ShowO(ShowOConfig()), LWM(SIZES), UNet(UNetConfig(cross_attention_dim=768)))
+        ]
+    assert counts == [1_448_176_770, 6_807_621_632, 859_520_964]
+
+
+@pytest.mark.slow
+def test_a_frame_of_lwm_of_noise_is_drawn_and_corrected(small: None) -> None:
+    engine = Engine.from_pretrained("lwm+sd15", random_weights=True)
+    story = engine.generate(["Benny the beagle sat in a garden."], **SHORT, decoding="parallel")
+    assert story.frames[0].corrected
+    assert len(story.frames[0].codes) == 256
+    assert story.settings["weights"] == "random"
+
+
+@pytest.mark.parametrize("name", ["show-o+sd15", "show-o-512+sd15"])
+def test_a_story_of_noise_is_drawn_and_corrected(small: None, name: str) -> None:
+    engine = Engine.from_pretrained(name, random_weights=True, dtype="float64")
+    options = {**SHORT, "arm_steps": 3}
+    story = engine.generate(["Benny the beagle sat in a garden.", "He ran."], **options)
+    assert [frame.corrected for frame in story.frames] == [True, True]
+    assert story.settings["weights"] == "random"
+    assert (story.settings["layout"], story.settings["context"]) == ("independent", None)
+    both = engine.generate_batch([story.sentences, ["The owl sat.", "It flew away."]], seeds=[0, 1], **options)
+    assert [frame.codes for frame in both[0].frames] == [frame.codes for frame in story.frames]
+
+
+@pytest.mark.slow
+def test_a_video_of_noise_is_drawn_and_corrected(small: None) -> None:
+    engine = Engine.from_pretrained("lwm+animatediff", random_weights=True, dtype="float64")
+    lengths = {"num_frames": 3, "chunk_frames": 2}
+    video = engine.generate_video("Benny ran.", **lengths, num_inference_steps=4, correct_first=1, decoding="parallel")
+    assert [frame.corrected for frame in video.frames] == [True, True, False]
+
+
+@pytest.mark.parametrize("quantization", ["int8", "fp8"])
+def test_show_os_layers_can_be_quantized(small: None, quantization: str) -> None:
+    engine = Engine.from_pretrained("show-o+sd15", random_weights=True, quantization=quantization)
+    full = Engine.from_pretrained("show-o+sd15", random_weights=True)
+    linear = sum(isinstance(layer, nn.Linear) for layer in full.models.arm.blocks.modules())
+    layers = [layer for layer in engine.models.arm.blocks.modules() if isinstance(layer, QuantizedLinear)]
+    assert len(layers) == linear > 0
+    assert all(layer.bias is not None for layer in layers)
+    ids = torch.arange(6)[None]
+    one, other = (e.models.arm.feed(ids, e.models.arm.model.new_cache(1, 0), True)[1] for e in (engine, full))
+    torch.testing.assert_close(one, other, rtol=0, atol=0.2)
+    assert not torch.equal(one, other)
+    assert len(engine.generate(["Benny sat."], arm_steps=2, correction=False).frames) == 1
+
+
+@pytest.mark.parametrize("backend", ["openvino", "arm_draw=openvino"])
+def test_show_os_draws_are_refused_where_they_cannot_be_translated(small: None, backend: str) -> None:
+    with pytest.raises(
+        ValueError, match="cannot translate the bit operations of Show-o's draws; choose arm_draw=eager"
+    ):
+        Engine.from_pretrained("show-o+sd15", random_weights=True, backend=backend)
+
+
+def test_auto_leaves_show_os_draws_eager(small: None) -> None:
+    engine = Engine.from_pretrained("show-o+sd15", random_weights=True, backend="auto")
+    assert "arm_draw" not in engine.backend.replace("arm_prefill", "")
+
+
+def test_what_openvino_cannot_translate_is_one_line(small: None) -> None:
+    engine = Engine.from_pretrained("show-o+sd15", random_weights=True, backend="correction=openvino")
+    with pytest.raises(ValueError, match=r"backend 'openvino' cannot translate correction: .*; choose eager for it"):
+        engine.generate(["Benny sat."], arm_steps=2, **SHORT)
+
+
+def test_random_weights_are_for_published_bundles() -> None:
+    with pytest.raises(ValueError, match="random weights are for published bundles"):
+        find_bundle("storyworld", random_weights=True)
+
+
+def test_an_unknown_bundle_is_refused_with_all_names() -> None:
+    with pytest.raises(ValueError, match=r"unknown bundle 'show'; choose storyworld.*, lwm\+animatediff.*show-o\+sd15"):
+        find_bundle("show")
+
+
+@pytest.mark.parametrize(
+    ("part", "said"),
+    [
+        ({"kind": "vqgan"}, "arm is of unknown kind 'vqgan'; choose among lwm, show-o"),
+        ({"kind": "lwm", "path": "arm", "text": "x"}, "arm has an unknown key 'text'"),
+        ({"kind": "lwm", "path": "nowhere"}, "arm 'nowhere' is no directory beside it"),
+        (7, "arm is of unknown kind 7"),
+        ({"kind": ["lwm"]}, r"arm is of unknown kind \['lwm'\]"),
+        ({"kind": "lwm", "path": "arm", "config": [1]}, r"arm has the config \[1\], which is no object"),
+        ({"kind": "show-o", "path": "arm", "text": 5}, "arm.text 5 is no directory beside it"),
+        ({"kind": "lwm"}, "arm names either its path or its repository"),
+        ({"kind": "lwm", "path": "arm", "repository": "a/b"}, "arm names either its path or its repository"),
+        ({"kind": "lwm", "repository": "a/b"}, "arm 'a/b' is no directory beside it; --models DIR says where"),
+    ],
+)
+def test_a_damaged_bundle_file_is_named(tmp_path: Path, part: object, said: str) -> None:
+    raw = {"format": 1, "name": "broken", "arm": part, "tokenizer": "tokenizer", "corrector": "corrector"}
+    for name in ("arm", "tokenizer", "corrector"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "bundle.json").write_text(json.dumps(raw))
+    with pytest.raises(ValueError, match=said):
+        find_bundle(tmp_path)
+
+
+def test_sizes_beside_a_checkpoint_are_refused(tiny_path: Path) -> None:
+    for kind, config in (("lwm", {}), ("show-o", {"num_vq_tokens": 256}), ("magvit2", {"resolution": 256})):
+        said = f"config 'layers' of a part of kind {kind}: its own files tell the sizes"
+        with pytest.raises(ValueError, match=said):
+            Part(kind, {"path": tiny_path / "arm"}, {**config, "layers": 99}).load(torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize(
+    ("defaults", "said"),
+    [
+        ([1], "which is no object"),
+        ({"strength": 0.25}, "strength has a default of its own"),
+        ({"x": 1}, "unknown default"),
+        ({"temperature": "hot"}, r"bundle\.json: default temperature is 'hot', expected float"),
+        ({"temperature": None}, r"bundle\.json: default temperature is None, expected float"),
+        ({"guidance_scale": True}, "default guidance_scale is True, expected float"),
+        ({"top_k": 1.5}, "default top_k is 1.5, expected int"),
+        ({"context": 3}, "default context is 3, expected str"),
+        ({"context": "all"}, r"bundle\.json: defaults: unknown context 'all'"),
+        ({"top_p": 7}, r"bundle\.json: defaults: top_p 7 is out of range"),
+    ],
+)
+def test_defaults_that_would_do_nothing_are_refused(
+    tiny_path: Path, tmp_path: Path, defaults: object, said: str
+) -> None:
+    shutil.copytree(tiny_path, tmp_path / "bundle")
+    path = tmp_path / "bundle" / "bundle.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"defaults": defaults}))
+    with pytest.raises(ValueError, match=said):
+        find_bundle(tmp_path / "bundle")
+
+
+def test_folders_beside_a_bundle_come_before_the_models_folder(tmp_path: Path) -> None:
+    """Of two parts that are named alike in both places; a third is in the models folder only."""
+    bundle, models = tmp_path / "bundle", tmp_path / "models"
+    for place in (bundle / "own" / "arm", bundle / "own" / "text", models / "own" / "arm", models / "own" / "coder"):
+        place.mkdir(parents=True)
+    (bundle / "corrector").mkdir()
+    raw: dict[str, object] = {"arm": {"kind": "show-o", "repository": "own/arm", "text": "own/text"}}
+    raw |= {"tokenizer": {"kind": "magvit2", "repository": "own/coder"}, "corrector": "corrector"}
+    (bundle / "bundle.json").write_text(json.dumps({"format": 1, "name": "own", **raw}))
+    found = find_bundle(bundle, models).parts
+    assert found["arm"].folders == {"path": bundle / "own" / "arm", "text": bundle / "own" / "text"}
+    assert found["tokenizer"].folders == {"path": models / "own" / "coder"}
+
+
+@pytest.mark.parametrize("name", embedded_names())
+def test_a_models_folder_that_no_part_is_sought_in_is_refused(name: str, tmp_path: Path) -> None:
+    said = rf"^models folder '.*' would not be used: bundle '{name}' brings all its parts; leave it out$"
+    for bundle in (name, bundle_module.EMBEDDED / name):
+        with pytest.raises(ValueError, match=said):
+            find_bundle(bundle, tmp_path)
+    with pytest.raises(ValueError, match=r"would not be used: bundle 'show-o\+sd15' is made of noise; leave it out"):
+        find_bundle("show-o+sd15", tmp_path, random_weights=True)
+
+
+def test_later_frames_of_a_video_are_recorded_as_they_are_drawn(small: None, tiny_engine: Engine) -> None:
+    """LWM's by its published settings, whatever the first frame's are; others' as all."""
+    options = StoryOptions(top_k=3, arm_guidance_scale=2.0)
+    settings = Engine.from_pretrained("lwm+animatediff", random_weights=True).video_settings(options, 4, 2)
+    assert (settings["top_k"], settings["arm_guidance_scale"]) == (3, 2.0)
+    assert settings["later_frames"] == {"arm_guidance_scale": 1.0, "top_k": 1000}
+    plain = tiny_engine.video_settings(options, 4, 2)
+    assert plain == {**tiny_engine.settings(options), "num_frames": 4, "chunk_frames": 2}
+
+
+def test_a_directory_may_be_called_like_a_file(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_path, tmp_path / "a.json")
+    assert find_bundle(tmp_path / "a.json").parts["arm"].folders["path"] == tmp_path / "a.json" / "arm"
+
+
+def test_the_weights_are_those_that_were_loaded(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_path, tmp_path / "bundle")
+    found = find_bundle(tmp_path / "bundle")
+    before = found.fingerprint()
+    (tmp_path / "bundle" / "arm" / "model.safetensors").unlink()
+    assert found.fingerprint() == before != find_bundle(tmp_path / "bundle").fingerprint()
+
+
+def test_a_folder_above_that_is_called_converted_hides_nothing(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_path, tmp_path / "converted" / "bundle")
+    assert find_bundle(tmp_path / "converted" / "bundle").fingerprint() == find_bundle(tiny_path).fingerprint()
+    note = tmp_path / "converted" / "bundle" / "arm" / ".cache" / "model.metadata"
+    note.parent.mkdir()
+    note.write_text("downloaded today")
+    assert find_bundle(tmp_path / "converted" / "bundle").fingerprint() == find_bundle(tiny_path).fingerprint()
+
+
+def test_a_part_without_folders_is_made_in_the_dtype_that_is_asked_for() -> None:
+    arm = Part("show-o", {}, SMALL["show-o"]).load(torch.device("cpu"), torch.bfloat16)
+    assert next(arm.model.parameters()).dtype == torch.bfloat16
+    tokenizer = Part("magvit2", {}, SMALL["magvit2"]).load(torch.device("cpu"), torch.bfloat16)
+    assert next(tokenizer.encoder.parameters()).dtype == torch.float32, "codes are signs"
+    assert next(tokenizer.decoder.parameters()).dtype == torch.bfloat16
+
+
+def test_a_conversion_leaves_the_fingerprint_while_its_source_is_there(tiny_path: Path, tmp_path: Path) -> None:
+    shutil.copytree(tiny_path, tmp_path / "bundle")
+    (tmp_path / "bundle" / "arm" / "params").write_bytes(b"published")
+    before = find_bundle(tmp_path / "bundle").fingerprint()
+    made = tmp_path / "bundle" / "arm" / "converted" / "params-0123"
+    made.mkdir(parents=True)
+    (made / "model.safetensors").write_bytes(b"the same")
+    (made.parent / ".params.lock").write_bytes(b"")
+    assert find_bundle(tmp_path / "bundle").fingerprint() == before
+    (tmp_path / "bundle" / "arm" / "params").unlink()
+    assert find_bundle(tmp_path / "bundle").fingerprint() != before

@@ -1,0 +1,191 @@
+"""Stories that come together and part again draw, in float64, the codes that each draws alone."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Sequence
+from random import Random
+from weakref import ReferenceType, ref
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acdc.engine.models.kv_cache import KVCache
+from acdc.engine.models.lwm.batch import regroup
+from acdc.engine.models.lwm.runner import Arm
+from tests.helpers.small_arm import CONTEXTS, STREAM, make_arm
+from tests.helpers.tellers import Teller, again, alone, draw_on, fix, options_of, prefill, tell, teller
+
+WINDOWS = [(1,), (3,), (4, 2)]
+STORIES = st.lists(
+    st.lists(st.text("abcdefghij", min_size=1, max_size=8), min_size=1, max_size=3), min_size=1, max_size=5
+)
+
+
+@pytest.fixture(scope="module")
+def arm() -> Arm:
+    return make_arm()
+
+
+@given(
+    stories=STORIES,
+    context=st.sampled_from(CONTEXTS),
+    guided=st.booleans(),
+    seed=st.integers(0, 2**60),
+    windows=st.sampled_from(WINDOWS),
+    passes=st.sampled_from([None, 1, 2, 3]),
+    at_once=st.booleans(),
+    trouble=st.booleans(),
+)
+@settings(max_examples=40, deadline=None)
+def test_any_company_draws_what_each_draws_alone(
+    arm, stories, context, guided, seed, windows, passes, at_once, trouble
+):
+    """Stories at different frames, begun, regrouped, corrected, failed and resumed in any order and company."""
+    options, chance = options_of(context, guided), Random(seed)
+    tellers = []
+    for place, texts in enumerate(stories):
+        fixes = [chance.random() < 0.6 for _ in texts]
+        seat = arm.seat(texts)
+        tellers.append(Teller(texts, seed + place, fixes, seat))
+    tell(arm, tellers, options, chance, windows, passes, at_once, trouble)
+    for one in tellers:
+        assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+@pytest.mark.parametrize("guided", [False, True])
+def test_a_draw_is_parted_after_any_pass(arm, context, guided):
+    """Four in one draw; after so many passes two of them go over to a fifth that has just begun."""
+    options = options_of(context, guided)
+    for passes in range(STREAM.codes_per_frame):
+        four, fifth = [teller(arm, seed) for seed in range(4)], teller(arm, 4, ["hij"])
+        prefill(arm, four, options)
+        if passes:
+            assert draw_on(arm, four, options, (1,), passes) == (four if passes == 5 else [])
+        prefill(arm, [fifth], options)
+        drawing = [one for one in four if one.group is not None]
+        others, both = drawing[::2], [*drawing[1::2], fifth]
+        draw_on(arm, both, options, (1,), None)
+        if others:
+            draw_on(arm, others, options, (1,), None)
+        for one in (*four, fifth):
+            assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)[:1]
+
+
+def test_who_is_left_of_a_group_stays_in_its_buffers(arm):
+    options = options_of("full", False)
+    three = [teller(arm, seed) for seed in range(3)]
+    prefill(arm, three, options)
+    assert three[0].group is not None
+    group = three[0].group[0]
+    assert regroup(arm, [(group, 2), (group, 0), (group, 1)], options) == (group, [2, 0, 1])
+    draw_on(arm, three[:1], options, (1,), 2)
+    assert three[0].group is not None
+    assert three[0].group[0] is not group, "the others stay where they are"
+    assert group.here == 2
+    assert regroup(arm, [(group, 2), (group, 1)], options) == (group, [2, 1])
+
+
+def test_a_seat_holds_no_cache_where_the_context_is_a_window(arm):
+    one = teller(arm, 0)
+    for _ in one.texts:
+        prefill(arm, [one], options_of("window", False))
+        draw_on(arm, [one], options_of("window", False), (1,), None)
+        assert one.seat.cache is None
+        fix(arm, one, options_of("window", False), at_once=True)
+        assert one.seat.cache is None
+
+
+def test_corrected_codes_leave_the_cache_before_their_frame(arm):
+    """bos + 2 letters + vision, then 6 codes of which the last is not fed."""
+    one, options = teller(arm, 0), options_of("full", False)
+    prefill(arm, [one], options)
+    assert one.seat.cache is None, "the group has it"
+    draw_on(arm, [one], options, (1,), None)
+    assert one.seat.cache is not None
+    assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4 + 5]
+    one.seat.replace(torch.zeros(6, dtype=torch.int64))
+    assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4]
+    arm.group([one.seat], options).enter()
+    assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4 + 7]
+
+
+class Counted:
+    """Caches under way: those that were made and are neither released nor forgotten."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.made: list[ReferenceType[KVCache]] = []
+        init = KVCache.__init__
+
+        def watched(cache: KVCache, *args: object, **kwargs: object) -> None:
+            init(cache, *args, **kwargs)  # type: ignore[arg-type]
+            self.made.append(ref(cache))
+
+        monkeypatch.setattr(KVCache, "__init__", watched)
+
+    @property
+    def held(self) -> list[KVCache]:
+        gc.collect()
+        return [cache for one in self.made if (cache := one()) is not None and hasattr(cache, "keys")]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_groups_give_their_buffers_back(arm, context, monkeypatch):
+    """Drawn together, parted and finished: what is held then is what seats hold."""
+    counted, options = Counted(monkeypatch), options_of(context, True)
+    four = [teller(arm, seed) for seed in range(4)]
+    prefill(arm, four, options)
+    draw_on(arm, four, options, (1,), 2)
+    draw_on(arm, [four[3], four[1]], options, (1,), 1)
+    draw_on(arm, [four[0], four[3]], options, (1,), 1)
+    for one in four:
+        draw_on(arm, [one], options, (1,), None)
+    assert len(counted.made) > 4
+    assert counted.held == [one.seat.cache for one in four if one.seat.cache is not None]
+
+
+@pytest.mark.parametrize("context", CONTEXTS)
+def test_a_failure_in_the_middle_leaves_the_others_where_they_are(arm, context, monkeypatch):
+    """Two of four go over to another group, which has no room for the second. They begin again, the others go on."""
+    counted, options, copies = Counted(monkeypatch), options_of(context, False), 0
+    four, paste = [teller(arm, seed) for seed in range(4)], KVCache.paste
+    prefill(arm, four, options)
+    assert four[0].group is not None
+    group = four[0].group[0]
+
+    def failing(cache: KVCache, part: KVCache, rows: Sequence[int]) -> None:
+        nonlocal copies
+        copies += 1
+        if copies == 2:
+            raise MemoryError("no room")
+        paste(cache, part, rows)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(KVCache, "paste", failing)
+        with pytest.raises(MemoryError):
+            draw_on(arm, four[:2], options, (1,), 2)
+    assert group.here == 4
+    for one in four[:2]:
+        again(arm, one, "failed")
+    assert group.here == 2
+    assert counted.held == [group.session.cache]
+    prefill(arm, four[:2], options)
+    for one in four:
+        draw_on(arm, [one], options, (1,), None)
+        assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)[:1]
+
+
+def test_stories_in_the_middle_of_a_frame_are_not_laid_beside_others(arm):
+    options = options_of("full", False)
+    one, other = teller(arm, 0), teller(arm, 1)
+    prefill(arm, [one], options)
+    with pytest.raises(AssertionError, match="some are being drawn, others not"):
+        arm.group([one.seat, other.seat], options)
+
+
+def test_a_sentence_that_is_too_long_has_no_seat(arm):
+    with pytest.raises(ValueError, match=r"'abcdefghi' has 9 tokens; the limit \(max_text_tokens\) is 8"):
+        arm.seat(["ab", "abcdefghi"])

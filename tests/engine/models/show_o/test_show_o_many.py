@@ -1,0 +1,93 @@
+"""Show-o's stories beside one another draw what each draws alone, in float64, code for code."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acdc.engine.engine import Engine
+from acdc.engine.outputs import Phase, StoryResult
+from acdc.engine.request import StoryRequest
+from acdc.engine.scheduler.events import StoryFailed
+from acdc.engine.scheduler.policy import SERIAL, Pipelining
+from tests.helpers.small_show_o import small_engine
+
+LINES = ["Lu, a very small cat, lived far away.", "She hid.", "He ran to the lake at night.", "Lu slept."]
+STORIES = [StoryRequest(f"story-{k}", tuple(LINES[k % 2 :][: 1 + k % 3]), seed=k) for k in range(5)]
+QUICK = {"num_inference_steps": 2, "arm_steps": 4}
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"arm_guidance_scale": 2.75, "correct_every": 2},
+    {"layout": "carry-over", "carry_over": 0.3},
+    {"layout": "carry-over", "arm_guidance_scale": 2.75, "correct_first": 1},
+    {"layout": "block-causal"},
+    {"layout": "block-causal", "arm_guidance_scale": 2.75},
+    {"layout": "block-causal", "context": "window", "arm_guidance_scale": 2.75},
+    {"layout": "block-causal", "feed_back": False},
+    {"correction": False, "temperature": 0.5},
+]
+HOWS = [
+    Pipelining(),
+    Pipelining(slots=3, stories=5, quantum=2),
+    Pipelining(slots=2, quantum=1, share=False, merge_replace=False),
+]
+
+
+@pytest.fixture(scope="module")
+def show_o_engine(exact_engine: Engine) -> Engine:
+    return small_engine(exact_engine)
+
+
+def finished(engine: Engine, how: Pipelining, stories: list[StoryRequest], **told: Any) -> dict[int, StoryResult]:
+    found = {}
+    for result in engine.generate_many(stories, pipelining=how, **QUICK, **told):
+        assert isinstance(result, StoryResult), result
+        found[result.seed] = result
+    return found
+
+
+@pytest.mark.parametrize("number", range(len(VARIANTS)), ids=lambda number: str(VARIANTS[number]))
+def test_side_by_side_equals_alone(show_o_engine: Engine, number: int) -> None:
+    """Stories of one to three frames, at different ones at a time; launches of several, whole draws and parts."""
+    told = VARIANTS[number]
+    alone = [show_o_engine.generate(story.sentences, seed=story.seed, **QUICK, **told) for story in STORIES]
+    for how in (HOWS[number % 3], HOWS[(number + 1) % 3]):
+        many = finished(show_o_engine, how, STORIES, **told)
+        for one in alone:
+            for mine, wanted in zip(many[one.seed].frames, one.frames, strict=True):
+                assert mine.draft_codes == wanted.draft_codes, how
+                assert mine.codes == wanted.codes, how
+                assert np.array_equal(mine.image, wanted.image), how
+
+
+@pytest.mark.parametrize("told", VARIANTS[3:6], ids=str)
+def test_interrupted_stories_go_on_as_if_they_had_not_been(show_o_engine: Engine, told: dict[str, Any]) -> None:
+    whole = finished(show_o_engine, SERIAL, STORIES, **told)
+    again = [
+        StoryRequest(story.id, story.sentences, story.seed, tuple(whole[story.seed].frames[: story.seed % 3]))
+        for story in STORIES
+        if len(story.sentences) > story.seed % 3
+    ]
+    for seed, result in finished(show_o_engine, Pipelining(stories=5), again, **told).items():
+        assert [frame.codes for frame in result.frames] == [frame.codes for frame in whole[seed].frames]
+
+
+def test_a_story_beyond_the_models_positions_fails_alone(show_o_engine: Engine) -> None:
+    """400 positions hold 7 frames of 18 with captions of 39; its neighbours of the same launch are drawn."""
+    long = StoryRequest("long", tuple(LINES[0] for _ in range(8)), seed=1)
+    told = {"layout": "block-causal", "correction": False}
+    found = list(show_o_engine.generate_many([STORIES[0], long, STORIES[2]], **QUICK, **told))
+    (failed,) = [result for result in found if isinstance(result, StoryFailed)]
+    assert failed.request.id == "long"
+    assert "layout 'block-causal' of 8 frames needs" in str(failed.error)
+    assert len(found) == 3
+
+
+def test_neighbours_that_fit_one_by_one_fit_together(show_o_engine: Engine) -> None:
+    """Nine frames of short captions beside one of the longest: a row need not hold nine of the longest."""
+    short, wordy = StoryRequest("short", ("a",) * 9, seed=1), StoryRequest("wordy", (LINES[0],), seed=2)
+    run = show_o_engine.generate_many([short, wordy], **QUICK, layout="block-causal", correction=False)
+    assert all(isinstance(result, StoryResult) for result in run)
+    assert max(len(ran.stories) for ran in run.timeline if ran.phase is Phase.PREFILL) == 1

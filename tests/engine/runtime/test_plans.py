@@ -1,0 +1,91 @@
+"""Which backend runs which stage."""
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acdc.compile import openvino
+from acdc.engine.cli.info import collect, print_info
+from acdc.engine.engine import Engine
+from acdc.engine.options import StoryOptions
+from acdc.engine.runtime.backends import STAGES, describe, parse_backends, refusals
+from acdc.engine.runtime.compiled import PlannedModule, PlannedUNet
+
+CPU, F32 = torch.device("cpu"), torch.float32
+
+
+def all_on(backend):
+    """Every stage; the correction is not made one plan unless it is asked for by name."""
+    return {**dict.fromkeys(STAGES, backend), "correction": "eager"}
+
+
+def test_one_name_is_for_all_stages():
+    assert parse_backends("openvino", CPU, F32) == all_on("openvino")
+
+
+def test_named_stages_leave_the_others_eager():
+    chosen = parse_backends("unet=openvino,vae_decoder=eager", CPU, F32)
+    assert chosen == {**all_on("eager"), "unet": "openvino"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("fast", "unknown backend 'fast'; choose among auto, eager, openvino"),
+        ("", "unknown backend ''; choose among auto"),
+        ("unet=fast", "unknown backend 'fast'"),
+        ("unet=", "unknown backend ''"),
+        ("vae=eager", "unknown stage 'vae' in backend 'vae=eager'; choose among arm_prefill"),
+        ("unet=eager,", "unknown stage ''"),
+        ("correction=openvino,unet=openvino", "correction holds unet; choose one or the other"),
+    ],
+)
+def test_mistakes_name_the_value_and_the_choices(text, message):
+    with pytest.raises(ValueError, match=message):
+        parse_backends(text, CPU, F32)
+
+
+def test_eager_stages_are_left_alone(tiny_path):
+    models = Engine.from_pretrained(tiny_path).models
+    assert not any(isinstance(module, PlannedModule | PlannedUNet) for module in models.tokenizer.modules())
+    assert not isinstance(models.corrector.unet, PlannedUNet)
+
+
+def test_the_backend_is_part_of_what_decides_a_story(tiny_path):
+    engine = Engine.from_pretrained(tiny_path, backend="unet=openvino")
+    assert engine.settings(StoryOptions())["backend"] == "unet=openvino"
+    assert isinstance(engine.models.corrector.unet, PlannedUNet)
+
+
+def test_auto_is_the_fastest_exact_backend_that_can_serve(tiny_path, monkeypatch):
+    assert parse_backends("auto", CPU, F32) == all_on("openvino")
+    assert parse_backends("auto", CPU, torch.float64) == all_on("eager")
+    assert parse_backends("unet=auto", CPU, F32) == {**all_on("eager"), "unet": "openvino"}
+    assert Engine.from_pretrained(tiny_path, backend="auto").backend == "openvino"
+    monkeypatch.setattr(openvino, "installed_version", lambda: None)
+    assert Engine.from_pretrained(tiny_path, backend="auto").backend == "eager"
+
+
+@given(st.fixed_dictionaries({stage: st.sampled_from(["eager", "openvino"]) for stage in STAGES}))
+def test_a_description_reads_back_as_the_same_choice(backends):
+    backends |= {"correction": "eager"}
+    assert parse_backends(describe(backends), CPU, F32) == backends
+
+
+def test_the_whole_correction_is_described_too():
+    chosen = parse_backends("correction=openvino,arm_draw=openvino", CPU, F32)
+    assert chosen == {**all_on("eager"), "arm_draw": "openvino", "correction": "openvino"}
+    assert parse_backends(describe(chosen), CPU, F32) == chosen
+
+
+def test_what_is_missing_is_said_with_what_to_do(monkeypatch, capsys):
+    assert refusals(CPU)["openvino"] == {stage: [] for stage in (*STAGES, "correction")}
+    assert "it runs on cuda, not on cpu" in refusals(CPU)["cudagraph"]["unet"]
+    monkeypatch.setattr(openvino, "installed_version", lambda: None)
+    assert refusals(CPU)["openvino"]["unet"] == ["openvino is not installed: pip install openvino"]
+    print_info(collect())
+    printed = capsys.readouterr().out
+    assert "not available: openvino is not installed: pip install openvino" in printed
+    row = next(line.split() for line in printed.splitlines() if line.split()[:1] == ["unet"])
+    assert row[1:3] == ["yes", "no"]

@@ -1,0 +1,110 @@
+"""Memory outlives the launches that read it: they find what they read wherever a story holds it; buffers wait."""
+
+from __future__ import annotations
+
+import gc
+from contextlib import nullcontext
+from types import FunctionType, ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from acdc.engine.memory.none import Nothing
+from acdc.engine.models import kv_cache
+from acdc.engine.models.kv_cache import Buffers
+from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.show_o.runner import ShowOArm
+from acdc.engine.options import StoryOptions
+from acdc.engine.request import StoryRequest
+from acdc.engine.scheduler.executor import Slot
+from acdc.engine.scheduler.story_state import Work
+from acdc.engine.scheduler.stream_safety import tensors_of, will_read
+from tests.helpers.small_arm import make_arm
+from tests.helpers.small_show_o import small_arm
+from tests.helpers.tellers import draw_on, fix, prefill, teller
+
+OTHERS = (nn.Module, Arm, ShowOArm, Buffers, type, FunctionType, ModuleType)  # not a story's
+
+
+def referred(thing: Any) -> dict[int, Tensor]:
+    """Every tensor that Python's collector can reach without going through models, by identity."""
+    found, seen, ahead = dict[int, Tensor](), set[int](), [thing]
+    while ahead:
+        one = ahead.pop()
+        if id(one) in seen or isinstance(one, OTHERS):
+            continue
+        seen.add(id(one))
+        if isinstance(one, Tensor):
+            found[id(one)] = one
+        else:
+            ahead += gc.get_referents(one)
+    return found
+
+
+def works(arm: Any, options: StoryOptions) -> list[Work]:
+    """Two stories in the middle of their draw, and one between frames with one behind it."""
+    three = [teller(arm, seed) for seed in range(3)]
+    for company in (three[:2], three[2:]):
+        prefill(arm, company, options)
+        assert not draw_on(arm, company, options, (1,), 2)
+    assert draw_on(arm, three[2:], options, (1,), None)
+    fix(arm, three[2], options, at_once=False)
+    made = [Work(StoryRequest(f"{one.seed}", tuple(one.texts)), Nothing(), one.seat, group=one.group) for one in three]
+    made[1].draft, made[1].codes = torch.zeros(3, 4, 4), torch.zeros(6)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (make_arm, {"context": "full", "arm_guidance_scale": 2.0}),
+        (make_arm, {"context": "window", "arm_guidance_scale": 1.0}),
+        (small_arm, {"layout": "carry-over", "arm_guidance_scale": 2.0}),
+        (small_arm, {"layout": "block-causal", "context": "full", "arm_guidance_scale": 1.0}),
+    ],
+)
+def test_all_that_a_story_holds_and_nothing_of_the_models(make: Any, told: dict[str, Any]) -> None:
+    arm = make()
+    stories = works(arm, StoryOptions(temperature=1.0, top_p=1.0, **told))
+    found, wanted = {id(value): value for value in tensors_of(stories)}, referred(stories)
+    assert found.keys() == wanted.keys()
+    assert len(found) > 8
+    weights = {id(value) for value in (*arm.model.parameters(), *arm.model.buffers())}
+    assert not weights & found.keys()
+
+
+def test_nothing_is_told_where_there_are_no_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: pytest.fail("no CUDA here"))
+    will_read([torch.zeros(3)])
+
+
+def test_buffers_of_another_stream_are_written_behind_their_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With an event in the place of CUDA's: whoever takes the pair waits for whoever gave it back."""
+    waited: list[str] = []
+    monkeypatch.setattr(kv_cache, "last_use", lambda pair: "the last pass")
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: SimpleNamespace(wait_event=waited.append))
+    buffers, kind = Buffers(), ((2, 1, 1, 4, 2), torch.float32, torch.device("cpu"))
+    pair = buffers.take(*kind)
+    assert not waited, "a new pair has no last use"
+    buffers.give_back(pair)
+    assert buffers.take(*kind)[0] is pair[0]
+    assert waited == ["the last pass"]
+
+
+def test_buffers_on_a_cpu_have_nothing_to_wait_for() -> None:
+    assert kv_cache.last_use((torch.zeros(2), torch.zeros(2))) is None
+
+
+def test_a_slot_waits_for_its_device_also_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[str] = []
+    event = SimpleNamespace(synchronize=lambda: waited.append("synchronised"))
+    monkeypatch.setattr(torch.cuda, "stream", lambda stream: nullcontext())
+    slot = Slot(torch.device("cpu"), 1)
+    slot.stream = SimpleNamespace(record_event=lambda: event)  # type: ignore[assignment]
+    assert slot.run(lambda: 7) == 7
+    with pytest.raises(ZeroDivisionError):
+        slot.run(lambda: 1 / 0)
+    assert waited == ["synchronised"] * 2
+    slot.pool.shutdown()

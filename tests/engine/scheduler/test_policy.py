@@ -1,0 +1,140 @@
+"""What a free slot runs: ARM beside DM, drain, patience, and how many stories."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from acdc.engine.outputs import Phase
+from acdc.engine.scheduler.policy import ORDER, PATIENCE, SERIAL, UNITS, Pipelining, choose
+
+HOW = Pipelining()
+TOGETHER = Pipelining(share=False)
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A story that is ready."""
+
+    phase: Phase
+    passed_over: int = 0
+    alone: bool = False
+
+
+def ready(*phases: Phase) -> list[Waiting]:
+    return [Waiting(phase) for phase in phases]
+
+
+def chosen(*args: object) -> Phase:
+    choice = choose(*args)  # type: ignore[arg-type]
+    assert choice is not None
+    return choice.phase
+
+
+def test_every_phase_that_takes_a_slot_belongs_to_a_model():
+    assert set(UNITS) == set(Phase) - {Phase.MEMORY}
+
+
+def test_nobody_ready_runs_nothing():
+    assert choose([], [], 0, HOW) is None
+
+
+@pytest.mark.parametrize(
+    ("running", "expected"),
+    [
+        ([Phase.CORRECT], Phase.DRAW),
+        ([Phase.DECODE], Phase.DRAW),
+        ([Phase.ENCODE], Phase.DRAW),
+        ([Phase.PREFILL], Phase.CORRECT),
+        ([Phase.DRAW], Phase.CORRECT),
+        ([Phase.REPLACE], Phase.CORRECT),
+        ([], Phase.CORRECT),
+        ([Phase.DRAW, Phase.CORRECT], Phase.CORRECT),
+    ],
+)
+def test_the_arm_runs_beside_the_diffusion_model(running, expected):
+    assert chosen(ready(Phase.PREFILL, Phase.CORRECT, Phase.DRAW), running, 8, HOW) is expected
+
+
+@given(st.lists(st.sampled_from(list(UNITS)), min_size=1), st.permutations([[], [Phase.DRAW, Phase.CORRECT]]))
+def test_what_is_nearest_to_its_end_goes_first(phases, runnings):
+    """Where no model is idle, or all are."""
+    for running in runnings:
+        assert chosen(ready(*phases), running, 8, HOW) is max(phases, key=ORDER.index)
+
+
+def test_who_was_passed_over_too_often_goes_first():
+    waiting = [Waiting(Phase.PREFILL, PATIENCE - 1), *ready(Phase.CORRECT)]
+    assert chosen(waiting, [], 8, HOW) is Phase.CORRECT
+    starved = [*ready(Phase.CORRECT), Waiting(Phase.PREFILL, PATIENCE), Waiting(Phase.ENCODE, PATIENCE)]
+    assert chosen(starved, [], 8, HOW) is Phase.PREFILL, "the longest waiting of them"
+    assert chosen(starved, [Phase.DRAW], 8, HOW) is Phase.PREFILL, "although the ARM is running"
+
+
+def test_without_share_one_draw_runs_at_a_time():
+    assert choose(ready(Phase.DRAW), [Phase.DRAW], 8, TOGETHER) is None
+    assert choose([Waiting(Phase.DRAW, PATIENCE)], [Phase.DRAW], 8, TOGETHER) is None, "they join at its quantum's end"
+    assert chosen(ready(Phase.DRAW, Phase.PREFILL), [Phase.DRAW], 8, TOGETHER) is Phase.PREFILL
+    assert chosen(ready(Phase.DRAW), [Phase.PREFILL], 8, TOGETHER) is Phase.DRAW
+    assert chosen(ready(Phase.DRAW), [Phase.DRAW], 8, HOW) is Phase.DRAW
+
+
+@pytest.mark.parametrize(
+    ("able", "in_flight", "how", "count"),
+    [
+        (1, 8, HOW, 1),
+        (2, 8, HOW, 2),
+        (3, 8, HOW, 2),
+        (4, 8, HOW, 4),
+        (9, 8, HOW, 4),
+        (4, 3, HOW, 2),  # 3 stories for 2 slots: 2 and 1
+        (4, 2, HOW, 1),
+        (4, 1, HOW, 1),
+        (4, 2, TOGETHER, 4),
+        (9, 9, replace(TOGETHER, draw_batch=16), 8),
+        (9, 9, replace(TOGETHER, draw_batch=6), 4),
+        (9, 9, replace(HOW, slots=1, draw_batch=8), 8),
+        (9, 9, SERIAL, 1),
+    ],
+)
+def test_a_launch_takes_a_power_of_two_and_its_share(able, in_flight, how, count):
+    choice = choose(ready(*[Phase.DRAW] * able), [], in_flight, how)
+    assert choice is not None
+    assert choice == (Phase.DRAW, count, False)
+
+
+def test_either_model_has_a_limit_of_its_own():
+    how = Pipelining(slots=1, stories=16, draw_batch=8, correct_batch=2)
+    for phase, unit in UNITS.items():
+        choice = choose(ready(*[phase] * 16), [], 16, how)
+        assert choice is not None
+        assert choice.size == (8 if unit == "arm" else 2)
+
+
+def test_who_failed_with_others_runs_alone_and_keeps_its_turn():
+    alone, other = Waiting(Phase.DRAW, alone=True), Waiting(Phase.DRAW)
+    assert choose([alone, other, other], [], 8, HOW) == (Phase.DRAW, 1, True)
+    assert choose([other, alone, other], [], 8, HOW) == (Phase.DRAW, 2, False), "the two others"
+
+
+@pytest.mark.parametrize("name", ["slots", "stories", "draw_batch", "correct_batch", "calls", "quantum"])
+@pytest.mark.parametrize("value", [0, -1])
+def test_what_must_be_one_at_least_is_refused(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} {value} is too small; choose 1 or more$"):
+        Pipelining(**{name: value})
+
+
+@pytest.mark.parametrize("name", ["waiting", "run_ahead"])
+def test_what_must_not_be_negative_is_refused(name):
+    with pytest.raises(ValueError, match=rf"^{name} -1 is negative; choose 0 or more$"):
+        Pipelining(**{name: -1})
+
+
+def test_everything_can_be_turned_off():
+    """Each field at its least, to see what it is worth."""
+    least = {"slots": 1, "stories": 1, "waiting": 0, "draw_batch": 1, "correct_batch": 1, "run_ahead": 0, "calls": 1}
+    off = Pipelining(**least, quantum=1, share=False, merge_replace=False)
+    assert {field.name for field in fields(off)} == {*least, "quantum", "share", "merge_replace"}

@@ -1,0 +1,137 @@
+"""The schedule's invariants, over random stories, limits, completion orders, failures, answers and cancellations."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acdc.engine.outputs import Phase
+from acdc.engine.scheduler.policy import SERIAL, Pipelining
+from acdc.engine.scheduler.scheduler import Scheduler, State, Task, walk
+from tests.helpers.schedules import HOWS, PLOTS, World
+
+ROOT = Path(__file__).parents[3]
+
+
+@given(how=HOWS, plots=st.lists(PLOTS, min_size=1, max_size=14), seed=st.integers(0, 2**32), trouble=st.booleans())
+@settings(max_examples=400, deadline=None)
+def test_any_schedule_walks_every_story_to_its_end(how, plots, seed, trouble):
+    world = World(how, plots, seed, trouble)
+    world.run()
+    for seen in world.seen.values():
+        frames = list(range(seen.plot.done, seen.plot.frames))
+        assert seen.shown == frames[: len(seen.shown)], "each frame once, in order"
+        if seen.end == "finished":
+            assert seen.shown == frames
+        elif not trouble:  # then only those fail that always do, there and nowhere else
+            assert seen.end == "failed"
+            assert seen.plot.breaks is not None
+            assert seen.shown == frames[: seen.plot.breaks[0] - seen.plot.done]
+        if not trouble and (breaks := seen.plot.breaks) is not None:
+            reached = seen.plot.done <= breaks[0] < seen.plot.frames and breaks[1] < len(seen.walks[breaks[0]])
+            assert (seen.end == "failed") == reached
+
+
+@given(plots=st.lists(PLOTS, min_size=1, max_size=6), seed=st.integers(0, 2**32))
+def test_serial_runs_one_story_after_another(plots, seed):
+    world = World(SERIAL, plots, seed, trouble=False)
+    began: list[Task] = []
+    fill = world.fill
+
+    def watched() -> None:
+        fill()
+        began.extend(task for launch in world.launches.values() for task in launch.tasks if task not in began)
+        assert sum(seen.end is None for seen in world.seen.values()) <= 1
+
+    world.fill = watched  # type: ignore[method-assign]
+    world.run()
+    assert began == list(world.seen)
+
+
+@pytest.mark.parametrize(
+    ("corrected", "feed_back", "last", "merge", "behind"),
+    [
+        (False, True, False, False, []),
+        (True, False, False, False, [Phase.CORRECT]),
+        (True, True, False, True, [Phase.CORRECT, Phase.ENCODE]),
+        (True, True, False, False, [Phase.CORRECT, Phase.ENCODE, Phase.REPLACE]),
+        (True, True, True, False, [Phase.CORRECT, Phase.ENCODE]),
+    ],
+)
+def test_the_walk_of_a_frame(corrected, feed_back, last, merge, behind):
+    first = [Phase.PREFILL, Phase.DRAW, Phase.DECODE]
+    assert list(walk(corrected, feed_back, last, merge)) == [*first, *behind]
+
+
+def task(name: str, frames: int = 2) -> Task:
+    walks = [walk(True, True, index + 1 == frames, True) for index in range(frames)]
+    return Task(name, frames, walks.__getitem__)
+
+
+def test_stories_beyond_the_limit_wait_and_are_rewritten_meanwhile():
+    scheduler = Scheduler(Pipelining(stories=2, waiting=2, calls=3, run_ahead=1))
+    tasks = [task(name) for name in "abcd"]
+    for one in tasks:
+        scheduler.add(one)
+    assert not scheduler.room
+    assert [one.state for one in tasks] == [State.READY] * 2 + [State.WAITING] * 2
+    assert scheduler.calls() == [*tasks[:2], tasks[2]], "those that were begun come first"
+    assert scheduler.calls() == []
+    scheduler.tell(tasks[0])
+    assert scheduler.calls() == [tasks[3]], "the prompt of the first frame before that of the second"
+    with pytest.raises(AssertionError, match="the queue is full"):
+        scheduler.add(task("e"))
+
+
+def test_a_dropped_storys_call_counts_until_it_comes_back():
+    scheduler = Scheduler(Pipelining(stories=1, waiting=1, calls=1))
+    one, other = task("one"), task("other")
+    scheduler.add(one)
+    scheduler.add(other)
+    assert scheduler.calls() == [one]
+    scheduler.drop(one)
+    assert one.state is State.GONE
+    assert scheduler.calls() == [], "the caller is still taken"
+    scheduler.tell(one)
+    assert scheduler.calls() == [other]
+
+
+def test_a_dropped_story_in_a_launch_holds_its_place_until_that_comes_back():
+    scheduler = Scheduler(Pipelining(slots=2, stories=1, waiting=1))
+    one, other = task("one"), task("other")
+    scheduler.add(one)
+    scheduler.add(other)
+    assert scheduler.calls() == [one, other]
+    (launch,) = scheduler.schedule()
+    scheduler.drop(one)
+    scheduler.tell(one)
+    assert one.state is State.RUNNING, "its caches are held"
+    assert other.state is State.WAITING
+    assert scheduler.complete(launch) == []
+    assert one.state is State.GONE
+    assert other.state is State.READY
+
+
+def test_news_of_what_does_not_run_is_refused():
+    scheduler = Scheduler(Pipelining())
+    one = task("one")
+    scheduler.add(one)
+    with pytest.raises(AssertionError, match="nobody asked"):
+        scheduler.tell(one)
+    with pytest.raises(AssertionError, match="one has no frame to show"):
+        scheduler.shown(one)
+    (launch,) = scheduler.schedule()
+    scheduler.complete(launch)
+    with pytest.raises(AssertionError, match="slot 0 does not run that"):
+        scheduler.complete(launch)
+
+
+@pytest.mark.parametrize("module", ["scheduler.scheduler", "scheduler.policy", "scheduler.events", "request"])
+def test_decisions_about_many_stories_import_no_torch(module):
+    code = f"import sys, acdc.engine.{module}; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT.parent)

@@ -1,0 +1,41 @@
+"""One heap for all threads: counted by the C library itself, in a process of its own."""
+
+import platform
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COUNT = """
+import ctypes, sys, tempfile, threading
+from acdc.engine.utils.malloc import share_one_heap
+print(share_one_heap() if sys.argv[1] == "shared" else None)
+libc, barrier = ctypes.CDLL(None), threading.Barrier(4)
+def allocate():
+    barrier.wait()
+    held = [bytearray(1 << 16) for _ in range(64)]
+    barrier.wait()
+threads = [threading.Thread(target=allocate) for _ in range(4)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+libc.fopen.restype = ctypes.c_void_p
+with tempfile.NamedTemporaryFile() as file:
+    stream = ctypes.c_void_p(libc.fopen(file.name.encode(), b"w"))
+    libc.malloc_info(0, stream)
+    libc.fclose(stream)
+    print(file.read().count(b"<heap nr="))
+"""
+
+
+def heaps(how: str) -> tuple[str, int]:
+    root = Path(__file__).parents[4]
+    done = subprocess.run([sys.executable, "-c", COUNT, how], capture_output=True, text=True, check=True, cwd=root)
+    said, count = done.stdout.split()
+    return said, int(count)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of glibc")
+def test_threads_share_one_heap():
+    assert heaps("shared") == ("True", 1)
+    assert heaps("as it is")[1] > 1

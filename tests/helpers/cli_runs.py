@@ -1,0 +1,31 @@
+"""What the command line's tests share: a story, a folder's files, a run that must be refused."""
+
+import json
+from pathlib import Path
+
+from acdc.engine.cli.main import main
+
+STORY = ["Benny the beagle sat in a garden.", "He jumped.", "Benny slept."]
+
+
+def files(directory: Path | str = "out") -> dict[str, bytes]:
+    root = Path(directory)
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def without_times(directory: str) -> dict:
+    record = json.loads((Path(directory) / "story.json").read_text())
+    for frame in record["frames"]:
+        del frame["phases_ms"], frame["spans"]
+    return record
+
+
+def refuse(capsys, *argv: str) -> str:
+    """Run, expect a user's mistake: exit code 2, one line on stderr, nothing on stdout."""
+    assert main(list(argv)) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.endswith("\n")
+    assert printed.err.count("\n") == 1
+    assert "Traceback" not in printed.err
+    return printed.err

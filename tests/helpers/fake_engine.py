@@ -1,0 +1,95 @@
+"""An engine without networks: pictures and codes are functions of seed, sentence and index."""
+
+import hashlib
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acdc.engine.options import StoryOptions
+from acdc.engine.outputs import Frame, Phase, Span
+
+
+class Killed(BaseException):
+    """Nothing catches this: the stand-in for a kill."""
+
+
+@contextmanager
+def killed_at(calls: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The run is killed where it would rename a file for the ``calls``-th time."""
+    rename, left = os.replace, [calls]
+
+    def kill(*paths: Any) -> None:
+        left[0] -= 1
+        if left[0] == 0:
+            raise Killed
+        rename(*paths)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", kill)
+        yield
+
+
+class FakeEngine:
+    """Draws 16 px frames; raises ``stop`` before frame ``stop_at`` (from 0)."""
+
+    name = "fake"
+    defaults: Mapping[str, Any] = {"guidance_scale": 3.0, "context": "window"}
+    device = SimpleNamespace(type="cpu")
+
+    def __init__(self, stop_at: int | None = None, stop: type[BaseException] = Killed) -> None:
+        self.stop_at, self.stop = stop_at, stop
+        self.drawn: list[int] = []
+
+    def settings(self, options: StoryOptions) -> dict[str, Any]:
+        return {"bundle": self.name, "threads": 1, **asdict(options.resolved(self.defaults))}
+
+    def start(self, options: StoryOptions) -> dict[str, float]:
+        return {"timestep": 501, "alpha_bar": 0.25} if options.correction else {}
+
+    def stream(
+        self,
+        sentences: Sequence[str],
+        *,
+        seed: int = 0,
+        options: StoryOptions | None = None,
+        init_image: Any = None,
+        done: Sequence[Frame] = (),
+        on_phase: Callable[[int, Phase], None] | None = None,
+    ) -> Iterator[Frame]:
+        options = options or StoryOptions()
+        history = [frame.codes for frame in done]
+        for index in range(len(done), len(sentences)):
+            if index == self.stop_at:
+                raise self.stop
+            spans = []
+            for number, phase in enumerate(Phase):
+                if on_phase is not None:
+                    on_phase(index, phase)
+                spans.append(Span(phase, (index - len(done)) * 70.0 + number * 10, 10.0))
+            frame = draw(sentences[index], index, seed, history, options.corrects(index), tuple(spans))
+            history.append(frame.codes)
+            self.drawn.append(index)
+            yield frame
+
+
+def draw(
+    sentence: str,
+    index: int,
+    seed: int,
+    history: Sequence[tuple[int, ...]] = (),
+    corrected: bool = True,
+    spans: tuple[Span, ...] = (),
+) -> Frame:
+    """A frame that depends on everything that came before, as a story's does."""
+    digest = hashlib.sha256(repr((sentence, index, seed, list(history))).encode()).digest()
+    rng = np.random.default_rng(list(digest))
+    draft, image = rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
+    codes = [tuple(rng.integers(0, 32, 16).tolist()) for _ in range(2)]
+    shown, entered = (image, codes[1]) if corrected else (draft, codes[0])
+    return Frame(index, sentence, f"Prompt: {sentence}", None, corrected, draft, shown, codes[0], entered, spans)

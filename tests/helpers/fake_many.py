@@ -1,0 +1,67 @@
+"""Many stories without networks: frames of ``fake_engine`` in turns, and failures where a test wants them."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from acdc.engine.options import StoryOptions
+from acdc.engine.outputs import Frame, Phase, Span
+from acdc.engine.request import StoryRequest
+from acdc.engine.scheduler.events import Event, FrameMade, NothingLeft, StoryFailed
+from acdc.engine.scheduler.policy import Pipelining
+from tests.helpers.fake_engine import FakeEngine, draw
+
+
+class FakeRun:
+    """Stories in turns, as many at a time as asked for; like the real one it reads them when there is room."""
+
+    def __init__(self, engine: "FakeMany", requests: Iterable[StoryRequest], options: StoryOptions, how: Pipelining):
+        self.engine, self.requests, self.options, self.how = engine, iter(requests), options, how
+        self.closed = False
+
+    def events(self) -> Iterator[Event]:
+        flying: list[tuple[StoryRequest, list[Frame]]] = []
+        try:
+            while True:
+                while len(flying) < self.how.stories and (request := next(self.requests, None)) is not None:
+                    flying.append((request, list(request.done)))
+                if not flying:
+                    return
+                request, frames = flying.pop(0)
+                event = self._step(request, frames)
+                yield event
+                if isinstance(event, FrameMade) and not event.last:
+                    flying.append((request, [*frames, event.frame]))
+        finally:
+            self.closed = True
+
+    def _step(self, request: StoryRequest, frames: list[Frame]) -> Event:
+        index = len(frames)
+        if index == len(request.sentences):
+            return NothingLeft(request)
+        if len(self.engine.made) == self.engine.stop_at:
+            raise self.engine.stop
+        if (request.id, index) in self.engine.failures:
+            return StoryFailed(request, self.engine.failures[request.id, index])
+        start = 10.0 * (index - len(request.done))
+        spans = (Span(Phase.DRAW, start, 10.0),)
+        history = [frame.codes for frame in frames]
+        corrected = self.options.corrects(index)
+        frame = draw(request.sentences[index], index, request.seed, history, corrected, spans)
+        self.engine.made.append((request.id, index))
+        return FrameMade(request, frame, 10.0, 0.0)
+
+
+class FakeMany(FakeEngine):
+    """``failures`` are errors of (story, frame from 0); ``stop`` is raised before frame number ``stop_at`` of all."""
+
+    def __init__(self, failures: dict[tuple[str, int], Exception] | None = None, **how: Any) -> None:
+        super().__init__(**how)
+        self.failures = failures or {}
+        self.made: list[tuple[str, int]] = []
+        self.run: FakeRun | None = None
+
+    def generate_many(
+        self, stories: Iterable[StoryRequest], *, options: StoryOptions, pipelining: Pipelining
+    ) -> FakeRun:
+        self.run = FakeRun(self, stories, options, pipelining)
+        return self.run

@@ -1,0 +1,264 @@
+"""Random schedules, driven and watched from outside: what may come, in any order, and what must hold at any moment."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import strategies as st
+
+from acdc.engine.outputs import Phase
+from acdc.engine.scheduler.policy import PATIENCE, Pipelining
+from acdc.engine.scheduler.scheduler import Launch, Scheduler, State, Task, walk
+
+ARM = {Phase.PREFILL, Phase.DRAW, Phase.REPLACE}
+
+
+def pipelinings(
+    slots: int, stories: int, waiting: int, batch: int, quanta: st.SearchStrategy[int | None]
+) -> st.SearchStrategy[Pipelining]:
+    """Every field at random: up to so many slots, stories, waiting ones and stories in a launch; one of ``quanta``."""
+    return st.builds(
+        Pipelining,
+        slots=st.integers(1, slots),
+        stories=st.integers(1, stories),
+        waiting=st.integers(0, waiting),
+        draw_batch=st.integers(1, batch),
+        correct_batch=st.integers(1, batch),
+        run_ahead=st.integers(0, 3),
+        calls=st.integers(1, 5),
+        quantum=quanta,
+        share=st.booleans(),
+        merge_replace=st.booleans(),
+    )
+
+
+HOWS = pipelinings(slots=4, stories=9, waiting=4, batch=6, quanta=st.none())
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A story of the test: its frames, those that are there already, which are corrected, and where it always fails."""
+
+    frames: int
+    done: int
+    correct_every: int
+    correct_first: int
+    feed_back: bool
+    breaks: tuple[int, int] | None  # frame, place in its walk
+
+    def walks(self, merge: bool) -> list[tuple[Phase, ...]]:
+        corrected = [i < self.correct_first and i % self.correct_every == 0 for i in range(self.frames)]
+        return [walk(yes, self.feed_back, i + 1 == self.frames, merge) for i, yes in enumerate(corrected)]
+
+
+PLOTS = st.builds(
+    lambda frames, done, breaks, **rest: Plot(frames, min(done, frames - 1), breaks=breaks, **rest),
+    frames=st.integers(1, 6),
+    done=st.sampled_from([0, 0, 0, 1, 3]),
+    correct_every=st.integers(1, 3),
+    correct_first=st.sampled_from([0, 2, 9]),
+    feed_back=st.booleans(),
+    breaks=st.one_of(st.none(), st.none(), st.none(), st.tuples(st.integers(0, 5), st.integers(0, 5))),
+)
+
+
+@dataclass
+class Seen:
+    """What the test knows of a story by watching, without asking its task."""
+
+    plot: Plot
+    walks: Sequence[tuple[Phase, ...]]
+    frame: int
+    place: int = 0
+    told: int = 0
+    asking: bool = False
+    alone: bool = False
+    passed: int = 0  # launches that went before it while it was ready
+    shown: list[int] = field(default_factory=list)
+    end: str | None = None
+
+    def waits(self, run_ahead: int) -> bool:
+        """Is its prompt not there, where it is needed: where it corrects, or else where the frame ends; without
+        run-ahead, where the frame begins?"""
+        phases = self.walks[self.frame]
+        where = phases.index(Phase.CORRECT) if Phase.CORRECT in phases else len(phases) - 1
+        return self.told <= self.frame and self.place >= (where if run_ahead else 0)
+
+
+class World:
+    """Drives a scheduler at random, and watches."""
+
+    def __init__(self, how: Pipelining, plots: Sequence[Plot], seed: int, trouble: bool) -> None:
+        self.how, self.coming, self.chance = how, list(plots), random.Random(seed)
+        self.scheduler, self.trouble = Scheduler(how), trouble
+        self.seen: dict[Task, Seen] = {}
+        self.launches: dict[int, Launch] = {}
+        self.asked: list[Task] = []
+        self.finished: list[Task] = []
+
+    def run(self) -> None:
+        """To the end. An event at a time, in any order; a free slot and a call are never kept waiting."""
+        limit = 2000 + 600 * len(self.coming)
+        for _ in range(limit):
+            self.ask()
+            self.fill()
+            self.check()
+            events = [self.complete] * len(self.launches) + [self.tell] * len(self.asked)
+            events += [self.show] * len(self.finished) + [self.add] * (bool(self.coming) and self.scheduler.room)
+            if not events:
+                assert not self.scheduler.tasks, "stories are left and nothing is under way"
+                assert not self.coming, "there is room and nobody is let in"
+                return
+            if self.trouble and self.chance.random() < 0.03:
+                self.drop()
+            else:
+                self.chance.choice(events)()
+        raise AssertionError(f"no end after {limit} events")
+
+    def add(self) -> None:
+        plot = self.coming.pop(0)
+        walks = plot.walks(self.how.merge_replace)
+        task = Task(str(len(self.seen)), plot.frames, walks.__getitem__, plot.done)
+        self.seen[task] = Seen(plot, walks, plot.done, told=plot.done)
+        self.scheduler.add(task)
+
+    def ask(self) -> None:
+        for task in self.scheduler.calls():
+            seen = self.seen[task]
+            assert seen.end is None, "a call for a story that has ended"
+            assert not seen.asking, "two calls of one story at a time"
+            assert task.told == seen.told, "sentences are rewritten in order, each once"
+            assert seen.told < seen.plot.frames
+            assert seen.told <= seen.frame + self.how.run_ahead
+            if self.how.run_ahead == 0:
+                assert seen.place == 0
+                assert task.state is State.READY
+            seen.asking = True
+            self.asked.append(task)
+
+    def tell(self) -> None:
+        task = self.asked.pop(self.chance.randrange(len(self.asked)))
+        self.scheduler.tell(task)
+        self.seen[task].asking = False
+        self.seen[task].told += 1
+
+    def fill(self) -> None:
+        """Each free slot's launch is looked at, in the order in which they were decided."""
+        drawing = any(launch.phase is Phase.DRAW for launch in self.launches.values())
+        for launch in self.scheduler.schedule():
+            assert launch.slot not in self.launches, "a slot holds two launches"
+            assert 0 <= launch.slot < self.how.slots
+            assert self.how.share or not (drawing and launch.phase is Phase.DRAW), "two draws at a time"
+            self._check_launch(launch)
+            self._pass_over(launch, drawing)
+            drawing |= launch.phase is Phase.DRAW
+            self.launches[launch.slot] = launch
+        assert self.scheduler.running == self.launches
+
+    def _check_launch(self, launch: Launch) -> None:
+        held = {task for other in self.launches.values() for task in other.tasks}
+        assert not held & set(launch.tasks), "a story is in two launches"
+        count = len(launch.tasks)
+        assert count == len(set(launch.tasks))
+        assert count & (count - 1) == 0
+        assert 1 <= count <= (self.how.draw_batch if launch.phase in ARM else self.how.correct_batch)
+        if self.how.share:
+            assert count <= -(-self.scheduler.in_flight // self.how.slots)
+        for task in launch.tasks:
+            seen = self.seen[task]
+            assert seen.end is None, "a launch of a story that has ended"
+            assert seen.walks[seen.frame][seen.place] is launch.phase, "phases in order, none left out"
+            assert count == 1 or not seen.alone, "a story whose launch failed runs alone"
+            if launch.phase is Phase.CORRECT or self.how.run_ahead == 0:
+                assert seen.told > seen.frame, "its prompt is not there"
+
+    def _pass_over(self, launch: Launch, drawing: bool) -> None:
+        """Without ``share``, who waits for the end of a draw is not passed over meanwhile."""
+        for task, seen in self.seen.items():
+            if task in launch.tasks:
+                seen.passed = 0
+            elif task.state is State.READY and not seen.waits(self.how.run_ahead):
+                joins = seen.walks[seen.frame][seen.place] is Phase.DRAW and drawing and not self.how.share
+                seen.passed += not joins
+            assert seen.passed <= PATIENCE + self.how.stories, "a story starves"
+
+    def complete(self) -> None:
+        """Any launch comes back: done, to be drawn on, or broken."""
+        slot = self.chance.choice(list(self.launches))
+        launch = self.launches.pop(slot)
+        broken = any((self.seen[t].frame, self.seen[t].place) == self.seen[t].plot.breaks for t in launch.tasks)
+        if broken or (self.trouble and self.chance.random() < 0.02):
+            self.fail(launch)
+            return
+        again = [task for task in launch.tasks if launch.phase is Phase.DRAW and self.chance.random() < 0.4]
+        finished = self.scheduler.complete(launch, again)
+        for task in launch.tasks:
+            seen = self.seen[task]
+            seen.place += task not in again
+            over = seen.place == len(seen.walks[seen.frame])
+            if task.dropped:
+                seen.end = "dropped"
+            elif over:
+                assert seen.told > seen.frame, "a frame ends without its prompt"
+            assert (task in finished) == (over and not task.dropped)
+        self.finished += finished
+
+    def fail(self, launch: Launch) -> None:
+        others = [task for task in self.scheduler.tasks if task not in launch.tasks and task.state is not State.WAITING]
+        before = [snapshot(task) for task in others]
+        failed = self.scheduler.fail(launch)
+        assert [snapshot(task) for task in others] == before, "a failure moves only whom it concerns"
+        was_alone = len(launch.tasks) == 1 and self.seen[launch.tasks[0]].alone
+        for task in launch.tasks:
+            seen = self.seen[task]
+            assert (task in failed) == (was_alone and not task.dropped), "who fails alone has failed, nobody else"
+            if task.dropped or task in failed:
+                seen.end = "dropped" if task.dropped else "failed"
+                assert task.state is State.GONE
+            else:
+                seen.place, seen.alone = 0, True
+                assert task.state is State.READY
+
+    def show(self) -> None:
+        task = self.finished.pop(self.chance.randrange(len(self.finished)))
+        seen = self.seen[task]
+        seen.shown.append(seen.frame)
+        seen.frame, seen.place, seen.alone = seen.frame + 1, 0, False
+        over = self.scheduler.shown(task)
+        assert over == (seen.frame == seen.plot.frames)
+        if over:
+            seen.end = "finished"
+
+    def drop(self) -> None:
+        """Any story, wherever it stands."""
+        if not self.scheduler.tasks:
+            return
+        task = self.chance.choice(self.scheduler.tasks)
+        running = task.state is State.RUNNING
+        self.scheduler.drop(task)
+        assert (task.state is State.GONE) == (not running), "at once, or when its launch comes back"
+        if not running:
+            self.seen[task].end = "dropped"
+            self.finished = [other for other in self.finished if other is not task]
+
+    def check(self) -> None:
+        """What holds at any moment."""
+        tasks = self.scheduler.tasks
+        held = Counter(task for launch in self.launches.values() for task in launch.tasks)
+        assert max(held.values(), default=1) == 1
+        assert {task for task in tasks if task.state is State.RUNNING} == set(held)
+        assert len(tasks) <= self.how.stories + self.how.waiting
+        assert len([seen for task, seen in self.seen.items() if task in held or self._begun(task)]) <= self.how.stories
+        assert len(self.asked) <= self.how.calls
+        assert all(self.seen[task].told <= self.seen[task].frame + self.how.run_ahead + 1 for task in tasks)
+        assert [task for task, seen in self.seen.items() if seen.end is None] == tasks, "first come, first listed"
+
+    def _begun(self, task: Task) -> bool:
+        return task.state in (State.READY, State.RUNNING, State.FINISHED)
+
+
+def snapshot(task: Task) -> tuple[object, ...]:
+    return task.state, task.index, task.place, task.told, task.asking, task.alone, task.dropped, task.arrived

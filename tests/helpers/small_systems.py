@@ -1,0 +1,74 @@
+"""The published systems at toy sizes: the same kinds, repositories and defaults."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from acdc.engine.loading import bundle
+from acdc.engine.loading.families import KINDS
+
+CORRECTOR = {
+    "unet": {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "cross_attention_dim": 16,
+        "attention_head_dim": 2,
+    },
+    "vae": {
+        "down_block_types": ("DownEncoderBlock2D",) * 2,
+        "up_block_types": ("UpDecoderBlock2D",) * 2,
+        "block_out_channels": (8, 16),
+        "norm_num_groups": 4,
+    },
+    "text_encoder": {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "vocab_size": 100,
+    },
+    "motion_adapter": {
+        "block_out_channels": (8, 16),
+        "motion_layers_per_block": 1,
+        "motion_num_attention_heads": 2,
+        "motion_norm_num_groups": 4,
+        "motion_max_seq_length": 4,
+    },
+}
+SMALL = {
+    "show-o": {"layers": 2, "hidden": 32, "ffn": 64, "heads": 2, "num_vq_tokens": 16},
+    "lwm": {"layers": 2, "hidden": 32, "ffn": 64, "heads": 2, "max_position": 4096},
+    "magvit2": {
+        "resolution": 16,
+        "base_channels": 8,
+        "channel_multipliers": [1, 1, 2],
+        "encoder_blocks": [1, 1, 1],
+        "decoder_blocks": [1, 1, 1],
+        "num_groups": 4,
+    },
+    "vqgan": {
+        "resolution": 64,
+        "base_channels": 8,
+        "channel_multipliers": (1, 1, 2),
+        "num_res_blocks": 1,
+        "z_channels": 4,
+        "num_groups": 4,
+    },
+    "stable-diffusion": {name: CORRECTOR[name] for name in ("unet", "vae", "text_encoder")},
+    "animatediff": CORRECTOR,
+}
+
+
+def small_systems(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put them, as files in ``folder``, in the place of the full-size ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in bundle.PUBLISHED.glob("*.json"):
+        raw = json.loads(path.read_text())
+        for role in KINDS:
+            raw[role]["config"] = SMALL[raw[role]["kind"]]
+        (folder / path.name).write_text(json.dumps(raw))
+    monkeypatch.setattr(bundle, "PUBLISHED", folder)
