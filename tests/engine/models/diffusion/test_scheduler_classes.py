@@ -9,7 +9,7 @@ import diffusers
 import pytest
 
 from acdc.engine.models.diffusion.schedule import SchedulerConfig, ignored_spacing, make_schedule
-from acdc.engine.scheduler_classes import ALL_READ, CLASSES, KNOWN
+from acdc.engine.models.diffusion.scheduler_classes import ALL_READ, CLASSES, KNOWN
 
 SOURCES = Path(diffusers.__file__).parent / "schedulers"
 # stabilityai/sd-turbo, scheduler/scheduler_config.json
