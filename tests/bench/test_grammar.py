@@ -1,13 +1,15 @@
+import hashlib
 import json
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from acdc.bench.storyworld.train.dataset import LABELS, build_dataset, load_dataset, scene_labels
+from acdc.bench.storyworld.train.dataset import LABELS, build_dataset, individual_traits, load_dataset, scene_labels
 from acdc.bench.storyworld.world import templates
 from acdc.bench.storyworld.world.grammar import SPLITS, StorySample, sample_story
-from acdc.bench.storyworld.world.kinds import ACTIONS, ANIMALS, PROPS, SETTINGS, check_scene
+from acdc.bench.storyworld.world.kinds import ACTIONS, ANIMALS, COATS, PROPS, SETTINGS, check_scene
 from acdc.bench.storyworld.world.names import NAMES
 from acdc.bench.storyworld.world.phrases import ACTION_PHRASES, WHOLE
 from acdc.bench.storyworld.world.places import PLACES, SKY_DETAILS
@@ -16,7 +18,8 @@ from acdc.engine.examples import EXAMPLES
 from acdc.engine.memory.rules import Rules
 
 STORIES = {split: [sample_story(seed, split) for seed in range(400)] for split in SPLITS}
-BOTH = [story for stories in STORIES.values() for story in stories]
+SECOND = {split: [sample_story(seed, split, edition=2) for seed in range(200)] for split in SPLITS}
+BOTH = [story for table in (STORIES, SECOND) for stories in table.values() for story in stories]
 NIGHT = ("night", "moonlit", "moonlight", "starlit", "starlight", "starry", "the stars", "the moon", "moon")
 SPLIT_TABLES = [
     templates.FIRST, templates.UNNAMED, templates.OWL_FIRST, templates.LATER, templates.MOVES, templates.OPENERS,
@@ -75,6 +78,33 @@ def test_individuals_and_layouts_are_disjoint() -> None:
             {getattr(scene, attribute) for story in STORIES[split] for scene in story.scenes} for split in SPLITS
         )
         assert not train & heldout
+
+
+def test_the_first_edition_stays_what_the_shipped_weights_learned() -> None:
+    digest = hashlib.sha256()
+    for split in SPLITS:
+        for s in STORIES[split][:25]:
+            scenes = [
+                (c.who.animal, c.who.coat, c.who.build, c.who.tint, c.setting, c.time, c.layout, c.action, c.prop,
+                 c.facing, c.x) for c in s.scenes
+            ]  # fmt: skip
+            digest.update(repr((s.sentences, s.name, scenes)).encode())
+    assert digest.hexdigest().startswith("023dcf3d7ce23244")
+
+
+def test_second_edition_shares_no_individual_and_names_no_coat() -> None:
+    coats = {name for row in COATS.values() for name in (*row, "golden")}
+    individuals = {
+        (split, edition): {story.scenes[0].who for story in table[split]}
+        for edition, table in ((1, STORIES), (2, SECOND))
+        for split in SPLITS
+    }
+    groups = list(individuals.values())
+    assert not any(a & b for i, a in enumerate(groups) for b in groups[i + 1 :])
+    for story in (story for stories in SECOND.values() for story in stories):
+        animal = story.scenes[0].who.animal
+        for sentence in story.sentences:
+            assert not re.search(rf"\b(?:{'|'.join(coats)}) {animal}", sentence), sentence
 
 
 def test_text_tells_the_scenes() -> None:
@@ -145,7 +175,11 @@ def test_dataset_round_trip(tmp_path: Path) -> None:
     assert data.names[1] == story.name
     assert set(json.loads((tmp_path / "a" / "texts.json").read_text())) == {"sentences", "refined", "names"}
     assert not list((tmp_path / "a").glob("*.part"))
+    individuals = np.load(tmp_path / "a" / "individuals.npy")
+    np.testing.assert_allclose(individuals[1], individual_traits(story.scenes[0].who), rtol=1e-6)
     with pytest.raises(ValueError, match=r"missing frames\.npy"):
         load_dataset(tmp_path)
     with pytest.raises(ValueError, match="split"):
         build_dataset(tmp_path / "b", 3, "test")
+    with pytest.raises(ValueError, match="edition"):
+        build_dataset(tmp_path / "b", 3, edition=3)

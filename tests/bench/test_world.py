@@ -14,9 +14,12 @@ from acdc.bench.storyworld.world.kinds import (
     ACTIONS,
     ANIMALS,
     COATS,
+    EDITIONS,
+    FACE_MARKS,
     PROPS,
     SETTINGS,
     TIMES,
+    TRUNK_MARKS,
     Individual,
     Scene,
     sample_individual,
@@ -30,8 +33,11 @@ def pixels(scene: Scene, size: int = 48) -> np.ndarray:
 
 
 scenes = st.builds(
-    lambda seed, **names: Scene(sample_individual(np.random.default_rng(seed)), **names),
+    lambda seed, edition, **names: Scene(
+        sample_individual(np.random.default_rng(seed), edition=edition), **names, edition=edition
+    ),
     seed=st.integers(0, 10_000),
+    edition=st.sampled_from(EDITIONS),
     setting=st.sampled_from(SETTINGS),
     time=st.sampled_from(TIMES),
     layout=st.integers(0, 2**40),
@@ -139,6 +145,35 @@ def test_individuals_vary_and_keep_their_species() -> None:
     assert sample_individual(np.random.default_rng(5)) == sample_individual(np.random.default_rng(5))
 
 
+@pytest.mark.parametrize("animal", ANIMALS)
+def test_markings_are_seen_in_every_pose_and_differ(animal: str) -> None:
+    """Each marking changes at least a few pixels well, whatever the animal does, by day and by night."""
+    for coat in range(len(COATS[animal])):
+        plain = Scene(Individual(animal, coat), "meadow", "day", 2, "sit", edition=2)
+        for action in ACTIONS:
+            scene = dataclasses.replace(plain, action=action, time=TIMES[coat % 2])
+            marks = [(trunk, "plain") for trunk in TRUNK_MARKS] + [("plain", face) for face in FACE_MARKS[1:]]
+            seen = [
+                pixels(dataclasses.replace(scene, who=Individual(animal, coat, trunk=trunk, face=face)), 64)
+                for trunk, face in marks
+            ]
+            for i, first in enumerate(seen):
+                for second in seen[i + 1 :]:
+                    assert (np.abs(first - second).max(-1) > 20).sum() >= 4, (action, marks[i])
+
+
+def test_markings_of_the_second_edition_are_even_and_of_the_first_none() -> None:
+    drawn = {e: [sample_individual(np.random.default_rng(seed), edition=e) for seed in range(600)] for e in EDITIONS}
+    assert {(who.trunk, who.face) for who in drawn[1]} == {("plain", "plain")}
+    for marks, name in ((TRUNK_MARKS, "trunk"), (FACE_MARKS, "face")):
+        shares = [np.mean([getattr(who, name) == mark for who in drawn[2]]) for mark in marks]
+        np.testing.assert_allclose(shares, 1 / len(marks), atol=0.07)
+
+
+def test_editions_draw_the_same_scene_differently() -> None:
+    assert np.any(pixels(PLAIN) != pixels(dataclasses.replace(PLAIN, edition=2)))
+
+
 @pytest.mark.parametrize(
     ("change", "needle"),
     [
@@ -151,6 +186,9 @@ def test_individuals_vary_and_keep_their_species() -> None:
         ({"layout": -1}, "layout"),
         ({"who": Individual("dragon", 0)}, "beagle"),
         ({"who": Individual("fox", 9)}, "coat"),
+        ({"who": Individual("fox", 0, trunk="stars")}, "saddle"),
+        ({"who": Individual("fox", 0, face="scar")}, "patch"),
+        ({"edition": 3}, "edition"),
     ],
 )
 def test_bad_scene_is_named(change: dict[str, Any], needle: str) -> None:

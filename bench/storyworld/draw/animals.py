@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from ..world.kinds import Individual
 from ..world.motion import STILL, Motion
 from .coats import Coat, coat_of
@@ -48,8 +50,13 @@ class BodyInk:
         return self.pivot + spin * (complex(x, y) - self.pivot) - 1j * self.pose.lift
 
 
-def draw_animal(ink: Ink, who: Individual, action: str, night: bool, motion: Motion = STILL) -> complex:
-    """Add the animal to `ink` at a moment of its motion; returns the centre of its head in the ink's units."""
+def draw_animal(
+    ink: Ink, who: Individual, action: str, night: bool, motion: Motion = STILL, eye: float = 1.0
+) -> complex:
+    """Add the animal to `ink` at a moment of its motion; returns the centre of its head in the ink's units.
+
+    `eye` scales the eyes.
+    """
     coat = coat_of(who, night)
     size, leg, ear, body = who.build
     if who.animal == "owl":
@@ -66,7 +73,7 @@ def draw_animal(ink: Ink, who: Individual, action: str, night: bool, motion: Mot
     _markings(b, who.animal, coat, pose)
     _socks(b, who.animal, coat, pose.near, f.thick)
     head = b.place(*pose.head)
-    face = Face(head, f.head, pose.tilt + pose.turned, ear, pose.asleep, pose.mouth)
+    face = Face(head, f.head, pose.tilt + pose.turned, ear, pose.asleep, pose.mouth, eye)
     HEADS[who.animal](HeadInk(ink, face), coat)
     return head
 
@@ -95,8 +102,20 @@ def _markings(b: BodyInk, animal: str, coat: Coat, pose: Pose) -> None:
         b.fill(coat.dark, pose.patch)
     if animal == "cat":
         _stripes(b, coat, pose)
+    if coat.trunk == "saddle":
+        b.fill(coat.mark, lambda grow: pose.patch(grow + 0.6))
+    if coat.trunk == "spots":
+        _spots(b, coat, pose)
     if animal != "bear":
         b.fill(coat.light if animal != "golden retriever" else mix(coat.main, coat.light, 0.6), pose.belly)
+
+
+def _spots(b: BodyInk, coat: Coat, pose: Pose) -> None:
+    box = pose.patch(0.0)
+    x, y = float(box.real.mean()), float(box.imag.mean())
+    wide, tall = float(np.ptp(box.real)), float(np.ptp(box.imag))
+    spots = ((-0.36, 0.1, 2.3), (0.06, -0.22, 2.6), (0.42, 0.24, 2.0), (0.0, 0.62, 1.9))
+    b.fill(coat.mark, *(ellipse(x + dx * wide, y + dy * tall, size, 0.9 * size) for dx, dy, size in spots))
 
 
 def _stripes(b: BodyInk, coat: Coat, pose: Pose) -> None:

@@ -7,14 +7,20 @@ from dataclasses import dataclass
 from ..world.kinds import COATS, Individual
 from .shapes import Colour, mix
 
+DARK_MARK: Colour = (84, 58, 52)
+PALE = 430  # red + green + blue from which on a coat is pale: its markings are dark, else light
+
 
 @dataclass(frozen=True)
 class Coat:
-    """Main colour, light colour of belly and muzzle, dark colour of patches and ear tips."""
+    """Main colour, light colour of belly and muzzle, dark colour of patches and ear tips; the markings' colour."""
 
     main: Colour
     light: Colour
     dark: Colour
+    mark: Colour = DARK_MARK
+    trunk: str = "plain"
+    face: str = "plain"
 
 
 PALETTES = {
@@ -38,4 +44,6 @@ def coat_of(who: Individual, night: bool) -> Coat:
         red, green, blue = tinted
         return mix((red, green, blue), (110, 124, 190), 0.16) if night else (red, green, blue)
 
-    return Coat(shade(coat.main), shade(coat.light), shade(coat.dark))
+    pale = sum(coat.main) >= PALE and who.animal != "beagle"  # a beagle's own patch is dark
+    mark = mix(coat.dark, DARK_MARK, 0.7) if pale else coat.light
+    return Coat(shade(coat.main), shade(coat.light), shade(coat.dark), shade(mark), who.trunk, who.face)

@@ -27,6 +27,7 @@ class Face:
     ear: float
     asleep: bool
     mouth: bool
+    eye: float = 1.0
 
 
 class HeadInk:
@@ -47,6 +48,9 @@ class HeadInk:
 
 def eyes(h: HeadInk, coat: Coat, near: tuple[float, float], far: tuple[float, float], size: float = 0.2) -> None:
     """Big shining eyes, or two arcs when asleep; a touch of blush below the near one."""
+    if coat.face == "patch":
+        h.fill(coat.mark, ellipse(near[0] - 0.03, near[1] - 0.02, 0.42, 0.46, 20))
+    size *= h.face.eye
     blush = mix(coat.main, (255, 120, 120), 0.4)
     h.fill(blush, ellipse(near[0] - 1.25 * size, near[1] + 1.75 * size, 0.75 * size, 0.5 * size))
     for (x, y), s in ((near, size), (far, 0.84 * size)):

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from ..world.motion import STILL, Motion
-from .coats import Coat
+from .coats import DARK_MARK, Coat
 from .moving import SWING
 from .shapes import Ink, Shape, blob, ellipse, mix, moved, polygon, taper, turn
 
@@ -86,7 +86,11 @@ def draw_owl(
     marks = [(-2.0, -4), (4.5, -4), (1.2, 1), (7.5, 1), (-4.5, 1)]
     chest = [blob((x - 1.8, y), (x, y + 1.8), (x + 1.8, y), (x, y + 0.7)) for x, y in marks]
     ink.fill(mix(coat.main, coat.light, 0.25), *at(*(moved(c, complex(1, -tall + 2)) for c in chest)))
-    ink.part(mix(coat.main, coat.dark, 0.6), *at(_wing(-wide * 0.72, -tall - 6, pose.wing, -1)))
+    if coat.trunk == "spots":
+        spots = ((0.5, -6.5), (5.6, -2.0), (1.0, 3.5), (7.0, 5.0))
+        ink.fill(DARK_MARK, *at(*(ellipse(x, y - tall + 2, 2.1) for x, y in spots)))
+    wing = coat.mark if coat.trunk == "saddle" else mix(coat.main, coat.dark, 0.6)
+    ink.part(wing, *at(_wing(-wide * 0.72, -tall - 6, pose.wing, -1)))
     head = place(complex(*pose.head))
     _head(ink, coat, pose, head, 13.5 * size, ear)
     return head
@@ -132,7 +136,8 @@ def _head(ink: Ink, coat: Coat, pose: OwlPose, at: complex, radius: float, ear: 
         ),
     )
     for x, y, r in (near, far):
-        ink.fill(coat.light, *on(ellipse(x, y, r)))
+        disk = DARK_MARK if coat.face == "patch" and x < 0 else coat.light
+        ink.fill(disk, *on(ellipse(x, y, r)))
         if pose.asleep:
             ink.fill(DARK, *on(taper([(x - 0.28, y), (x, y + 0.18), (x + 0.28, y)], [0.07, 0.08, 0.07])))
             continue

@@ -17,6 +17,8 @@ SUPERSAMPLE = 3
 GROUND = 88.0  # the animal's feet, percent from the top
 MOON_RIM: Colour = (206, 216, 255)
 LIFTED = ("jump", "spin")
+LINES = {1: 0.9, 2: 1.25}  # contours in percent of the picture, by edition: at 64 px a line of one pixel needs 1.6
+EYES = {1: 1.0, 2: 1.2}
 # How far a pose is set back so that the head and its marks stay inside the picture, in percent.
 REACH = {"sit": 2, "run": 5, "jump": 2, "sleep": 5, "sniff": 7, "look up": 2, "spin": 0, "bark": 9}
 
@@ -37,8 +39,8 @@ def render(scene: Scene, size: int = 128, motion: Motion = STILL) -> Image.Image
     x = 42 + 16 * scene.x - scene.facing * REACH[scene.action]
     if scene.prop != "none":
         x -= 3 * side
-    ink = Ink(unit, complex(x, GROUND) * unit, scene.facing)
-    head = draw_animal(ink, scene.who, scene.action, night, motion)
+    ink = Ink(unit, complex(x, GROUND) * unit, scene.facing, LINES[scene.edition])
+    head = draw_animal(ink, scene.who, scene.action, night, motion, EYES[scene.edition])
     _shadow(image, x, unit, scene.action)
     marks = Ink(unit, complex(x, GROUND) * unit, scene.facing)
     EFFECTS[scene.action](marks, head - 1j * motion.drift)

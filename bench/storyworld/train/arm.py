@@ -35,6 +35,7 @@ from .arm_data import (
 )
 from .arm_pass import fast_hidden
 from .arm_text import BOS, VISION, train_tokenizer
+from .budget import keep_memory
 from .loop import fit, make_optimizers, step_rng
 from .precision import autocast, compute_dtype
 
@@ -164,6 +165,7 @@ def main(
     minutes: float | None, seed: int,
 ) -> None:  # fmt: skip
     """Train, evaluate on stories kept apart, export."""
+    keep_memory()
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     if not (data / "texts.json").is_file():

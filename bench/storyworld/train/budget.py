@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -13,7 +14,8 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from .loop import StepFunction, fit
+from .loop import StepFunction, fit, make_optimizers
+from .matrix_muon import corrector_optimizers
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Budget:
     minutes: float | None
 
     def begin(self, seed: int) -> None:
-        """Set torch's threads and its seed for the initial weights."""
+        """Set torch's threads and its seed for the initial weights, and keep freed memory."""
+        keep_memory()
         torch.set_num_threads(self.threads)
         torch.manual_seed(seed)
 
@@ -44,9 +47,35 @@ class Budget:
         """The shared loop within this budget; returns the number of steps done."""
         limit = None if self.minutes is None else 60.0 * self.minutes
         return fit(
-            step_fn, modules, optimizers, steps=self.steps, decay=self.decay, run_dir=out, every=200,
+            step_fn, modules, optimizers, steps=self.steps, decay=self.decay, run_dir=out, every=100,
             time_limit=limit, seed=seed,
         )  # fmt: skip
+
+
+def coder_optimizers(module: nn.Module, lr: float, muon: bool) -> list[Optimizer]:
+    """Of a picture coder: with ``muon`` Muon for hidden kernels, else AdamW for all, as the first weights had."""
+    return corrector_optimizers(module, lr, True) if muon else make_optimizers(module, lr)
+
+
+def keep_memory() -> None:
+    """Tell glibc to keep freed memory: a step on the CPU else spends half its time in page faults."""
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return  # another C library: only slower
+    mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
+    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
+    mallopt(-2, 1 << 26)  # M_TOP_PAD
+
+
+def numbers(_context: object, _parameter: object, value: str | None) -> tuple[int, ...] | None:
+    """A click callback: "64,160" as a tuple."""
+    if value is None:
+        return None
+    try:
+        return tuple(int(part) for part in value.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{value!r}: give widths separated by commas, such as 64,160") from None
 
 
 def budget_options(

@@ -6,7 +6,6 @@ sheets and, at the end or with --export-only, the Stable Diffusion directory `OU
 
 from __future__ import annotations
 
-import ctypes
 import json
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ import click
 import torch
 from torch import Tensor
 
+from .budget import keep_memory, numbers
 from .caption_tokenizer import Pair, build_tokenizer, learn_merges, load_merges, save_tokenizer
 from .corrector_data import CaptionedLatents, read_texts
 from .corrector_export import export
@@ -30,16 +30,6 @@ SEED = 4
 MERGES = 1486  # with 512 byte tokens, start and end: a vocabulary of 2,000
 EVALUATION = 256  # held-back frames
 DRAFT_TIMESTEPS = (200, 700)  # where a draft takes the frame's place: about what SDEdit's strengths start from
-
-
-def keep_memory() -> None:
-    """Tell glibc to keep freed memory: a step on the CPU else spends a good part in page faults."""
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return  # another C library: only slower
-    mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
 
 
 def takes_draft(timesteps: Tensor) -> Tensor:
@@ -148,14 +138,6 @@ def caption_merges(data: Path) -> list[Pair]:
     texts = read_texts(data)
     stories = (*texts["sentences"], *texts["refined"])
     return learn_merges((text for story in stories for text in story), MERGES)
-
-
-def numbers(_context: object, _parameter: object, value: str) -> tuple[int, ...]:
-    """A click callback: "64,160" as a tuple."""
-    try:
-        return tuple(int(part) for part in value.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{value!r}: give widths separated by commas, such as 64,160") from None
 
 
 @click.command()

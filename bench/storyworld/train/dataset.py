@@ -12,11 +12,25 @@ from pathlib import Path
 import numpy as np
 
 from ....engine.memory.rules import Rules
+from ..draw.coats import PALETTES
 from ..draw.scene import render
 from ..world.grammar import SPLITS, sample_story
-from ..world.kinds import ACTIONS, ANIMALS, PROPS, SETTINGS, TIMES, Scene
+from ..world.kinds import (
+    ACTIONS,
+    ANIMALS,
+    COATS,
+    FACE_MARKS,
+    PROPS,
+    SETTINGS,
+    TIMES,
+    TRUNK_MARKS,
+    Individual,
+    Scene,
+    check_edition,
+)
 
 LABELS = ("animal", "setting", "action", "prop", "time", "facing")
+TRAITS = ("red", "green", "blue", "size", "leg", "ear", "body", "trunk", "face")
 CHUNK = 32  # stories a task
 
 
@@ -30,6 +44,7 @@ class Job:
     split: str
     length: int
     size: int
+    edition: int
     frames: str
     shape: tuple[int, ...]
 
@@ -53,6 +68,16 @@ def scene_labels(scene: Scene) -> tuple[int, ...]:
     )  # fmt: skip
 
 
+def individual_traits(who: Individual) -> tuple[float, ...]:
+    """What no sentence says of an individual, in the order of ``TRAITS``.
+
+    Its coat's main colour by day in 0..1, its build factors, and the class numbers of its markings.
+    """
+    main = PALETTES[COATS[who.animal][who.coat]].main
+    colour = (min(1.0, max(0.0, c / 255 + t)) for c, t in zip(main, who.tint, strict=True))
+    return (*colour, *who.build, TRUNK_MARKS.index(who.trunk), FACE_MARKS.index(who.face))
+
+
 def build_dataset(
     out: Path,
     stories: int,
@@ -61,12 +86,16 @@ def build_dataset(
     first_seed: int = 0,
     length: int = 6,
     size: int = 128,
+    edition: int = 1,
 ) -> None:
-    """Write frames.npy, labels.npy and texts.json into ``out``; each appears under its name only when complete.
+    """Write frames.npy, labels.npy, individuals.npy and texts.json; each appears under its name only when complete.
+
+    individuals.npy is float32 [N, 9]: of each story's animal, what `individual_traits` says.
 
     Raises:
-        ValueError: fewer than one story or worker, or an unknown split.
+        ValueError: fewer than one story or worker, or an unknown split or edition.
     """
+    check_edition(edition)
     if stories < 1 or workers < 1 or split not in SPLITS:
         raise ValueError(
             f"need stories >= 1, workers >= 1 and a split of {', '.join(SPLITS)}; got {stories}, {workers}, {split!r}"
@@ -76,25 +105,28 @@ def build_dataset(
     shape = (stories, length, size, size, 3)
     np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape).flush()
     jobs = [
-        Job(i, min(i + CHUNK, stories), first_seed, split, length, size, str(part), shape)
+        Job(i, min(i + CHUNK, stories), first_seed, split, length, size, edition, str(part), shape)
         for i in range(0, stories, CHUNK)
     ]
     labels = np.zeros((stories, length, len(LABELS)), dtype=np.int64)
+    individuals = np.zeros((stories, len(TRAITS)), dtype=np.float32)
     sentences: list[list[str]] = []
     refined: list[list[str]] = []
     names: list[str] = []
     with multiprocessing.get_context("spawn").Pool(workers) as pool:
-        for job, (chunk, texts, rewrites, called) in zip(jobs, pool.imap(_render_job, jobs), strict=True):
+        for job, (chunk, traits, texts, rewrites, called) in zip(jobs, pool.imap(_render_job, jobs), strict=True):
             labels[job.start : job.stop] = chunk
+            individuals[job.start : job.stop] = traits
             sentences += texts
             refined += rewrites
             names += called
-    with open(out / "labels.npy.part", "wb") as file:
-        np.save(file, labels)
+    for name, array in (("labels", labels), ("individuals", individuals)):
+        with open(out / f"{name}.npy.part", "wb") as file:
+            np.save(file, array)
     (out / "texts.json.part").write_text(
         json.dumps({"sentences": sentences, "refined": refined, "names": names}), encoding="utf-8"
     )
-    for name in ("frames.npy", "labels.npy", "texts.json"):
+    for name in ("frames.npy", "labels.npy", "individuals.npy", "texts.json"):
         os.replace(out / f"{name}.part", out / name)
 
 
@@ -111,13 +143,15 @@ def load_dataset(directory: str | Path) -> Dataset:
     )  # fmt: skip
 
 
-def _render_job(job: Job) -> tuple[np.ndarray, list[list[str]], list[list[str]], list[str]]:
+def _render_job(job: Job) -> tuple[np.ndarray, np.ndarray, list[list[str]], list[list[str]], list[str]]:
     frames = np.lib.format.open_memmap(job.frames, mode="r+")
     labels = np.zeros((job.stop - job.start, job.length, len(LABELS)), dtype=np.int64)
+    traits = np.zeros((job.stop - job.start, len(TRAITS)), dtype=np.float32)
     memory = Rules()
     sentences, refined, names = [], [], []
     for row, i in enumerate(range(job.start, job.stop)):
-        story = sample_story(job.first_seed + i, job.split, job.length)
+        story = sample_story(job.first_seed + i, job.split, job.length, job.edition)
+        traits[row] = individual_traits(story.scenes[0].who)
         for k, scene in enumerate(story.scenes):
             frames[i, k] = np.asarray(render(scene, job.size))
             labels[row, k] = scene_labels(scene)
@@ -125,7 +159,7 @@ def _render_job(job: Job) -> tuple[np.ndarray, list[list[str]], list[list[str]],
         refined.append(memory.refine_story(story.sentences))
         names.append(story.name)
     frames.flush()
-    return labels, sentences, refined, names
+    return labels, traits, sentences, refined, names
 
 
 def main() -> None:
@@ -138,8 +172,11 @@ def main() -> None:
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--length", type=int, default=6)
     parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--edition", type=int, default=1, help="of the world")
     args = parser.parse_args()
-    build_dataset(args.out, args.stories, args.split, args.workers, args.first_seed, args.length, args.size)
+    build_dataset(
+        args.out, args.stories, args.split, args.workers, args.first_seed, args.length, args.size, args.edition
+    )
 
 
 if __name__ == "__main__":

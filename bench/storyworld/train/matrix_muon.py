@@ -58,7 +58,7 @@ class MatrixMuon(Optimizer):
 
 def corrector_optimizers(module: nn.Module, lr: float, muon: bool, weight_decay: float = 0.01) -> list[Optimizer]:
     """AdamW, or Muon for hidden matrices and kernels with AdamW for the rest; vectors get no weight decay."""
-    named = list(module.named_parameters())
+    named = [(name, value) for name, value in module.named_parameters() if value.requires_grad]
     hidden = {name for name, value in named if muon and value.ndim > 1 and not any(part in name for part in NOT_HIDDEN)}
     groups = [
         {

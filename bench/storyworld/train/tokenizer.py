@@ -1,8 +1,8 @@
 """Train the storyworld's VQGAN: ``python -m acdc.bench.storyworld.train.tokenizer --data DIR --out DIR``.
 
-8x8 codes of 1,024: f=8 for pictures of 64 px, f=16 for 128 px. First a plain autoencoder, then
-k-means on its latents starts the codebook, which follows by moving averages. No adversarial term: the pictures are
-flat drawings and the budget is a CPU core.
+1,024 codes: a grid of 8x8 for pictures of 64 px (f=8) and 128 px (f=16), or with ``--grid 16`` of 16x16 for 64 px
+(f=4). First a plain autoencoder, then k-means on its latents starts the codebook, which follows by moving averages. No
+adversarial term: the pictures are flat drawings and the budget is a CPU core.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from ....engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
-from .budget import Budget, budget_options
+from .budget import Budget, budget_options, coder_optimizers
 from .codebook import CodebookEma, usage
 from .fast_coder import fuse_norms
-from .loop import make_optimizers
 from .pictures import Frames, picture_loss, psnr
 from .precision import autocast
 
-CONFIGS = {  # by the pictures' size; 8x8 codes of 1,024 in both
-    64: VQGANConfig(64, 16, (1, 2, 4, 8), num_res_blocks=1, z_channels=8, codebook_size=1024, num_groups=8),
-    128: VQGANConfig(128, 8, (1, 2, 6, 16, 16), num_res_blocks=1, z_channels=16, codebook_size=1024, num_groups=8),
+CONFIGS = {  # by the pictures' size and the side of the grid of codes
+    (64, 16): VQGANConfig(64, 32, (1, 2, 4), num_res_blocks=1, z_channels=8, codebook_size=1024, num_groups=8),
+    (64, 8): VQGANConfig(64, 16, (1, 2, 4, 8), num_res_blocks=1, z_channels=8, codebook_size=1024, num_groups=8),
+    (128, 8): VQGANConfig(128, 8, (1, 2, 6, 16, 16), num_res_blocks=1, z_channels=16, codebook_size=1024, num_groups=8),
 }
 COMMITMENT = 0.25
 SEED = 1
@@ -90,18 +90,23 @@ def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory; OUT/tokenizer is exported.")
+@click.option("--grid", default=8, show_default=True, help="Side of the grid of codes.")
+@click.option("--muon/--adamw", default=False, show_default=True)
 @budget_options(steps=2000, decay=500, batch=16, lr=2e-3)
-def main(data: Path, out: Path, budget: Budget) -> None:
+def main(data: Path, out: Path, grid: int, muon: bool, budget: Budget) -> None:
     """Train, export and measure the tokenizer."""
     budget.begin(SEED)
     frames = Frames(data)
-    model = VQGAN(CONFIGS[frames.size]).to(budget.device)
+    if (frames.size, grid) not in CONFIGS:
+        known = ", ".join(f"{side} px with a grid of {codes}" for side, codes in CONFIGS)
+        raise click.UsageError(f"no tokenizer for {frames.size} px with a grid of {grid}; choose one of {known}")
+    model = VQGAN(CONFIGS[frames.size, grid]).to(budget.device)
     book = CodebookEma(model.codebook).to(budget.device)
     start = min(300, budget.steps // 10)
     fuse_norms(model)
     step_fn = make_step(model, book, frames, budget.batch, budget.device, start, budget.steps - budget.decay)
     modules = {"model": model, "codebook": book}
-    done = budget.fit(step_fn, modules, make_optimizers(model, budget.lr), out, SEED)
+    done = budget.fit(step_fn, modules, coder_optimizers(model, budget.lr, muon), out, SEED)
     export(model, out / "tokenizer")
     report: dict[str, float] = {"steps": done, "batch": budget.batch}
     report["parameters"] = sum(p.numel() for p in model.parameters())

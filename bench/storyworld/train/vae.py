@@ -15,27 +15,27 @@ import torch
 from diffusers import AutoencoderKL
 from torch import Tensor
 
-from .budget import Budget, budget_options
+from .budget import Budget, budget_options, coder_optimizers, numbers
 from .fast_coder import fuse_norms
-from .loop import make_optimizers
 from .pictures import Frames, picture_loss, psnr
 from .precision import autocast
 
 CHANNELS = {64: (16, 32, 64), 128: (8, 24, 64, 96)}  # by the pictures' size; 4 x 16 x 16 latents in both
+GROUPS = 8
 KL_WEIGHT = 1e-5  # per element of the latents
 SEED = 2
 
 
-def make_vae(size: int) -> AutoencoderKL:
-    """An untrained AutoencoderKL for pictures of `size` px."""
-    channels = CHANNELS[size]
+def make_vae(size: int, channels: tuple[int, ...] | None = None) -> AutoencoderKL:
+    """An untrained AutoencoderKL for pictures of `size` px, by default of the `CHANNELS` for that size."""
+    channels = channels or CHANNELS[size]
     return AutoencoderKL(
         block_out_channels=channels,
         down_block_types=("DownEncoderBlock2D",) * len(channels),
         up_block_types=("UpDecoderBlock2D",) * len(channels),
         layers_per_block=1,
         latent_channels=4,
-        norm_num_groups=8,
+        norm_num_groups=GROUPS,
         sample_size=size,
         mid_block_add_attention=False,
     )
@@ -76,15 +76,17 @@ def measure(folder: Path, pixels: Tensor) -> dict[str, float]:
 @click.command()
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Run directory; OUT/vae is exported.")
+@click.option("--channels", callback=numbers, help="Such as 32,64,128; by default by the pictures' size.")
+@click.option("--muon/--adamw", default=False, show_default=True)
 @budget_options(steps=1600, decay=400, batch=16, lr=2e-3)
-def main(data: Path, out: Path, budget: Budget) -> None:
+def main(data: Path, out: Path, channels: tuple[int, ...] | None, muon: bool, budget: Budget) -> None:
     """Train, export and measure the autoencoder."""
     budget.begin(SEED)
     frames = Frames(data)
-    vae = make_vae(frames.size).to(budget.device)
+    vae = make_vae(frames.size, channels).to(budget.device)
     fuse_norms(vae)
     step_fn = make_step(vae, frames, budget.batch, budget.device)
-    done = budget.fit(step_fn, {"vae": vae}, make_optimizers(vae, budget.lr), out, SEED)
+    done = budget.fit(step_fn, {"vae": vae}, coder_optimizers(vae, budget.lr, muon), out, SEED)
     vae = vae.cpu().eval()
     vae.register_to_config(scaling_factor=1.0 / latent_std(vae, frames.heldout()))
     vae.half().save_pretrained(out / "vae")

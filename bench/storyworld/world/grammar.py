@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 
 from . import templates as text
-from .kinds import ACTIONS, COATS, PROPS, SETTINGS, Individual, Scene, sample_individual
+from .kinds import ACTIONS, COATS, PROPS, SETTINGS, Individual, Scene, check_edition, sample_individual
 from .names import NAMES, pronouns
 from .phrases import ACTION_PHRASES, CRIES, FIRST_VERBS, GROUPS, WHOLE
 from .places import LIGHT, PLACES, SKY, SKY_DETAILS, TIME_ADJECTIVES
@@ -28,27 +28,31 @@ class StorySample:
     name: str
 
 
-def sample_story(seed: int, split: str = "train", length: int = 6) -> StorySample:
-    """Story number ``seed`` of ``split``; equal arguments give equal stories, the splits share no random stream.
+def sample_story(seed: int, split: str = "train", length: int = 6, edition: int = 1) -> StorySample:
+    """Story number ``seed`` of ``split``; equal arguments give equal stories; splits and editions share no stream.
+
+    In the second edition no sentence names the coat, so that only the pictures tell what the individual looks like.
 
     Raises:
-        ValueError: an unknown split, a length below 1 or a negative seed.
+        ValueError: an unknown split or edition, a length below 1 or a negative seed.
     """
     if split not in SPLITS:
         raise ValueError(f"unknown split {split!r}; choose one of: {', '.join(SPLITS)}")
     if length < 1 or seed < 0:
         raise ValueError(f"length must be at least 1 and seed at least 0, got {length} and {seed}")
-    return _Teller(np.random.default_rng([SPLITS.index(split), seed]), split).tell(length)
+    check_edition(edition)
+    stream = [SPLITS.index(split), seed] if edition == 1 else [SPLITS.index(split), seed, 0, edition]
+    return _Teller(np.random.default_rng(stream), split, edition).tell(length)
 
 
 class _Teller:
     """One story's random stream, hero and state."""
 
-    def __init__(self, rng: np.random.Generator, split: str) -> None:
-        self.rng, self.split = rng, split
+    def __init__(self, rng: np.random.Generator, split: str, edition: int) -> None:
+        self.rng, self.split, self.edition = rng, split, edition
         self.name, pronoun = self.pick(NAMES[split])
         self.he, self.his, self.him = pronouns("it" if rng.random() < 0.05 else pronoun)
-        self.who: Individual = sample_individual(rng)
+        self.who: Individual = sample_individual(rng, edition=edition)
         self.animal = self.who.animal
         self.time = "night" if rng.random() < 0.22 else "day"
         self.setting = self.pick(SETTINGS)
@@ -89,7 +93,7 @@ class _Teller:
     def scene(self, action: str, prop: str) -> Scene:
         facing = 1 if self.chance(0.5) else -1
         x = round(float(self.rng.uniform(0.2, 0.8)), 3)
-        return Scene(self.who, self.setting, self.time, self.layout, action, prop, facing, x)
+        return Scene(self.who, self.setting, self.time, self.layout, action, prop, facing, x, self.edition)
 
     # -- sentences ------------------------------------------------------------------------------------------
 
@@ -174,7 +178,7 @@ class _Teller:
         """Slots that need no scene; several are drawn and not all are used."""
         place = PLACES[self.setting]
         coat = COATS[self.animal][self.who.coat].replace("gold", "golden")
-        coloured = self.animal != "golden retriever" and self.chance(0.3)
+        coloured = self.edition == 1 and self.animal != "golden retriever" and self.chance(0.3)
         adjective = coat if coloured else self.pick(text.TRAITS[self.split])
         animal, adjective_a = _with_article(self.animal), _with_article(adjective)
         cry, call = self.pick(self.cries())

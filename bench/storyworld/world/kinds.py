@@ -5,7 +5,7 @@ No drawing and no torch here: the grammar, the renderer and the judge all share 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,6 +14,12 @@ SETTINGS = ("garden", "meadow", "forest", "lake", "snow", "park", "beach", "dese
 ACTIONS = ("sit", "run", "jump", "sleep", "sniff", "look up", "spin", "bark")
 PROPS = ("none", "ball", "butterfly", "kite", "balloon", "apple", "basket", "flower", "log")
 TIMES = ("day", "night")
+EDITIONS = (1, 2)  # of the world: the shipped weights learned the first; individuals of the second bear markings
+TRUNK_MARKS = ("plain", "spots", "saddle")
+FACE_MARKS = ("plain", "patch")
+# Half width of the random build factors (size, leg, ear, body) and of the tint, by edition.
+BUILD_SPREAD = {1: (0.06, 0.10, 0.10, 0.07), 2: (0.08, 0.20, 0.22, 0.13)}
+TINT_SPREAD = {1: 0.035, 2: 0.05}
 
 # Coats are shared between animals on purpose: a judge that sees colours could otherwise accept a recoloured
 # animal of another species as the right one. `Individual.coat` indexes the animal's own row.
@@ -37,13 +43,16 @@ class Individual:
         animal: one of `ANIMALS`.
         coat: index into `COATS[animal]`.
         build: (size, leg, ear, body) scale factors around 1.
-        tint: colour jitter added to the coat, one shift a channel as a fraction of full scale (about +-0.04).
+        tint: colour jitter added to the coat, one shift a channel as a fraction of full scale (about +-0.05).
+        trunk, face: markings from `TRUNK_MARKS` and `FACE_MARKS`; no sentence of the world names them.
     """
 
     animal: str
     coat: int
     build: tuple[float, float, float, float] = (1.0, 1.0, 1.0, 1.0)
     tint: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    trunk: str = "plain"
+    face: str = "plain"
 
 
 @dataclass(frozen=True)
@@ -56,6 +65,7 @@ class Scene:
         layout: any non-negative integer.
         facing: +1 looks right, -1 looks left.
         x: place of the animal from 0 (left) to 1 (right).
+        edition: of the world; the second has stronger contours and larger eyes.
     """
 
     who: Individual
@@ -66,21 +76,34 @@ class Scene:
     prop: str = "none"
     facing: int = 1
     x: float = 0.5
+    edition: int = 1
 
 
-def sample_individual(rng: np.random.Generator, animal: str | None = None) -> Individual:
-    """Draw an individual; `animal` fixes the species.
+def sample_individual(rng: np.random.Generator, animal: str | None = None, edition: int = 1) -> Individual:
+    """Draw an individual of an edition of the world; `animal` fixes the species.
 
     Raises:
-        ValueError: `animal` is none of `ANIMALS`.
+        ValueError: `animal` is none of `ANIMALS`, or an unknown edition.
     """
+    check_edition(edition)
     if animal is None:
         animal = ANIMALS[int(rng.integers(len(ANIMALS)))]
     check("animal", animal, ANIMALS)
     coat = int(rng.integers(len(COATS[animal])))
-    size, leg, ear, body = (float(v) for v in np.round(rng.uniform(-1, 1, 4) * (0.06, 0.10, 0.10, 0.07) + 1, 4))
-    red, green, blue = (float(v) for v in np.round(rng.uniform(-0.035, 0.035, 3), 4))
-    return Individual(animal, coat, (size, leg, ear, body), (red, green, blue))
+    size, leg, ear, body = (float(v) for v in np.round(rng.uniform(-1, 1, 4) * BUILD_SPREAD[edition] + 1, 4))
+    spread = TINT_SPREAD[edition]
+    red, green, blue = (float(v) for v in np.round(rng.uniform(-spread, spread, 3), 4))
+    who = Individual(animal, coat, (size, leg, ear, body), (red, green, blue))
+    if edition == 1:
+        return who
+    trunk, face = (marks[int(rng.integers(len(marks)))] for marks in (TRUNK_MARKS, FACE_MARKS))
+    return replace(who, trunk=trunk, face=face)
+
+
+def check_edition(edition: int) -> None:
+    """Raise a one-line ValueError for an unknown edition."""
+    if edition not in EDITIONS:
+        raise ValueError(f"unknown edition {edition}; choose one of {', '.join(map(str, EDITIONS))}")
 
 
 def check(what: str, value: str, choices: tuple[str, ...]) -> None:
@@ -96,6 +119,9 @@ def check_scene(scene: Scene) -> None:
     check("time", scene.time, TIMES)
     check("action", scene.action, ACTIONS)
     check("prop", scene.prop, PROPS)
+    check("trunk marking", scene.who.trunk, TRUNK_MARKS)
+    check("face marking", scene.who.face, FACE_MARKS)
+    check_edition(scene.edition)
     coats = len(COATS[scene.who.animal])
     if not 0 <= scene.who.coat < coats:
         raise ValueError(f"coat must be 0 to {coats - 1} for a {scene.who.animal}, got {scene.who.coat}")
