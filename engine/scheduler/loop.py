@@ -17,6 +17,7 @@ from ..options import StoryOptions
 from ..outputs import Phase, Ran
 from ..pipeline.serial import stored_codes
 from ..request import StoryRequest
+from ..utils.out_of_memory import is_out_of_memory
 from ..utils.to_one_line import one_line
 from .events import Cancelled, Event, FrameMade, NothingLeft, StoryFailed
 from .executor import Done, Executor, Slot
@@ -27,6 +28,7 @@ from .story_state import Work, finish, span
 
 LOG = logging.getLogger(__name__)
 TOGETHER = "%s of %d stories failed together and is done again for each alone: %s"
+TOO_LARGE = "%s of %d stories ran out of memory and is done again; from now on it takes at most %d: %s"
 KEPT = 1 << 14  # of what ran, the last: a run over any number of stories takes no more memory
 
 
@@ -177,10 +179,10 @@ class Pipelined:
         """A launch came back: its stories go on, or begin the frame again, or have failed."""
         self._note(launch.slot, launch.phase, launch.tasks, done)
         if done.error is not None:
-            if len(launch.tasks) > 1:
-                LOG.warning(TOGETHER, launch.phase, len(launch.tasks), one_line(str(done.error)))
-            for task in self.scheduler.fail(launch):
+            for task in self.scheduler.fail(launch, is_out_of_memory(done.error)):
                 self._errors[task] = done.error
+            if len(launch.tasks) > 1:
+                self._warn(launch, done.error)
             for task in launch.tasks:
                 self.works[task].begin_again()
         else:
@@ -203,6 +205,13 @@ class Pipelined:
         for task in launch.tasks:
             if task in self._errors and task.state is State.GONE:
                 yield self._end(task)
+
+    def _warn(self, launch: Launch, error: Exception) -> None:
+        phase, count, message = launch.phase, len(launch.tasks), one_line(str(error))
+        if is_out_of_memory(error):
+            LOG.warning(TOO_LARGE, phase, count, self.scheduler.max_batch[phase], message)
+        else:
+            LOG.warning(TOGETHER, phase, count, message)
 
     def _show(self, task: Task) -> FrameMade:
         work, now = self.works[task], time.perf_counter()

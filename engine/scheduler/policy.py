@@ -7,8 +7,9 @@ are shown early, and their memory is free early.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Literal, NamedTuple, Protocol
 
 from ..outputs import Phase
@@ -83,8 +84,15 @@ class Choice(NamedTuple):
     alone: bool = False
 
 
-def choose(ready: Sequence[Ready], running: Collection[Phase], in_flight: int, how: Pipelining) -> Choice | None:
+def choose(
+    ready: Sequence[Ready],
+    running: Collection[Phase],
+    in_flight: int,
+    how: Pipelining,
+    max_batch: Mapping[Phase, int] = MappingProxyType({}),
+) -> Choice | None:
     """What a free slot runs: ``ready`` stories (longest waiting first), phases ``running`` on other slots; or nothing.
+    ``max_batch`` bounds the launches of phases that have run out of memory.
 
     1. who was passed over ``PATIENCE`` times: no story starves;
     2. a model that no other slot runs: ARM beside DM;
@@ -102,7 +110,7 @@ def choose(ready: Sequence[Ready], running: Collection[Phase], in_flight: int, h
     if first.alone:
         return Choice(phase, 1, alone=True)
     able = sum(story.phase == phase and not story.alone for story in ready)
-    return Choice(phase, batch(able, phase, in_flight, how))
+    return Choice(phase, batch(min(able, max_batch.get(phase, able)), phase, in_flight, how))
 
 
 def batch(able: int, phase: Phase, in_flight: int, how: Pipelining) -> int:

@@ -108,6 +108,7 @@ class Scheduler:
         self.tasks: list[Task] = []
         self.running: dict[int, Launch] = {}  # by slot
         self.asking = 0  # calls under way, those of dropped stories among them
+        self.max_batch: dict[Phase, int] = {}  # of phases that ran out of memory
         self._events = 0
 
     @property
@@ -175,15 +176,24 @@ class Scheduler:
         self._let_go(launch.tasks)
         return [task for task in finished if not task.dropped]
 
-    def fail(self, launch: Launch) -> list[Task]:
-        """A launch failed. Its stories begin the frame again, each alone; one that was alone is returned: it failed."""
+    def fail(self, launch: Launch, out_of_memory: bool = False) -> list[Task]:
+        """A launch failed. Its stories begin the frame again, each alone; one that was alone is returned: it failed.
+
+        Where memory ran out, no later launch of the phase takes more than half as many stories, and these begin again
+        without being alone.
+        """
         self._free(launch)
+        shrinks = out_of_memory and len(launch.tasks) > 1
+        if shrinks:
+            self.max_batch[launch.phase] = min(
+                len(launch.tasks) // 2, self.max_batch.get(launch.phase, len(self.tasks))
+            )
         if len(launch.tasks) == 1 and launch.tasks[0].alone:
             (task,) = launch.tasks
             self._leave(task)
             return [] if task.dropped else [task]
         for task in launch.tasks:
-            task.alone, task.place = True, 0
+            task.alone, task.place = not shrinks, 0
             self._ready(task)
         self._let_go(launch.tasks)
         return []
@@ -212,7 +222,7 @@ class Scheduler:
         ready = [task for task in self.tasks if task.state is State.READY and not self.waits_for_memory(task)]
         ready.sort(key=lambda task: task.arrived)
         phases = [launch.phase for launch in self.running.values()]
-        if (choice := choose(ready, phases, self.in_flight, self.how)) is None:
+        if (choice := choose(ready, phases, self.in_flight, self.how, self.max_batch)) is None:
             return None
         able = [task for task in ready if task.phase == choice.phase and task.alone == choice.alone]
         chosen = tuple(able[: choice.size])

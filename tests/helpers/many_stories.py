@@ -70,15 +70,21 @@ def many_of(engine: Engine, how: Pipelining | None = None, stories=STORIES, **op
     return engine.generate_many(stories, pipelining=how, **QUICK, **options)
 
 
-def spoil(many: Many, phase: Phase, fails: Callable[[Sequence[Work]], bool], after: bool) -> None:
-    """Launches of a phase raise where ``fails`` says so, before or ``after`` they have done their work."""
+def spoil(
+    many: Many,
+    phase: Phase,
+    fails: Callable[[Sequence[Work]], bool],
+    after: bool,
+    error: type[Exception] = RuntimeError,
+) -> None:
+    """Launches of a phase raise ``error`` where ``fails`` says so, before or ``after`` they have done their work."""
 
     def spoilt(verb: Callable[[Sequence[Work]], list[Work]]) -> Callable[[Sequence[Work]], list[Work]]:
         def run(works: Sequence[Work]) -> list[Work]:
             broken = fails(works)
             result = verb(works) if after or not broken else []
             if broken:
-                raise RuntimeError(f"{phase} broke")
+                raise error(f"{phase} broke")
             return result
 
         return run

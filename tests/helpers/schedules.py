@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hypothesis import strategies as st
@@ -91,8 +91,13 @@ class Seen:
 class World:
     """Drives a scheduler at random, and watches."""
 
-    def __init__(self, how: Pipelining, plots: Sequence[Plot], seed: int, trouble: bool) -> None:
+    def __init__(
+        self, how: Pipelining, plots: Sequence[Plot], seed: int, trouble: bool, fits: Mapping[Phase, int] | None = None
+    ) -> None:
+        """``fits``: the number of stories above which a launch of a phase runs out of memory."""
         self.how, self.coming, self.chance = how, list(plots), random.Random(seed)
+        self.fits: Mapping[Phase, int] = fits or {}
+        self.ran_out: dict[Phase, list[int]] = {}  # sizes of launches, as they failed
         self.scheduler, self.trouble = Scheduler(how), trouble
         self.seen: dict[Task, Seen] = {}
         self.launches: dict[int, Launch] = {}
@@ -165,6 +170,9 @@ class World:
         assert count == len(set(launch.tasks))
         assert count & (count - 1) == 0
         assert 1 <= count <= (self.how.draw_batch if launch.phase in ARM else self.how.correct_batch)
+        assert all(2 * count <= size for size in self.ran_out.get(launch.phase, [])), (
+            "more than half of what did not fit"
+        )
         if self.how.share:
             assert count <= -(-self.scheduler.in_flight // self.how.slots)
         for task in launch.tasks:
@@ -189,6 +197,9 @@ class World:
         """Any launch comes back: done, to be drawn on, or broken."""
         slot = self.chance.choice(list(self.launches))
         launch = self.launches.pop(slot)
+        if len(launch.tasks) > self.fits.get(launch.phase, len(launch.tasks)):
+            self.run_out(launch)
+            return
         broken = any((self.seen[t].frame, self.seen[t].place) == self.seen[t].plot.breaks for t in launch.tasks)
         if broken or (self.trouble and self.chance.random() < 0.02):
             self.fail(launch)
@@ -205,6 +216,16 @@ class World:
                 assert seen.told > seen.frame, "a frame ends without its prompt"
             assert (task in finished) == (over and not task.dropped)
         self.finished += finished
+
+    def run_out(self, launch: Launch) -> None:
+        """Nobody fails, nobody is alone."""
+        self.ran_out.setdefault(launch.phase, []).append(len(launch.tasks))
+        assert self.scheduler.fail(launch, out_of_memory=True) == []
+        for task in launch.tasks:
+            seen = self.seen[task]
+            seen.place = 0
+            if task.dropped:
+                seen.end = "dropped"
 
     def fail(self, launch: Launch) -> None:
         others = [task for task in self.scheduler.tasks if task not in launch.tasks and task.state is not State.WAITING]

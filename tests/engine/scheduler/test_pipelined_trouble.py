@@ -9,6 +9,7 @@ from dataclasses import replace
 from random import Random
 
 import pytest
+import torch
 
 from acdc.engine.memory import Memory
 from acdc.engine.outputs import Frame, Phase
@@ -191,6 +192,33 @@ def test_a_joint_failure_is_said(exact_engine, caplog):
     _, failed = ended(many)
     assert not failed
     assert "decode of 4 stories failed together and is done again for each alone: decode broke" in caplog.text
+
+
+@pytest.mark.parametrize("phase", [Phase.PREFILL, Phase.DRAW, Phase.CORRECT])
+def test_what_does_not_fit_is_halved_once_and_for_all(exact_engine, alone, caplog, phase):
+    many, sizes = many_of(exact_engine, Pipelining(slots=1)), []
+
+    def too_many(works: Sequence[Work]) -> bool:
+        sizes.append(len(works))
+        return len(works) > 2
+
+    spoil(many, phase, too_many, False, torch.OutOfMemoryError)
+    frames, failed = ended(many)
+    assert not failed
+    assert sizes.count(4) == 1
+    assert max(sizes[sizes.index(4) + 1 :]) == 2, "not one by one, and never four again"
+    assert f"{phase} of 4 stories ran out of memory and is done again; from now on it takes at most 2" in caplog.text
+    for request in STORIES:
+        same(frames[request.id], alone(request))
+
+
+def test_a_story_that_does_not_fit_by_itself_fails(exact_engine, alone):
+    many = many_of(exact_engine, Pipelining(slots=1))
+    spoil(many, Phase.DRAW, lambda works: any(w.request.id == "story-3" for w in works), False, MemoryError)
+    frames, failed = ended(many)
+    assert list(failed) == ["story-3"]
+    for request in STORIES:
+        same(frames.get(request.id, []), alone(request)[: 0 if request.id in failed else None])
 
 
 def test_the_end_does_not_wait_for_the_memory_of_stories_that_are_gone(exact_engine):

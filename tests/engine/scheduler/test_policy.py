@@ -114,6 +114,13 @@ def test_either_model_has_a_limit_of_its_own():
         assert choice.size == (8 if unit == "arm" else 2)
 
 
+@pytest.mark.parametrize(
+    ("max_batch", "size"), [({}, 4), ({Phase.DRAW: 2}, 2), ({Phase.DRAW: 1}, 1), ({Phase.DECODE: 1}, 4)]
+)
+def test_a_phase_takes_no_more_than_fits_in_memory(max_batch, size):
+    assert choose(ready(*[Phase.DRAW] * 8), [], 8, HOW, max_batch) == (Phase.DRAW, size, False)
+
+
 def test_who_failed_with_others_runs_alone_and_keeps_its_turn():
     alone, other = Waiting(Phase.DRAW, alone=True), Waiting(Phase.DRAW)
     assert choose([alone, other, other], [], 8, HOW) == (Phase.DRAW, 1, True)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acdc.engine.outputs import Phase
-from acdc.engine.scheduler.policy import SERIAL, Pipelining
+from acdc.engine.scheduler.policy import SERIAL, UNITS, Pipelining
 from acdc.engine.scheduler.scheduler import Scheduler, State, Task, walk
 from tests.helpers.schedules import HOWS, PLOTS, World
 
@@ -35,6 +35,23 @@ def test_any_schedule_walks_every_story_to_its_end(how, plots, seed, trouble):
         if not trouble and (breaks := seen.plot.breaks) is not None:
             reached = seen.plot.done <= breaks[0] < seen.plot.frames and breaks[1] < len(seen.walks[breaks[0]])
             assert (seen.end == "failed") == reached
+
+
+@given(
+    how=HOWS,
+    plots=st.lists(PLOTS, min_size=1, max_size=14),
+    seed=st.integers(0, 2**32),
+    trouble=st.booleans(),
+    fits=st.dictionaries(st.sampled_from(list(UNITS)), st.integers(1, 4)),
+)
+@settings(max_examples=200, deadline=None)
+def test_a_batch_that_does_not_fit_is_halved_for_good(how, plots, seed, trouble, fits):
+    world = World(how, plots, seed, trouble, fits)
+    world.run()
+    for phase, sizes in world.ran_out.items():
+        in_flight_at_once = [size for size in sizes if size == max(sizes)]
+        assert len(in_flight_at_once) <= how.slots, "only launches that ran before the first came back"
+        assert world.scheduler.max_batch[phase] == min(sizes) // 2
 
 
 @given(plots=st.lists(PLOTS, min_size=1, max_size=6), seed=st.integers(0, 2**32))
