@@ -11,6 +11,7 @@ from torch import nn
 
 from acdc.bench.storyworld.train.codebook import CodebookEma, usage
 from acdc.bench.storyworld.train.fast_coder import fuse_norms
+from acdc.bench.storyworld.train.fused_norm import FusedGroupNorm
 from acdc.bench.storyworld.train.pictures import Frames, picture_loss, psnr
 from acdc.engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
 
@@ -80,6 +81,7 @@ def test_fused_norms_keep_weights_and_result() -> None:
     keys, before = list(model.state_dict()), model.latents(pixels)
     fuse_norms(model)
     assert list(model.state_dict()) == keys
+    assert {type(module) for module in model.modules() if isinstance(module, nn.GroupNorm)} == {FusedGroupNorm}
     assert torch.allclose(model.latents(pixels), before, atol=1e-5)
     with torch.autocast("cpu", torch.bfloat16):
         low = model.latents(pixels)

@@ -16,7 +16,8 @@ def fuse_norms(coder: nn.Module) -> None:
     """
     for module in list(coder.modules()):
         assert type(module).__name__ != "Attention", "its group norm has no SiLU"
-        if type(module) is nn.GroupNorm:
+        if isinstance(module, nn.GroupNorm):
+            assert getattr(module, "silu", True), "a group norm without a SiLU"
             module.__class__ = FusedGroupNorm
             module.silu = True  # type: ignore[assignment]
         for name, child in module.named_children():
