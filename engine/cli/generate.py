@@ -74,7 +74,7 @@ def generate(stories: str, **given: Any) -> None:
     share_one_heap()
     engine = load_engine(given)
     pattern = begin_story(engine, requests[0].sentences, 0, options, None)
-    if remark := earlier.check(pattern):
+    if remark := earlier.check(pattern, lambda: engine.bundle.old_fingerprint()):
         click.echo(f"acdc: {remark}", err=True)
     if not left:
         click.echo(f"{directory}: the {len(requests)} stories are finished, nothing to resume")

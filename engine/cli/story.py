@@ -69,7 +69,7 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
     new = begin_story(engine, asked, seed, options, init_image)
     title = story_title(example or directory.name)
     if stored is not None:
-        check_settings(stored.settings, new.settings)
+        check_settings(stored.settings, new.settings, lambda: engine.bundle.old_fingerprint())
         if remark := changed_versions(stored.versions, new.versions):
             click.echo(f"acdc: {remark}", err=True)
         new = stored

@@ -75,7 +75,7 @@ def video(prompt: str | None, example: str | None, **given: Any) -> None:
     settings = engine.video_settings(options, **lengths)
     new = StoryResult((caption,) * lengths["num_frames"], seed, settings, versions(), engine.start(options))
     if stored is not None:
-        check_settings(stored.settings, new.settings)
+        check_settings(stored.settings, new.settings, lambda: engine.bundle.old_fingerprint())
         if remark := changed_versions(stored.versions, new.versions):
             click.echo(f"acdc: {remark}", err=True)
         whole = len(stored.frames) // lengths["chunk_frames"] * lengths["chunk_frames"]

@@ -18,7 +18,6 @@ Bundles of published checkpoints are such files alone (``bundles/published/``); 
 folder (``models_folder.py``).
 """
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,8 +31,8 @@ from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..models.interfaces import Family, Tokenizer
 from ..options import StoryOptions
 from ..utils.weights import read_json
-from .converted import FOLDER, hash_samples
 from .families import KINDS, Part
+from .fingerprint import fingerprint, old_fingerprint
 from .model_store import find_model
 
 FORMAT = 1
@@ -88,21 +87,17 @@ class Bundle:
         return Models(*(self.parts[role].load(where, dtype) for role in KINDS))
 
     def fingerprint(self) -> str:
-        """Sixteen hex digits that change with any file's name or size and with its first, middle or last mebibyte;
-        "random" for weights of noise. The files are read once: every story asks, and the weights stay as loaded."""
+        """Digits that change with the name or any byte of any file of weights; "random" for weights of noise. The
+        files are read once: every story asks, and the weights stay as loaded."""
         return self._fingerprint
+
+    def old_fingerprint(self) -> str:
+        """The same as versions up to November 2026 made it, of samples of each file."""
+        return old_fingerprint(self.parts)
 
     @cached_property
     def _fingerprint(self) -> str:
-        digest, files = hashlib.sha256(), 0
-        for role, part in self.parts.items():
-            for name, folder in part.folders.items():
-                start = role if name == "path" else f"{role}.{name}"
-                for path in sorted(p for p in folder.rglob("*") if p.is_file() and _is_weights(p, folder)):
-                    digest.update(f"{start}/{path.relative_to(folder).as_posix()}".encode())
-                    hash_samples(digest, path)
-                    files += 1
-        return digest.hexdigest()[:16] if files else "random"
+        return fingerprint(self.parts)
 
 
 def embedded_names() -> list[str]:
@@ -227,15 +222,3 @@ def parse_device(name: str) -> torch.device:
     if device is None or not known:
         raise ValueError(f"device {name!r} is not available here; choose one of {', '.join(choices)}")
     return device
-
-
-def _is_weights(path: Path, folder: Path) -> bool:
-    """Not what a download tool notes in dot folders, nor MODEL/converted/NAME-DIGEST/..., made of a published
-    MODEL/NAME that is still there."""
-    parts = path.relative_to(folder).parts
-    if any(part.startswith(".") for part in parts):
-        return False
-    if FOLDER not in parts:
-        return True
-    at = parts.index(FOLDER)
-    return not folder.joinpath(*parts[:at], parts[at + 1].rpartition("-")[0]).is_file()

@@ -3,7 +3,8 @@
     MODEL/params                               as published
     MODEL/converted/params-0123456789abcdef/   the same tensors as safetensors
 
-The folder's name holds a digest of the published file, so that another file under the same name is converted again.
+The folder's name holds a digest of every byte of the published file, so that another file under the same name is
+converted again.
 It is filled under another name and then renamed: it is complete or not there. Where the published file has been
 deleted afterwards, its conversion still serves.
 """
@@ -18,6 +19,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from ..utils.file_digest import file_digest
+
+DIGITS = 16
 SAMPLE = 1 << 20
 FOLDER = "converted"
 
@@ -32,9 +36,10 @@ def converted(source: Path, convert: Callable[[Path, Path], object], num_bytes: 
     root = source.parent / FOLDER if root is None else Path(root)
     if not source.is_file():
         return _only(source, root)
-    folder = root / f"{source.name}-{digest(source)}"
-    if folder.is_dir():
-        return folder
+    folder = root / f"{source.name}-{file_digest(source)[:DIGITS]}"
+    for made in (folder, root / f"{source.name}-{_old_digest(source)}"):
+        if made.is_dir() and (made == folder or made.stat().st_mtime > source.stat().st_ctime):
+            return made
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{source.name}.lock"):
@@ -51,11 +56,11 @@ def find(source: Path, root: Path | None = None) -> list[Path]:
     return sorted(path for path in root.glob(f"{source.name}-*") if path.is_dir())
 
 
-def digest(path: Path) -> str:
-    """Sixteen hex digits that change with the size and with the first, middle or last mebibyte."""
+def _old_digest(path: Path) -> str:
+    """By which earlier versions named conversions: it misses changes elsewhere, so the times must tell of those."""
     total = hashlib.sha256()
     hash_samples(total, path)
-    return total.hexdigest()[:16]
+    return total.hexdigest()[:DIGITS]
 
 
 def hash_samples(total: hashlib._Hash, path: Path) -> None:

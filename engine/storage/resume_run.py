@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -31,10 +31,11 @@ class Earlier:
     begun: Mapping[str, int] = field(default_factory=dict)
     made: Sequence[tuple[Mapping[str, Any], Mapping[str, str]]] = ()
 
-    def check(self, new: StoryResult) -> str:
-        """``ValueError`` that names the first setting in which ``new`` differs; else a remark on versions."""
+    def check(self, new: StoryResult, old_weights: Callable[[], str] | None = None) -> str:
+        """``ValueError`` that names the first setting in which ``new`` differs; else a remark on versions.
+        ``old_weights`` as in :func:`check_settings`."""
         for settings, _ in self.made:
-            check_settings(settings, new.settings)
+            check_settings(settings, new.settings, old_weights)
         return next((remark for _, used in self.made if (remark := changed_versions(used, new.versions))), "")
 
 

@@ -1,12 +1,15 @@
 """May a stored story be continued by this run?"""
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..outputs import StoryResult
 from .story_reader import STORY_FILE, read_story
+
+OLD_FINGERPRINT = "[0-9a-f]{16}"  # of weights, by samples; later ones are longer
 
 
 def stored_story(directory: Path, *, resume: bool, overwrite: bool) -> StoryResult | None:
@@ -31,9 +34,16 @@ def check_request(stored: StoryResult, sentences: Sequence[str], seed: int) -> N
         raise _mismatch("seed", stored.seed, seed)
 
 
-def check_settings(stored: Mapping[str, Any], current: Mapping[str, Any]) -> None:
-    """``ValueError`` that names the first differing setting; values are compared as JSON holds them."""
+def check_settings(
+    stored: Mapping[str, Any], current: Mapping[str, Any], old_weights: Callable[[], str] | None = None
+) -> None:
+    """``ValueError`` that names the first differing setting; values are compared as JSON holds them.
+
+    ``old_weights`` makes the current weights' fingerprint in the form that a story of an earlier version holds.
+    """
     current = json.loads(json.dumps(dict(current)))
+    if old_weights is not None and re.fullmatch(OLD_FINGERPRINT, str(stored.get("weights"))):
+        current["weights"] = old_weights()
     for name in [*current, *(name for name in stored if name not in current)]:
         old, new = stored.get(name), current.get(name)
         if old != new or isinstance(old, bool) != isinstance(new, bool):  # 3 is 3.0, but 1 is not true

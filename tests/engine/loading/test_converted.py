@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -13,7 +15,7 @@ import pytest
 import torch
 from torch import nn
 
-from acdc.engine.loading.converted import converted, digest, find
+from acdc.engine.loading.converted import converted, find
 from acdc.engine.loading.shards import INDEX, load_shards, write_shards
 
 SIZE = 3 << 20
@@ -63,15 +65,32 @@ def test_what_a_killed_run_left_is_removed_before_room_is_looked_for(
     assert list(converted(source, lambda path, folder: None, 10).iterdir()) == []
 
 
-@pytest.mark.parametrize("at", [0, SIZE // 2, SIZE - 1])
-def test_the_digest_changes_with_either_end_and_the_middle(source: Path, at: int) -> None:
-    before = digest(source)
-    content = bytearray(source.read_bytes())
-    content[at] = 1
-    source.write_bytes(content)
-    assert digest(source) != before
-    source.write_bytes(bytes(SIZE + 1))
-    assert digest(source) != before
+def copy_whole(path: Path, folder: Path) -> None:
+    shutil.copy(path, folder / "made")
+
+
+@pytest.mark.parametrize("at", [0, SIZE // 3, SIZE - 1])
+def test_a_file_that_changed_anywhere_is_converted_again(source: Path, at: int) -> None:
+    before = converted(source, copy_whole, 1)
+    times = source.stat()
+    with source.open("r+b") as file:
+        file.seek(at)
+        file.write(b"1")
+    os.utime(source, ns=(times.st_atime_ns, times.st_mtime_ns))
+    after = converted(source, copy_whole, 1)
+    assert after != before
+    assert (after / "made").read_bytes() == source.read_bytes()
+
+
+def test_a_conversion_of_an_earlier_version_serves_unless_the_file_changed_since(source: Path) -> None:
+    digest = hashlib.sha256(str(SIZE).encode() + bytes(3 << 20)).hexdigest()[:16]  # size, then three samples of it
+    old = source.parent / "converted" / f"params-{digest}"
+    old.mkdir(parents=True)
+    later = source.stat().st_ctime + 1
+    os.utime(old, (later, later))
+    assert converted(source, copy_whole, 1) == old
+    os.utime(old, (later - 2, later - 2))
+    assert converted(source, copy_whole, 1) != old
 
 
 def model() -> nn.Sequential:
