@@ -2,16 +2,22 @@
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from acdc.kernels import gated
 from acdc.kernels.gated import block_size, geglu, geglu_reference, swiglu, swiglu_reference
 
-# Relative error, and absolute error as a share of the largest number. float32: exp and erf of another library, and
-# 1 + erf(g) of g near -5 keeps few digits in either. float16: the activation may round to the neighbour, and then the
-# product. bfloat16: both roundings are cuts in the interpreter, a unit in the last place each.
-TOLERANCE = {torch.float32: (1e-6, 4e-7), torch.float16: (2**-9, 2e-7), torch.bfloat16: (2**-6, 2e-7)}
+# Relative error, and absolute error as a share of the largest number. exp and erf are another library's, and 1 + erf of
+# a g that nears -5.5, where it vanishes, keeps few digits in either: two units of 2^-24, times g / 2, in every type.
+# float16: the activation may round to the neighbour, and then the product; where it is subnormal that is 2^-24 more.
+# bfloat16: both roundings are cuts in the interpreter, a unit in the last place each.
+VANISHING = 2 * 2**-24 * 5.5 / 2
+TOLERANCE = {
+    torch.float32: (1e-6, VANISHING),
+    torch.float16: (2**-9, VANISHING + 2**-24),
+    torch.bfloat16: (2**-6, VANISHING),
+}
 SHAPES = st.sampled_from([(1,), (1, 1), (1, 7), (3, 50), (2, 3, 64), (1, 1, 129), (2, 1, 1030)])
 PAIRS = [(swiglu, swiglu_reference), (geglu, geglu_reference)]
 
@@ -32,6 +38,7 @@ def random(*shape, seed=0, dtype=torch.float32, scale=1.0):
     scale=st.sampled_from([1e-3, 1.0, 8.0]),
     pair=st.sampled_from(PAIRS),
 )
+@example(shape=(2, 1, 1030), dtype=torch.float16, seed=84, scale=8.0, pair=PAIRS[1])  # 1 + erf(-5.2)
 @settings(max_examples=40, deadline=None)
 def test_kernel_equals_reference(shape, dtype, seed, scale, pair):
     first, second = random(2, *shape, seed=seed, dtype=dtype, scale=scale)
