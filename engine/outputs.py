@@ -50,6 +50,7 @@ class Frame:
     ``cut_prompt`` is the part of the refined prompt that the text encoder saw when it was too long, else None.
     ``spans`` says when each phase ran; stories of one batch share their launches' spans. ``memory_note`` says why the
     refined prompt is not the memory's own (a language model failed, and rules stood in), else None.
+    ``later_prompts`` are the rewrites of the sentences after this one, where the memory was asked once for the story.
     """
 
     index: int
@@ -63,6 +64,7 @@ class Frame:
     codes: tuple[int, ...]
     spans: tuple[Span, ...]
     memory_note: str | None = None
+    later_prompts: tuple[str, ...] = ()
 
     @property
     def phases_ms(self) -> dict[str, float]:

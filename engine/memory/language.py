@@ -48,7 +48,14 @@ class Language(Memory):
             if not self.falls_back:
                 raise answer
             return Rewrite(self._rules.refine(prompts), f"rewritten by rules: {answer}")
-        return Rewrite(answer[len(prompts) - 1] if self.by_story else answer[0])
+        if not self.by_story:
+            return Rewrite(answer[0])
+        return Rewrite(answer[len(prompts) - 1], later=answer[len(prompts) :])
+
+    def restore(self, sentences: Sequence[str], rewrites: Sequence[str]) -> None:
+        """The answer of an earlier run for this story; nothing where not all of it is there."""
+        if self.by_story and len(rewrites) == len(sentences):
+            self._answers[tuple(sentences)] = tuple(rewrites)
 
     def _answer(self, story: Story) -> Story | MemoryFailure:
         """All sentences (calls "story") or the last one, rewritten; asked for once."""

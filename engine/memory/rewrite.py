@@ -12,10 +12,12 @@ class MemoryFailure(RuntimeError):
 
 
 class Rewrite(NamedTuple):
-    """A sentence that stands alone. ``note`` says what went wrong on the way, None = nothing did."""
+    """A sentence that stands alone. ``note`` says what went wrong on the way, None = nothing did. ``later`` are the
+    rewrites of the sentences after it, where one answer gave them all: a resumed run need not ask for them again."""
 
     text: str
     note: str | None = None
+    later: tuple[str, ...] = ()
 
 
 class Memory(ABC):
@@ -34,3 +36,7 @@ class Memory(ABC):
         """As :meth:`refine`, with a note. ``later`` are the sentences still to come; only a memory that asks once
         for a whole story reads them. Raises :class:`MemoryFailure` where the policy is to stop."""
         return Rewrite(self.refine(prompts))
+
+    def restore(self, sentences: Sequence[str], rewrites: Sequence[str]) -> None:  # noqa: B027
+        """Take over the rewrites of all ``sentences`` of a story from an earlier run. Only a memory that asks once for
+        a whole story needs them."""

@@ -56,6 +56,8 @@ class Serial:
         assert len({(len(story.sentences), len(story.done)) for story in stories}) == 1, "stories are in step"
         self.models, self.stories, self.options, self.memory = models, stories, options, memory
         self.length, self.num_done = len(stories[0].sentences), len(stories[0].done)
+        for story in stories:
+            restore_memory(memory, story.sentences, story.done)
         self.policy = make_policy(options)
         models.arm.check(options)
         table, device, backend = models.arm.stream.windows, self._device.type, models.arm.draw_backend
@@ -154,6 +156,7 @@ class Serial:
                 codes=tuple(codes[row]),
                 spans=spans,
                 memory_note=chunk.rewrites[row].note,
+                later_prompts=chunk.rewrites[row].later,
             )
             for row, story in enumerate(self.stories)
         ]
@@ -169,6 +172,12 @@ class Serial:
     @property
     def _dtype(self) -> torch.dtype:
         return next(self.models.tokenizer.parameters()).dtype
+
+
+def restore_memory(memory: Memory, sentences: Sequence[str], done: Sequence[Frame]) -> None:
+    """Give ``memory`` what an earlier run has rewritten of the story, if that is all of it."""
+    if done:
+        memory.restore(sentences, [*(frame.refined_prompt for frame in done), *done[-1].later_prompts])
 
 
 def stored_codes(frames: Sequence[Frame], stream: FrameLayout) -> Tensor:

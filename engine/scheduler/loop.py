@@ -15,7 +15,7 @@ from functools import partial
 from ..memory import Memory
 from ..options import StoryOptions
 from ..outputs import Phase, Ran
-from ..pipeline.serial import stored_codes
+from ..pipeline.serial import restore_memory, stored_codes
 from ..request import StoryRequest
 from ..utils.out_of_memory import is_out_of_memory
 from ..utils.to_one_line import one_line
@@ -108,6 +108,7 @@ class Pipelined:
     def _work(self, request: StoryRequest) -> Work:
         arm, device = self.phases[0].models.arm, self.phases[0].device
         work = Work(request, self.load_memory(), arm.seat(request.sentences), len(request.done))
+        restore_memory(work.memory, request.sentences, request.done)
         if request.done:
             codes = stored_codes(request.done, arm.stream).to(device)
             work.seat.restore(request.sentences[: work.index], list(codes.unbind(0)))

@@ -77,6 +77,7 @@ def finish(works: Sequence[Work], corrected: bool) -> None:
             codes=tuple(codes.tolist()),
             spans=(*calls, *work.spans),
             memory_note=rewrite.note,
+            later_prompts=rewrite.later,
         )
 
 

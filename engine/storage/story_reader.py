@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,10 +43,13 @@ def frame_record(frame: Frame) -> dict[str, Any]:
 
 
 def story_record(story: StoryResult) -> dict[str, Any]:
-    """The whole of ``story.json``; a story that is not finished has fewer frames than sentences."""
+    """The whole of ``story.json``; a story that is not finished has fewer frames than sentences, and perhaps
+    ``later_prompts``, which its memory has made already."""
+    later = story.frames[-1].later_prompts if story.frames else ()
     return {
         "sentences": list(story.sentences),
         "refined_prompts": story.refined_prompts,
+        **({"later_prompts": list(later)} if later else {}),
         "seed": story.seed,
         "settings": dict(story.settings),
         "versions": dict(story.versions),
@@ -85,6 +89,9 @@ def _parse_story(directory: Path, record: Any) -> StoryResult:
     story = StoryResult(sentences, record["seed"], record["settings"], record["versions"], record["start"])
     for index, (entry, prompt) in enumerate(zip(entries, prompts, strict=True)):
         story.frames.append(_parse_frame(directory, index, entry, sentences[index], prompt))
+    if later := _texts(record.get("later_prompts", []), "later_prompts"):
+        _expect(0 < len(entries) == len(sentences) - len(later), "the number of later prompts does not fit")
+        story.frames[-1] = replace(story.frames[-1], later_prompts=tuple(later))
     return story
 
 

@@ -162,12 +162,11 @@ class TestMisbehaviour:
         server.does(fails(429, "", {"Retry-After": "1"}), says(numbered(GOOD)))
         rewrites(memory(server))
         first, second = server.asked
-        assert 0.95 < second.at - first.at < 2.0
-        server.does(fails(503, "", {"Retry-After": "1"}))
-        began = time.monotonic()
+        assert second.at - first.at > 0.95
+        server.does(fails(503, "", {"Retry-After": str(int(QUICK.deadline_s))}))
         with pytest.raises(MemoryFailure, match="503"):
             rewrites(memory(server))
-        assert time.monotonic() - began < QUICK.deadline_s
+        assert len(server.asked) == 1, "a pause beyond the deadline is not begun"
 
     @pytest.mark.parametrize("later", ["Fri, 31 Dec 9999 23:59:59 GMT", " 7", "120"])
     def test_retry_after_forms(self, later):

@@ -8,6 +8,8 @@ import pytest
 
 from acdc.engine.cli.main import main
 from acdc.engine.memory.rules import Rules
+from acdc.engine.outputs import Frame, StoryResult
+from acdc.engine.storage.story_writer import StoryWriter
 from tests.helpers.chat_runs import GOOD, KEY, STORY
 from tests.helpers.chat_server import ChatServer, fails, says
 from tests.helpers.cli_runs import files, refuse, without_times
@@ -48,6 +50,46 @@ class TestCommand:
         assert not any(KEY.encode() in content for content in files(".").values())
         line = refuse(capsys_of(capsys), *self.argv(server, tiny, "--resume", "--memory-calls", "story"))
         assert "cannot resume: memory_calls was 'chunk', now 'story'" in line
+
+    @pytest.mark.parametrize("frames", [1, 2])
+    def test_a_resumed_story_does_not_ask_for_the_whole_story_again(self, server, tiny, monkeypatch, frames):
+        """Its one answer, which came with the second frame, is on disk; before that frame there is none."""
+        argv, add = self.argv(server, tiny, "--memory-calls", "story"), StoryWriter.add
+
+        def killed(writer: StoryWriter, story: StoryResult, frame: Frame) -> None:
+            if frame.index == frames:
+                raise KeyboardInterrupt
+            add(writer, story, frame)
+
+        server.does(says("\n".join(f"{number}. {text}" for number, text in enumerate(GOOD, 1))))
+        with monkeypatch.context() as patch:
+            patch.setattr(StoryWriter, "add", killed)
+            assert main(argv) != 0
+        assert len(server.asked) == 1
+        assert json.loads(Path("out/story/story.json").read_text()).get("later_prompts", []) == GOOD[2:] * (frames - 1)
+        server.does(says("\n".join(f"{number}. {text}" for number, text in enumerate(GOOD, 1))))
+        assert main([*argv, "--resume"]) == 0
+        assert len(server.asked) == (1 if frames == 1 else 0)
+        record = without_times("out/story")
+        assert record["refined_prompts"] == [STORY[0], *GOOD[1:]]
+        assert "later_prompts" not in record, "there is nothing to come"
+
+    @pytest.mark.parametrize("later", [["one", "too many"], [], "text", [3]])
+    def test_later_prompts_that_do_not_fit_are_refused_or_asked_for(self, server, tiny, capsys, later):
+        argv = self.argv(server, tiny, "--memory-calls", "story")
+        answer = says("\n".join(f"{number}. {text}" for number, text in enumerate(GOOD, 1)))
+        server.does(answer)
+        assert main(argv) == 0
+        path = Path("out/story/story.json")
+        record = json.loads(path.read_text())
+        del record["frames"][2], record["refined_prompts"][2]
+        path.write_text(json.dumps({**record, "later_prompts": later}))
+        server.does(answer)
+        if later == []:
+            assert main([*argv, "--resume"]) == 0
+            assert len(server.asked) == 1
+        else:
+            assert "'out/story/story.json' is damaged" in refuse(capsys_of(capsys), *argv, "--resume")
 
     def test_falls_back_and_says_so(self, server, tiny, capsys):
         server.does(says("nonsense\nin\ntoo many lines"))

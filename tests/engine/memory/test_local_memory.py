@@ -56,7 +56,7 @@ def language(model, calls: str = "story", on_failure: str = "error") -> Language
 
 
 def rewrites(made: Language, story=STORY) -> list[Rewrite]:
-    return [made.rewrite(story[: k + 1], story[k + 1 :]) for k in range(len(story))]
+    return [made.rewrite(story[: k + 1], story[k + 1 :])._replace(later=()) for k in range(len(story))]
 
 
 class TestAnswers:

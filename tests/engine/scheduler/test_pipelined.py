@@ -90,6 +90,22 @@ def test_resumed_stories_go_on_as_if_undisturbed(exact_engine, alone, options):
         same(result.frames, whole[request.id])
 
 
+def test_the_memory_takes_over_what_was_rewritten_before(exact_engine, alone):
+    """Of stories that go on; others have nothing to take over."""
+    taken = []
+
+    class Restored(Forgetful):
+        def restore(self, sentences, rewrites):
+            taken.append((sentences, list(rewrites)))
+
+    first, rest = alone(STORIES[3])[0], [frame.refined_prompt for frame in alone(STORIES[3])[1:]]
+    begun = replace(STORIES[3], done=[replace(first, later_prompts=tuple(rest))])
+    frames, failed = ended(many_of(exact_engine, SMALL, [STORIES[1], begun], load_memory=Restored))
+    assert not failed
+    assert taken == [(begun.sentences, [first.refined_prompt, *rest])]
+    assert [frame.later_prompts for frame in frames[begun.id]] == [(), ()], "by rules, sentence by sentence"
+
+
 def test_frames_tell_how_long_they_took_and_stood_still(exact_engine):
     """Memory takes 50 ms: without run-ahead every frame waits for it; spans count from the story's beginning."""
     seconds, how = 0.05, replace(SMALL, run_ahead=0)
