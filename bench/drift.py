@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from ..engine.engine import Engine
-from ..engine.sampling import Policy, choose
+from ..engine.sampling import SamplingParams, choose
 from ..engine.utils.atomic import check_directory, write_json
 from ..engine.utils.rng import Purpose, gumbel, make_keys
 from ..engine.utils.versions import versions
@@ -61,7 +61,7 @@ def frames(engine: Engine, samples: Sequence[tuple[int, StorySample, Tensor]]) -
             slots = torch.arange(len(logits), device=engine.device)
             noise = gumbel(keys, slots, logits.shape[1])[0]
             nats = torch.nn.functional.cross_entropy(logits, codes[index], reduction="none")
-            yield nats, choose(logits, None, noise, Policy())
+            yield nats, choose(logits, None, noise, SamplingParams())
 
 
 def row(engine: Engine, samples: Sequence[tuple[int, StorySample, Tensor]], batch: int) -> dict[str, Any]:

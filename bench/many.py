@@ -21,12 +21,12 @@ from ..engine.engine import Engine
 from ..engine.memory import Memory, load_memory
 from ..engine.options import StoryOptions
 from ..engine.pipeline.clock import Clock
-from ..engine.pipeline.serial import Serial, Story
+from ..engine.pipeline.serial import SerialPipeline, Story
 from ..engine.request import StoryRequest
-from ..engine.scheduler.policy import Pipelining
+from ..engine.scheduler.policy import SchedulerConfig
 from ..engine.scheduler.run import frames_of
 from ..engine.utils.atomic import check_directory, write_json
-from ..engine.utils.malloc import share_one_heap
+from ..engine.utils.malloc import limit_malloc_arenas
 from ..engine.utils.versions import versions
 from .options import BUNDLE, DEVICE, OUT, STEPS
 from .overhead.cli import machine
@@ -41,14 +41,14 @@ def one_by_one(engine: Engine, stories: Sequence[StoryRequest], options: StoryOp
     """Seconds a frame of the serial loop."""
     began = time.perf_counter()
     for story in stories:
-        run = Serial(engine.models, [Story(story.sentences, story.seed)], options, memory(latency_s))
+        run = SerialPipeline(engine.models, [Story(story.sentences, story.seed)], options, memory(latency_s))
         for _ in run.frames(Clock(engine.device)):
             pass
     return (time.perf_counter() - began) / frames(stories)
 
 
 def together(
-    engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, latency_s: float, how: Pipelining
+    engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, latency_s: float, how: SchedulerConfig
 ) -> tuple[float, float]:
     """Seconds a frame of the pipelined loop, and the share of a chunk's time in which it waited for its prompt."""
     began, waited, latency = time.perf_counter(), 0.0, 0.0
@@ -63,7 +63,7 @@ def compare(
     stories: Sequence[StoryRequest],
     options: StoryOptions,
     latencies_ms: Sequence[int],
-    how: Pipelining,
+    how: SchedulerConfig,
     rounds: int,
 ) -> list[dict[str, Any]]:
     """Both ways at each latency, in rounds of A B B A; every sample is kept. What drifts, drifts for all latencies."""
@@ -88,7 +88,7 @@ def sample(
     stories: Sequence[StoryRequest],
     options: StoryOptions,
     row: dict[str, Any],
-    how: Pipelining,
+    how: SchedulerConfig,
     way: str,
 ) -> None:
     """Run all stories once and note it in ``row``."""
@@ -104,7 +104,7 @@ def sample(
 def watch_memory(engine: Engine, count: int, steps: int) -> dict[str, Any]:
     """Resident bytes after each of ``count`` stories of a sentence, the longest first: no larger shape comes later."""
     sentences = [story.sentences[0] for story in held_out(count)]
-    longest = sorted(sentences, key=lambda text: len(engine.models.arm.encode(text)))[-Pipelining().stories :]
+    longest = sorted(sentences, key=lambda text: len(engine.models.arm.encode(text)))[-SchedulerConfig().stories :]
     sentences = [*longest, *sentences][:count]
     requests = (StoryRequest(f"{number:06d}", (text,), number) for number, text in enumerate(sentences))
     samples: list[int] = []
@@ -169,10 +169,10 @@ def main(
     """Measure what the pipelined loop gains over the serial one."""
     if 0 < thousand < SETTLED + HUNDRED or thousand < 0:
         raise click.BadParameter(f"--thousand {thousand} is too few; choose 0, or {SETTLED + HUNDRED} and more")
-    share_one_heap()
+    limit_malloc_arenas()
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
-    told, how = held_out(stories), Pipelining()
+    told, how = held_out(stories), SchedulerConfig()
     record: dict[str, Any] = {
         "versions": versions(),
         "machine": machine(),
@@ -201,7 +201,7 @@ def main(
             write_json(out, record)
 
 
-def warm_up(engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, how: Pipelining) -> None:
+def warm_up(engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, how: SchedulerConfig) -> None:
     """Both loops see every shape: whole stories, as many as are in flight at once and fewer."""
     one_by_one(engine, stories[:1], options, 0.0)
     for count in (1, 2, len(stories)):

@@ -25,11 +25,11 @@ from ..engine.engine import Engine
 from ..engine.options import StoryOptions
 from ..engine.outputs import Phase
 from ..engine.request import StoryRequest
-from ..engine.scheduler.policy import Pipelining, batch
+from ..engine.scheduler.policy import SchedulerConfig, batch
 from ..engine.scheduler.run import frames_of
-from ..engine.scheduler.scheduler import walks_of
+from ..engine.scheduler.scheduler import phase_schedule
 from ..engine.utils.atomic import check_directory, write_json
-from ..engine.utils.malloc import share_one_heap
+from ..engine.utils.malloc import limit_malloc_arenas
 from ..engine.utils.versions import versions
 from .numbers import numbers
 from .options import BUNDLE, DEVICE, OUT, STEPS
@@ -56,9 +56,9 @@ def held_out(count: int, first_seed: int = FIRST_SEED) -> list[StoryRequest]:
     return [StoryRequest(f"{number:04d}", story.sentences, number) for number, story in enumerate(told)]
 
 
-def pipelining(slots: int, size: int) -> Pipelining:
+def pipelining(slots: int, size: int) -> SchedulerConfig:
     """So many slots, and launches of ``size`` stories."""
-    return Pipelining(slots=slots, draw_batch=size, correct_batch=size)
+    return SchedulerConfig(slots=slots, draw_batch=size, correct_batch=size)
 
 
 def check_sizes(slots: Sequence[int], sizes: Sequence[int], stories: int) -> None:
@@ -82,7 +82,7 @@ def check_sizes(slots: Sequence[int], sizes: Sequence[int], stories: int) -> Non
 
 
 def measure(
-    engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, how: Pipelining, latency_s: float
+    engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, how: SchedulerConfig, latency_s: float
 ) -> dict[str, Any]:
     """The figures of a run over ``stories``, warm; times in seconds."""
     memory, latencies, waited = partial(Simulated, latency_s), list[float](), 0.0
@@ -98,10 +98,10 @@ def measure(
 
 
 def predict(
-    costs: CostModel, stories: Sequence[StoryRequest], options: StoryOptions, how: Pipelining, latency_s: float
+    costs: CostModel, stories: Sequence[StoryRequest], options: StoryOptions, how: SchedulerConfig, latency_s: float
 ) -> dict[str, Any]:
     """The same figures, simulated."""
-    frames, walks = [len(story.sentences) for story in stories], walks_of(options, how)
+    frames, walks = [len(story.sentences) for story in stories], phase_schedule(options, how)
     run = simulate(costs, frames, walks, how, memory_s=costs.memory_s + latency_s)
     return figures(run.seconds, run.latencies, run.exposed_memory_s)
 
@@ -219,7 +219,7 @@ def main(
     check_sizes(slots, batches, stories)
     if min(memory_ms) < 0:
         raise click.BadParameter(f"--memory-ms {min(memory_ms)} is negative; choose 0 or more")
-    share_one_heap()  # as acdc generate does
+    limit_malloc_arenas()  # as acdc generate does
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     engine = Engine.from_pretrained(bundle, device=device, backend=backend)

@@ -17,7 +17,7 @@ from ..engine.models.lwm.runner import Arm
 from ..engine.models.lwm.windows import choose_windows
 from ..engine.options import StoryOptions
 from ..engine.runtime.compiled import UNetPass
-from ..engine.sampling import Policy
+from ..engine.sampling import SamplingParams
 from ..engine.utils.rng import Purpose, make_keys
 from .parts import arm_of, tokenizer_of
 
@@ -98,7 +98,7 @@ def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Work
     num_codes, window = stream.codes_per_frame, max(choose_windows("auto", stream.windows, device.type, "eager", batch))
     codes = torch.arange(batch * (num_codes + window), device=device).view(batch, -1) % stream.codebook_size
     keys = make_keys(range(batch), 0, Purpose.TOKEN, device)
-    policy = Policy(allowed=(0, stream.codebook_size))
+    policy = SamplingParams(allowed=(0, stream.codebook_size))
     noise = pass_noise(arm.model, policy, keys, num_codes)
     assert noise is not None, "temperature 1 draws"
     run = DrawPass(arm.model, policy, window, num_codes)

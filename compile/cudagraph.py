@@ -2,9 +2,9 @@
 
 A graph reads and writes tensors that never move: a call copies its inputs in and copies of the results out. It also
 reads the weights where they lie, so weights that are changed in place take effect at the next call, as in eager; a
-plan keeps them alive. Inputs at a stage's ``HELD`` positions (a KV cache's buffers, hundreds of megabytes) are read
-where they lie, too: there is one graph for each place, and the cache comes back to few places. Graphs live in memory,
-nothing is kept on disk.
+plan keeps them alive. Inputs at a stage's ``STATIC_INPUTS`` positions (a KV cache's buffers, hundreds of megabytes) are
+read where they lie, too: there is one graph for each place, and the cache comes back to few places. Graphs live in
+memory, nothing is kept on disk.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class GraphPlan:
     def __call__(self, *inputs: Tensor) -> Any:
         """What the stage returns: a tensor, or a tuple of them; the caller's own."""
         assert StageSpec.of(self.spec.name, inputs) == self.spec, "a graph has one shape"
-        held = {at: inputs[at] for at in getattr(self.run, "HELD", ()) if at < len(inputs)}
+        held = {at: inputs[at] for at in getattr(self.run, "STATIC_INPUTS", ()) if at < len(inputs)}
         key = (self, *(value.data_ptr() for value in held.values()))
         graph = self.pool.graph(key, lambda handle: StageGraph(self.run, self.spec, handle, held))
         return graph.replay(inputs)

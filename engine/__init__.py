@@ -11,7 +11,7 @@ _PUBLIC = {
     "EXAMPLES": "examples",
     "Frame": "outputs",
     "Phase": "outputs",
-    "Pipelining": "scheduler.policy",
+    "SchedulerConfig": "scheduler.policy",
     "StoryFailed": "scheduler.events",
     "StoryOptions": "options",
     "StoryRequest": "request",

@@ -15,19 +15,19 @@ from .memory import LanguageModel, Memory, memory_maker
 from .models.diffusion.attention import set_attention
 from .models.diffusion.unet import UNet
 from .models.layers.half_precision import emulated, widen
-from .models.layers.kernels import check_kernels, use_kernels
+from .models.layers.kernels import check_kernels, enable_triton
 from .models.layers.quantized import check_quantization, quantize
 from .models.show_o.runner import ShowOArm
 from .options import StoryOptions, check_sentences, make_options
 from .outputs import Frame, Phase, StoryResult
 from .pipeline.clock import Clock
-from .pipeline.serial import Serial, Story, make_policy
-from .pipeline.video import SerialVideo, Video
+from .pipeline.serial import SerialPipeline, Story, make_sampling_params
+from .pipeline.video import Video, VideoPipeline
 from .request import StoryRequest
 from .runtime.backends import check_backends, describe, parse_backends
 from .runtime.compiled import planned
-from .scheduler.policy import Pipelining
-from .scheduler.run import Copies, Many, as_requests, begin
+from .scheduler.policy import SchedulerConfig
+from .scheduler.run import Many, SlotModels, as_requests, begin
 from .sdedit.correction import Correction
 from .sdedit.pixels import from_image
 from .utils.versions import versions
@@ -46,7 +46,7 @@ class Engine:
         attention: str,
         kernels: str,
         quantization: str,
-        copies: Copies,
+        copies: SlotModels,
     ) -> None:
         """Use :meth:`from_pretrained`."""
         self.bundle, self.models, self.device, self.copies = bundle, models, device, copies
@@ -94,10 +94,10 @@ class Engine:
         if emulated(where, kind):
             widen(*loaded.networks, loaded.corrector.text_encoder)
         if kernels == "triton":
-            use_kernels(*loaded.networks)
+            enable_triton(*loaded.networks)
         if backend == "auto" and isinstance(loaded.arm, ShowOArm):
             backends["arm_draw"] = "eager"  # what auto may choose cannot translate it (planned.py)
-        copies = Copies(loaded, backends, cache or PlanCache())
+        copies = SlotModels(loaded, backends, cache or PlanCache())
         ready = planned(loaded, backends, copies.cache)
         return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization, copies)
 
@@ -125,8 +125,8 @@ class Engine:
         """The same of a video, with its lengths; and ``later_frames``, where the ARM draws those behind the first by
         settings of its own (LWM: guidance 1 and top-k 1000, as published)."""
         settings = {**self.settings(options), "num_frames": num_frames, "chunk_frames": chunk_frames}
-        policy = make_policy(options.resolved(self.defaults))
-        later = self.models.arm.later_policy(policy)
+        policy = make_sampling_params(options.resolved(self.defaults))
+        later = self.models.arm.later_params(policy)
         if later != policy:
             settings["later_frames"] = {"arm_guidance_scale": later.guidance_scale, "top_k": later.top_k or 0}
         return settings
@@ -157,7 +157,7 @@ class Engine:
         """
         resolved = _merge(options, overrides).resolved(self.defaults)
         story = Story(check_sentences(sentences), seed, self._draft(init_image), tuple(done))
-        run = Serial(self.models, [story], resolved, self._memory(resolved))
+        run = SerialPipeline(self.models, [story], resolved, self._memory(resolved))
         return (frames[0] for frames in run.frames(Clock(self.device, on_phase)))
 
     def generate(self, sentences: Sequence[str], *, seed: int = 0, **overrides: Any) -> StoryResult:
@@ -187,7 +187,7 @@ class Engine:
             raise ValueError(f"{len(seeds)} seeds for {len(checked)} stories; give one seed a story")
         draft = self._draft(init_image)
         batch = [Story(sentences, seed, draft) for sentences, seed in zip(checked, seeds, strict=True)]
-        run = Serial(self.models, batch, resolved, self._memory(resolved))
+        run = SerialPipeline(self.models, batch, resolved, self._memory(resolved))
         frames = list(run.frames(Clock(self.device)))
         settings, used, start = self.settings(chosen), versions(), self.start(chosen)
         return [
@@ -201,7 +201,7 @@ class Engine:
         *,
         seed: int = 0,
         options: StoryOptions | None = None,
-        pipelining: Pipelining | None = None,
+        pipelining: SchedulerConfig | None = None,
         load_memory: Callable[[], Memory] | None = None,
         **overrides: Any,
     ) -> Many:
@@ -242,7 +242,7 @@ class Engine:
         (caption,) = check_sentences([prompt])
         resolved.memory_settings.check_for_video()
         video = Video(caption, seed, num_frames, chunk_frames, tuple(done))
-        run = SerialVideo(self.models, video, resolved, self._memory(resolved))
+        run = VideoPipeline(self.models, video, resolved, self._memory(resolved))
         return run.chunks(Clock(self.device, on_phase))
 
     def generate_video(

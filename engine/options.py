@@ -14,7 +14,10 @@ Decoding = Literal["auto", "sequential", "parallel"]
 DECODINGS: tuple[str, ...] = get_args(Decoding)
 Layout = Literal["independent", "block-causal", "carry-over"]
 LAYOUTS: tuple[str, ...] = get_args(Layout)
-OF_LAYOUT: Mapping[str, Layout] = {"carry_over": "carry-over", "context": "block-causal"}  # options that it alone has
+LAYOUT_OPTIONS: Mapping[str, Layout] = {
+    "carry_over": "carry-over",
+    "context": "block-causal",
+}  # options that it alone has
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class StoryOptions:
         """A copy in which every ``None`` with a default in ``defaults`` (the bundle's) is filled, but for options that
         the layout does not have: what is left of those was given."""
         layout = self.layout or defaults.get("layout")
-        idle = {name for name, home in OF_LAYOUT.items() if layout not in (None, home)}
+        idle = {name for name, home in LAYOUT_OPTIONS.items() if layout not in (None, home)}
         missing = {n: value for n, value in defaults.items() if getattr(self, n) is None and n not in idle}
         return replace(self, **missing)
 

@@ -15,11 +15,11 @@ from torch import Tensor
 from ..kernels.sample_tokens import Sampling, allow, best, force, guide, keep_top_k, keep_top_p, pick
 from .options import LOWEST_TEMPERATURE
 
-__all__ = ["Policy", "allow", "best", "choose", "force", "guide", "keep_top_k", "keep_top_p"]
+__all__ = ["SamplingParams", "allow", "best", "choose", "force", "guide", "keep_top_k", "keep_top_p"]
 
 
 @dataclass(frozen=True)
-class Policy:
+class SamplingParams:
     """How the tokens of a chunk are chosen.
 
     ``guidance_scale`` s: uncond + s (cond - uncond), 1 = no guidance (classifier-free guidance, arXiv 2207.12598).
@@ -66,11 +66,11 @@ def choose(
     cond: Tensor,
     uncond: Tensor | None,
     noise: Tensor | None,
-    policy: Policy,
+    params: SamplingParams,
     forced: Tensor | None = None,
 ) -> Tensor:
     """Logits [W, V], Gumbel noise [W, V] (unused when greedy), forced [W] -> tokens int64 [W].
 
     Any leading shape will do in place of W. An all-forbidden row cannot occur: ``allowed`` holds at least one id.
     """
-    return pick(cond, uncond, noise, policy.sampling, forced)
+    return pick(cond, uncond, noise, params.sampling, forced)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ...engine.engine import Engine
-from ...engine.models.lwm.decode import Drawing, Pass, draw
+from ...engine.models.lwm.decode import DecodeState, Pass, draw
 from ...engine.utils.atomic import write_json
 from ...engine.utils.versions import versions
 from .frames import POLICY, Start, starts
@@ -28,7 +28,7 @@ Redraft = Callable[[Tensor, int, Start], None]  # (codes [n + W], the first slot
 
 
 @dataclass
-class Redrafting(Drawing):
+class Redrafting(DecodeState):
     """A drawing of one story whose untouched slots are guessed anew after every pass."""
 
     redraft: Redraft | None = None
@@ -72,11 +72,11 @@ def count_passes(start: Start, draft: Tensor | None, window: int, redraft: Redra
     if redraft is None:
         return start.draw(draft, (window,))[1]
     session, arm = start.session.fork(), start.session.arm
-    policy = replace(POLICY, allowed=(0, arm.stream.codebook_size))
-    plain = session.drawing(policy, start.keys, draft, window)
-    drawing = Redrafting(plain.policy, plain.codes, plain.accepted, plain.noise, plain.cache, redraft, start)
+    params = replace(POLICY, allowed=(0, arm.stream.codebook_size))
+    plain = session.drawing(params, start.keys, draft, window)
+    drawing = Redrafting(plain.params, plain.codes, plain.accepted, plain.noise, plain.cache, redraft, start)
     redraft(drawing.codes[0], 1, start)
-    return draw(drawing, partial(arm.draw_pass, policy), arm.stream.codes_per_frame, (window,))
+    return draw(drawing, partial(arm.draw_pass, params), arm.stream.codes_per_frame, (window,))
 
 
 def drafts(start: Start, drawn_before: Tensor | None) -> Iterator[tuple[str, Tensor | None, Redraft | None]]:

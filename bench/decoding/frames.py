@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...engine.engine import Engine
 from ...engine.models.lwm.session import ArmSession
-from ...engine.sampling import Policy
+from ...engine.sampling import SamplingParams
 from ...engine.sdedit.pixels import from_array
 from ...engine.utils.rng import Purpose, make_keys
 from ..parts import arm_of, tokenizer_of
@@ -24,7 +24,7 @@ from ..storyworld.draw.scene import render
 from ..storyworld.world.grammar import StorySample, sample_story
 
 FIRST_SEED = 100_000
-POLICY = Policy()  # temperature 1, as the bundle draws
+POLICY = SamplingParams()  # temperature 1, as the bundle draws
 
 
 @dataclass(frozen=True)

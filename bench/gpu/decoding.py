@@ -23,7 +23,7 @@ from ...engine.loading.random_weights import fill
 from ...engine.models.layers.fused import fuse
 from ...engine.models.lwm.decode_pass import DrawPass, pass_noise
 from ...engine.models.lwm.model import LWM, LWMConfig
-from ...engine.sampling import Policy
+from ...engine.sampling import SamplingParams
 from ...engine.utils.atomic import check_directory, write_json
 from ...engine.utils.rng import Purpose, make_keys
 from ...engine.utils.weights import skeleton
@@ -57,7 +57,7 @@ def run(size: str, device: str, dtype: str, windows: Sequence[int], seconds: flo
         if time.perf_counter() - began > seconds:
             found["not_reached"].append(window)
         else:
-            draw = DrawPass(model, Policy(allowed=(0, codebook)), window, num_codes)
+            draw = DrawPass(model, SamplingParams(allowed=(0, codebook)), window, num_codes)
             found["rows"].append({"window": window} | measure(draw, machine, device))
         write_json(out, found)
     return found

@@ -13,7 +13,7 @@ from ...engine.examples import EXAMPLES
 from ...engine.memory import check_memory
 from ...engine.options import StoryOptions
 from ...engine.utils.atomic import check_parent, write_bytes, write_json
-from ...engine.utils.malloc import share_one_heap
+from ...engine.utils.malloc import limit_malloc_arenas
 from .study import Plan, run_study
 from .sweeps import SWEEPS, parse_counts
 from .table import page, table
@@ -41,7 +41,7 @@ def make_study(
     sizes = {"frames": check_frames(given["frames"] or 4), "rounds": given["rounds"] or 2, "seed": given["seed"]}
     check_plots()
     check_memory(options.memory_settings)
-    share_one_heap()
+    limit_malloc_arenas()
     engine = load(dict(given))
     if not asked and not draws_videos(engine):
         sweeps.remove(VIDEO)
@@ -108,10 +108,10 @@ def check_plots() -> None:
 
 def draws_videos(engine: Engine) -> bool:
     """Was the bundle's ARM taught videos?"""
-    from ...engine.pipeline.serial import make_policy
+    from ...engine.pipeline.serial import make_sampling_params
 
     try:
-        engine.models.arm.video_session(1, 1, make_policy(StoryOptions().resolved(engine.defaults))).close()
+        engine.models.arm.video_session(1, 1, make_sampling_params(StoryOptions().resolved(engine.defaults))).close()
     except ValueError:
         return False
     return True

@@ -23,15 +23,15 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
-from ...engine.memory.none import Nothing
+from ...engine.memory.none import NoMemory
 from ...engine.models.layers.fused import Fused
 from ...engine.models.lwm.windows import SEQUENTIAL
 from ...engine.options import StoryOptions
 from ...engine.outputs import Phase
 from ...engine.request import StoryRequest
 from ...engine.scheduler.phases import Phases
-from ...engine.scheduler.policy import Pipelining
-from ...engine.scheduler.scheduler import walk
+from ...engine.scheduler.policy import SchedulerConfig
+from ...engine.scheduler.scheduler import frame_phases
 from ...engine.scheduler.story_state import Work
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ def floor(launches: Iterable[Need], rates: Rates, overlapped: bool) -> float:
 def _plain(engine: Engine, options: StoryOptions, stories: int) -> Phases:
     """Of the models without plans, which draw as many codes a pass as the engine does with its own."""
     loaded = engine.copies.loaded
-    arm = loaded.arm.twin()
+    arm = loaded.arm.shallow_copy()
     arm.draw_backend = engine.models.arm.draw_backend
-    how = Pipelining(slots=1, stories=stories, draw_batch=stories, correct_batch=stories)
+    how = SchedulerConfig(slots=1, stories=stories, draw_batch=stories, correct_batch=stories)
     return Phases(loaded._replace(arm=arm), options, how)
 
 
@@ -143,12 +143,12 @@ def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
     if options.correction:
         _ = correction.null_context, correction.table  # made once for all frames, so no frame's
     requests = [StoryRequest(f"story-{k}", SENTENCES, seed=k) for k in range(stories)]
-    works = [Work(request, Nothing(), phases.models.arm.seat(SENTENCES)) for request in requests]
+    works = [Work(request, NoMemory(), phases.models.arm.seat(SENTENCES)) for request in requests]
     found: list[Needs] = []
     for index in range(len(SENTENCES)):
         for work in works:
             work.rewrites[index] = work.rewrite(index)
-        ran = walk(options.corrects(index), options.feed_back, False, True)
+        ran = frame_phases(options.corrects(index), options.feed_back, False, True)
         found.append({phase: _count(phases, phase, works, cache) for phase in ran})
         for work in works:
             work.next_frame()

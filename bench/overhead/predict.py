@@ -11,8 +11,8 @@ from ...engine.memory import LANGUAGE_MEMORIES, MemorySettings
 from ...engine.options import StoryOptions
 from ...engine.outputs import Phase
 from ...engine.request import StoryRequest
-from ...engine.scheduler.policy import Pipelining
-from ...engine.scheduler.scheduler import walks_of
+from ...engine.scheduler.policy import SchedulerConfig
+from ...engine.scheduler.scheduler import phase_schedule
 from .figures import PERCENTILES
 from .run import options_of
 from .sweeps import Point
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..simulator.cost_model import CostModel
 
 REPEATS = 2
-Measure = Callable[[StoryOptions, Pipelining, Sequence[int]], "CostModel"]  # of stories of so many frames
+Measure = Callable[[StoryOptions, SchedulerConfig, Sequence[int]], "CostModel"]  # of stories of so many frames
 
 
 @dataclass
@@ -71,7 +71,7 @@ class Predictor:
         assert name in self.models, "prepare the point before it is measured"
         memory_s = self.memory_seconds(point, variant)
         frames = [len(story.sentences) for story in stories]
-        run = simulate(self.models[name], frames, walks_of(options, how), how, memory_s=memory_s)
+        run = simulate(self.models[name], frames, phase_schedule(options, how), how, memory_s=memory_s)
         return {
             "seconds_a_frame": run.seconds / run.frames,
             "frames_a_second": run.frames_per_second,
@@ -90,7 +90,7 @@ class Predictor:
             return self.seconds_of_calls[options.memory_settings]
         return 0.0 if options.memory == "none" else self.models[self._name(options, variant.how)].memory_s
 
-    def _calibrate(self, options: StoryOptions, how: Pipelining, lengths: Sequence[int]) -> None:
+    def _calibrate(self, options: StoryOptions, how: SchedulerConfig, lengths: Sequence[int]) -> None:
         """With as many slots as ``how`` has, at the default number of steps, scaled to that of ``options``."""
         name, base = self._name(options, how), self._measured(self.options, how, lengths)
         if name in self.models:
@@ -101,7 +101,7 @@ class Predictor:
         scaled = {**base.seconds, Phase.CORRECT: on_a_line(points, options.num_steps_run)}
         self.models.setdefault(name, replace(base, seconds=scaled))
 
-    def _measured(self, options: StoryOptions, how: Pipelining, lengths: Sequence[int]) -> CostModel:
+    def _measured(self, options: StoryOptions, how: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
         """With launches of every size that may occur. What decides which frames are corrected changes no launch."""
         options = replace(options, correction=True, correct_first=None, correct_every=1)
         wide = replace(how, stories=self.largest, draw_batch=self.largest, correct_batch=self.largest, waiting=0)
@@ -111,7 +111,7 @@ class Predictor:
             self.models[name] = self.calibrate(options, wide, lengths)
         return self.models[name]
 
-    def _name(self, options: StoryOptions, how: Pipelining) -> str:
+    def _name(self, options: StoryOptions, how: SchedulerConfig) -> str:
         """Of what launches cost: "2 slots, 25 steps, share, merge_replace". Without correction no steps are run, and
         the default's model serves."""
         run = (options if options.correction else self.options).num_steps_run
@@ -120,7 +120,7 @@ class Predictor:
         parts += ["share"] if how.share else []
         return ", ".join([*parts, *(["merge_replace"] if self._merges(how) else [])])
 
-    def _merges(self, how: Pipelining) -> bool:
+    def _merges(self, how: SchedulerConfig) -> bool:
         """Where the context is a window it is read anew for each frame, and it makes no difference to its reading
         whether corrected codes were entered before."""
         return how.merge_replace and self.options.context == "full"
@@ -140,7 +140,7 @@ def predictor(engine: Engine, options: StoryOptions, largest: int) -> Predictor:
     from ..simulator.memory_calls import call_seconds
     from ..simulator.stories import stories_of
 
-    def measure(asked: StoryOptions, how: Pipelining, lengths: Sequence[int]) -> CostModel:
+    def measure(asked: StoryOptions, how: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
         return calibrate(engine, asked, how, stories=stories_of(lengths), repeats=REPEATS)
 
     return Predictor(engine.backend, measure, lambda asked: call_seconds(engine, asked), largest, options)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from ...engine.options import StoryOptions
-from ...engine.scheduler.policy import Pipelining
+from ...engine.scheduler.policy import SchedulerConfig
 from ..simulator.simulated_memory import check_latency
 from .variants import PLAIN, SERIAL, Variant, all_variants, enters, main_variants, one_slot
 
@@ -62,7 +62,7 @@ class Around:
 
     options: StoryOptions
     concurrency: int
-    base: Pipelining
+    base: SchedulerConfig
     backend: str
 
     def point(self, sweep: str, value: Any, **changed: Any) -> Point:
@@ -82,7 +82,7 @@ class Around:
 
 
 def concurrency_points(
-    options: StoryOptions, counts: Iterable[int], base: Pipelining, defaults: Mapping[str, Any]
+    options: StoryOptions, counts: Iterable[int], base: SchedulerConfig, defaults: Mapping[str, Any]
 ) -> list[Point]:
     """The main table: every variant at each concurrency. ``defaults`` are the bundle's."""
     entering = enters(options.resolved(defaults))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from ...engine.options import StoryOptions
-from ...engine.scheduler.policy import Pipelining
+from ...engine.scheduler.policy import SchedulerConfig
 
 PLAIN, PLAIN_OVERLAPPED, SERIAL, OVERLAPPED = "plain", "plain_overlapped", "serial", "overlapped"
 BASELINES = (PLAIN, PLAIN_OVERLAPPED)
@@ -17,18 +17,18 @@ class Variant:
 
     name: str
     title: str
-    how: Pipelining
+    how: SchedulerConfig
     correction: bool = True
 
 
-def one_slot(n: int) -> Pipelining:
+def one_slot(n: int) -> SchedulerConfig:
     """n stories side by side in one batch, one phase after another."""
-    return Pipelining(
+    return SchedulerConfig(
         slots=1, stories=n, waiting=0, draw_batch=n, correct_batch=n, run_ahead=0, merge_replace=False
     )  # fmt: skip
 
 
-def overlapped(n: int, base: Pipelining) -> Pipelining:
+def overlapped(n: int, base: SchedulerConfig) -> SchedulerConfig:
     """The defaults ``base`` with n stories in flight: no more slots and no larger launches than those can fill."""
     return replace(
         base,
@@ -39,7 +39,7 @@ def overlapped(n: int, base: Pipelining) -> Pipelining:
     )
 
 
-def main_variants(n: int, base: Pipelining, batch: int | None = None) -> list[Variant]:
+def main_variants(n: int, base: SchedulerConfig, batch: int | None = None) -> list[Variant]:
     """Plain ARM batched at n, ACDC serial and ACDC overlapped; where ``batch`` is given ACDC's launches have so many
     stories at most, and the plain ARM, over which the overhead is taken, is batched at n all the same."""
     plain = least = one_slot(n)
@@ -60,7 +60,7 @@ def enters(options: StoryOptions) -> bool:
     return options.feed_back and options.context == "full" and options.layout is None
 
 
-def ablations(n: int, base: Pipelining, enters: bool) -> list[Variant]:
+def ablations(n: int, base: SchedulerConfig, enters: bool) -> list[Variant]:
     """Overlapped with one part less each; only those that differ from it at n. Where nothing ``enters`` by itself, it
     makes no difference whether that is merged."""
     most = overlapped(n, base)
@@ -75,7 +75,7 @@ def ablations(n: int, base: Pipelining, enters: bool) -> list[Variant]:
     return [variant for variant in found if variant.how != most]
 
 
-def all_variants(n: int, base: Pipelining, enters: bool) -> list[Variant]:
+def all_variants(n: int, base: SchedulerConfig, enters: bool) -> list[Variant]:
     """Of the main table. The plain ARM also in the way that ACDC overlapped runs, where that is another: the better one
     of both is what the correction is fairly compared with."""
     plain, serial, most = main_variants(n, base)

@@ -15,14 +15,14 @@ from itertools import chain, cycle, islice
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from ...engine.memory.none import Nothing
+from ...engine.memory.none import NoMemory
 from ...engine.options import StoryOptions
 from ...engine.outputs import Phase
 from ...engine.request import StoryRequest
 from ...engine.scheduler.executor import Slot
-from ...engine.scheduler.loop import Pipelined
+from ...engine.scheduler.loop import PipelinedLoop
 from ...engine.scheduler.phases import Phases
-from ...engine.scheduler.policy import Pipelining
+from ...engine.scheduler.policy import SchedulerConfig
 from ...engine.scheduler.story_state import Work
 from .beside import contention
 from .cost_model import CostModel
@@ -39,7 +39,7 @@ LOOP_STORIES, LOOP_FRAMES = 16, 8  # of the run that measures the loop
 def calibrate(
     engine: Engine,
     options: StoryOptions,
-    how: Pipelining | None = None,
+    how: SchedulerConfig | None = None,
     *,
     stories: Sequence[Sequence[str]] | None = None,
     repeats: int = 3,
@@ -70,7 +70,7 @@ def warm_up(rehearsal: Rehearsal) -> None:
 
     def through(run: RunPhase) -> None:
         for count in rehearsal.batches:
-            rehearsal.walk(rehearsal.works(count), run)
+            rehearsal.frame_phases(rehearsal.works(count), run)
 
     for slot, phases in enumerate(rehearsal.phases):
         rehearsal.run.executor.submit(slot, None, partial(through, phases.run))
@@ -99,7 +99,7 @@ def launches(rehearsal: Rehearsal, repeats: int) -> tuple[dict[Phase, dict[int, 
 
     for repeat in range(repeats):
         for count in rehearsal.batches:
-            calls += rehearsal.walk(rehearsal.works(count, skip=repeat * count), run)
+            calls += rehearsal.frame_phases(rehearsal.works(count, skip=repeat * count), run)
     found: dict[Phase, dict[int, float]] = defaultdict(dict)
     for (phase, count), frames in samples.items():
         found[phase][count] = rehearsal.over_a_story({index: median(times) for index, times in frames.items()})
@@ -120,7 +120,7 @@ def passes(rehearsal: Rehearsal, repeats: int) -> dict[int, float]:
 
     for repeat in range(repeats):
         for count in rehearsal.batches:
-            rehearsal.walk(rehearsal.works(count, skip=repeat * count), run, corrected=False)
+            rehearsal.frame_phases(rehearsal.works(count, skip=repeat * count), run, corrected=False)
     return {
         count: rehearsal.over_a_story({index: fmean(taken) for index, taken in frames.items()})
         for count, frames in samples.items()
@@ -133,7 +133,7 @@ def loop_seconds(rehearsal: Rehearsal, drafted: Work) -> float:
     slots = [(Slot(phases.device, slot.threads), Still(phases, drafted)) for slot in lent.executor.slots]
     sentences = tuple(islice(cycle(chain.from_iterable(rehearsal.stories)), LOOP_FRAMES))
     requests = (StoryRequest(f"{number}", sentences, number) for number in range(LOOP_STORIES))
-    still = Pipelined(slots, lent.options, lent.how, Nothing, requests)
+    still = PipelinedLoop(slots, lent.options, lent.how, NoMemory, requests)
     began = time.perf_counter()
     for _ in still.events():
         pass

@@ -11,9 +11,9 @@ from statistics import fmean
 from ...engine.outputs import Phase
 from ...engine.request import StoryRequest
 from ...engine.scheduler.executor import Done, Run
-from ...engine.scheduler.loop import Pipelined
+from ...engine.scheduler.loop import PipelinedLoop
 from ...engine.scheduler.policy import batch
-from ...engine.scheduler.scheduler import walk
+from ...engine.scheduler.scheduler import frame_phases
 from ...engine.scheduler.story_state import Work
 
 FRAMES = 2  # of a story: shapes and first guesses of the second frame are those of all behind it
@@ -23,7 +23,7 @@ RunPhase = Callable[[Phase, Sequence[Work]], list[Work]]  # as Phases.run
 class Rehearsal:
     """``run`` lends slots, phases and options; ``stories`` are what is tried on them, with seeds from ``seed`` on."""
 
-    def __init__(self, run: Pipelined, stories: Sequence[tuple[str, ...]], seed: int) -> None:
+    def __init__(self, run: PipelinedLoop, stories: Sequence[tuple[str, ...]], seed: int) -> None:
         self.run, self.stories, self.seed, self.phases = run, stories, seed, run.phases
         self.length = fmean(len(story) for story in stories)
         self.frames = min(FRAMES, *(len(story) for story in stories))
@@ -54,7 +54,7 @@ class Rehearsal:
         arm = self.phases[0].models.arm
         return [Work(request, self.run.load_memory(), arm.seat(request.sentences)) for request in requests]
 
-    def walk(self, works: Sequence[Work], run: RunPhase, corrected: bool | None = None) -> list[float]:
+    def frame_phases(self, works: Sequence[Work], run: RunPhase, corrected: bool | None = None) -> list[float]:
         """Draw the first frames of ``works`` by launches that ``run`` runs; returns the seconds of each memory call.
         ``corrected`` None is as the options say."""
         options, calls = self.run.options, []
@@ -64,7 +64,9 @@ class Rehearsal:
                 work.rewrites[index] = work.rewrite(index)
                 calls.append(time.perf_counter() - began)
             corrects = options.corrects(index) if corrected is None else corrected
-            for phase in walk(corrects, options.feed_back, index + 1 >= self.length, self.run.how.merge_replace):
+            for phase in frame_phases(
+                corrects, options.feed_back, index + 1 >= self.length, self.run.how.merge_replace
+            ):
                 most = self.limit(phase)
                 for first in range(0, len(works), most):
                     whole(run, phase, works[first : first + most])

@@ -17,7 +17,7 @@ from math import ceil
 from typing import TypeVar
 
 from ...engine.outputs import Phase, Ran
-from ...engine.scheduler.policy import UNITS, Pipelining
+from ...engine.scheduler.policy import UNITS, SchedulerConfig
 from ...engine.scheduler.scheduler import Launch, Scheduler, State, Task
 from .cost_model import CostModel
 from .virtual_time import Finished, VirtualTime
@@ -77,13 +77,13 @@ def simulate(
     costs: CostModel,
     frames_of_stories: Iterable[int],
     walks: Walks,
-    how: Pipelining,
+    how: SchedulerConfig,
     *,
     memory_s: float | None = None,
     machines: int = 1,
 ) -> Simulated:
     """Stories of so many frames each, drawn as ``how`` says; ``walks(frames)(index)`` are a frame's phases
-    (``walks_of``).
+    (``phase_schedule``).
 
     ``memory_s`` is one memory call (None: the cost model's). Of several ``machines`` each has its own loop; a story
     goes to the one with the fewest frames before it. ``ValueError`` for a phase that was not measured.
@@ -131,11 +131,11 @@ class _Story:
 
 @dataclass
 class _Run:
-    """One machine, turn by turn as ``Pipelined.events``."""
+    """One machine, turn by turn as ``PipelinedLoop.events``."""
 
     costs: CostModel
     walks: Walks
-    how: Pipelining
+    how: SchedulerConfig
     memory_s: float
     latencies: list[float] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)  # of frames

@@ -7,8 +7,8 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ...engine.options import StoryOptions
-from ...engine.scheduler.policy import Pipelining
-from ...engine.scheduler.scheduler import walks_of
+from ...engine.scheduler.policy import SchedulerConfig
+from ...engine.scheduler.scheduler import phase_schedule
 from .cost_model import CostModel
 from .simulator import simulate
 
@@ -25,7 +25,7 @@ class Way:
     title: str
     costs: CostModel
     options: StoryOptions
-    how: Pipelining
+    how: SchedulerConfig
     memory_s: float
 
     def memory(self, seconds: float | None) -> Way:
@@ -35,7 +35,7 @@ class Way:
 
     def planned(self, stories: int, frames: int, machines: int) -> dict[str, Any]:
         """Simulated, ready for JSON: ``stories`` of so many ``frames`` each on so many ``machines``."""
-        walks = walks_of(self.options, self.how)
+        walks = phase_schedule(self.options, self.how)
         run = simulate(self.costs, [frames] * stories, walks, self.how, memory_s=self.memory_s, machines=machines)
         return {
             "title": self.title,
@@ -75,7 +75,9 @@ def _of_study(record: Mapping[str, Any]) -> list[Way]:
             said, options = row["prediction"], StoryOptions(**point["options"])
             options = options if name != "plain" else replace(options, correction=False)
             costs = CostModel.from_dict(models[point["backend"], said["costs"]])
-            ways.append(Way(row["title"], costs, options, Pipelining(**row["pipelining"]), float(said["memory_s"])))
+            ways.append(
+                Way(row["title"], costs, options, SchedulerConfig(**row["pipelining"]), float(said["memory_s"]))
+            )
     return ways
 
 
@@ -84,7 +86,7 @@ def _of_predictions(record: Mapping[str, Any]) -> list[Way]:
     options, ways = StoryOptions(**{name: record["settings"][name] for name in known}), []
     for group in record["groups"]:
         costs, sizes = CostModel.from_dict(group["costs"]), [row["batch"] for row in group["rows"]]
-        how = Pipelining(slots=group["slots"], draw_batch=max(sizes), correct_batch=max(sizes))
+        how = SchedulerConfig(slots=group["slots"], draw_batch=max(sizes), correct_batch=max(sizes))
         ways.append(Way(f"ACDC, {group['slots']} slots", costs, options, how, costs.memory_s))
     return ways
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..memory import check_memory
-from ..scheduler.policy import SERIAL, Pipelining
+from ..scheduler.policy import SERIAL, SchedulerConfig
 from ..storage.resume_run import Earlier, check_folders, earlier_run, names_to_clear
-from ..storage.run_progress import Tally, make_many_progress
+from ..storage.run_progress import RunProgress, make_many_progress
 from ..storage.run_writer import ManyWriter, frames_to_make
 from ..storage.stories_file import STDIN, read_requests
 from ..utils.atomic import check_directory
-from ..utils.malloc import share_one_heap
+from ..utils.malloc import limit_malloc_arenas
 from ..utils.uninterrupted import uninterrupted
 from .inputs import check_seed
 from .options import BUNDLE, CORRECTION, RUN, story_options, with_options
@@ -71,7 +71,7 @@ def generate(stories: str, **given: Any) -> None:
     check_folders(directory, [*(request.id for request in left), *obsolete])
     if left:
         check_memory(options.memory_settings)
-    share_one_heap()
+    limit_malloc_arenas()
     engine = load_engine(given)
     pattern = begin_story(engine, requests[0].sentences, 0, options, None)
     if remark := earlier.check(pattern, lambda: engine.bundle.old_fingerprint()):
@@ -79,7 +79,7 @@ def generate(stories: str, **given: Any) -> None:
     if not left:
         click.echo(f"{directory}: the {len(requests)} stories are finished, nothing to resume")
         return
-    tally = Tally(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
+    tally = RunProgress(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
     known = None if given["overwrite"] else earlier.manifest
     writer = ManyWriter(directory, known, pattern, obsolete, make_many_progress(tally))
     asked = writer.requests(left, earlier.begun)
@@ -111,7 +111,7 @@ def draw_stories(run: Many, writer: ManyWriter) -> None:
         raise KeyboardInterrupt(f"interrupted {writer.so_far}") from None
 
 
-def summary(tally: Tally) -> str:
+def summary(tally: RunProgress) -> str:
     """What this run did, in one line."""
     if not (tally.made or tally.failed):
         return f"the {tally.stories} stories are finished, no frame was left to draw"
@@ -121,7 +121,7 @@ def summary(tally: Tally) -> str:
     return f"{counts}, {tally.failed} failed{before}"
 
 
-def pipelining(given: Mapping[str, Any], device: torch.device) -> Pipelining:
+def pipelining(given: Mapping[str, Any], device: torch.device) -> SchedulerConfig:
     """How the stories run beside one another: as it suits the device, but for what was asked."""
     from ..scheduler.run import for_device
 

@@ -28,10 +28,10 @@ import torch
 from torch import Tensor, nn
 
 from ..models.diffusion.stable_diffusion import StableDiffusion
-from ..models.interfaces import Family, Tokenizer
+from ..models.interfaces import AutoregressiveModel, Tokenizer
 from ..options import StoryOptions
 from ..utils.weights import read_json
-from .families import KINDS, Part
+from .families import KINDS, ComponentSpec
 from .fingerprint import fingerprint, old_fingerprint
 from .model_store import find_model
 
@@ -54,13 +54,13 @@ FALLBACKS: Mapping[str, Any] = {
     "arm_guidance_scale": 1.0,
     "context": "full",
 }
-OF_KIND: Mapping[str, Mapping[str, Any]] = {"show-o": {"layout": "independent"}}  # further ones, of some ARMs
+EXTRA_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"show-o": {"layout": "independent"}}  # further ones, of some ARMs
 
 
 class Models(NamedTuple):
     """The three networks of a bundle, on one device; ``correction`` runs the whole of one where a backend does."""
 
-    arm: Family
+    arm: AutoregressiveModel
     tokenizer: Tokenizer
     corrector: StableDiffusion
     correction: Callable[..., tuple[Tensor, Tensor]] | None = None
@@ -78,7 +78,7 @@ class Bundle:
 
     name: str
     path: Path
-    parts: Mapping[str, Part]
+    parts: Mapping[str, ComponentSpec]
     defaults: Mapping[str, Any]
 
     def load(self, device: torch.device | str, dtype: torch.dtype) -> Models:
@@ -122,7 +122,7 @@ def find_bundle(bundle: str | Path, models: str | Path | None = None, random_wei
     if raw.get("format") != FORMAT:
         raise ValueError(f"{file}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
     parts = {role: _part(role, raw.get(role), file, directory, models, random_weights) for role in KINDS}
-    defaults = {**FALLBACKS, **OF_KIND.get(parts["arm"].kind, {}), **_defaults(raw.get("defaults", {}), file)}
+    defaults = {**FALLBACKS, **EXTRA_DEFAULTS.get(parts["arm"].kind, {}), **_defaults(raw.get("defaults", {}), file)}
     found = Bundle(str(raw.get("name", directory.name)), path, parts, defaults)
     if random_weights and file.parent != PUBLISHED:
         raise ValueError(f"random weights are for published bundles ({', '.join(published_names())}), not {found.name}")
@@ -132,7 +132,7 @@ def find_bundle(bundle: str | Path, models: str | Path | None = None, random_wei
     return found
 
 
-def _lies_in(models: str | Path, part: Part) -> bool:
+def _lies_in(models: str | Path, part: ComponentSpec) -> bool:
     return any(folder.is_relative_to(models) for folder in part.folders.values())
 
 
@@ -167,7 +167,9 @@ def _defaults(raw: Any, file: Path) -> dict[str, Any]:
     return raw
 
 
-def _part(role: str, raw: Any, file: Path, directory: Path, models: str | Path | None, random_weights: bool) -> Part:
+def _part(
+    role: str, raw: Any, file: Path, directory: Path, models: str | Path | None, random_weights: bool
+) -> ComponentSpec:
     said = {"kind": PLAIN[role], "path": raw} if isinstance(raw, str) else raw
     kinds = KINDS[role]
     kind = said.get("kind") if isinstance(said, dict) else said
@@ -186,7 +188,7 @@ def _part(role: str, raw: Any, file: Path, directory: Path, models: str | Path |
         folders["path"] = _folder(role, main, said[main], file, directory, models)
         for name in (name for name in kinds[kind] if name in said):
             folders[name] = _folder(f"{role}.{name}", name, said[name], file, directory, models)
-    return Part(kind, folders, config)
+    return ComponentSpec(kind, folders, config)
 
 
 def _folder(role: str, key: str, said: Any, file: Path, directory: Path, models: str | Path | None) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ..utils.file_digest import file_digest
 from .converted import FOLDER, hash_samples
-from .families import Part
+from .families import ComponentSpec
 
 DIGITS = 32
 OLD_DIGITS = 16
@@ -21,7 +21,7 @@ NEVER_READ = frozenset(
 )
 
 
-def fingerprint(parts: Mapping[str, Part]) -> str:
+def fingerprint(parts: Mapping[str, ComponentSpec]) -> str:
     """Digits that change with the name or any byte of any file that could be read; ``NOISE`` without files."""
     digest, names = hashlib.sha256(), 0
     for start, folder in _folders(parts):
@@ -33,7 +33,7 @@ def fingerprint(parts: Mapping[str, Part]) -> str:
     return digest.hexdigest()[:DIGITS] if names else NOISE
 
 
-def old_fingerprint(parts: Mapping[str, Part]) -> str:
+def old_fingerprint(parts: Mapping[str, ComponentSpec]) -> str:
     """The fingerprint of earlier versions, which stand in their stories: the first, middle and last mebibyte of each
     file, linked folders left out."""
     digest, names = hashlib.sha256(), 0
@@ -45,7 +45,7 @@ def old_fingerprint(parts: Mapping[str, Part]) -> str:
     return digest.hexdigest()[:OLD_DIGITS] if names else NOISE
 
 
-def _folders(parts: Mapping[str, Part]) -> Iterator[tuple[str, Path]]:
+def _folders(parts: Mapping[str, ComponentSpec]) -> Iterator[tuple[str, Path]]:
     for role, part in parts.items():
         for name, folder in part.folders.items():
             yield role if name == "path" else f"{role}.{name}", folder

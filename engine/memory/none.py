@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from .rewrite import Memory
 
 
-class Nothing(Memory):
+class NoMemory(Memory):
     """Passes the newest sentence through."""
 
     name = "none"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 MEMORIES: dict[str, str] = {
-    "none": "none:Nothing",
+    "none": "none:NoMemory",
     "rules": "rules:Rules",
 }
 LANGUAGE_MEMORIES: dict[str, str] = {

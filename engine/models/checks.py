@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ..sampling import Policy
+from ..sampling import SamplingParams
 
 
 def check_sizes(count: int, frames: int, what: str = "stories") -> None:
@@ -27,10 +27,10 @@ def check_texts(texts: Sequence[str], stories: int) -> None:
         raise ValueError(f"{len(texts)} sentences for {stories} stories; give one per story")
 
 
-def check_guided(policy: Policy, branches: int) -> None:
+def check_guided(params: SamplingParams, branches: int) -> None:
     """``ValueError`` for guidance without a null branch."""
-    if policy.guided and branches == 1:
-        raise ValueError(f"guidance_scale {policy.guidance_scale} needs a guided session; choose 1 or guided=True")
+    if params.guided and branches == 1:
+        raise ValueError(f"guidance_scale {params.guidance_scale} needs a guided session; choose 1 or guided=True")
 
 
 def check_codes(codes: Tensor, rows: int, codes_per_frame: int) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from ..options import StoryOptions
-from ..sampling import Policy
+from ..sampling import SamplingParams
 from .lwm.windows import Table
 
 
@@ -59,7 +59,12 @@ class Session(Protocol):
         ...
 
     def generate(
-        self, policy: Policy, keys: Tensor, draft: Tensor | None = ..., windows: Sequence[int] = ..., quantum: int = ...
+        self,
+        params: SamplingParams,
+        keys: Tensor,
+        draft: Tensor | None = ...,
+        windows: Sequence[int] = ...,
+        sync_every: int = ...,
     ) -> Tensor:
         """The frame of the last sentence is drawn: int64 [B, codes_per_frame]."""
         ...
@@ -93,7 +98,7 @@ class VideoSession(Protocol):
         ...
 
     def generate(
-        self, keys: Tensor, draft: Tensor | None = ..., windows: Sequence[int] = ..., quantum: int = ...
+        self, keys: Tensor, draft: Tensor | None = ..., windows: Sequence[int] = ..., sync_every: int = ...
     ) -> Tensor:
         """The frame that was begun is drawn: int64 [B, codes_per_frame]."""
         ...
@@ -115,7 +120,7 @@ class VideoSession(Protocol):
         ...
 
 
-class Seat(Protocol):
+class SequenceState(Protocol):
     """A story between two launches (``seats.py``)."""
 
     def replace(self, codes: Tensor) -> None:
@@ -131,30 +136,30 @@ class Seat(Protocol):
         ...
 
 
-class Group(Protocol):
+class RunningBatch(Protocol):
     """Stories side by side from a frame's first launch to its last code, at whichever frame each stands."""
 
     def begin(self, sentences: Sequence[str]) -> None:
         """One sentence a story enters."""
         ...
 
-    def start(self, policy: Policy, keys: Tensor, window: int) -> None:
+    def start(self, params: SamplingParams, keys: Tensor, window: int) -> None:
         """What a draw needs before its first pass; windows will be ``window`` at most."""
         ...
 
-    def advance(self, windows: Sequence[int], passes: int | None, look: int) -> list[bool]:
+    def advance(self, windows: Sequence[int], passes: int | None, sync_every: int) -> list[bool]:
         """Up to ``passes`` passes (None: as many as it takes) -> by place, whether all codes are final."""
         ...
 
-    def leave(self, place: int) -> Tensor:
+    def pop(self, place: int) -> Tensor:
         """A story goes with its codes [n]."""
         ...
 
-    def enter(self) -> None:
+    def write_cache(self) -> None:
         """What the stories' caches lack is fed."""
         ...
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """A story is gone without its codes."""
         ...
 
@@ -172,10 +177,10 @@ class FrameLayout(Protocol):
     def windows(self) -> Table: ...
 
 
-class Family(Protocol):
+class AutoregressiveModel(Protocol):
     """A loaded model with its text side."""
 
-    def twin(self) -> Any:
+    def shallow_copy(self) -> Any:
         """The same model, whose stages may go to other backends."""
         ...
 
@@ -207,22 +212,24 @@ class Family(Protocol):
         """A session as the resolved ``options`` say, for sentences of at most ``text_tokens`` ids."""
         ...
 
-    def seat(self, sentences: Sequence[str]) -> Seat:
+    def seat(self, sentences: Sequence[str]) -> SequenceState:
         """For a story of these sentences; ``ValueError`` for one that is too long."""
         ...
 
-    def group(self, seats: Sequence[Any], options: StoryOptions) -> Group:
+    def group(self, seats: Sequence[Any], options: StoryOptions) -> RunningBatch:
         """Stories whose next frame is to be drawn, side by side."""
         ...
 
-    def regroup(self, members: Sequence[tuple[Any, int]], options: StoryOptions) -> tuple[Group, list[int]]:
+    def merge_batches(
+        self, members: Sequence[tuple[Any, int]], options: StoryOptions
+    ) -> tuple[RunningBatch, list[int]]:
         """Stories in the middle of their draws, by group and place, in one group; with their places there."""
         ...
 
-    def later_policy(self, policy: Policy) -> Policy:
+    def later_params(self, params: SamplingParams) -> SamplingParams:
         """How a video's frames behind the first are drawn, which is drawn by ``policy``."""
         ...
 
-    def video_session(self, videos: int, frames: int, policy: Policy) -> VideoSession:
+    def video_session(self, videos: int, frames: int, params: SamplingParams) -> VideoSession:
         """A session of videos; ``ValueError`` if the model was not taught any."""
         ...

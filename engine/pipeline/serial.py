@@ -13,10 +13,10 @@ from torch import Tensor
 from ..loading.bundle import Models
 from ..memory import Memory, Rewrite
 from ..models.interfaces import FrameLayout, Session
-from ..models.lwm.windows import choose_quantum, choose_windows
+from ..models.lwm.windows import choose_sync_every, choose_windows
 from ..options import StoryOptions
 from ..outputs import Frame, Phase
-from ..sampling import Policy
+from ..sampling import SamplingParams
 from ..sdedit.correct import Conditioning
 from ..sdedit.correction import Correction
 from ..sdedit.pixels import to_uint8
@@ -48,7 +48,7 @@ class Chunk(NamedTuple):
     codes: Tensor
 
 
-class Serial:
+class SerialPipeline:
     """Stories of equal length, one chunk after another, one phase after another."""
 
     def __init__(self, models: Models, stories: Sequence[Story], options: StoryOptions, memory: Memory) -> None:
@@ -58,11 +58,11 @@ class Serial:
         self.length, self.num_done = len(stories[0].sentences), len(stories[0].done)
         for story in stories:
             restore_memory(memory, story.sentences, story.done)
-        self.policy = make_policy(options)
+        self.params = make_sampling_params(options)
         models.arm.check(options)
         table, device, backend = models.arm.stream.windows, self._device.type, models.arm.draw_backend
         self.windows = choose_windows(options.decoding, table, device, backend, len(stories))
-        self.quantum = choose_quantum(device)
+        self.sync_every = choose_sync_every(device)
         self.correction = Correction(models.corrector, options)
         # A sentence that is too long is refused before anything is drawn.
         sentences = [sentence for story in stories for sentence in story.sentences]
@@ -125,7 +125,7 @@ class Serial:
             return codes
         keys = make_keys(self._seeds, index, Purpose.TOKEN, self._device)
         draft = session.codes(index - 1) if index else None  # scenes change little: good first guesses
-        return session.generate(self.policy, keys, draft, self.windows, self.quantum)
+        return session.generate(self.params, keys, draft, self.windows, self.sync_every)
 
     def _enter_again(self, session: Session, index: int) -> None:
         """Bring the session to where it stood after frame ``index`` by passes of the very same shapes.
@@ -190,11 +190,11 @@ def stored_codes(frames: Sequence[Frame], stream: FrameLayout) -> Tensor:
     return torch.tensor([frame.codes for frame in frames])
 
 
-def make_policy(options: StoryOptions) -> Policy:
+def make_sampling_params(options: StoryOptions) -> SamplingParams:
     assert options.temperature is not None
     assert options.top_p is not None
     assert options.arm_guidance_scale is not None
-    return Policy(
+    return SamplingParams(
         guidance_scale=options.arm_guidance_scale,
         temperature=options.temperature,
         top_k=options.top_k or None,

@@ -15,16 +15,16 @@ from ..loading.bundle import Models
 from ..memory import Memory, Rewrite
 from ..models.diffusion.animatediff import AnimateDiff
 from ..models.interfaces import VideoSession
-from ..models.lwm.windows import choose_quantum, choose_windows
+from ..models.lwm.windows import choose_sync_every, choose_windows
 from ..options import StoryOptions
 from ..outputs import Frame, Phase, Span
 from ..sdedit.correction import Correction
 from ..sdedit.pixels import to_uint8
 from ..utils.rng import Purpose, make_keys
 from .clock import Clock
-from .serial import make_policy, stored_codes
+from .serial import make_sampling_params, stored_codes
 
-AT_ONCE = 8  # frames that a model of pictures corrects side by side: memory grows with them, rates hardly
+VAE_BATCH = 8  # frames that a model of pictures corrects side by side: memory grows with them, rates hardly
 
 
 class Video(NamedTuple):
@@ -55,7 +55,7 @@ class Clip(NamedTuple):
     codes: Tensor
 
 
-class SerialVideo:
+class VideoPipeline:
     """One video, one chunk after another, one phase after another."""
 
     def __init__(self, models: Models, video: Video, options: StoryOptions, memory: Memory) -> None:
@@ -65,15 +65,15 @@ class SerialVideo:
         models.arm.check(options)
         self.device, like = _device_of(models), models.arm
         self.windows = choose_windows(options.decoding, like.stream.windows, self.device.type, like.draw_backend, 1)
-        self.quantum = choose_quantum(self.device.type)
+        self.sync_every = choose_sync_every(self.device.type)
         self.correction = Correction(models.corrector, options)
         models.arm.encode(video.prompt)  # one that is too long is refused before anything is drawn
 
     @torch.inference_mode()
     def chunks(self, clock: Clock) -> Iterator[list[Frame]]:
         """The frames of each finished chunk, from the first that is not done yet."""
-        policy = make_policy(self.options)
-        session = self.models.arm.video_session(1, self.video.num_frames, policy)
+        params = make_sampling_params(self.options)
+        session = self.models.arm.video_session(1, self.video.num_frames, params)
         try:
             for number, frames in enumerate(self.video.chunks):
                 if frames.stop <= len(self.video.done):
@@ -120,7 +120,7 @@ class SerialVideo:
         if isinstance(self.models.corrector, AnimateDiff):
             shown, codes, cut = self._corrected(draft[None], prompt, number)
             return shown[0], None if codes is None else codes[0], cut
-        parts = [self._corrected(part, prompt, number) for part in draft.split(AT_ONCE)]
+        parts = [self._corrected(part, prompt, number) for part in draft.split(VAE_BATCH)]
         found = [codes for _, codes, _ in parts if codes is not None]
         return torch.cat([shown for shown, _, _ in parts]), torch.cat(found) if found else None, parts[0][2]
 
@@ -140,7 +140,7 @@ class SerialVideo:
         with clock(index, Phase.DRAW):
             keys = make_keys([self.video.seed], index, Purpose.TOKEN, self.device)
             draft = session.codes(index - 1) if index else None  # frames change little: good first guesses
-            return session.generate(keys, draft, self.windows, self.quantum)
+            return session.generate(keys, draft, self.windows, self.sync_every)
 
     def _enter_again(self, session: VideoSession, number: int, frames: range) -> None:
         """Bring the session to where it stood after a chunk by passes of the very same shapes.

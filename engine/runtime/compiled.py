@@ -25,7 +25,7 @@ from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..models.diffusion.unet import UNet
 from ..models.interfaces import Tokenizer
 from ..models.kv_cache import KVCache, bucket
-from ..models.layers.kernels import RUN_OURS
+from ..models.layers.kernels import SUPPORTS_CUSTOM_OPS
 from ..models.lwm.model import LWM
 from ..models.lwm.prefill_pass import Prefill
 from ..models.lwm.runner import Arm
@@ -33,7 +33,7 @@ from ..models.show_o.runner import ShowOArm
 from ..sdedit.correct import Conditioning
 from ..sdedit.correction import Correction
 from ..sdedit.fused import WholeCorrection
-from .export_lock import TRACING
+from .export_lock import EXPORT_LOCK
 
 
 class PlannedModule(nn.Module):
@@ -48,7 +48,7 @@ class PlannedModule(nn.Module):
         """What ``run`` returns. ``ValueError`` at a shape's first use if the backend cannot serve it."""
         spec = StageSpec.of(self.stage, inputs)
         if spec not in self.plans:
-            with TRACING.alone():
+            with EXPORT_LOCK.alone():
                 self.plans[spec] = compile_stage(self.run, spec, self.backend, self.cache)
         return self.plans[spec](*inputs)
 
@@ -71,7 +71,7 @@ class PlannedUNet(nn.Module):
 
     def __init__(self, unet: UNet, backend: str, cache: PlanCache) -> None:
         super().__init__()
-        self.config, self.time_shifts, self.kerneled = unet.config, unet.time_shifts, unet.kerneled
+        self.config, self.time_shifts, self.use_triton = unet.config, unet.time_shifts, unet.use_triton
         self.unet, self.step = unet, PlannedModule(UNetPass(unet), "unet", backend, cache)
 
     def context_kv(self, context: Tensor) -> list[KV]:
@@ -137,26 +137,30 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
     So an engine may make one for each slot, and launches on two slots never meet in a buffer.
     """
 
-    def stand_in(run: nn.Module, stage: str) -> Any:
+    def compiled_stage(run: nn.Module, stage: str) -> Any:
         backend = backends[stage]
         return run if backend == "eager" else PlannedModule(run, stage, backend, cache)
 
-    arm, corrector = models.arm.twin(), replace(models.corrector)
-    tokenizer, vae, text_encoder = _twin(models.tokenizer), _twin(corrector.vae), _twin(corrector.text_encoder)
+    arm, corrector = models.arm.shallow_copy(), replace(models.corrector)
+    tokenizer, vae, text_encoder = (
+        _shallow_copy(models.tokenizer),
+        _shallow_copy(corrector.vae),
+        _shallow_copy(corrector.text_encoder),
+    )
     if isinstance(arm, ShowOArm):
-        if (chosen := backends["arm_draw"]) not in RUN_OURS:
-            told = f"choose arm_draw={' or arm_draw='.join(RUN_OURS)}"
+        if (chosen := backends["arm_draw"]) not in SUPPORTS_CUSTOM_OPS:
+            told = f"choose arm_draw={' or arm_draw='.join(SUPPORTS_CUSTOM_OPS)}"
             raise ValueError(f"backend {chosen!r} cannot translate the bit operations of Show-o's draws; {told}")
-        arm.wrap_feed = partial(stand_in, stage="arm_prefill")
+        arm.wrap_feed = partial(compiled_stage, stage="arm_prefill")
     elif backends["arm_prefill"] != "eager":
         assert isinstance(arm, Arm), "of one of the two families"
         arm.prefill = PlannedPrefill(arm.model, backends["arm_prefill"], cache)
-    arm.wrap_draw, arm.draw_backend = partial(stand_in, stage="arm_draw"), backends["arm_draw"]
-    tokenizer.encoder = stand_in(tokenizer.encoder, "tokenizer_encoder")
-    tokenizer.decoder = stand_in(tokenizer.decoder, "tokenizer_decoder")
-    text_encoder.encoder = stand_in(text_encoder.encoder, "text_encoder")
-    vae.encoder = stand_in(vae.encoder, "vae_encoder")
-    vae.decoder = stand_in(vae.decoder, "vae_decoder")
+    arm.wrap_draw, arm.draw_backend = partial(compiled_stage, stage="arm_draw"), backends["arm_draw"]
+    tokenizer.encoder = compiled_stage(tokenizer.encoder, "tokenizer_encoder")
+    tokenizer.decoder = compiled_stage(tokenizer.decoder, "tokenizer_decoder")
+    text_encoder.encoder = compiled_stage(text_encoder.encoder, "text_encoder")
+    vae.encoder = compiled_stage(vae.encoder, "vae_encoder")
+    vae.decoder = compiled_stage(vae.decoder, "vae_decoder")
     unet = corrector.unet
     if backends["unet"] != "eager":
         assert isinstance(unet, UNet), "planned once"
@@ -167,8 +171,8 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
     return Models(arm, tokenizer, corrector, whole)
 
 
-def _twin(module: Any) -> Any:
+def _shallow_copy(module: Any) -> Any:
     """The same weights and submodules, in an object whose submodules may be exchanged."""
-    twin = copy(module)
-    twin._modules = dict(module._modules)
-    return twin
+    shallow_copy = copy(module)
+    shallow_copy._modules = dict(module._modules)
+    return shallow_copy

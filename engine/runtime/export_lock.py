@@ -74,4 +74,4 @@ class Tracing:
             self._changed.notify_all()
 
 
-TRACING = Tracing()
+EXPORT_LOCK = Tracing()

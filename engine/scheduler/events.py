@@ -9,7 +9,7 @@ from ..request import StoryRequest
 
 
 @dataclass(frozen=True)
-class FrameMade:
+class FrameDone:
     """A frame is finished; its story goes on when the next event is asked for. ``waited_ms`` is how long it stood
     still for want of its prompt, ``latency_ms`` the time since the frame before it (or since its story came in flight,
     ready for a slot)."""
@@ -34,7 +34,7 @@ class StoryFailed:
 
 
 @dataclass(frozen=True)
-class NothingLeft:
+class AlreadyComplete:
     """A story brought all its frames along."""
 
     request: StoryRequest
@@ -44,4 +44,4 @@ class Cancelled(RuntimeError):
     """Somebody asked for a story to be dropped."""
 
 
-Event = FrameMade | StoryFailed | NothingLeft
+Event = FrameDone | StoryFailed | AlreadyComplete

@@ -1,7 +1,7 @@
 """Many stories at once: the loop of ``pipeline.py`` with memory, ARM and diffusion model beside one another.
 
 A turn of the loop: let stories in, ask for rewrites, fill the free slots, show what is finished, wait for the next
-thing that is done. ``Serial`` is the same with everything one after another, and gives the same stories.
+thing that is done. ``SerialPipeline`` is the same with everything one after another, and gives the same stories.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from ..pipeline.serial import restore_memory, stored_codes
 from ..request import StoryRequest
 from ..utils.out_of_memory import is_out_of_memory
 from ..utils.to_one_line import one_line
-from .events import Cancelled, Event, FrameMade, NothingLeft, StoryFailed
+from .events import AlreadyComplete, Cancelled, Event, FrameDone, StoryFailed
 from .executor import Done, Executor, Slot
 from .phases import Phases
-from .policy import Pipelining
-from .scheduler import Launch, Scheduler, State, Task, walks_of
+from .policy import SchedulerConfig
+from .scheduler import Launch, Scheduler, State, Task, phase_schedule
 from .story_state import Work, finish, span
 
 LOG = logging.getLogger(__name__)
@@ -32,21 +32,21 @@ TOO_LARGE = "%s of %d stories ran out of memory and is done again; from now on i
 KEPT = 1 << 14  # of what ran, the last: a run over any number of stories takes no more memory
 
 
-class Pipelined:
+class PipelinedLoop:
     """Stories from ``requests``, which are drawn lazily: when there is room for one."""
 
     def __init__(
         self,
         slots: Sequence[tuple[Slot, Phases]],
         options: StoryOptions,
-        how: Pipelining,
+        how: SchedulerConfig,
         load_memory: Callable[[], Memory],
         requests: Iterable[StoryRequest],
     ) -> None:
         """``options`` are resolved, one pair of ``slots`` for each of ``how.slots``."""
         assert len(slots) == how.slots, f"{len(slots)} slots for {how.slots}"
         self.options, self.how, self.load_memory, self.requests = options, how, load_memory, iter(requests)
-        self.phases, self.walks = [phases for _, phases in slots], walks_of(options, how)
+        self.phases, self.walks = [phases for _, phases in slots], phase_schedule(options, how)
         self.scheduler, self.executor = Scheduler(how), Executor([slot for slot, _ in slots])
         self.works: dict[Task, Work] = {}
         self.ran: deque[Ran] = deque(maxlen=KEPT)
@@ -99,7 +99,7 @@ class Pipelined:
                 yield StoryFailed(request, error)
                 continue
             if work.index == len(request.sentences):
-                yield NothingLeft(request)
+                yield AlreadyComplete(request)
                 continue
             task = Task(request.id, len(request.sentences), self.walks(len(request.sentences)), work.index)
             self.works[task] = work
@@ -214,12 +214,12 @@ class Pipelined:
         else:
             LOG.warning(TOGETHER, phase, count, message)
 
-    def _show(self, task: Task) -> FrameMade:
+    def _show(self, task: Task) -> FrameDone:
         work, now = self.works[task], time.perf_counter()
         finish([work], self.options.corrects(work.index))
         assert work.frame is not None
         latency, waited = now - self._began[task], self._waited.pop(task, 0.0)
-        event = FrameMade(work.request, work.frame, latency * 1e3, waited * 1e3)
+        event = FrameDone(work.request, work.frame, latency * 1e3, waited * 1e3)
         self._began[task] = now
         work.next_frame()
         return event

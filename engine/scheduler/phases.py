@@ -12,29 +12,29 @@ import torch
 from torch import Tensor
 
 from ..loading.bundle import Models
-from ..models.lwm.windows import choose_quantum, choose_windows
+from ..models.lwm.windows import choose_sync_every, choose_windows
 from ..options import StoryOptions
 from ..outputs import Phase
-from ..pipeline.serial import make_policy
-from ..runtime.export_lock import TRACING
+from ..pipeline.serial import make_sampling_params
+from ..runtime.export_lock import EXPORT_LOCK
 from ..sdedit.correction import Correction
 from ..utils.rng import Purpose, make_keys
-from .policy import Pipelining
+from .policy import SchedulerConfig
 from .story_state import Work
-from .stream_safety import will_read
+from .stream_safety import record_stream_uses
 
 
 class Phases:
     """A slot's models, and what they do to stories."""
 
-    def __init__(self, models: Models, options: StoryOptions, how: Pipelining) -> None:
+    def __init__(self, models: Models, options: StoryOptions, how: SchedulerConfig) -> None:
         """``options`` are resolved. ``ValueError`` if they cannot be met."""
         models.arm.check(options)
         self.models, self.options, self.how = models, options, how
-        self.policy = make_policy(options)
+        self.params = make_sampling_params(options)
         self.correction = Correction(models.corrector, options)
         self.device = next(models.tokenizer.parameters()).device
-        self.look = choose_quantum(self.device.type)
+        self.sync_every = choose_sync_every(self.device.type)
         self.widest = max(width for count in range(1, how.draw_batch + 1) for width in self.windows(count))
         self.verbs: dict[Phase, Callable[[Sequence[Work]], list[Work]]] = {
             Phase.PREFILL: self.prefill,
@@ -48,8 +48,8 @@ class Phases:
     @torch.inference_mode()
     def run(self, phase: Phase, works: Sequence[Work]) -> list[Work]:
         """A launch; returns the stories that the phase is not done with (a draw's quantum is over)."""
-        will_read(works)
-        with TRACING.launch():
+        record_stream_uses(works)
+        with EXPORT_LOCK.launch():
             return self.verbs[phase](works)
 
     def windows(self, stories: int) -> tuple[int, ...]:
@@ -62,7 +62,7 @@ class Phases:
         group = self.models.arm.group([work.seat for work in works], self.options)
         group.begin([work.request.sentences[work.index] for work in works])
         keys = make_keys(seeds(works), indexes(works), Purpose.TOKEN, self.device)
-        group.start(self.policy, keys, self.widest)
+        group.start(self.params, keys, self.widest)
         for place, work in enumerate(works):
             work.group = group, place
         return []
@@ -70,14 +70,14 @@ class Phases:
     def draw(self, works: Sequence[Work]) -> list[Work]:
         """Codes (Eq. 1); stories of several groups come together."""
         members = [work.group for work in works if work.group is not None]
-        group, places = self.models.arm.regroup(members, self.options)
+        group, places = self.models.arm.merge_batches(members, self.options)
         for work, place in zip(works, places, strict=True):
             work.group = group, place
-        done = group.advance(self.windows(len(works)), self.how.quantum, self.look)
+        done = group.advance(self.windows(len(works)), self.how.quantum, self.sync_every)
         again = []
         for work, place in zip(works, places, strict=True):
             if done[place]:
-                work.draft_codes, work.group = group.leave(place), None
+                work.draft_codes, work.group = group.pop(place), None
             else:
                 again.append(work)
         return again
@@ -115,7 +115,7 @@ class Phases:
 
     def replace(self, works: Sequence[Work]) -> list[Work]:
         """The corrected codes enter by themselves, as in the serial loop."""
-        self.models.arm.group([work.seat for work in works], self.options).enter()
+        self.models.arm.group([work.seat for work in works], self.options).write_cache()
         return []
 
 

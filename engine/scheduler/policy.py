@@ -28,7 +28,7 @@ PATIENCE = 16  # launches that may go before a story that is ready
 
 
 @dataclass(frozen=True)
-class Pipelining:
+class SchedulerConfig:
     """How stories are run beside one another. Each field can be turned down to 1, 0 or False, to see what it is worth.
 
     ``slots`` launches run at a time. ``stories`` are in flight (they hold caches), ``waiting`` more may have their
@@ -62,7 +62,7 @@ class Pipelining:
                 raise ValueError(f"{name} {getattr(self, name)} is negative; choose 0 or more")
 
 
-SERIAL = Pipelining(slots=1, stories=1, waiting=0, draw_batch=1, correct_batch=1, run_ahead=0, merge_replace=False)
+SERIAL = SchedulerConfig(slots=1, stories=1, waiting=0, draw_batch=1, correct_batch=1, run_ahead=0, merge_replace=False)
 
 
 class Ready(Protocol):
@@ -88,7 +88,7 @@ def choose(
     ready: Sequence[Ready],
     running: Collection[Phase],
     in_flight: int,
-    how: Pipelining,
+    how: SchedulerConfig,
     max_batch: Mapping[Phase, int] = MappingProxyType({}),
 ) -> Choice | None:
     """What a free slot runs: ``ready`` stories (longest waiting first), phases ``running`` on other slots; or nothing.
@@ -113,7 +113,7 @@ def choose(
     return Choice(phase, batch(min(able, max_batch.get(phase, able)), phase, in_flight, how))
 
 
-def batch(able: int, phase: Phase, in_flight: int, how: Pipelining) -> int:
+def batch(able: int, phase: Phase, in_flight: int, how: SchedulerConfig) -> int:
     """How many of the ``able`` stories one launch takes: a power of two, so that few shapes are compiled."""
     limit = how.draw_batch if UNITS[phase] == "arm" else how.correct_batch
     if how.share:

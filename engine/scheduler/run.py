@@ -15,16 +15,16 @@ from ..options import StoryOptions, check_sentences
 from ..outputs import Ran, StoryResult
 from ..request import StoryRequest
 from ..runtime.compiled import planned
-from .events import Event, FrameMade, NothingLeft, StoryFailed
+from .events import AlreadyComplete, Event, FrameDone, StoryFailed
 from .executor import Slot
-from .loop import Pipelined
+from .loop import PipelinedLoop
 from .phases import Phases
-from .policy import Pipelining
+from .policy import SchedulerConfig
 
-ON_A_GPU = {"share": False, "draw_batch": 16, "quantum": 64}  # one reading of the weights for all that are drawn
+GPU_DEFAULTS = {"share": False, "draw_batch": 16, "quantum": 64}  # one reading of the weights for all that are drawn
 
 
-class Copies:
+class SlotModels:
     """The models once for each slot: weights are shared; plans, and the graphs' memory, are a slot's own and are kept
     for the next run."""
 
@@ -53,7 +53,7 @@ class Many:
     """
 
     def __init__(
-        self, run: Pipelined, settings: Mapping[str, Any], versions: Mapping[str, str], start: Mapping[str, float]
+        self, run: PipelinedLoop, settings: Mapping[str, Any], versions: Mapping[str, str], start: Mapping[str, float]
     ) -> None:
         self.run, self.settings, self.versions, self.start = run, settings, versions, start
         self._begun = False
@@ -66,7 +66,7 @@ class Many:
                 results.pop(event.request.id, None)
                 yield event
                 continue
-            if isinstance(event, NothingLeft):
+            if isinstance(event, AlreadyComplete):
                 yield self.begun(event.request)
                 continue
             if event.request.id not in results:
@@ -99,26 +99,26 @@ class Many:
 
 
 def begin(
-    copies: Copies,
+    copies: SlotModels,
     device: torch.device,
     options: StoryOptions,
-    how: Pipelining | None,
+    how: SchedulerConfig | None,
     load_memory: Callable[[], Memory],
     requests: Iterable[StoryRequest],
-) -> Pipelined:
+) -> PipelinedLoop:
     """A run that has not begun. ``options`` are resolved; ``ValueError`` where they cannot be met."""
     chosen = for_device(how, device)
     if options.memory_settings.name == "local":
         chosen = replace(chosen, calls=1)  # one model, which answers one after another
     slots = [(slot, Phases(models, options, chosen)) for slot, models in copies.slots(chosen.slots, device)]
-    return Pipelined(slots, options, chosen, load_memory, requests)
+    return PipelinedLoop(slots, options, chosen, load_memory, requests)
 
 
-def for_device(how: Pipelining | None, device: torch.device) -> Pipelining:
+def for_device(how: SchedulerConfig | None, device: torch.device) -> SchedulerConfig:
     """``how``, or what suits the device: on a CPU computing is the limit, on a GPU reading the weights."""
     if how is not None:
         return how
-    return Pipelining() if device.type == "cpu" else replace(Pipelining(), **ON_A_GPU)  # type: ignore[arg-type]
+    return SchedulerConfig() if device.type == "cpu" else replace(SchedulerConfig(), **GPU_DEFAULTS)  # type: ignore[arg-type]
 
 
 def as_requests(stories: Iterable[StoryRequest | Sequence[str]], seed: int) -> Iterator[StoryRequest]:
@@ -141,10 +141,10 @@ def _numbered(sentences: Sequence[str], number: int, seed: int) -> StoryRequest:
         raise ValueError(f"story {number + 1}: {error}") from None
 
 
-def frames_of(events: Iterable[Event]) -> Iterator[FrameMade]:
+def frames_of(events: Iterable[Event]) -> Iterator[FrameDone]:
     """The frames alone; the first failure is raised."""
     for event in events:
         if isinstance(event, StoryFailed):
             raise event.error
-        if isinstance(event, FrameMade):
+        if isinstance(event, FrameDone):
             yield event

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from ..options import StoryOptions
 from ..outputs import Phase
-from .policy import Pipelining, choose
+from .policy import SchedulerConfig, choose
 
 
 class State(Enum):
@@ -76,7 +76,7 @@ class Launch(NamedTuple):
     tasks: tuple[Task, ...]
 
 
-def walk(corrected: bool, feed_back: bool, last: bool, merge_replace: bool) -> tuple[Phase, ...]:
+def frame_phases(corrected: bool, feed_back: bool, last: bool, merge_replace: bool) -> tuple[Phase, ...]:
     """The phases of a frame. Corrected codes enter with the next sentence (``merge_replace``) or by themselves; nobody
     reads those of the last frame."""
     phases = [Phase.PREFILL, Phase.DRAW, Phase.DECODE]
@@ -89,12 +89,12 @@ def walk(corrected: bool, feed_back: bool, last: bool, merge_replace: bool) -> t
     return tuple(phases)
 
 
-def walks_of(options: StoryOptions, how: Pipelining) -> Callable[[int], Callable[[int], Sequence[Phase]]]:
+def phase_schedule(options: StoryOptions, how: SchedulerConfig) -> Callable[[int], Callable[[int], Sequence[Phase]]]:
     """By a story's number of frames, what ``Task.walks`` is for it."""
 
     def of(frames: int) -> Callable[[int], Sequence[Phase]]:
         merge = how.merge_replace
-        made = [walk(options.corrects(i), options.feed_back, i + 1 == frames, merge) for i in range(frames)]
+        made = [frame_phases(options.corrects(i), options.feed_back, i + 1 == frames, merge) for i in range(frames)]
         return made.__getitem__
 
     return of
@@ -103,7 +103,7 @@ def walks_of(options: StoryOptions, how: Pipelining) -> Callable[[int], Callable
 class Scheduler:
     """Tasks, slots and what is under way. Every method is a decision or the news that something happened."""
 
-    def __init__(self, how: Pipelining) -> None:
+    def __init__(self, how: SchedulerConfig) -> None:
         self.how = how
         self.tasks: list[Task] = []
         self.running: dict[int, Launch] = {}  # by slot

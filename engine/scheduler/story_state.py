@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..memory import Memory, Rewrite
-from ..models.interfaces import Group, Seat
+from ..models.interfaces import RunningBatch, SequenceState
 from ..outputs import Frame, Phase, Span
 from ..request import StoryRequest
 from ..sdedit.pixels import to_uint8
@@ -21,11 +21,11 @@ class Work:
 
     request: StoryRequest
     memory: Memory
-    seat: Seat
+    seat: SequenceState
     index: int = 0
     rewrites: dict[int, Rewrite] = field(default_factory=dict)
     calls: dict[int, Span] = field(default_factory=dict)  # when the rewrites were made
-    group: tuple[Group, int] | None = None  # while a frame is drawn: with whom, and in which row
+    group: tuple[RunningBatch, int] | None = None  # while a frame is drawn: with whom, and in which row
     draft_codes: Tensor | None = None
     codes: Tensor | None = None
     draft: Tensor | None = None
@@ -42,7 +42,7 @@ class Work:
     def begin_again(self) -> None:
         """The frame failed on its way: back to its beginning. What was finished stands."""
         if self.group is not None:
-            self.group[0].let_go()
+            self.group[0].release()
         self.group = self.draft_codes = self.codes = self.draft = self.shown = self.cut_prompt = None
         self.seat.forget(self.index)
         self.spans.clear()

@@ -14,28 +14,28 @@ import torch
 from torch import Tensor
 
 from ..models.kv_cache import KVCache
-from ..models.lwm.batch import Company, Seat
+from ..models.lwm.batch import SequenceState, SharedSession
 from ..models.lwm.chunk import Chunk
-from ..models.lwm.decode import Drawing
+from ..models.lwm.decode import DecodeState
 from ..models.lwm.session import ArmSession
-from ..models.show_o.maskgit import Unmasking
+from ..models.show_o.maskgit import MaskGitState
 from ..models.show_o.session import ShowOSession
 from .story_state import Work
 
 HOLDERS = (
     Work,
-    Seat,
-    Company,
+    SequenceState,
+    SharedSession,
     ArmSession,
     ShowOSession,
     Chunk,
-    Drawing,
-    Unmasking,
+    DecodeState,
+    MaskGitState,
     KVCache,
 )  # models, plans and free buffers are not a story's
 
 
-def will_read(thing: Any) -> None:
+def record_stream_uses(thing: Any) -> None:
     """The current stream is about to read what ``thing`` holds; nothing where there are no streams."""
     if not torch.cuda.is_available():
         return

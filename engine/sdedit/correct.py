@@ -19,7 +19,7 @@ from ..models.diffusion.denoiser import Denoiser
 from ..models.diffusion.schedule import Schedule, SchedulerConfig, Step, add_noise, ddim_step, guide
 from .resize import resize, working_size
 
-AT_ONCE = 8  # frames of a clip that an autoencoder takes side by side: memory grows with them, rates hardly
+VAE_BATCH = 8  # frames of a clip that an autoencoder takes side by side: memory grows with them, rates hardly
 
 
 class Autoencoder(Protocol):
@@ -96,7 +96,7 @@ def denoise(
     if not schedule.steps:
         return latents
     table = time_table(unet, schedule, latents.device) if table is None else table
-    advance = step_on_by_kernel if unet.kerneled else step_on
+    advance = step_on_by_kernel if unet.use_triton else step_on
     scale = conditioning.guidance_scale if conditioning.guided else 1.0
     for step, shifts in zip(schedule.steps, table.split(1), strict=True):
         prediction = unet(latents, shifts, conditioning.kv)  # both branches share one batched pass
@@ -136,9 +136,9 @@ def correct(
 
 
 def portion(pixels: Tensor) -> int:
-    """How many pictures of ``pixels`` an autoencoder takes at a time: a batch of pictures whole, of clips ``AT_ONCE``
+    """How many pictures of ``pixels`` an autoencoder takes at a time: a batch of pictures whole, of clips ``VAE_BATCH``
     frames, since a clip's frames at full size together need gigabytes and each is coded alone."""
-    return AT_ONCE if pixels.ndim == 5 else len(pixels)
+    return VAE_BATCH if pixels.ndim == 5 else len(pixels)
 
 
 def in_portions(run: Callable[..., Tensor], at_once: int, *inputs: Tensor) -> Tensor:

@@ -72,10 +72,10 @@ class Correction:
         keys = make_keys(seeds, index, purpose, pixels.device)
         if pixels.ndim == 5:
             positions = torch.arange(pixels.shape[1], device=pixels.device)
-            drawn = draw if self.corrector.unet.kerneled else draw_reference
+            drawn = draw if self.corrector.unet.use_triton else draw_reference
             count = shape[0] * shape[1] * shape[2]
             return drawn(keys, positions, count, "normal").unflatten(-1, shape).to(pixels.dtype)
-        if self.corrector.unet.kerneled and purpose == Purpose.NOISE:
+        if self.corrector.unet.use_triton and purpose == Purpose.NOISE:
             return keys
         return normal(keys, shape).to(pixels.dtype)
 

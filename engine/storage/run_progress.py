@@ -16,7 +16,7 @@ from .manifest import Failed, Finished
 from .progress import NoBar, WithBar, make_bar
 
 
-class Tally:
+class RunProgress:
     """Counts, and what follows from them. ``stories`` in all, of which ``done`` were there before; ``frames`` are to be
     made."""
 
@@ -52,7 +52,7 @@ class Tally:
 class ManyProgress(Protocol):
     """Listens to stories being drawn."""
 
-    tally: Tally
+    tally: RunProgress
 
     def __enter__(self) -> Self: ...
 
@@ -80,7 +80,7 @@ class ManyProgress(Protocol):
 class Lines(NoBar):
     """One line a story, for logs and pipes."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: RunProgress) -> None:
         self.tally = tally
 
     def frame(self) -> None:
@@ -107,7 +107,7 @@ class Lines(NoBar):
 class Bar(WithBar, Lines):
     """A bar over all frames; what must be said stands above it."""
 
-    def __init__(self, tally: Tally) -> None:
+    def __init__(self, tally: RunProgress) -> None:
         super().__init__(tally)
         self._bar = make_bar("{task.fields[told]}")
         self._task = self._bar.add_task("loading", total=tally.frames, told="")
@@ -130,6 +130,6 @@ class Bar(WithBar, Lines):
         self._bar.update(self._task, description=place, completed=tally.made, total=tally.frames, told=told)
 
 
-def make_many_progress(tally: Tally) -> ManyProgress:
+def make_many_progress(tally: RunProgress) -> ManyProgress:
     """A bar where stderr is a terminal, lines elsewhere."""
     return Bar(tally) if sys.stderr.isatty() else Lines(tally)

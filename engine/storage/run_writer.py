@@ -15,7 +15,7 @@ from ..cli.story import shifted, story_title
 from ..memory import MemoryFailure
 from ..outputs import StoryResult
 from ..request import StoryRequest
-from ..scheduler.events import Event, FrameMade, NothingLeft, StoryFailed
+from ..scheduler.events import AlreadyComplete, Event, FrameDone, StoryFailed
 from ..utils.to_one_line import one_line
 from .manifest import MANIFEST_FILE, Failed, Finished, Manifest, ManifestWriter, digest, sync_directory
 from .resume_run import clear_stories
@@ -23,7 +23,7 @@ from .run_progress import ManyProgress
 from .story_reader import FRAMES, read_story
 from .story_writer import StoryWriter
 
-BEHIND = 4  # finished stories whose sheets may wait to be drawn, before everything waits for them
+MAX_PENDING_SHEETS = 4  # finished stories whose sheets may wait to be drawn, before everything waits for them
 
 
 @dataclass
@@ -108,15 +108,15 @@ class ManyWriter:
     def take(self, event: Event) -> None:
         """A frame, or the end of a story that failed or was whole already."""
         match event:
-            case FrameMade():
+            case FrameDone():
                 self._add(event)
             case StoryFailed():
                 self._fail(event)
-            case NothingLeft(request):
+            case AlreadyComplete(request):
                 self._finish(request)
-        self._note_finished(BEHIND)
+        self._note_finished(MAX_PENDING_SHEETS)
 
-    def _add(self, made: FrameMade) -> None:
+    def _add(self, made: FrameDone) -> None:
         request, frame = made.request, made.frame
         self._replace_obsolete()
         opened = self._open.get(request.id) or self._new(request)

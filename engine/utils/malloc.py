@@ -18,7 +18,7 @@ SETTINGS = {
 }
 
 
-def share_one_heap() -> bool:
+def limit_malloc_arenas() -> bool:
     """New threads take from the heap of the first, which keeps what it once had; says whether the C library can do
     that. For a process of ours: called before its slots are made, and by no library function."""
     if platform.libc_ver()[0] != "glibc":

@@ -21,7 +21,7 @@ from acdc.bench.overhead.variants import Variant
 from acdc.bench.roofline import Cost
 from acdc.engine.loading.bundle import published_names
 from acdc.engine.outputs import Phase
-from acdc.engine.scheduler.policy import Pipelining
+from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.small_systems import small_systems
 
 QUICK = {"num_inference_steps": 2, "correction_size": 16}
@@ -141,7 +141,7 @@ def test_a_bad_option_is_refused(asked, option, message):
 def test_phases_of_a_clip_follow_each_other_or_run_beside_each_other():
     """Reading 8 bytes at 1 a second bounds the draw, 4 products at 1 a second the correction."""
     floors = ClipFloors(Rates(1.0, 1.0, 0), {Phase.DRAW: Need(2, 8), Phase.CORRECT: Need(4, 1)})
-    one, two = Pipelining(slots=1), Pipelining(slots=2)
+    one, two = SchedulerConfig(slots=1), SchedulerConfig(slots=2)
     plain, serial, beside = Variant("p", "", one, correction=False), Variant("s", "", one), Variant("o", "", two)
     assert [floors.seconds_a_frame(way) for way in (plain, serial, beside)] == [8, 8 + 4, 9]
 

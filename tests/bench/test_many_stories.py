@@ -10,7 +10,7 @@ from acdc.bench import many, report
 from acdc.bench.many import HUNDRED, SETTLED, growth, main
 from acdc.bench.predict import FIRST_SEED
 from acdc.engine.options import StoryOptions
-from acdc.engine.scheduler.policy import Pipelining
+from acdc.engine.scheduler.policy import SchedulerConfig
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def test_both_loops_are_measured(tiny_record) -> None:
     record = tiny_record
     assert record["stories"] == {"count": 2, "frames": 3 + 4, "first_seed": FIRST_SEED}
     assert record["rounds"] == 2
-    assert Pipelining(**record["pipelining"]) == Pipelining()
+    assert SchedulerConfig(**record["pipelining"]) == SchedulerConfig()
     assert StoryOptions(**record["backends"][0]["options"]).num_inference_steps == 2
     rows = record["backends"][0]["rows"]
     assert [row["memory_ms"] for row in rows] == [0, 5]
@@ -45,7 +45,7 @@ def test_latencies_take_turns_in_each_round(monkeypatch) -> None:
     def noted(engine, stories, options, row, how, way):
         row[f"{way}_s_a_frame"].append(1.0)
 
-    many.compare(None, [], StoryOptions(), [0, 300], Pipelining(), rounds=2)
+    many.compare(None, [], StoryOptions(), [0, 300], SchedulerConfig(), rounds=2)
     there = [(0, "serial"), (0, "many"), (300, "serial"), (300, "many")]
     assert ran == [*there, *there[::-1]] * 2
 

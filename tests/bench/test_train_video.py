@@ -29,7 +29,7 @@ from acdc.bench.storyworld.train.video_rows import (
 from acdc.engine.models.lwm.clip_session import ClipSession, seen
 from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
-from acdc.engine.sampling import Policy
+from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys
 from tests.helpers.clip_draws import draw_clips
 
@@ -83,7 +83,7 @@ def test_rows_are_what_a_session_feeds(tiny_path: Path, frame: int) -> None:
 def test_drawing_on_goes_back_to_the_same_place(tiny_path: Path) -> None:
     """Sessions that were cut back and fed again draw what sessions begun anew for each frame draw."""
     arm, layout, _ = tiny_arm(tiny_path)
-    sentences, seeds, policy = [SENTENCE, "A cat slept by the old log."], [3, 4], Policy()
+    sentences, seeds, policy = [SENTENCE, "A cat slept by the old log."], [3, 4], SamplingParams()
     codes = draw_clips(arm, sentences, seeds, 6, policy)
     assert codes.shape == (2, 6, layout.codes_per_frame)
     for start in (0, 1, 2, 4):
@@ -96,9 +96,9 @@ def test_drawing_on_goes_back_to_the_same_place(tiny_path: Path) -> None:
 def test_corrected_frames_are_seen_by_all_later_ones(tiny_path: Path) -> None:
     """Replaced and gone on with is the same as given from the start, whichever frames were replaced."""
     arm, layout, _ = tiny_arm(tiny_path)
-    policy, other = Policy(), torch.from_numpy(random_codes(layout, 1, 4).astype(np.int64))
+    policy, other = SamplingParams(), torch.from_numpy(random_codes(layout, 1, 4).astype(np.int64))
     for first, count in ((0, 1), (0, 4), (2, 2), (3, 1)):
-        session = ClipSession(arm, 1, 6, RECENT, Policy())
+        session = ClipSession(arm, 1, 6, RECENT, SamplingParams())
         for frame in range(4):
             session.begin([SENTENCE] if frame == 0 else None)
             session.generate(make_keys([7], frame, Purpose.TOKEN))
@@ -114,12 +114,12 @@ def test_corrected_frames_are_seen_by_all_later_ones(tiny_path: Path) -> None:
 def test_a_session_names_what_is_wrong(tiny_path: Path) -> None:
     arm, layout, _ = tiny_arm(tiny_path)
     with pytest.raises(ValueError, match="0 videos of 3 frames"):
-        ClipSession(arm, 0, 3, RECENT, Policy())
-    session = ClipSession(arm, 1, 1, RECENT, Policy())
+        ClipSession(arm, 0, 3, RECENT, SamplingParams())
+    session = ClipSession(arm, 1, 1, RECENT, SamplingParams())
     with pytest.raises(ValueError, match="needs a caption"):
         session.begin(None)
     with pytest.raises(ValueError, match="2 sentences for 1"):
-        ClipSession(arm, 1, 1, RECENT, Policy()).begin([SENTENCE] * 2)
+        ClipSession(arm, 1, 1, RECENT, SamplingParams()).begin([SENTENCE] * 2)
     session.extend(torch.zeros(1, layout.codes_per_frame, dtype=torch.int64))
     with pytest.raises(ValueError, match="exceeds the 1 frames"):
         session.begin([SENTENCE])

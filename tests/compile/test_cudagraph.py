@@ -44,7 +44,7 @@ def test_plans_of_one_cache_share_a_slot(monkeypatch, tmp_path):
 
 
 class Attending(nn.Module):
-    HELD = (1, 5)
+    STATIC_INPUTS = (1, 5)
 
     def forward(self, x, kept):
         return x + kept

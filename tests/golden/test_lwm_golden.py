@@ -17,7 +17,7 @@ from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.models.lwm.stream import StreamConfig
 from acdc.engine.models.lwm.video_session import LwmVideo
-from acdc.engine.sampling import Policy, choose, guide
+from acdc.engine.sampling import SamplingParams, choose, guide
 from acdc.engine.utils.rng import Purpose, make_keys
 from acdc.engine.utils.weights import skeleton
 from tests.helpers.lwm_files import params_shapes, write_params
@@ -143,21 +143,21 @@ def test_logits_of_both_heads(model: LWM, golden: dict[str, Tensor], branch: str
 
 def test_greedy_guided_frame_and_the_codes_after_it(model: LWM, golden: dict[str, Tensor]) -> None:
     session = session_for(model, golden, guided=True)
-    policy = Policy(guidance_scale=5.0, temperature=0)
+    params = SamplingParams(guidance_scale=5.0, temperature=0)
     wanted = golden["codes_only_first_frame"]
-    assert torch.equal(session.generate(policy, KEYS)[0], wanted[:256])
+    assert torch.equal(session.generate(params, KEYS)[0], wanted[:256])
     session.begin(None)  # the next frame of a video follows without text
-    assert torch.equal(session.generate(policy, KEYS)[0, :3], wanted[257:260])
+    assert torch.equal(session.generate(params, KEYS)[0, :3], wanted[257:260])
 
 
 def test_greedy_over_all_ids_as_published(model: LWM, golden: dict[str, Tensor]) -> None:
     """The published loop does not restrict the ids of a code, and overwrites every 257th with 8192."""
     session = session_for(model, golden, guided=True)
-    policy, forced = Policy(guidance_scale=5.0, temperature=0), torch.full((1,), 8192)
+    params, forced = SamplingParams(guidance_scale=5.0, temperature=0), torch.full((1,), 8192)
     logits, ids = session.last_logits, []
     assert logits is not None
     for slot in range(260):
-        ids.append(choose(logits[:1], logits[1:], None, policy, forced if slot == 256 else None))
+        ids.append(choose(logits[:1], logits[1:], None, params, forced if slot == 256 else None))
         logits = step(session, ids[-1])
     assert torch.equal(torch.cat(ids), golden["greedy_first_frame"])
 
@@ -168,7 +168,7 @@ def test_greedy_continuation_of_a_given_frame(model: LWM, golden: dict[str, Tens
     session.extend(golden["ids_cond"][None, 28 : 28 + 256])
     session.begin(None)
     wanted = golden[f"codes_only_next_cfg{guidance_scale:.0f}"]
-    drawn = session.generate(Policy(guidance_scale=guidance_scale, temperature=0), KEYS)
+    drawn = session.generate(SamplingParams(guidance_scale=guidance_scale, temperature=0), KEYS)
     assert torch.equal(drawn[0, :12], wanted)
 
 
@@ -176,7 +176,7 @@ def test_the_video_procedure_starts_as_published(model: LWM, golden: dict[str, T
     """Both steps, greedy: the frame, then its continuation where the second prompt has the words of the first."""
     caption = golden["ids_cond"][15:20].tolist()
     stream = replace(PUBLISHED, max_text_tokens=8, video_prefix=PUBLISHED.prefix)
-    policies = VideoPolicies(Policy(guidance_scale=5.0, temperature=0), Policy(temperature=0))
+    policies = VideoPolicies(SamplingParams(guidance_scale=5.0, temperature=0), SamplingParams(temperature=0))
     video = LwmVideo(Arm(model, lambda text: caption, stream), 1, 2, policies)
     video.begin(["the golden caption"])
     assert torch.equal(video.generate(KEYS)[0], golden["codes_only_first_frame"][:256])

@@ -23,7 +23,7 @@ from acdc.engine.models.show_o.model import ShowO, ShowOConfig
 from acdc.engine.models.show_o.runner import ShowOArm
 from acdc.engine.models.show_o.session import ShowOSession
 from acdc.engine.models.show_o.text import caption_ids
-from acdc.engine.sampling import Policy
+from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys
 from acdc.kernels import maskgit_step
 from tests.helpers.show_o_plain import Sizes, padded_row, row_mask
@@ -160,8 +160,10 @@ def test_sampler_runs(
         return found
 
     arm._draws[told["steps"], 1.0, 1 + told["guidance"]] = watched
-    policy = Policy(guidance_scale=1 + told["guidance"], forced=tuple(given(known)) if run == "t8_inpaint" else ())
-    drawn = session.generate(policy, make_keys([0, 0], 0, Purpose.TOKEN))
+    params = SamplingParams(
+        guidance_scale=1 + told["guidance"], forced=tuple(given(known)) if run == "t8_inpaint" else ()
+    )
+    drawn = session.generate(params, make_keys([0, 0], 0, Purpose.TOKEN))
     arm._draws.clear()
     assert session.passes == len(states) == told["steps"]
     for number, state in enumerate(states):

@@ -10,7 +10,7 @@ from torch import Tensor
 from acdc.bench.storyworld.train.video_rows import RECENT
 from acdc.engine.models.lwm.clip_session import ClipSession
 from acdc.engine.models.lwm.runner import Arm
-from acdc.engine.sampling import Policy
+from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys
 
 
@@ -20,7 +20,7 @@ def draw_clips(
     sentences: Sequence[str],
     seeds: Sequence[int],
     frames: int,
-    policy: Policy,
+    params: SamplingParams,
     given: Tensor | None = None,
     windows: Sequence[int] = (16,),
 ) -> Tensor:
@@ -29,7 +29,7 @@ def draw_clips(
     A frame's random numbers depend on its clip's seed and its number, not on what was given or on the batch.
     """
     device = arm.model.vision_head.weight.device
-    session = ClipSession(arm, len(sentences), frames, RECENT, policy)
+    session = ClipSession(arm, len(sentences), frames, RECENT, params)
     try:
         for codes in () if given is None else given.to(device).unbind(1):
             session.extend(codes)

@@ -6,15 +6,17 @@ from typing import Any
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Frame, Phase, Span
 from acdc.engine.request import StoryRequest
-from acdc.engine.scheduler.events import Event, FrameMade, NothingLeft, StoryFailed
-from acdc.engine.scheduler.policy import Pipelining
+from acdc.engine.scheduler.events import AlreadyComplete, Event, FrameDone, StoryFailed
+from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.fake_engine import FakeEngine, draw
 
 
 class FakeRun:
     """Stories in turns, as many at a time as asked for; like the real one it reads them when there is room."""
 
-    def __init__(self, engine: "FakeMany", requests: Iterable[StoryRequest], options: StoryOptions, how: Pipelining):
+    def __init__(
+        self, engine: "FakeMany", requests: Iterable[StoryRequest], options: StoryOptions, how: SchedulerConfig
+    ):
         self.engine, self.requests, self.options, self.how = engine, iter(requests), options, how
         self.closed = False
 
@@ -29,7 +31,7 @@ class FakeRun:
                 request, frames = flying.pop(0)
                 event = self._step(request, frames)
                 yield event
-                if isinstance(event, FrameMade) and not event.last:
+                if isinstance(event, FrameDone) and not event.last:
                     flying.append((request, [*frames, event.frame]))
         finally:
             self.closed = True
@@ -37,7 +39,7 @@ class FakeRun:
     def _step(self, request: StoryRequest, frames: list[Frame]) -> Event:
         index = len(frames)
         if index == len(request.sentences):
-            return NothingLeft(request)
+            return AlreadyComplete(request)
         if len(self.engine.made) == self.engine.stop_at:
             raise self.engine.stop
         if (request.id, index) in self.engine.failures:
@@ -48,7 +50,7 @@ class FakeRun:
         corrected = self.options.corrects(index)
         frame = draw(request.sentences[index], index, request.seed, history, corrected, spans)
         self.engine.made.append((request.id, index))
-        return FrameMade(request, frame, 10.0, 0.0)
+        return FrameDone(request, frame, 10.0, 0.0)
 
 
 class FakeMany(FakeEngine):
@@ -61,7 +63,7 @@ class FakeMany(FakeEngine):
         self.run: FakeRun | None = None
 
     def generate_many(
-        self, stories: Iterable[StoryRequest], *, options: StoryOptions, pipelining: Pipelining
+        self, stories: Iterable[StoryRequest], *, options: StoryOptions, pipelining: SchedulerConfig
     ) -> FakeRun:
         self.run = FakeRun(self, stories, options, pipelining)
         return self.run

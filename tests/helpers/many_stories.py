@@ -11,8 +11,8 @@ from acdc.engine.engine import Engine
 from acdc.engine.memory import Memory, MemoryFailure, load_memory
 from acdc.engine.outputs import Frame, Phase
 from acdc.engine.request import StoryRequest
-from acdc.engine.scheduler.events import FrameMade, StoryFailed
-from acdc.engine.scheduler.policy import Pipelining
+from acdc.engine.scheduler.events import FrameDone, StoryFailed
+from acdc.engine.scheduler.policy import SchedulerConfig
 from acdc.engine.scheduler.run import Many
 from acdc.engine.scheduler.story_state import Work
 
@@ -25,7 +25,7 @@ TEXTS = [
     ["An owl flew over a very long and very dark wood.", "It called."],
 ]
 STORIES = [StoryRequest(f"story-{number}", tuple(texts), 20 + number) for number, texts in enumerate(TEXTS)]
-SMALL = Pipelining(slots=2, stories=3, waiting=1, draw_batch=2, correct_batch=2)
+SMALL = SchedulerConfig(slots=2, stories=3, waiting=1, draw_batch=2, correct_batch=2)
 PHASES = [Phase.PREFILL, Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE, Phase.REPLACE]
 
 
@@ -60,13 +60,13 @@ def ended(many: Many) -> tuple[dict[str, list[Frame]], dict[str, Exception]]:
         if isinstance(event, StoryFailed):
             assert event.request.id not in failed
             failed[event.request.id] = event.error
-        elif isinstance(event, FrameMade):
+        elif isinstance(event, FrameDone):
             assert event.request.id not in failed, "a frame of a story that has failed"
             frames.setdefault(event.request.id, []).append(event.frame)
     return frames, failed
 
 
-def many_of(engine: Engine, how: Pipelining | None = None, stories=STORIES, **options) -> Many:
+def many_of(engine: Engine, how: SchedulerConfig | None = None, stories=STORIES, **options) -> Many:
     return engine.generate_many(stories, pipelining=how, **QUICK, **options)
 
 

@@ -10,18 +10,18 @@ from dataclasses import dataclass, field
 from hypothesis import strategies as st
 
 from acdc.engine.outputs import Phase
-from acdc.engine.scheduler.policy import PATIENCE, Pipelining
-from acdc.engine.scheduler.scheduler import Launch, Scheduler, State, Task, walk
+from acdc.engine.scheduler.policy import PATIENCE, SchedulerConfig
+from acdc.engine.scheduler.scheduler import Launch, Scheduler, State, Task, frame_phases
 
 ARM = {Phase.PREFILL, Phase.DRAW, Phase.REPLACE}
 
 
 def pipelinings(
     slots: int, stories: int, waiting: int, batch: int, quanta: st.SearchStrategy[int | None]
-) -> st.SearchStrategy[Pipelining]:
+) -> st.SearchStrategy[SchedulerConfig]:
     """Every field at random: up to so many slots, stories, waiting ones and stories in a launch; one of ``quanta``."""
     return st.builds(
-        Pipelining,
+        SchedulerConfig,
         slots=st.integers(1, slots),
         stories=st.integers(1, stories),
         waiting=st.integers(0, waiting),
@@ -51,7 +51,7 @@ class Plot:
 
     def walks(self, merge: bool) -> list[tuple[Phase, ...]]:
         corrected = [i < self.correct_first and i % self.correct_every == 0 for i in range(self.frames)]
-        return [walk(yes, self.feed_back, i + 1 == self.frames, merge) for i, yes in enumerate(corrected)]
+        return [frame_phases(yes, self.feed_back, i + 1 == self.frames, merge) for i, yes in enumerate(corrected)]
 
 
 PLOTS = st.builds(
@@ -92,7 +92,12 @@ class World:
     """Drives a scheduler at random, and watches."""
 
     def __init__(
-        self, how: Pipelining, plots: Sequence[Plot], seed: int, trouble: bool, fits: Mapping[Phase, int] | None = None
+        self,
+        how: SchedulerConfig,
+        plots: Sequence[Plot],
+        seed: int,
+        trouble: bool,
+        fits: Mapping[Phase, int] | None = None,
     ) -> None:
         """``fits``: the number of stories above which a launch of a phase runs out of memory."""
         self.how, self.coming, self.chance = how, list(plots), random.Random(seed)

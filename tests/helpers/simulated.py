@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from acdc.bench.simulator.cost_model import CostModel
 from acdc.bench.simulator.simulator import Simulated, simulate
 from acdc.engine.options import StoryOptions
-from acdc.engine.scheduler.policy import UNITS, Pipelining
-from acdc.engine.scheduler.scheduler import walks_of
+from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
+from acdc.engine.scheduler.scheduler import phase_schedule
 from tests.helpers.schedules import pipelinings
 
 CLOSE = 1e-6
@@ -45,5 +45,7 @@ def flat(seconds: float = 1.0, contention: float = 1.0, memory_s: float = 0.0, l
     return CostModel(rows, {1: 10}, disturbed, memory_s, loop_s)
 
 
-def run(costs: CostModel, frames: list[int], how: Pipelining, options: StoryOptions = OPTIONS, **given) -> Simulated:
-    return simulate(costs, frames, walks_of(options, how), how, **given)
+def run(
+    costs: CostModel, frames: list[int], how: SchedulerConfig, options: StoryOptions = OPTIONS, **given
+) -> Simulated:
+    return simulate(costs, frames, phase_schedule(options, how), how, **given)

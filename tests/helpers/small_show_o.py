@@ -16,7 +16,7 @@ from acdc.engine.models.show_o.runner import ShowOArm
 from acdc.engine.models.tokenizers.magvit2 import MAGVIT2
 from acdc.engine.models.tokenizers.magvit2_config import MAGVIT2Config
 from acdc.engine.runtime.backends import parse_backends
-from acdc.engine.scheduler.run import Copies
+from acdc.engine.scheduler.run import SlotModels
 from acdc.engine.utils.rng import Purpose, make_keys
 from tests.helpers.published import randomise
 from tests.helpers.show_o_plain import Sizes
@@ -70,5 +70,5 @@ def small_engine(exact: Engine) -> Engine:
     engine.bundle = replace(engine.bundle, defaults=DEFAULTS)
     engine.models = engine.models._replace(arm=arm, tokenizer=tokenizer.double().requires_grad_(False))
     eager = parse_backends("eager", engine.device, torch.float64)
-    engine.copies = Copies(engine.models, eager, PlanCache())
+    engine.copies = SlotModels(engine.models, eager, PlanCache())
     return engine

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from acdc.engine.options import StoryOptions
-from acdc.engine.sampling import Policy
+from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys
 
 WIDEST = 4  # codes of a pass
@@ -21,9 +21,9 @@ def options_of(context: str, guided: bool) -> StoryOptions:
     return StoryOptions(context=context, arm_guidance_scale=2.0 if guided else 1.0, top_p=1.0, temperature=1.0)
 
 
-def policy_of(options: StoryOptions) -> Policy:
+def policy_of(options: StoryOptions) -> SamplingParams:
     assert options.arm_guidance_scale is not None
-    return Policy(guidance_scale=options.arm_guidance_scale)
+    return SamplingParams(guidance_scale=options.arm_guidance_scale)
 
 
 def corrected(arm: Any, codes: Tensor) -> Tensor:
@@ -76,14 +76,14 @@ def draw_on(
     arm: Any, tellers: Sequence[Teller], options: StoryOptions, windows: Sequence[int], passes: int | None
 ) -> list[Teller]:
     """A quantum for all of them -> those that have their frame now."""
-    group, places = arm.regroup([one.group for one in tellers if one.group is not None], options)
+    group, places = arm.merge_batches([one.group for one in tellers if one.group is not None], options)
     for one, place in zip(tellers, places, strict=True):
         one.group = group, place
     ready = group.advance(windows, passes, 1)
     finished = []
     for one, place in zip(tellers, places, strict=True):
         if ready[place]:
-            one.drawn.append(tuple(group.leave(place).tolist()))
+            one.drawn.append(tuple(group.pop(place).tolist()))
             one.group = None
             finished.append(one)
     return finished
@@ -94,7 +94,7 @@ def fix(arm: Any, one: Teller, options: StoryOptions, at_once: bool) -> None:
     if one.fixes[one.index]:
         one.seat.replace(corrected(arm, torch.tensor(one.drawn[-1])))
         if at_once:
-            arm.group([one.seat], options).enter()
+            arm.group([one.seat], options).write_cache()
     one.index += 1
 
 
@@ -116,7 +116,7 @@ def again(arm: Any, one: Teller, how: str) -> None:
 
 def drop(one: Teller) -> None:
     if one.group is not None:
-        one.group[0].let_go()
+        one.group[0].release()
     one.group = None
 
 

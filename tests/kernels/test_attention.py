@@ -28,7 +28,7 @@ def by_xformers_layout(q, k, v):
     return plain(*(value.transpose(1, 2) for value in (q, k, v))).transpose(1, 2).to(q.dtype)
 
 
-def stand_in(patch):
+def compiled_stage(patch):
     """For xformers, whose kernels need a GPU: only its layout is imitated."""
     ops = ModuleType("xformers.ops")
     ops.memory_efficient_attention = by_xformers_layout
@@ -43,7 +43,7 @@ def stand_in(patch):
 @given(batch=st.integers(1, 3), heads=st.integers(1, 3), queries=st.integers(1, 9), keys=st.integers(1, 9))
 def test_every_attention_is_the_formula(name, batch, heads, queries, keys):
     with pytest.MonkeyPatch.context() as patch:
-        stand_in(patch)
+        compiled_stage(patch)
         generator = torch.Generator().manual_seed(queries)
         q, k, v = (torch.randn(batch, heads, n, 8, generator=generator) for n in (queries, keys, keys))
         torch.testing.assert_close(ATTENTIONS[name](q, k, v).double(), plain(q, k, v), rtol=1e-4, atol=1e-5)
@@ -70,7 +70,7 @@ def test_all_reasons_are_listed(monkeypatch):
 
 
 def test_a_wheel_for_another_torch_says_so(monkeypatch):
-    package = stand_in(monkeypatch)
+    package = compiled_stage(monkeypatch)
     assert unsupported_reasons("xformers", "cuda", torch.float16) == []
     monkeypatch.delattr(package, "memory_efficient_attention")
     (reason,) = unsupported_reasons("xformers", "cuda", torch.float16)

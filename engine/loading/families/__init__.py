@@ -30,7 +30,7 @@ def refuse_config(config: Mapping[str, Any], kind: str, *but: str) -> None:
 
 
 @dataclass(frozen=True)
-class Part:
+class ComponentSpec:
     """One part of a bundle: its kind, its folders (none: weights of noise), sizes."""
 
     kind: str

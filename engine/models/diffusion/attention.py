@@ -77,7 +77,7 @@ class GEGLU(nn.Module):
         self.proj = nn.Linear(channels, 2 * inner)
         self.gated: Callable[[Tensor, Tensor], Tensor] = geglu_reference
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Gate by our kernel."""
         self.gated = geglu
 

@@ -18,7 +18,7 @@ class Denoiser(Protocol):
     def config(self) -> UNetConfig: ...
 
     @property
-    def kerneled(self) -> bool:
+    def use_triton(self) -> bool:
         """Are our kernels used, here and in what surrounds the passes?"""
         ...
 

@@ -128,7 +128,7 @@ class UNet(nn.Module):
 
     def __init__(self, config: UNetConfig) -> None:
         super().__init__()
-        self.config, self.kerneled = config, False
+        self.config, self.use_triton = config, False
         widths, heads, layers = config.block_out_channels, config.heads, config.layers_per_block
         common = Common(
             temb_dim=4 * widths[0],
@@ -162,9 +162,9 @@ class UNet(nn.Module):
         self.conv_out = nn.Conv2d(channels, config.out_channels, 3, padding=1)
         self._widths = [block.conv1.out_channels for block in self._resnets()]
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Guidance and steps between the passes go by our kernels."""
-        self.kerneled = True
+        self.use_triton = True
 
     def context_kv(self, context: Tensor) -> list[KV]:
         """Keys and values of `context` [B, S, D] for every cross-attention, in the order of use; [B, H, S, D/H]."""

@@ -1,6 +1,6 @@
 """Our kernels in the places of plain PyTorch, module by module; the models' code and weights stay what they are.
 
-A module that can use a kernel has ``use_kernels()``. Products and convolutions stay the libraries'; what lies between
+A module that can use a kernel has ``enable_triton()``. Products and convolutions stay the libraries'; what lies between
 them is fused. Exact up to the order of sums, but another function of the bits than plain PyTorch, hence a choice:
 ``torch`` (the reference) or ``triton``.
 """
@@ -17,14 +17,14 @@ from ....kernels.jit import unsupported_reasons
 
 KERNELS = ("torch", "triton")
 # Backends that run a stage's own operators, ours among them; the others translate PyTorch's only.
-RUN_OURS = ("eager", "cudagraph", "inductor-jit")
+SUPPORTS_CUSTOM_OPS = ("eager", "cudagraph", "inductor-jit")
 
 
 @runtime_checkable
 class Kerneled(Protocol):
     """A module that can compute by kernels of ours."""
 
-    def use_kernels(self) -> None: ...
+    def enable_triton(self) -> None: ...
 
 
 def check_kernels(kernels: str, backends: Mapping[str, str], device: str, dtype: torch.dtype) -> None:
@@ -35,16 +35,16 @@ def check_kernels(kernels: str, backends: Mapping[str, str], device: str, dtype:
         return
     reasons = unsupported_reasons(device, dtype)
     for backend in dict.fromkeys(backends.values()):
-        if backend not in RUN_OURS:
-            reasons.append(f"backend {backend!r} cannot run them; {', '.join(RUN_OURS)} can")
+        if backend not in SUPPORTS_CUSTOM_OPS:
+            reasons.append(f"backend {backend!r} cannot run them; {', '.join(SUPPORTS_CUSTOM_OPS)} can")
     if reasons:
         raise ValueError(f"kernels {kernels!r} cannot run: {'; '.join(reasons)}")
 
 
-def use_kernels(*models: nn.Module) -> None:
+def enable_triton(*models: nn.Module) -> None:
     """Every part of the models that can computes by our kernels from now on; feature maps lie channels-last."""
     for model in models:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in model.modules():
             if isinstance(module, Kerneled):
-                module.use_kernels()
+                module.enable_triton()

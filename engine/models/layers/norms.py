@@ -19,7 +19,7 @@ class RMSNorm(nn.Module):
         self.weight, self.eps = nn.Parameter(torch.ones(size)), eps
         self.norm: Callable[..., Tensor] = rms_norm_reference
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Normalise by our kernel."""
         self.norm = rms_norm
 
@@ -36,7 +36,7 @@ class GroupNorm(nn.GroupNorm):
         self.silu = silu
         self.norm: Callable[..., Tensor] = group_norm_silu_reference
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Normalise by our kernel."""
         self.norm = group_norm_silu
 

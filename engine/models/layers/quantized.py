@@ -41,7 +41,7 @@ class QuantizedLinear(nn.Module):
         self.register_buffer("bias", None if bias is None else bias.detach())
         self.linear = weight_only_linear_reference
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Multiply by our kernel."""
         self.linear = weight_only_linear
 

@@ -1,9 +1,9 @@
 """Stories that come together for a launch of the autoregressive model, and part again.
 
-Between frames a story sits alone (``Seat``): its sentences and codes are the truth, its cache a copy of its rows, or
-nothing where the context is a window, which is read anew for each frame. For a frame it joins a ``Group``, whose
-session has one row a story and branch. Stories of a group stand at different frames: the ends of their streams are laid
-side by side, and who has fewer chunks has empty ones in front, which feed nothing:
+Between frames a story sits alone (``SequenceState``): its sentences and codes are the truth, its cache a copy of its
+rows, or nothing where the context is a window, which is read anew for each frame. For a frame it joins a
+``RunningBatch``, whose session has one row a story and branch. Stories of a group stand at different frames: the ends
+of their streams are laid side by side, and who has fewer chunks has empty ones in front, which feed nothing:
 
     story 0   text 0, image 0, text 1, image 1, text 2
     story 1                    text 0, image 0, text 1       its first two chunks have counts of 0
@@ -24,10 +24,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...options import StoryOptions
-from ...sampling import Policy
+from ...sampling import SamplingParams
 from ..kv_cache import KVCache
 from .chunk import Chunk
-from .decode import Drawing, draw, fitting
+from .decode import DecodeState, draw, fitting
 from .runner import Arm
 from .session import ArmSession
 from .windows import SEQUENTIAL
@@ -41,28 +41,28 @@ class Session(Protocol):
         ...
 
 
-class Company:
+class SharedSession:
     """Stories in one session, ``here`` of which have not left. They may leave from several threads."""
 
     session: Session
 
     def __init__(self, count: int) -> None:
-        self.here, self._lock = count, Lock()
+        self.num_active, self._lock = count, Lock()
 
-    def whole(self, members: Sequence[tuple[Company, int]]) -> bool:
+    def is_whole_batch(self, members: Sequence[tuple[SharedSession, int]]) -> bool:
         """Are these stories, each given by its company and its place there, all that is left of this one?"""
-        return all(other is self for other, _ in members) and len(members) == self.here
+        return all(other is self for other, _ in members) and len(members) == self.num_active
 
-    def let_go(self) -> None:
+    def release(self) -> None:
         """One story less; when the last has gone, the cache's buffers serve the next group."""
         with self._lock:
-            self.here -= 1
-            if self.here == 0:
+            self.num_active -= 1
+            if self.num_active == 0:
                 self.session.close()
 
 
 @dataclass
-class Seat:
+class SequenceState:
     """A story between launches. ``texts`` are ids of its sentences with their prompts, ``images`` codes [n] of its
     frames; while a frame is made there is one text more."""
 
@@ -89,12 +89,12 @@ class Seat:
         self.texts, self.images, self.cache = self.texts[:frames], self.images[:frames], None
 
 
-class Group(Company):
+class RunningBatch(SharedSession):
     """The stories of a session, one row a branch each, from a frame's first launch to its last code."""
 
     session: ArmSession
 
-    def __init__(self, arm: Arm, seats: Sequence[Seat], options: StoryOptions) -> None:
+    def __init__(self, arm: Arm, seats: Sequence[SequenceState], options: StoryOptions) -> None:
         """Lay the streams side by side and copy what the caches hold."""
         super().__init__(len(seats))
         self.seats = list(seats)
@@ -117,15 +117,15 @@ class Group(Company):
             seat.texts.append(self.session.arm.encode(sentence))
             seat.cache = None  # its rows are the session's now
 
-    def start(self, policy: Policy, keys: Tensor, window: int) -> None:
+    def start(self, params: SamplingParams, keys: Tensor, window: int) -> None:
         """First codes and noise; guesses are each story's last frame, else what the first code's logits say."""
         session, behind = self.session, [seat for seat in self.seats if seat.images]
         draft = None
         if len(behind) == len(self.seats):  # scenes change little: good first guesses
             draft = torch.stack([seat.images[-1] for seat in self.seats])
-        session.start(policy, keys, draft, window)
+        session.start(params, keys, draft, window)
 
-    def advance(self, windows: Sequence[int], passes: int | None, look: int) -> list[bool]:
+    def advance(self, windows: Sequence[int], passes: int | None, sync_every: int) -> list[bool]:
         """Run up to ``passes`` passes (None: as many as it takes) -> for each story, whether all its codes are final.
 
         Accepted counts are read back after each ``look`` of passes, and where one code is drawn a pass, at the end.
@@ -133,19 +133,19 @@ class Group(Company):
         session, drawing = self.session, self.session.frame
         assert drawing is not None, "start() comes before advance()"
         num_codes, left = session.arm.stream.codes_per_frame, num_codes_left(drawing, session)
-        find = partial(session.arm.draw_pass, drawing.policy)
+        find = partial(session.arm.draw_pass, drawing.params)
         if passes is None:
-            draw(drawing, find, num_codes, windows, look)
+            draw(drawing, find, num_codes, windows, sync_every)
             return [True] * len(self.seats)
         budget = passes
         while budget > 0 and left > 0:
-            launched = min(budget, left if tuple(windows) == SEQUENTIAL else min(look, left))
+            launched = min(budget, left if tuple(windows) == SEQUENTIAL else min(sync_every, left))
             for _ in range(launched):
                 drawing.run(find(fitting(windows, left)))
             budget, left = budget - launched, num_codes_left(drawing, session)
         return [count >= num_codes for count in drawing.accepted.tolist()]
 
-    def leave(self, place: int) -> Tensor:
+    def pop(self, place: int) -> Tensor:
         """A story whose frame is drawn takes its codes [n], and its rows of a cache that grows, to its seat."""
         session, drawing, seat = self.session, self.session.frame, self.seats[place]
         assert drawing is not None, "start() comes before leave()"
@@ -154,10 +154,10 @@ class Group(Company):
         if session.context == "full":
             seat.cache = session.cache.fork(self.rows(place))
             seat.cache.settle([have + len(codes) - 1 for have in seat.cache.owned])
-        self.let_go()
+        self.release()
         return codes
 
-    def enter(self) -> None:
+    def write_cache(self) -> None:
         """What the seats' caches lack is fed, and each takes its rows back: frames that were replaced enter at once and
         not with the next sentence. In the window context nothing is kept, so nothing is done."""
         if self.session.context == "full":
@@ -167,16 +167,18 @@ class Group(Company):
         self.session.close()
 
 
-def regroup(arm: Arm, members: Sequence[tuple[Group, int]], options: StoryOptions) -> tuple[Group, list[int]]:
+def merge_batches(
+    arm: Arm, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
+) -> tuple[RunningBatch, list[int]]:
     """Stories in the middle of their draws, from any groups, in one, and their places there.
 
     If they are all that is left of a group, that is the one. What stays in other groups is not changed.
     """
     group, places = members[0][0], [place for _, place in members]
-    if group.whole(members):
+    if group.is_whole_batch(members):
         group.session.arm = arm
         return group, places
-    made = Group(arm, [group.seats[place] for group, place in members], options)
+    made = RunningBatch(arm, [group.seats[place] for group, place in members], options)
     parts = []
     for place, (group, at) in enumerate(members):
         assert group.session.frame is not None, "a story that is not being drawn"
@@ -189,18 +191,18 @@ def regroup(arm: Arm, members: Sequence[tuple[Group, int]], options: StoryOption
     noises = [part.noise for part in parts if part.noise is not None]
     noise = torch.cat(noises) if noises else None
     codes, accepted = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "accepted"))
-    session.frame = Drawing(parts[0].policy, codes, accepted, noise, session.cache)
+    session.frame = DecodeState(parts[0].params, codes, accepted, noise, session.cache)
     for group, _ in members:  # only now: had it failed, they would still be there
-        group.let_go()
+        group.release()
     return made, list(range(len(members)))
 
 
-def num_codes_left(drawing: Drawing, session: ArmSession) -> int:
+def num_codes_left(drawing: DecodeState, session: ArmSession) -> int:
     """Of the story that has come least far."""
     return session.arm.stream.codes_per_frame - min(drawing.accepted.tolist())
 
 
-def chunks(session: ArmSession, seats: Sequence[Seat]) -> list[Chunk]:
+def chunks(session: ArmSession, seats: Sequence[SequenceState]) -> list[Chunk]:
     """The seats' streams as chunks of all rows, ends aligned; in the window context, what a frame can see."""
     begun = len(seats[0].texts) - len(seats[0].images)
     assert all(len(seat.texts) - len(seat.images) == begun for seat in seats), "some are being drawn, others not"

@@ -24,7 +24,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ...sampling import Policy
+from ...sampling import SamplingParams
 from ..checks import check_codes, check_room, check_sizes, places
 from .runner import Arm
 from .session import ArmSession
@@ -39,10 +39,10 @@ def seen(frame: int, recent: int) -> tuple[int, ...]:
 class ClipSession:
     """B videos in lockstep. Life of a frame: ``begin(captions)``, from the second on ``begin(None)``; ``generate``."""
 
-    def __init__(self, arm: Arm, clips: int, frames: int, recent: int, policy: Policy) -> None:
+    def __init__(self, arm: Arm, clips: int, frames: int, recent: int, params: SamplingParams) -> None:
         """``frames`` bounds the videos' length, ``recent`` is how many of the last frames are seen."""
         check_sizes(clips, frames, "videos")
-        self.arm, self.clips, self.frames, self.recent, self.policy = arm, clips, frames, recent, policy
+        self.arm, self.clips, self.frames, self.recent, self.params = arm, clips, frames, recent, params
         self.captions: list[str] = []
         self.shown: list[Tensor] = []  # codes [B, n] of each frame as they stand
         self.view: ArmSession | None = None
@@ -69,7 +69,7 @@ class ClipSession:
         if not self.captions:
             raise ValueError("the first frame needs a caption")
         if self.view is None:
-            self.view = ArmSession(self.arm, self.clips, self.recent + 2, "full", self.policy.guided)
+            self.view = ArmSession(self.arm, self.clips, self.recent + 2, "full", self.params.guided)
         before = seen(self.drawn, self.recent)
         self.view.truncate(min(self.view.drawn, 1))
         for index in before[self.view.drawn :]:
@@ -87,11 +87,11 @@ class ClipSession:
         keys: Tensor,
         draft: Tensor | None = None,
         windows: Sequence[int] = SEQUENTIAL,
-        quantum: int = 1,
+        sync_every: int = 1,
     ) -> Tensor:
         """Draw the frame that was begun: int64 [B, codes_per_frame]. Arguments as :meth:`ArmSession.generate`."""
         assert self.view is not None, "begin() comes before generate()"
-        self.shown.append(self.view.generate(self.policy, keys, draft, windows, quantum))
+        self.shown.append(self.view.generate(self.params, keys, draft, windows, sync_every))
         return self.shown[-1]
 
     def extend(self, codes: Tensor) -> None:

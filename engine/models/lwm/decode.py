@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...sampling import Policy
+from ...sampling import SamplingParams
 from ..kv_cache import KVCache
 from .windows import SEQUENTIAL
 
@@ -20,23 +20,25 @@ Pass = Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
 
 
 @dataclass
-class Drawing:
+class DecodeState:
     """``codes`` int64 [B, n + W], of which story b's first ``accepted[b]`` are final; its cache lacks the last of them.
 
     ``noise`` is what :func:`acdc.engine.models.lwm.decode_pass.pass_noise` gives, None when greedy.
     """
 
-    policy: Policy
+    params: SamplingParams
     codes: Tensor
     accepted: Tensor
     noise: Tensor | None
     cache: KVCache
 
     @classmethod
-    def begin(cls, policy: Policy, guesses: Tensor, noise: Tensor | None, cache: KVCache, window: int) -> Drawing:
+    def begin(
+        cls, params: SamplingParams, guesses: Tensor, noise: Tensor | None, cache: KVCache, window: int
+    ) -> DecodeState:
         """From a whole frame of guesses [B, n], the first of which is known to be right."""
         codes = torch.nn.functional.pad(guesses, (0, window))
-        return cls(policy, codes, torch.ones_like(codes[:, 0]), noise, cache)
+        return cls(params, codes, torch.ones_like(codes[:, 0]), noise, cache)
 
     def run(self, draw: Pass) -> None:
         """One pass. The cache's new lengths stay on the device."""
@@ -47,14 +49,14 @@ class Drawing:
         self.cache.lengths = self.cache.lengths + grown  # anew: another slot may be copying a row of what was
         self.accepted = accepted
 
-    def part(self, stories: Sequence[int]) -> Drawing:
+    def part(self, stories: Sequence[int]) -> DecodeState:
         """A copy of these stories."""
         chosen = list(stories)
         noise = None if self.noise is None else self.noise[chosen]
         cache = self.cache.fork(self._rows(chosen))
-        return Drawing(self.policy, self.codes[chosen], self.accepted[chosen], noise, cache)
+        return DecodeState(self.params, self.codes[chosen], self.accepted[chosen], noise, cache)
 
-    def join(self, part: Drawing, stories: Sequence[int]) -> None:
+    def join(self, part: DecodeState, stories: Sequence[int]) -> None:
         """Take back what :meth:`part` gave away."""
         chosen = list(stories)
         self.codes[chosen], self.accepted[chosen] = part.codes, part.accepted
@@ -68,7 +70,7 @@ class Drawing:
 
 
 def draw(
-    drawing: Drawing, find_pass: Callable[[int], Pass], num_codes: int, windows: Sequence[int], quantum: int = 1
+    drawing: DecodeState, find_pass: Callable[[int], Pass], num_codes: int, windows: Sequence[int], sync_every: int = 1
 ) -> int:
     """Run passes until all ``num_codes`` codes of every story are final; returns how many were launched.
 
@@ -82,7 +84,7 @@ def draw(
         return num_codes - 1
     passes, left = 0, num_codes - 1
     while left > 0:
-        launched = min(quantum, left)  # each accepts one code at least
+        launched = min(sync_every, left)  # each accepts one code at least
         for _ in range(launched):
             drawing.run(find_pass(fitting(windows, left)))
         passes += launched
@@ -91,7 +93,7 @@ def draw(
         stories = last_ones(accepted, len(accepted) // 2, num_codes)
         if left > 0 and stories:
             part = drawing.part(stories)
-            passes += draw(part, find_pass, num_codes, windows, quantum)
+            passes += draw(part, find_pass, num_codes, windows, sync_every)
             drawing.join(part, stories)
             left = 0
     return passes

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from ....kernels.accept_tokens import accept_tokens, accept_tokens_reference
 from ....kernels.sample_tokens import sample_tokens
-from ...sampling import Policy, choose
+from ...sampling import SamplingParams, choose
 from ...utils.rng import gumbel
 from ..read_cache import KernelCache, ReadCache
 from .model import LWM
@@ -31,13 +31,13 @@ from .model import LWM
 class DrawPass(nn.Module):
     """W positions a story: pass, sampling, comparison and the accepted count, as a function of tensors."""
 
-    HELD = (3, 4)  # keys and values: a captured graph reads them where they lie
+    STATIC_INPUTS = (3, 4)  # keys and values: a captured graph reads them where they lie
     forced: Tensor
 
-    def __init__(self, model: LWM, policy: Policy, window: int, codes_per_frame: int) -> None:
+    def __init__(self, model: LWM, params: SamplingParams, window: int, codes_per_frame: int) -> None:
         super().__init__()
-        self.model, self.policy, self.window, self.codes_per_frame = model, policy, window, codes_per_frame
-        ids = dict(policy.forced)  # by position, -1 where the choice is free
+        self.model, self.params, self.window, self.codes_per_frame = model, params, window, codes_per_frame
+        ids = dict(params.forced)  # by position, -1 where the choice is free
         table = torch.tensor([ids.get(slot, -1) for slot in range(codes_per_frame)])
         self.register_buffer("forced", table.to(model.vision_head.weight.device), persistent=False)
 
@@ -56,11 +56,11 @@ class DrawPass(nn.Module):
         values [layers, R, H, W, head_dim], of which those of the newly accepted count belong to the cache."""
         slots = accepted[:, None] + torch.arange(self.window, device=codes.device)
         fed = codes.gather(1, slots - 1).repeat(lengths.shape[0] // codes.shape[0], 1)
-        cache = (KernelCache if self.model.kerneled else ReadCache)(keys, values, lengths)
+        cache = (KernelCache if self.model.use_triton else ReadCache)(keys, values, lengths)
         logits = self.model.vision_logits(self.model(fed, torch.ones_like(fed, dtype=torch.bool), cache))
-        cond, null = logits[: len(codes)], logits[len(codes) :] if self.policy.guided else None
-        if self.model.kerneled:
-            computed = sample_tokens(cond, null, noise, accepted, self.forced, self.policy.sampling)
+        cond, null = logits[: len(codes)], logits[len(codes) :] if self.params.guided else None
+        if self.model.use_triton:
+            computed = sample_tokens(cond, null, noise, accepted, self.forced, self.params.sampling)
             codes, accepted = accept_tokens(codes, accepted, computed, self.codes_per_frame)
         else:
             computed = self._choose(cond, null, noise, slots)
@@ -73,15 +73,15 @@ class DrawPass(nn.Module):
         if noise is not None:
             rows = torch.arange(len(slots), device=slots.device)[:, None] * self.codes_per_frame
             noise = noise.flatten(0, 1)[inside + rows]  # whole rows, which is quicker than gather()
-        forced = self.forced[inside] if self.policy.forced else None
-        return choose(cond, null, noise, self.policy, forced)
+        forced = self.forced[inside] if self.params.forced else None
+        return choose(cond, null, noise, self.params, forced)
 
 
-def pass_noise(model: LWM, policy: Policy, keys: Tensor, codes_per_frame: int) -> Tensor | None:
+def pass_noise(model: LWM, params: SamplingParams, keys: Tensor, codes_per_frame: int) -> Tensor | None:
     """What the passes of a frame take their noise from: the Gumbel noise of all positions [B, n, V], or the stories'
     ``keys`` [B, 4] where a kernel draws it; None when greedy."""
-    if not policy.noisy:
+    if not params.noisy:
         return None
-    if model.kerneled:
+    if model.use_triton:
         return keys
     return gumbel(keys, torch.arange(codes_per_frame, device=keys.device), model.config.vision_vocab)

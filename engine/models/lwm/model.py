@@ -64,7 +64,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: LWMConfig) -> None:
         super().__init__()
-        self.heads, self.kerneled = config.heads, False
+        self.heads, self.use_triton = config.heads, False
         self.wq = nn.Linear(config.hidden, config.hidden, bias=False)
         self.wk = nn.Linear(config.hidden, config.hidden, bias=False)
         self.wv = nn.Linear(config.hidden, config.hidden, bias=False)
@@ -75,14 +75,14 @@ class Attention(nn.Module):
         """Queries, keys and values from one product."""
         self.fused = Fused(self.wq, self.wk, self.wv)
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Rotate by our kernel."""
-        self.kerneled = True
+        self.use_triton = True
 
-    def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
+    def forward(self, x: Tensor, place: AttentionMetadata, layer: int) -> Tensor:
         parts = (self.wq(x), self.wk(x), self.wv(x)) if self.fused is None else self.fused(x)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # [R, H, T, head_dim]
-        if self.kerneled:
+        if self.use_triton:
             q, k, v = place.rotated(q, k, v)
         else:
             q, k = rotate(q, place.cos, place.sin), rotate(k, place.cos, place.sin)
@@ -108,7 +108,7 @@ class FeedForward(nn.Module):
         """Gate and value from one product."""
         self.fused = Fused(self.w1, self.w3)
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Gate by our kernel."""
         self.gated = swiglu
 
@@ -126,13 +126,13 @@ class Block(nn.Module):
         self.attention_norm = RMSNorm(config.hidden, config.norm_eps)
         self.ffn_norm = RMSNorm(config.hidden, config.norm_eps)
 
-    def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
+    def forward(self, x: Tensor, place: AttentionMetadata, layer: int) -> Tensor:
         x = x + self.attention(self.attention_norm(x), place, layer)
         return x + self.feed_forward(self.ffn_norm(x))
 
 
 @dataclass(frozen=True)
-class Place:
+class AttentionMetadata:
     """Where a pass stands in the stream: the same for all layers."""
 
     positions: Tensor  # [R, T], or [1, T] without a cache
@@ -155,7 +155,7 @@ class LWM(nn.Module):
 
     def __init__(self, config: LWMConfig) -> None:
         super().__init__()
-        self.config, self.kv_buffers, self.kerneled = config, Buffers(), False
+        self.config, self.kv_buffers, self.use_triton = config, Buffers(), False
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
         self.vte = nn.Embedding(config.vision_vocab, config.hidden)
         self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
@@ -186,7 +186,7 @@ class LWM(nn.Module):
             cache.advance(counts if counts is not None else [ids.shape[1]] * ids.shape[0])
         return self.ln_f(x)
 
-    def _place(self, ids: Tensor, cache: Cache | None) -> Place:
+    def _place(self, ids: Tensor, cache: Cache | None) -> AttentionMetadata:
         if cache is None:
             positions = torch.arange(ids.shape[1], device=ids.device)[None]
             mask = None
@@ -194,11 +194,11 @@ class LWM(nn.Module):
             positions = cache.positions(ids.shape[1])
             mask = cache.mask(positions)
         cos, sin = self.rope(positions)
-        return Place(positions, cos, sin, mask, cache, self.rope)
+        return AttentionMetadata(positions, cos, sin, mask, cache, self.rope)
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Stages that draw attend by our kernel."""
-        self.kerneled = True
+        self.use_triton = True
 
     def vision_logits(self, hidden: Tensor) -> Tensor:
         """[..., D] -> [..., vision_vocab], float32 (float64 in a float64 model)."""

@@ -11,7 +11,7 @@ from .model import LWM
 class Prefill(nn.Module):
     """Text and image ids of every row, as a function of tensors."""
 
-    HELD = (3, 4)  # keys and values: a captured graph reads them where they lie
+    STATIC_INPUTS = (3, 4)  # keys and values: a captured graph reads them where they lie
 
     def __init__(self, model: LWM) -> None:
         super().__init__()
@@ -21,7 +21,7 @@ class Prefill(nn.Module):
         """``ids`` int64 and ``is_vision`` bool [R, T], of which row r's first ``counts[r]`` are real, behind what is
         ``held``: the keys, values and lengths of a cache, or nothing -> logits [R, vision_vocab] after each row's last
         id, and the new keys and values [layers, R, H, T, head_dim]."""
-        over = KernelCache if self.model.kerneled else ReadCache
+        over = KernelCache if self.model.use_triton else ReadCache
         cache = over(*held) if held else EmptyCache(ids.device)
         hidden = self.model(ids, is_vision, cache)
         last = (counts - 1)[:, None, None].expand(-1, 1, hidden.shape[-1])

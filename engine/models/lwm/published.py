@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ...sampling import Policy
+from ...sampling import SamplingParams
 from .model import LWMConfig
 from .stream import StreamConfig
 
@@ -41,13 +41,13 @@ STREAM = StreamConfig(
 class VideoPolicies(NamedTuple):
     """How the first frame of a video is drawn and how the others are."""
 
-    first: Policy
-    rest: Policy
+    first: SamplingParams
+    rest: SamplingParams
 
-    def of(self, frame: int) -> Policy:
+    def of(self, frame: int) -> SamplingParams:
         return self.first if frame == 0 else self.rest
 
 
 # top_k counts allowed ids: all 8,192 codes in the first frame (of 8,448 ids in the scripts).
-IMAGE_POLICY = Policy(guidance_scale=5.0, temperature=1.0, top_k=8192)
-VIDEO_POLICIES = VideoPolicies(IMAGE_POLICY, Policy(guidance_scale=1.0, temperature=1.0, top_k=1000))
+IMAGE_POLICY = SamplingParams(guidance_scale=5.0, temperature=1.0, top_k=8192)
+VIDEO_POLICIES = VideoPolicies(IMAGE_POLICY, SamplingParams(guidance_scale=1.0, temperature=1.0, top_k=1000))

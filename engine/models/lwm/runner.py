@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ...options import StoryOptions
-from ...sampling import Policy
+from ...sampling import SamplingParams
 from ...utils.weights import load_into, read_json, skeleton
 from ..kv_cache import KVCache
 from ..layers.fused import fuse
@@ -24,7 +24,7 @@ from .stream import StreamConfig
 
 if TYPE_CHECKING:
     from ..interfaces import VideoSession
-    from .batch import Group, Seat
+    from .batch import RunningBatch, SequenceState
     from .session import ArmSession
 
 Prefill = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
@@ -39,7 +39,7 @@ class Arm:
         self.prefill: Prefill = self._prefill  # a backend may put its own in place
         self.wrap_draw: Callable[[DrawPass], Pass] = _as_it_is
         self.draw_backend = "eager"
-        self._passes: dict[tuple[Policy, int], Pass] = {}
+        self._passes: dict[tuple[SamplingParams, int], Pass] = {}
 
     @classmethod
     def from_directory(
@@ -72,19 +72,19 @@ class Arm:
         last = torch.tensor(counts).to(ids.device) - 1
         return self.model.vision_logits(hidden[torch.arange(len(counts), device=ids.device), last])
 
-    def draw_pass(self, policy: Policy, window: int) -> Pass:
+    def draw_pass(self, params: SamplingParams, window: int) -> Pass:
         """The pass that draws ``window`` codes side by side under ``policy``; made once."""
-        if (policy, window) not in self._passes:
-            run = DrawPass(self.model, policy, window, self.stream.codes_per_frame)
-            self._passes[policy, window] = self.wrap_draw(run)
-        return self._passes[policy, window]
+        if (params, window) not in self._passes:
+            run = DrawPass(self.model, params, window, self.stream.codes_per_frame)
+            self._passes[params, window] = self.wrap_draw(run)
+        return self._passes[params, window]
 
     @property
     def blocks(self) -> nn.Module:
         """The transformer's layers, without embeddings and heads."""
         return self.model.blocks
 
-    def twin(self) -> Arm:
+    def shallow_copy(self) -> Arm:
         """The same model, whose stages may go to other backends."""
         other = copy(self)
         other.prefill, other._passes = other._prefill, {}
@@ -110,40 +110,42 @@ class Arm:
         guided = options.arm_guidance_scale not in (None, 1.0)
         return ArmSession(self, stories, frames, options.context, guided, text_tokens)
 
-    def seat(self, sentences: Sequence[str]) -> Seat:
+    def seat(self, sentences: Sequence[str]) -> SequenceState:
         """For a story of these sentences among others; ``ValueError`` for one that is too long."""
-        from .batch import Seat
+        from .batch import SequenceState
 
-        return Seat(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
+        return SequenceState(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
 
-    def group(self, seats: Sequence[Seat], options: StoryOptions) -> Group:
+    def group(self, seats: Sequence[SequenceState], options: StoryOptions) -> RunningBatch:
         """Stories at whichever frame each stands, side by side."""
-        from .batch import Group
+        from .batch import RunningBatch
 
-        return Group(self, seats, options)
+        return RunningBatch(self, seats, options)
 
-    def regroup(self, members: Sequence[tuple[Group, int]], options: StoryOptions) -> tuple[Group, list[int]]:
+    def merge_batches(
+        self, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
+    ) -> tuple[RunningBatch, list[int]]:
         """Stories in the middle of their draws, in one group, and their places there."""
-        from .batch import regroup
+        from .batch import merge_batches
 
-        return regroup(self, members, options)
+        return merge_batches(self, members, options)
 
-    def later_policy(self, policy: Policy) -> Policy:
+    def later_params(self, params: SamplingParams) -> SamplingParams:
         """How a video's frames behind the first are drawn, which is drawn by ``policy``: LWM's by other settings."""
-        from .video_session import published_policies
+        from .video_session import published_params
 
-        return published_policies(policy).rest if self.stream.video_prefix else policy
+        return published_params(params).rest if self.stream.video_prefix else params
 
-    def video_session(self, videos: int, frames: int, policy: Policy) -> VideoSession:
+    def video_session(self, videos: int, frames: int, params: SamplingParams) -> VideoSession:
         """Videos side by side, as the model was taught them: all frames in one stream (LWM, which draws the later ones
         by its published settings), or the first and the last ones. ``ValueError`` if it was not taught any."""
         from .clip_session import ClipSession  # here, because they import this module
-        from .video_session import LwmVideo, published_policies
+        from .video_session import LwmVideo, published_params
 
         if self.stream.video_prefix:
-            return LwmVideo(self, videos, frames, published_policies(policy))
+            return LwmVideo(self, videos, frames, published_params(params))
         if self.stream.recent_frames is not None:
-            return ClipSession(self, videos, frames, self.stream.recent_frames, policy)
+            return ClipSession(self, videos, frames, self.stream.recent_frames, params)
         raise ValueError("this ARM was not taught videos; choose a bundle that was (storyworld-video, lwm+animatediff)")
 
     def encode(self, sentence: str) -> list[int]:

@@ -24,12 +24,12 @@ import torch
 from torch import Tensor
 
 from ...options import Context
-from ...sampling import Policy, choose
+from ...sampling import SamplingParams, choose
 from ...utils.rng import gumbel
 from ..checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
 from ..kv_cache import bucket
 from .chunk import Chunk, missing
-from .decode import Drawing, draw
+from .decode import DecodeState, draw
 from .decode_pass import pass_noise
 from .runner import Arm
 from .stream import check_context
@@ -67,7 +67,7 @@ class ArmSession:
         self.cache = arm.model.new_cache(self.rows, bucket(capacity, arm.model.config.max_position))
         self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
         self.passes = 0  # that drew the last frame
-        self.frame: Drawing | None = None  # while one is being drawn
+        self.frame: DecodeState | None = None  # while one is being drawn
 
     @property
     def rows(self) -> int:
@@ -101,11 +101,11 @@ class ArmSession:
     @torch.no_grad()
     def generate(
         self,
-        policy: Policy,
+        params: SamplingParams,
         keys: Tensor,
         draft: Tensor | None = None,
         windows: Sequence[int] = SEQUENTIAL,
-        quantum: int = 1,
+        sync_every: int = 1,
     ) -> Tensor:
         """Draw the frame of the last sentence: int64 [B, codes_per_frame].
 
@@ -115,19 +115,19 @@ class ArmSession:
         say of all). ``passes`` counts what was launched. Raises ``ValueError`` for guidance without a null branch.
         """
         num_codes = self.arm.stream.codes_per_frame
-        self.start(policy, keys, draft, max(windows))
+        self.start(params, keys, draft, max(windows))
         assert self.frame is not None
-        self.passes = draw(self.frame, partial(self.arm.draw_pass, self.frame.policy), num_codes, windows, quantum)
+        self.passes = draw(self.frame, partial(self.arm.draw_pass, self.frame.params), num_codes, windows, sync_every)
         return self.finish()
 
     @torch.no_grad()
-    def start(self, policy: Policy, keys: Tensor, draft: Tensor | None, window: int) -> None:
+    def start(self, params: SamplingParams, keys: Tensor, draft: Tensor | None, window: int) -> None:
         """What :meth:`generate` does before its first pass, for windows up to ``window``."""
         assert len(self.chunks) % 2 == 1, "begin() comes before a draw"
         assert self.last_logits is not None, "begin() leaves the first code's logits"
-        check_guided(policy, self.branches)
-        policy = replace(policy, allowed=policy.allowed or (0, self.arm.stream.codebook_size))
-        self.frame = self.drawing(policy, keys, draft, window)
+        check_guided(params, self.branches)
+        params = replace(params, allowed=params.allowed or (0, self.arm.stream.codebook_size))
+        self.frame = self.drawing(params, keys, draft, window)
 
     def finish(self) -> Tensor:
         """The frame that was started, all of whose codes are final: int64 [B, codes_per_frame]."""
@@ -139,26 +139,26 @@ class ArmSession:
         self.last_logits = self.frame = None
         return drawn
 
-    def drawing(self, policy: Policy, keys: Tensor, draft: Tensor | None, window: int) -> Drawing:
+    def drawing(self, params: SamplingParams, keys: Tensor, draft: Tensor | None, window: int) -> DecodeState:
         """The frame before its first pass: its noise, the first code, guesses for the others."""
         model, num_codes = self.arm.model, self.arm.stream.codes_per_frame
-        noise, known = pass_noise(model, policy, keys, num_codes), num_codes if draft is None else 1
+        noise, known = pass_noise(model, params, keys, num_codes), num_codes if draft is None else 1
         first = noise
         if noise is not None:
             slots = torch.arange(known, device=keys.device)
-            first = gumbel(keys, slots, model.config.vision_vocab) if model.kerneled else noise[:, :known]
-        return Drawing.begin(policy, self._guesses(policy, first, known, draft), noise, self.cache, window)
+            first = gumbel(keys, slots, model.config.vision_vocab) if model.use_triton else noise[:, :known]
+        return DecodeState.begin(params, self._guesses(params, first, known, draft), noise, self.cache, window)
 
-    def _guesses(self, policy: Policy, noise: Tensor | None, known: int, draft: Tensor | None) -> Tensor:
+    def _guesses(self, params: SamplingParams, noise: Tensor | None, known: int, draft: Tensor | None) -> Tensor:
         """The first code, which its logits and noise decide, and guesses for the others [B, n]: from the draft, or by
         the same logits with each position's own noise [B, known, V]."""
         assert self.last_logits is not None
         logits = self.last_logits[:, None].expand(-1, known, -1)
-        null = logits[self.stories :] if policy.guided else None
-        chosen = choose(logits[: self.stories], null, noise, policy)
+        null = logits[self.stories :] if params.guided else None
+        chosen = choose(logits[: self.stories], null, noise, params)
         guesses = chosen if draft is None else torch.cat((chosen, draft[:, 1:]), 1)
         guesses = guesses.clone()
-        for slot, code in policy.forced:
+        for slot, code in params.forced:
             guesses[:, slot] = code
         return guesses
 

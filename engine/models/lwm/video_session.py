@@ -23,7 +23,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from ...sampling import Policy
+from ...sampling import SamplingParams
 from ..checks import check_codes, check_kept, check_room, check_sizes, places
 from .published import VIDEO_POLICIES, VideoPolicies
 from .runner import Arm
@@ -31,7 +31,7 @@ from .session import ArmSession
 from .windows import SEQUENTIAL
 
 
-def published_policies(first: Policy) -> VideoPolicies:
+def published_params(first: SamplingParams) -> VideoPolicies:
     """The first frame as asked; the others by the published guidance and top-k, at the same temperature and top-p."""
     rest = replace(VIDEO_POLICIES.rest, temperature=first.temperature, top_p=first.top_p)
     return VideoPolicies(first, rest)
@@ -60,7 +60,7 @@ class LwmVideo:
         return self.video.drawn if self.video is not None else int(self.first is not None)
 
     @property
-    def policy(self) -> Policy:
+    def params(self) -> SamplingParams:
         """How the next frame is drawn."""
         return self.policies.of(self.drawn)
 
@@ -95,12 +95,12 @@ class LwmVideo:
         keys: Tensor,
         draft: Tensor | None = None,
         windows: Sequence[int] = SEQUENTIAL,
-        quantum: int = 1,
+        sync_every: int = 1,
     ) -> Tensor:
         """Draw the frame that was begun: int64 [B, codes_per_frame]. Arguments as :meth:`ArmSession.generate`."""
         session = self.image or self.video
         assert session is not None, "begin() comes before generate()"
-        codes = session.generate(self.policy, keys, draft, windows, quantum)
+        codes = session.generate(self.params, keys, draft, windows, sync_every)
         self.passes = session.passes
         if self.image is not None:
             self._keep(codes)

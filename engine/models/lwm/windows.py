@@ -30,7 +30,7 @@ def choose_windows(decoding: Decoding, table: Table, device: str, backend: str, 
     return UNMEASURED if decoding == "parallel" and found == SEQUENTIAL else found
 
 
-def choose_quantum(device: str) -> int:
+def choose_sync_every(device: str) -> int:
     """How many passes to launch before the accepted counts are read back; on a CPU a look costs nothing."""
     return 1 if device == "cpu" else QUANTUM
 

@@ -21,16 +21,16 @@ import torch
 from torch import Tensor
 
 from ...options import StoryOptions
-from ...sampling import Policy
+from ...sampling import SamplingParams
 from ..lwm import batch as seats
-from ..lwm.batch import Company
-from .maskgit import Unmasking, join
+from ..lwm.batch import SharedSession
+from .maskgit import MaskGitState, join
 from .runner import ShowOArm
 from .session import ShowOSession, slots_before
 
 
 @dataclass
-class Seat(seats.Seat):
+class SequenceState(seats.SequenceState):
     """A story between launches. Its cache, which only "block-causal" in context "full" keeps, holds everything before
     its last frame: ``2 * len(images) - 1`` segments."""
 
@@ -44,18 +44,18 @@ class Seat(seats.Seat):
         return 0 if self.cache is None else 2 * len(self.images) - 1
 
 
-class Group(Company):
+class RunningBatch(SharedSession):
     """The stories of a session, one row a branch each, from a frame's first launch to its last step."""
 
     session: ShowOSession
 
-    def __init__(self, arm: ShowOArm, members: Sequence[Seat], options: StoryOptions) -> None:
+    def __init__(self, arm: ShowOArm, members: Sequence[SequenceState], options: StoryOptions) -> None:
         """A session with room for the longest of them, which takes what their caches hold."""
         super().__init__(len(members))
         self.options, self.seats = options, list(members)
         self.session = session_for(arm, members, options)
-        self.frame: Unmasking | None = None
-        self.policy: Policy | None = None
+        self.frame: MaskGitState | None = None
+        self.params: SamplingParams | None = None
         for place, seat in enumerate(members):
             if seat.cache is not None:
                 self.session.cache.paste(seat.cache, self.rows([place]))
@@ -81,7 +81,7 @@ class Group(Company):
         for seat in self.seats:
             seat.cache = None  # its rows are the session's now
 
-    def shown(self, seat: Seat) -> list[list[int] | Tensor]:
+    def shown(self, seat: SequenceState) -> list[list[int] | Tensor]:
         """What the next frame of a story sees: captions as text ids and frames as codes, its own caption last."""
         if self.session.layout != "block-causal":
             return [seat.texts[-1]]
@@ -89,13 +89,13 @@ class Group(Company):
         pairs = zip(seat.texts[first:], seat.images[first:], strict=False)
         return [*(segment for pair in pairs for segment in pair), seat.texts[-1]]
 
-    def start(self, policy: Policy, keys: Tensor, window: int) -> None:
+    def start(self, params: SamplingParams, keys: Tensor, window: int) -> None:
         """What is known of the frames before the first step. ``window`` is for ARMs that draw code after code."""
         nothing = torch.full((self.session.config.num_vq_tokens,), -1, device=keys.device)
         last = torch.stack([seat.images[-1] if seat.images else nothing for seat in self.seats])
-        self.policy, self.frame = policy, Unmasking.begin(self.session.known(policy, keys, last), keys)
+        self.params, self.frame = params, MaskGitState.begin(self.session.known(params, keys, last), keys)
 
-    def advance(self, windows: Sequence[int], passes: int | None, look: int) -> list[bool]:
+    def advance(self, windows: Sequence[int], passes: int | None, sync_every: int) -> list[bool]:
         """Run up to ``passes`` steps (None: all that are left) -> for each story, whether its codes are final."""
         assert self.frame is not None, "start() comes before advance()"
         steps = self.session.steps
@@ -105,12 +105,12 @@ class Group(Company):
     def advance_to(self, step: int) -> None:
         """Run the steps before number ``step`` that were not run."""
         assert self.frame is not None, "start() comes before a step"
-        assert self.policy is not None, "start() sets it"
-        session, policy = self.session, self.policy
-        run = session.arm.draw_pass(session.steps, policy.temperature, policy.guidance_scale)
+        assert self.params is not None, "start() sets it"
+        session, params = self.session, self.params
+        run = session.arm.draw_pass(session.steps, params.temperature, params.guidance_scale)
         self.frame.advance(run, session.cache, step)
 
-    def leave(self, place: int) -> Tensor:
+    def pop(self, place: int) -> Tensor:
         """A story whose frame is drawn takes its codes [n], and its rows of a cache that grows, to its seat."""
         assert self.frame is not None, "start() comes before leave()"
         session, seat = self.session, self.seats[place]
@@ -118,21 +118,21 @@ class Group(Company):
         seat.images.append(codes)
         if session.layout == "block-causal" and session.context == "full":
             seat.cache = session.cache.fork(self.rows([place]))
-        self.let_go()
+        self.release()
         return codes
 
-    def enter(self) -> None:
+    def write_cache(self) -> None:
         """Nothing: a frame, replaced or not, enters with the sentence after it."""
         self.session.close()
 
-    def part(self, arm: ShowOArm, places: Sequence[int]) -> Group:
+    def part(self, arm: ShowOArm, places: Sequence[int]) -> RunningBatch:
         """A copy of these stories in the middle of their draws."""
         assert self.frame is not None, "a story that is not being drawn"
-        made = Group(arm, [self.seats[place] for place in places], self.options)
+        made = RunningBatch(arm, [self.seats[place] for place in places], self.options)
         copied = self.session.cache.fork(self.rows(places))
         made.session.cache.paste(copied, range(made.session.rows))
         copied.release()
-        made.policy, made.frame = self.policy, self.frame.part(places)
+        made.params, made.frame = self.params, self.frame.part(places)
         return made
 
     def _feed(self, column: Sequence[list[int] | Tensor | None], first: Sequence[bool]) -> None:
@@ -152,38 +152,40 @@ class Group(Company):
         session.feed_text(texts, begins * session.branches)
 
 
-def session_for(arm: ShowOArm, members: Sequence[Seat], options: StoryOptions) -> ShowOSession:
+def session_for(arm: ShowOArm, members: Sequence[SequenceState], options: StoryOptions) -> ShowOSession:
     """A session with room for each of them, none of which needs more positions than by itself."""
     layout, context = options.layout or "independent", options.context or "full"
 
-    def size(seat: Seat) -> int:
+    def size(seat: SequenceState) -> int:
         return slots_before(arm.config, layout, context, seat.frames, seat.text_tokens)
 
     longest = max(members, key=size)
     return arm.session(len(members), longest.frames, options, longest.text_tokens)
 
 
-def regroup(arm: ShowOArm, members: Sequence[tuple[Group, int]], options: StoryOptions) -> tuple[Group, list[int]]:
+def merge_batches(
+    arm: ShowOArm, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
+) -> tuple[RunningBatch, list[int]]:
     """Stories in the middle of their draws, from any groups, in one, and their places there.
 
     If they are all that is left of a group, that is the one. What stays in other groups is not changed.
     """
     group, places = members[0][0], [place for _, place in members]
-    if group.whole(members):
+    if group.is_whole_batch(members):
         group.session.arm = arm
         return group, places
-    chosen: dict[Group, list[int]] = {}
+    chosen: dict[RunningBatch, list[int]] = {}
     for other, place in members:
         chosen.setdefault(other, []).append(place)
     parts = [other.part(arm, places) for other, places in chosen.items()]
     made = together(arm, parts, options)
     for other, _ in members:  # only now: had it failed, they would still be there
-        other.let_go()
+        other.release()
     order = [(other, place) for other, places in chosen.items() for place in places]
     return made, [order.index(member) for member in members]
 
 
-def together(arm: ShowOArm, parts: Sequence[Group], options: StoryOptions) -> Group:
+def together(arm: ShowOArm, parts: Sequence[RunningBatch], options: StoryOptions) -> RunningBatch:
     """The stories of several groups in one, all as far as those that have run the most steps."""
     frames = [part.frame for part in parts if part.frame is not None]
     assert len(frames) == len(parts), "a story that is not being drawn"
@@ -192,8 +194,8 @@ def together(arm: ShowOArm, parts: Sequence[Group], options: StoryOptions) -> Gr
         part.advance_to(step)
     if len(parts) == 1:
         return parts[0]
-    made = Group(arm, [seat for part in parts for seat in part.seats], options)
-    made.policy, made.frame = parts[0].policy, join(frames)
+    made = RunningBatch(arm, [seat for part in parts for seat in part.seats], options)
+    made.params, made.frame = parts[0].params, join(frames)
     first = 0
     for part in parts:
         made.session.cache.paste(part.session.cache, made.rows(range(first, first + len(part.seats))))

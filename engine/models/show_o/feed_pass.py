@@ -50,7 +50,7 @@ class SegmentCache(ReadCache):
 class FeedPass(nn.Module):
     """The keys and values of a segment, as a function of tensors."""
 
-    HELD = (1, 2)  # keys and values: a captured graph reads them where they lie
+    STATIC_INPUTS = (1, 2)  # keys and values: a captured graph reads them where they lie
 
     def __init__(self, model: ShowO, causal: bool) -> None:
         super().__init__()

@@ -21,7 +21,7 @@ MaskGitStep = Callable[..., tuple[Tensor, Tensor]]
 
 
 @dataclass
-class Unmasking:
+class MaskGitState:
     """A frame of every story between two steps, of which ``step`` were run: ``codes`` int64 [B, N], -1 where unknown,
     ``drawn`` [B, N] as the last step drew them, ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN."""
 
@@ -31,7 +31,7 @@ class Unmasking:
     step: int = 0
 
     @classmethod
-    def begin(cls, codes: Tensor, keys: Tensor) -> Unmasking:
+    def begin(cls, codes: Tensor, keys: Tensor) -> MaskGitState:
         """From what is known before the first step."""
         return cls(codes, codes, keys)
 
@@ -44,17 +44,17 @@ class Unmasking:
             self.drawn, self.codes = run(self.codes, *held, self.keys, score_keys, steps[step : step + 1])
         self.step = until
 
-    def part(self, stories: Sequence[int]) -> Unmasking:
+    def part(self, stories: Sequence[int]) -> MaskGitState:
         """A copy of these stories."""
         chosen = list(stories)
-        return Unmasking(self.codes[chosen], self.drawn[chosen], self.keys[chosen], self.step)
+        return MaskGitState(self.codes[chosen], self.drawn[chosen], self.keys[chosen], self.step)
 
 
-def join(parts: Sequence[Unmasking]) -> Unmasking:
+def join(parts: Sequence[MaskGitState]) -> MaskGitState:
     """Stories after the same number of steps, side by side."""
     (step,) = {part.step for part in parts}
     codes, drawn, keys = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "drawn", "keys"))
-    return Unmasking(codes, drawn, keys, step)
+    return MaskGitState(codes, drawn, keys, step)
 
 
 def draw(run: MaskGitStep, codes: Tensor, cache: KVCache, keys: Tensor, num_steps: int, codebook_size: int) -> Tensor:
@@ -62,7 +62,7 @@ def draw(run: MaskGitStep, codes: Tensor, cache: KVCache, keys: Tensor, num_step
 
     ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN.
     """
-    frame = Unmasking.begin(codes, keys)
+    frame = MaskGitState.begin(codes, keys)
     frame.advance(run, cache, num_steps)
     return frame.drawn.clamp(0, codebook_size - 1)
 

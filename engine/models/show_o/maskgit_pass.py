@@ -32,7 +32,7 @@ class MaskGitPass(nn.Module):
     in Show-o's own terms (1 + g) cond - g uncond with g = w - 1.
     """
 
-    HELD = (1, 2)  # keys and values: a captured graph reads them where they lie
+    STATIC_INPUTS = (1, 2)  # keys and values: a captured graph reads them where they lie
     schedule: Tensor
 
     def __init__(self, model: ShowO, num_steps: int, temperature: float, guidance_scale: float) -> None:
@@ -59,6 +59,6 @@ class MaskGitPass(nn.Module):
         hidden = self.model(ids, SegmentCache(keys, values, lengths, causal=False))
         logits = self.model.code_logits(hidden[:, 1:-1])
         cond, null = logits[:stories], logits[stories:] if guidance != 0.0 else None
-        run = maskgit_step if self.model.kerneled else maskgit_step_reference
+        run = maskgit_step if self.model.use_triton else maskgit_step_reference
         drawn, after = run(cond, null, codes, token_keys, score_keys, self.schedule, step, guidance)
         return drawn, after

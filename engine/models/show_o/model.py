@@ -124,7 +124,7 @@ class HalfRotary(Rotary):
 
 
 @dataclass(frozen=True)
-class Place:
+class AttentionMetadata:
     """Where a pass stands: the same for all layers."""
 
     positions: Tensor  # [R, T], or [1, T] where all rows begin
@@ -140,29 +140,29 @@ class Attention(nn.Module):
 
     def __init__(self, config: ShowOConfig) -> None:
         super().__init__()
-        self.heads, self.eps, self.kerneled = config.heads, config.norm_eps, False
+        self.heads, self.eps, self.use_triton = config.heads, config.norm_eps, False
         self.q_proj, self.k_proj, self.v_proj, self.dense = (nn.Linear(config.hidden, config.hidden) for _ in range(4))
         self.q_layernorm = nn.LayerNorm(config.head_dim, config.norm_eps)
         self.k_layernorm = nn.LayerNorm(config.head_dim, config.norm_eps)
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Norm and rotate by our kernel."""
-        self.kerneled = True
+        self.use_triton = True
 
-    def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
+    def forward(self, x: Tensor, place: AttentionMetadata, layer: int) -> Tensor:
         parts = (self.q_proj(x), self.k_proj(x), self.v_proj(x))
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # [R, H, T, head_dim]
-        q, k, v = self._by_kernel(q, k, v, place) if self.kerneled else self._rotated(q, k, v, place)
+        q, k, v = self._by_kernel(q, k, v, place) if self.use_triton else self._rotated(q, k, v, place)
         out = place.cache.attend(layer, q, k, v, place.positions, place.mask)
         attended: Tensor = self.dense(out.transpose(1, 2).flatten(2))
         return attended
 
-    def _rotated(self, q: Tensor, k: Tensor, v: Tensor, place: Place) -> tuple[Tensor, Tensor, Tensor]:
+    def _rotated(self, q: Tensor, k: Tensor, v: Tensor, place: AttentionMetadata) -> tuple[Tensor, Tensor, Tensor]:
         q, k = self.q_layernorm(q), self.k_layernorm(k)
         turn = (place.cos, place.sin, False)
         return rotate_reference(q, *turn), rotate_reference(k, *turn), v
 
-    def _by_kernel(self, q: Tensor, k: Tensor, v: Tensor, place: Place) -> tuple[Tensor, Tensor, Tensor]:
+    def _by_kernel(self, q: Tensor, k: Tensor, v: Tensor, place: AttentionMetadata) -> tuple[Tensor, Tensor, Tensor]:
         keys, values = (torch.empty(k.shape, dtype=k.dtype, device=k.device) for _ in range(2))
         weights = (norm for layer in (self.q_layernorm, self.k_layernorm) for norm in (layer.weight, layer.bias))
         tables = (place.rope.cos, place.rope.sin, place.positions.expand(len(q), -1), keys, values)
@@ -190,7 +190,7 @@ class Layer(nn.Module):
         self.self_attn, self.mlp = Attention(config), MLP(config)
         self.input_layernorm = nn.LayerNorm(config.hidden, config.norm_eps)
 
-    def forward(self, x: Tensor, place: Place, layer: int) -> Tensor:
+    def forward(self, x: Tensor, place: AttentionMetadata, layer: int) -> Tensor:
         normed = self.input_layernorm(x)
         out: Tensor = x + self.self_attn(normed, place, layer) + self.mlp(normed)
         return out
@@ -201,7 +201,7 @@ class ShowO(nn.Module):
 
     def __init__(self, config: ShowOConfig) -> None:
         super().__init__()
-        self.config, self.kv_buffers, self.kerneled = config, Buffers(), False
+        self.config, self.kv_buffers, self.use_triton = config, Buffers(), False
         self.showo, trunk = nn.Module(), nn.Module()
         trunk.embed_tokens = nn.Embedding(config.vocab_size, config.hidden)
         trunk.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
@@ -220,7 +220,7 @@ class ShowO(nn.Module):
         # What pads a text may stand beyond the tables; nothing sees it.
         positions = cache.positions(ids.shape[1]).clamp(max=self.config.max_position - 1)
         cos, sin = self.rope(positions)
-        place = Place(positions, cos, sin, cache.mask(positions), cache, self.rope)
+        place = AttentionMetadata(positions, cos, sin, cache.mask(positions), cache, self.rope)
         x = trunk.embed_tokens(ids)
         for number, layer in enumerate(trunk.layers):
             x = layer(x, place, number)
@@ -233,9 +233,9 @@ class ShowO(nn.Module):
         rows = slice(self.config.code_offset, self.config.mask)
         return F.linear(hidden, head.weight[rows], head.bias[rows])
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Stages that draw take MaskGIT's step by our kernel."""
-        self.kerneled = True
+        self.use_triton = True
 
     def drop_projector(self) -> None:
         """Forget the projection of CLIP's features."""

@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...options import LOWEST_TEMPERATURE, OF_LAYOUT, Layout, StoryOptions
+from ...options import LAYOUT_OPTIONS, LOWEST_TEMPERATURE, Layout, StoryOptions
 from ...utils.weights import load_into, read_json, skeleton
 from ..kv_cache import KVCache
 from ..lwm.windows import Table
@@ -23,9 +23,9 @@ from .model import NEW_TOKENS, ShowO, ShowOConfig
 from .text import caption_ids, read_encoder
 
 if TYPE_CHECKING:
-    from ...sampling import Policy
+    from ...sampling import SamplingParams
     from ..interfaces import VideoSession
-    from .batch import Group, Seat
+    from .batch import RunningBatch, SequenceState
     from .session import ShowOSession
 
 WEIGHTS = "pytorch_model.safetensors"
@@ -102,7 +102,7 @@ class ShowOArm:
             told = f"choose {LOWEST_TEMPERATURE} or more (1 as published)"
             raise ValueError(f"temperature 0 is greedy, and Show-o always draws its codes from their shares; {told}")
         layout = options.layout or LAYOUT
-        for name, home in OF_LAYOUT.items():
+        for name, home in LAYOUT_OPTIONS.items():
             if (value := getattr(options, name)) is not None and layout != home:
                 told = f"leave it out or choose layout {home}"
                 raise ValueError(f"{name} {value!r} would do nothing in layout {layout!r}; {told}")
@@ -124,33 +124,35 @@ class ShowOArm:
             text_tokens=text_tokens,
         )
 
-    def seat(self, sentences: Sequence[str]) -> Seat:
+    def seat(self, sentences: Sequence[str]) -> SequenceState:
         """For a story of these sentences among others."""
-        from .batch import Seat
+        from .batch import SequenceState
 
-        return Seat(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
+        return SequenceState(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
 
-    def group(self, members: Sequence[Seat], options: StoryOptions) -> Group:
+    def group(self, members: Sequence[SequenceState], options: StoryOptions) -> RunningBatch:
         """Stories at whichever frame each stands, side by side."""
-        from .batch import Group
+        from .batch import RunningBatch
 
-        return Group(self, members, options)
+        return RunningBatch(self, members, options)
 
-    def regroup(self, members: Sequence[tuple[Group, int]], options: StoryOptions) -> tuple[Group, list[int]]:
+    def merge_batches(
+        self, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
+    ) -> tuple[RunningBatch, list[int]]:
         """Stories in the middle of their draws, in one group, and their places there."""
-        from .batch import regroup
+        from .batch import merge_batches
 
-        return regroup(self, members, options)
+        return merge_batches(self, members, options)
 
-    def later_policy(self, policy: Policy) -> Policy:
+    def later_params(self, params: SamplingParams) -> SamplingParams:
         """There are no videos, see :meth:`video_session`."""
-        return policy
+        return params
 
-    def video_session(self, videos: int, frames: int, policy: Policy) -> VideoSession:
+    def video_session(self, videos: int, frames: int, params: SamplingParams) -> VideoSession:
         """Show-o draws pictures: ``ValueError``."""
         raise ValueError("Show-o draws pictures and no videos; choose storyworld-video or lwm+animatediff")
 
-    def twin(self) -> ShowOArm:
+    def shallow_copy(self) -> ShowOArm:
         """The same model, whose stages may go to other backends."""
         other = copy(self)
         other._draws, other._feeds = {}, {}

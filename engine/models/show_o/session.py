@@ -31,7 +31,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ...options import LAYOUTS, Context, Layout
-from ...sampling import Policy
+from ...sampling import SamplingParams
 from ..checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
 from ..lwm.stream import check_context
 from ..lwm.windows import SEQUENTIAL
@@ -120,11 +120,11 @@ class ShowOSession:
     @torch.no_grad()
     def generate(
         self,
-        policy: Policy,
+        params: SamplingParams,
         keys: Tensor,
         draft: Tensor | None = None,
         windows: Sequence[int] = SEQUENTIAL,
-        quantum: int = 1,
+        sync_every: int = 1,
     ) -> Tensor:
         """Draw the frame of the last sentence: int64 [B, codes_per_frame].
 
@@ -134,12 +134,12 @@ class ShowOSession:
         ``ValueError`` for guidance without a null branch, top-k and top-p.
         """
         assert len(self.texts) == self.drawn + 1, "begin() comes before generate()"
-        check_guided(policy, self.branches)
-        if policy.top_k is not None or policy.top_p < 1:
-            told = f"top_k {policy.top_k}, top_p {policy.top_p}"
+        check_guided(params, self.branches)
+        if params.top_k is not None or params.top_p < 1:
+            told = f"top_k {params.top_k}, top_p {params.top_p}"
             raise ValueError(f"{told}: Show-o draws from all codes; choose top_k None and top_p 1")
-        run = self.arm.draw_pass(self.steps, policy.temperature, policy.guidance_scale)
-        known = self._known(policy, keys)
+        run = self.arm.draw_pass(self.steps, params.temperature, params.guidance_scale)
+        known = self._known(params, keys)
         drawn = draw(run, known, self.cache, keys, self.steps, self.config.codebook_size)
         self.passes = self.steps
         self.images.append(drawn)
@@ -171,19 +171,19 @@ class ShowOSession:
         """The story is over: its cache's buffers serve the next one."""
         self.cache.release()
 
-    def known(self, policy: Policy, keys: Tensor, last: Tensor) -> Tensor:
+    def known(self, params: SamplingParams, keys: Tensor, last: Tensor) -> Tensor:
         """What stands in the frame's slots before the first step: int64 [B, N], -1 where nothing does. ``last`` [B, N]
         are the codes of the frames before, -1 where a story has none."""
         known = torch.full_like(last, -1)
         if self.layout == "carry-over":
             known = keep_some(last, self.carry_over, keys)
-        for slot, code in policy.forced:
+        for slot, code in params.forced:
             known[:, slot] = code
         return known
 
-    def _known(self, policy: Policy, keys: Tensor) -> Tensor:
+    def _known(self, params: SamplingParams, keys: Tensor) -> Tensor:
         nothing = torch.full((self.stories, self.config.num_vq_tokens), -1, device=keys.device)
-        return self.known(policy, keys, self.images[-1] if self.images else nothing)
+        return self.known(params, keys, self.images[-1] if self.images else nothing)
 
     def _catch_up(self) -> None:
         """Feed the shown segments that the cache lacks, up to the newest caption."""

@@ -101,7 +101,7 @@ class MAGVIT2(Coder):
         rows = latents.flatten(2).transpose(1, 2)  # [B, h*w, z]
         return self.index(rows.flatten(0, 1)).unflatten(0, rows.shape[:2])
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Signs to codes and back by our kernels."""
         self.index, self.vectors = lfq_index, lfq_vectors
 

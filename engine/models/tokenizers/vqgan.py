@@ -186,7 +186,7 @@ class VQGAN(Coder):
         rows = [self.nearest(z, book) for z in flat]
         return torch.stack(rows) if rows else flat.new_zeros(flat.shape[:2], dtype=torch.int64)
 
-    def use_kernels(self) -> None:
+    def enable_triton(self) -> None:
         """Find the nearest codes by our kernel."""
         self.nearest = codebook_nearest
 

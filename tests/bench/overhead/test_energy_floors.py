@@ -15,7 +15,7 @@ from acdc.bench.overhead.sweeps import Point
 from acdc.bench.overhead.variants import Variant
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Phase
-from acdc.engine.scheduler.policy import Pipelining
+from acdc.engine.scheduler.policy import SchedulerConfig
 
 CPU = torch.device("cpu")
 
@@ -220,7 +220,7 @@ class TestFloorsOfAStudy:
         return Floors(tiny_engine, Rates(1.0, 1.0, 0))
 
     def seconds(self, floors, frames, *, slots=1, n=1, correction=True, **options):
-        variant = Variant("way", "", Pipelining(slots=slots), correction)
+        variant = Variant("way", "", SchedulerConfig(slots=slots), correction)
         point = Point("", n, n, StoryOptions(**options), (variant,))
         return floors.seconds_a_frame(point, variant, frames)
 
@@ -241,5 +241,5 @@ class TestFloorsOfAStudy:
         assert self.seconds(floors, [1], n=4, correction=False) == 1 / 4
 
     def test_a_video_has_none(self, floors):
-        variant = Variant("way", "", Pipelining(slots=1))
+        variant = Variant("way", "", SchedulerConfig(slots=1))
         assert floors.seconds_a_frame(Point("", 4, 1, StoryOptions(), (variant,), chunk_frames=4), variant, [4]) is None

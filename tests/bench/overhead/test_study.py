@@ -22,11 +22,11 @@ from acdc.bench.overhead.variants import (
 from acdc.bench.simulator.simulated_memory import Simulated
 from acdc.engine.memory.rules import Rules
 from acdc.engine.options import StoryOptions
-from acdc.engine.scheduler.policy import Pipelining
+from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.cli_runs import refuse
 
 RESOLVED = StoryOptions(context="window", guidance_scale=3.0)
-AROUND = Around(RESOLVED, 4, Pipelining(), "eager")
+AROUND = Around(RESOLVED, 4, SchedulerConfig(), "eager")
 
 
 def points(sweep: str, around: Around = AROUND) -> list:
@@ -38,27 +38,30 @@ def points(sweep: str, around: Around = AROUND) -> list:
 class TestVariants:
     @pytest.mark.parametrize("n", [1, 2, 4, 16])
     def test_the_plain_arm_is_batched_at_n(self, n):
-        plain, *others = all_variants(n, Pipelining(), True)
+        plain, *others = all_variants(n, SchedulerConfig(), True)
         assert (plain.name, plain.how.draw_batch, plain.how.stories, plain.how.slots) == (PLAIN, n, n, 1)
         assert not plain.correction
         assert {SERIAL, OVERLAPPED} <= {variant.name for variant in others}
         assert len({variant.name for variant in (plain, *others)}) == 1 + len(others)
 
     def test_an_ablation_differs_in_one_thing(self):
-        most = overlapped(4, Pipelining())
+        most = overlapped(4, SchedulerConfig())
         changed = {
             "no_run_ahead": {"run_ahead"},
             "no_slots": {"slots"},
             "no_batching": {"draw_batch", "correct_batch"},
             "no_merged_replace": {"merge_replace"},
         }
-        for variant in ablations(4, Pipelining(), True):
+        for variant in ablations(4, SchedulerConfig(), True):
             names = {name for name in vars(most) if getattr(most, name) != getattr(variant.how, name)}
             assert names == changed.pop(variant.name)
         assert not changed
 
     def test_what_one_story_cannot_show_is_left_out(self):
-        assert {variant.name for variant in ablations(1, Pipelining(), True)} == {"no_run_ahead", "no_merged_replace"}
+        assert {variant.name for variant in ablations(1, SchedulerConfig(), True)} == {
+            "no_run_ahead",
+            "no_merged_replace",
+        }
 
     @pytest.mark.parametrize(
         ("changed", "there"),
@@ -71,18 +74,18 @@ class TestVariants:
     )
     def test_merged_replace_is_an_ablation_where_something_enters(self, changed, there):
         options = replace(RESOLVED, **changed)
-        (point,) = concurrency_points(options, [4], Pipelining(), {})
+        (point,) = concurrency_points(options, [4], SchedulerConfig(), {})
         assert enters(options) == there
         assert ("no_merged_replace" in {variant.name for variant in point.variants}) == there
 
     def test_no_launch_is_larger_than_what_is_in_flight(self):
-        how = overlapped(2, Pipelining(slots=3, draw_batch=16, correct_batch=8))
+        how = overlapped(2, SchedulerConfig(slots=3, draw_batch=16, correct_batch=8))
         assert (how.slots, how.stories, how.draw_batch, how.correct_batch) == (2, 2, 2, 2)
 
 
 class TestPlan:
     def test_rounds_alternate(self):
-        variants = all_variants(1, Pipelining(), False)[:2]
+        variants = all_variants(1, SchedulerConfig(), False)[:2]
         names = [(number, variant.name) for number, variant in order(variants, 3)]
         first, second = (variant.name for variant in variants)
         assert names == [(0, first), (0, second), (1, second), (1, first), (2, first), (2, second)]
@@ -103,7 +106,7 @@ class TestPlan:
 
     @pytest.mark.parametrize("sweep", [name for name in SWEEPS if name != "chunk_frames"])
     def test_the_middle_of_a_sweep_is_the_main_tables_point(self, sweep):
-        main_point = concurrency_points(RESOLVED, [4], Pipelining(), {})[0]
+        main_point = concurrency_points(RESOLVED, [4], SchedulerConfig(), {})[0]
         same = [point for point in points(sweep) if point.same_run(main_point, 6)]
         assert len(same) == 1
 
@@ -123,11 +126,11 @@ class TestPlan:
         assert len(pairs) == len(alike) * (len(alike) - 1)
 
     def test_a_users_own_value_is_among_the_swept_ones(self):
-        around = Around(StoryOptions(strength=0.4), 1, Pipelining(), "eager")
+        around = Around(StoryOptions(strength=0.4), 1, SchedulerConfig(), "eager")
         assert [point.value for point in points("strength", around)] == [0.3, 0.4, 0.5, 0.7]
 
     def test_values_that_cannot_be_are_skipped_where_nobody_asked_for_the_sweep(self):
-        around = Around(StoryOptions(num_inference_steps=2), 1, Pipelining(), "eager")
+        around = Around(StoryOptions(num_inference_steps=2), 1, SchedulerConfig(), "eager")
         found, skipped = sweep_points(["steps", "strength"], around, asked=False)
         assert [point.value for point in found] == [2, 10, 20, 50, 0.5, 0.7]
         assert [(one.sweep, one.value) for one in skipped] == [("strength", 0.3)]
@@ -137,7 +140,7 @@ class TestPlan:
             sweep_points(["strength"], around, asked=True)
 
     def test_batches_that_nobody_fills_are_left_out(self):
-        around = Around(RESOLVED, 2, Pipelining(), "eager")
+        around = Around(RESOLVED, 2, SchedulerConfig(), "eager")
         found = points("batch", around)
         assert [point.value for point in found] == [1, 2]
         for point in found:

@@ -24,8 +24,8 @@ from acdc.engine.memory.rules import Rules
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Phase
 from acdc.engine.request import StoryRequest
-from acdc.engine.scheduler.policy import UNITS, Pipelining
-from acdc.engine.scheduler.scheduler import walks_of
+from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
+from acdc.engine.scheduler.scheduler import phase_schedule
 
 CHAT = {"memory": "chat", "memory_model": "m", "memory_url": "https://example.org/v1"}
 OPTIONS = StoryOptions(context="window", guidance_scale=3.0)
@@ -33,7 +33,7 @@ STORIES = [StoryRequest("a", ("one.", "two."), 0)]
 RULES_S, CALL_S = 0.25, 5.0
 
 
-def by_steps(options: StoryOptions, how: Pipelining, lengths) -> CostModel:
+def by_steps(options: StoryOptions, how: SchedulerConfig, lengths) -> CostModel:
     """1 s a launch; a correction 1 s a step."""
     rows = {phase: {1: 1.0} for phase in UNITS}
     return CostModel({**rows, Phase.CORRECT: {1: float(options.num_steps_run)}}, memory_s=RULES_S)
@@ -101,7 +101,7 @@ def test_a_prediction_can_be_made_again_from_the_record():
     frames = [len(story.sentences) for story in stories]
     for variant in point.variants:
         said, how = found.predict(point, variant, stories), variant.how
-        walks = walks_of(options_of(point, variant), how)
+        walks = phase_schedule(options_of(point, variant), how)
         again = simulate(models[said["costs"]], frames, walks, how, memory_s=said["memory_s"])
         assert again.frames_per_second == said["frames_a_second"]
 
@@ -195,8 +195,8 @@ def test_a_study_predicts_first_and_its_record_serves_to_plan(tiny_path, tmp_pat
     models = {one["name"]: CostModel.from_dict(one["costs"]) for one in record["costs"]}
     (point,) = record["points"]
     for name, row in point["variants"].items():
-        said, how = row["prediction"], Pipelining(**row["pipelining"])
+        said, how = row["prediction"], SchedulerConfig(**row["pipelining"])
         options = replace(StoryOptions(**point["options"]), correction=not name.startswith(PLAIN))
-        run = simulate(models[said["costs"]], [2], walks_of(options, how), how, memory_s=said["memory_s"])
+        run = simulate(models[said["costs"]], [2], phase_schedule(options, how), how, memory_s=said["memory_s"])
         assert run.frames_per_second == said["frames_a_second"]
     assert main(["plan", "--costs", str(tmp_path / "tiny.json"), "--stories", "20"]) == 0

@@ -11,8 +11,8 @@ from acdc.bench.simulator.cost_model import CostModel, between
 from acdc.bench.simulator.simulator import simulate
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Phase
-from acdc.engine.scheduler.policy import UNITS, Pipelining
-from acdc.engine.scheduler.scheduler import walks_of
+from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
+from acdc.engine.scheduler.scheduler import phase_schedule
 
 positive = st.floats(1e-6, 1e3)
 rows = st.dictionaries(st.sampled_from([1, 2, 4, 8, 16]), positive, min_size=1)
@@ -114,9 +114,9 @@ def test_a_phase_that_was_not_measured_is_named():
 
 
 CONFIGURATIONS = [
-    ({}, Pipelining(), [1, 2, 4], 15),
-    ({"context": "full"}, Pipelining(slots=3, quantum=4, merge_replace=False), [1, 2], 15),
-    ({"correction": False}, Pipelining(slots=1, draw_batch=2), [1, 2, 4], 15),
+    ({}, SchedulerConfig(), [1, 2, 4], 15),
+    ({"context": "full"}, SchedulerConfig(slots=3, quantum=4, merge_replace=False), [1, 2], 15),
+    ({"correction": False}, SchedulerConfig(slots=1, draw_batch=2), [1, 2, 4], 15),
 ]
 
 
@@ -124,7 +124,7 @@ CONFIGURATIONS = [
 def test_an_engine_is_measured(tiny_engine, chosen, how, batches, passes):
     options = StoryOptions(num_inference_steps=2, decoding="sequential", **chosen)
     costs = calibrate(tiny_engine, options, how, repeats=1)
-    walks = walks_of(options, how)
+    walks = phase_schedule(options, how)
     walked = {phase for index in range(6) for phase in walks(6)(index)}
     assert set(costs.seconds) == walked
     for phase, row in costs.seconds.items():

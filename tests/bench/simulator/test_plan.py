@@ -14,8 +14,8 @@ from acdc.bench.overhead.variants import main_variants
 from acdc.bench.simulator.simulator import simulate
 from acdc.engine.cli.main import main
 from acdc.engine.options import StoryOptions
-from acdc.engine.scheduler.policy import Pipelining
-from acdc.engine.scheduler.scheduler import walks_of
+from acdc.engine.scheduler.policy import SchedulerConfig
+from acdc.engine.scheduler.scheduler import phase_schedule
 from tests.helpers.cli_runs import refuse
 from tests.helpers.simulated import flat
 
@@ -26,7 +26,7 @@ SMALL = ["--stories", "24", "--frames", "3"]
 
 def studied(n: int) -> dict:
     """A study's record, so far as it is read."""
-    variants = tuple(main_variants(n, Pipelining()))
+    variants = tuple(main_variants(n, SchedulerConfig()))
     point = Point("concurrency", n, n, OPTIONS, variants)
     found = Predictor("eager", lambda *given: COSTS, lambda options: 0.0, n, OPTIONS)
     costs = found.prepare(point, [])
@@ -60,10 +60,10 @@ class TestPlan:
     def test_it_is_the_simulators_word(self, capsys):
         rows = planned("--costs", "study.json", *SMALL, "--machines", "1,4")
         assert [row["machines"] for row in rows] == [1, 4] * 3
-        for row, variant in zip(rows[::2], main_variants(4, Pipelining()), strict=True):
+        for row, variant in zip(rows[::2], main_variants(4, SchedulerConfig()), strict=True):
             options = OPTIONS if variant.correction else replace(OPTIONS, correction=False)
             memory_s = 0.25 if variant.correction else 0.0
-            run = simulate(COSTS, [3] * 24, walks_of(options, variant.how), variant.how, memory_s=memory_s)
+            run = simulate(COSTS, [3] * 24, phase_schedule(options, variant.how), variant.how, memory_s=memory_s)
             assert (row["title"], row["seconds"]) == (variant.title, run.seconds)
             assert row["latency_s"]["P99"] == run.latency(0.99)
         out = capsys.readouterr().out.splitlines()

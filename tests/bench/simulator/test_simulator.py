@@ -11,12 +11,12 @@ from acdc.bench.simulator.cost_model import CostModel
 from acdc.bench.simulator.simulator import Simulated, shared_out
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Phase
-from acdc.engine.scheduler.policy import SERIAL, Pipelining
-from acdc.engine.scheduler.scheduler import walks_of
+from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
+from acdc.engine.scheduler.scheduler import phase_schedule
 from tests.helpers.simulated import CLOSE, costs_of, flat, hows, lengths, options_of, run, times
 
 
-def alone(costs: CostModel, launch, how: Pipelining) -> tuple[float, float]:
+def alone(costs: CostModel, launch, how: SchedulerConfig) -> tuple[float, float]:
     """The least and the most seconds that a launch may have been given."""
     batch = len(launch.stories)
     if launch.phase is not Phase.DRAW or how.quantum is None:
@@ -45,7 +45,7 @@ def test_no_slot_holds_two_launches_and_stories_walk_in_order(costs, frames, how
     for ran_there in by_slot.values():
         assert all(first.end <= second.start + CLOSE for first, second in pairwise(ran_there))
     for number, count in enumerate(frames, 1):
-        mine, walks = by_story[f"{number:06d}"], walks_of(options, how)(count)
+        mine, walks = by_story[f"{number:06d}"], phase_schedule(options, how)(count)
         assert all(first.end <= second.start + CLOSE for first, second in pairwise(mine))
         kept = [ran for ran, after in pairwise([*mine, None]) if after is None or not drawn_on(ran, after)]
         assert [ran.phase for ran in kept] == [phase for index in range(count) for phase in walks(index)]
@@ -72,7 +72,7 @@ def test_launches_take_their_time_and_no_run_beats_the_bounds(costs, frames, how
     if how.quantum is None:
         work = sum(alone(costs, launch, how)[0] for launch in launches(simulated))
         assert simulated.seconds >= work / how.slots - CLOSE
-    walks = walks_of(options, how)
+    walks = phase_schedule(options, how)
     call = costs.memory_s if how.run_ahead == 0 else 0.0
     for count in frames:
         path = sum(costs.launch_seconds(phase, 1) for index in range(count) for phase in walks(count)(index))
@@ -86,7 +86,7 @@ def test_launches_take_their_time_and_no_run_beats_the_bounds(costs, frames, how
 @settings(deadline=None)
 @given(lengths, hows, costs_of)
 def test_no_slot_idles_while_a_story_could_run(frames, how, costs):
-    how = Pipelining(**{**vars(how), "share": True})
+    how = SchedulerConfig(**{**vars(how), "share": True})
     costs = CostModel(costs.seconds, costs.passes, costs.contention)  # without delays
     simulated = run(costs, frames, how, memory_s=0.0)
     ran = launches(simulated)
@@ -106,7 +106,7 @@ def test_no_slot_idles_while_a_story_could_run(frames, how, costs):
 @given(costs_of, lengths, options_of)
 def test_one_after_another_takes_the_sum_of_all(costs, frames, options):
     simulated = run(costs, frames, SERIAL, options)
-    walks = walks_of(options, SERIAL)
+    walks = phase_schedule(options, SERIAL)
     walked = [phase for count in frames for index in range(count) for phase in walks(count)(index)]
     turns = len(walked) + sum(frames)
     total = sum(costs.launch_seconds(phase, 1) for phase in walked)
@@ -120,28 +120,28 @@ def test_one_after_another_takes_the_sum_of_all(costs, frames, options):
 
 @settings(deadline=None)
 @given(times, lengths, hows)
-@example(1.0, [1], Pipelining())
+@example(1.0, [1], SchedulerConfig())
 def test_a_second_slot_that_disturbs_nobody_does_not_slow_down(seconds, frames, how):
-    one, two = (Pipelining(**{**vars(how), "slots": slots, "share": True, "quantum": None}) for slots in (1, 2))
+    one, two = (SchedulerConfig(**{**vars(how), "slots": slots, "share": True, "quantum": None}) for slots in (1, 2))
     slower = run(flat(seconds), frames, two)
     longest = max(launch.end - launch.start for launch in launches(slower))
     assert slower.seconds <= run(flat(seconds), frames, one).seconds + longest + CLOSE
 
 
 def test_two_slots_that_share_one_processor_gain_nothing():
-    one, two = (run(flat(contention=2.0), [4] * 8, Pipelining(slots=slots)) for slots in (1, 2))
+    one, two = (run(flat(contention=2.0), [4] * 8, SchedulerConfig(slots=slots)) for slots in (1, 2))
     assert two.seconds == pytest.approx(one.seconds, rel=0.03)
 
 
 def test_two_slots_that_share_nothing_take_half():
-    one, two = (run(flat(), [4] * 16, Pipelining(slots=slots)) for slots in (1, 2))
+    one, two = (run(flat(), [4] * 16, SchedulerConfig(slots=slots)) for slots in (1, 2))
     assert two.seconds == pytest.approx(one.seconds / 2, rel=0.03)
 
 
 @settings(deadline=None)
 @given(times, st.floats(0, 3.0), st.integers(1, 3))
 def test_memory_is_hidden_while_frames_are_drawn(seconds, share, run_ahead):
-    how = Pipelining(run_ahead=run_ahead, calls=12)
+    how = SchedulerConfig(run_ahead=run_ahead, calls=12)
     hidden = run(flat(seconds), [3] * 14, how, memory_s=share * seconds)  # three launches go before a correction
     assert hidden.exposed_memory_s == 0
     instant = run(flat(seconds), [3] * 14, how, memory_s=0.0)
@@ -150,11 +150,11 @@ def test_memory_is_hidden_while_frames_are_drawn(seconds, share, run_ahead):
 
 
 def test_memory_that_is_not_asked_ahead_is_exposed():
-    how = Pipelining(stories=1, waiting=0, slots=1, run_ahead=0)
+    how = SchedulerConfig(stories=1, waiting=0, slots=1, run_ahead=0)
     assert run(flat(), [3] * 2, how, memory_s=0.5).exposed_memory_s == pytest.approx(3.0)
     # Phases of 1 s, calls of 7 s one after another: the frames' prompts are there at 7, 14 and 21 s, and wanted at
     # 3 s (after prefill, draw and decode), 12 s (behind correct and encode) and 19 s.
-    assert run(flat(), [3], Pipelining(stories=1, slots=1), memory_s=7.0).waited == pytest.approx([4.0, 2.0, 2.0])
+    assert run(flat(), [3], SchedulerConfig(stories=1, slots=1), memory_s=7.0).waited == pytest.approx([4.0, 2.0, 2.0])
 
 
 @settings(deadline=None)
@@ -163,7 +163,7 @@ def test_twice_the_stories_are_not_done_sooner(seconds, frames, how):
     assert run(flat(seconds), frames * 2, how).seconds >= run(flat(seconds), frames, how).seconds - CLOSE
 
 
-@pytest.mark.parametrize("how", [SERIAL, Pipelining(), Pipelining(slots=3, stories=24, draw_batch=8)])
+@pytest.mark.parametrize("how", [SERIAL, SchedulerConfig(), SchedulerConfig(slots=3, stories=24, draw_batch=8)])
 def test_time_grows_with_the_stories(how):
     seconds = [run(flat(), [3] * count, how).seconds for count in (24, 48, 96)]
     assert seconds[1] / seconds[0] == pytest.approx(2, rel=0.1)
@@ -172,7 +172,7 @@ def test_time_grows_with_the_stories(how):
 
 def test_64_machines_are_64_times_as_fast():
     frames = [3 + number % 4 for number in range(1280)]
-    how, costs = Pipelining(), flat(memory_s=0.3, loop_s=0.001)
+    how, costs = SchedulerConfig(), flat(memory_s=0.3, loop_s=0.001)
     one, many = (run(costs, frames, how, machines=machines) for machines in (1, 64))
     assert 55 < one.seconds / many.seconds <= 65
     assert many.frames == one.frames == sum(frames)
@@ -199,7 +199,7 @@ def test_a_story_in_flight_that_waits_for_a_slot_counts_that_time():
     """Two stories of one frame, prefill, draw and decode of 1 s each on one slot that takes one at a time: the second
     one's first launch is at 3 s, and it is there at 6 s. With room for one story in flight it is begun at 3 s only."""
     plain = StoryOptions(correction=False)
-    crowded, one = (Pipelining(slots=1, stories=n, draw_batch=1, correct_batch=1) for n in (2, 1))
+    crowded, one = (SchedulerConfig(slots=1, stories=n, draw_batch=1, correct_batch=1) for n in (2, 1))
     assert max(run(flat(), [1, 1], crowded, plain).latencies) == pytest.approx(6.0)
     assert max(run(flat(), [1, 1], one, plain).latencies) == pytest.approx(3.0)
 
@@ -207,7 +207,7 @@ def test_a_story_in_flight_that_waits_for_a_slot_counts_that_time():
 @pytest.mark.slow
 def test_ten_thousand_stories_on_one_machine_and_on_many():
     """Time to simulate grows with the frames alone."""
-    how, costs = Pipelining(), flat(memory_s=0.3, loop_s=0.001)
+    how, costs = SchedulerConfig(), flat(memory_s=0.3, loop_s=0.001)
     rates = {machines: run(costs, [6] * 10_000, how, machines=machines).frames_per_second for machines in (1, 8, 64)}
     assert rates[8] / rates[1] == pytest.approx(8, rel=0.02)
     assert rates[64] / rates[1] == pytest.approx(64, rel=0.05)
@@ -231,7 +231,7 @@ def test_latencies_are_ranked():
 
 
 def test_nothing_takes_no_time():
-    nothing = run(flat(), [], Pipelining())
+    nothing = run(flat(), [], SchedulerConfig())
     assert (nothing.seconds, nothing.frames, nothing.frames_per_second, nothing.latency(0.5)) == (0.0, 0, 0.0, 0.0)
 
 
@@ -241,9 +241,9 @@ def test_nothing_takes_no_time():
 )
 def test_what_cannot_be_is_refused(frames, given, told):
     with pytest.raises(ValueError, match=told):
-        run(flat(), frames, Pipelining(), **given)
+        run(flat(), frames, SchedulerConfig(), **given)
 
 
 def test_a_phase_without_a_time_is_named():
     with pytest.raises(ValueError, match="phase prefill was not measured"):
-        run(CostModel({Phase.DRAW: {1: 1.0}}), [1], Pipelining())
+        run(CostModel({Phase.DRAW: {1: 1.0}}), [1], SchedulerConfig())

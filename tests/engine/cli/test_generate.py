@@ -21,8 +21,8 @@ from acdc.engine.cli.main import main
 from acdc.engine.memory import MemoryFailure
 from acdc.engine.outputs import Frame
 from acdc.engine.scheduler.phases import Phases
-from acdc.engine.scheduler.policy import SERIAL, Pipelining
-from acdc.engine.storage.run_writer import BEHIND
+from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
+from acdc.engine.storage.run_writer import MAX_PENDING_SHEETS
 from tests.helpers.cli_runs import files, without_times
 from tests.helpers.generate_runs import TEXTS, assert_same, manifest, write_file
 
@@ -91,7 +91,7 @@ class TestWritten:
         before = sum(type(thing) is Frame for thing in gc.get_objects())
         assert main(["generate", "--stories", write_file([2] * 100), "--concurrency", "3"]) == 0
         assert len(held) == 5
-        assert max(held) - before <= (3 + BEHIND + 2) * 2
+        assert max(held) - before <= (3 + MAX_PENDING_SHEETS + 2) * 2
 
     def test_stories_from_standard_input(self, tiny):
         story = json.dumps({"sentences": [TEXTS[0]]})
@@ -119,11 +119,11 @@ class TestPipelining:
 
     def test_flags(self):
         device = type("Device", (), {"type": "cpu"})()
-        assert pipelining(self.given(), device) == Pipelining()
+        assert pipelining(self.given(), device) == SchedulerConfig()
         assert pipelining(self.given(serial=True), device) == SERIAL
         assert pipelining(self.given(serial=True, run_ahead=2), device) == replace(SERIAL, run_ahead=2)
         asked = pipelining(self.given(slots=3, concurrency=5, batch=6, run_ahead=0, no_merge=True), device)
-        expected = Pipelining(slots=3, stories=5, draw_batch=6, correct_batch=6, run_ahead=0, merge_replace=False)
+        expected = SchedulerConfig(slots=3, stories=5, draw_batch=6, correct_batch=6, run_ahead=0, merge_replace=False)
         assert asked == expected
 
     def test_what_suits_a_gpu_is_kept(self):

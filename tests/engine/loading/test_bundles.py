@@ -12,7 +12,7 @@ from torch import nn
 from acdc.engine.engine import Engine
 from acdc.engine.loading import bundle as bundle_module
 from acdc.engine.loading.bundle import embedded_names, find_bundle, published_names
-from acdc.engine.loading.families import KINDS, Part
+from acdc.engine.loading.families import KINDS, ComponentSpec
 from acdc.engine.models.diffusion.unet import UNet, UNetConfig
 from acdc.engine.models.layers.quantized import QuantizedLinear
 from acdc.engine.models.lwm.model import LWM
@@ -157,7 +157,9 @@ def test_sizes_beside_a_checkpoint_are_refused(tiny_path: Path) -> None:
     for kind, config in (("lwm", {}), ("show-o", {"num_vq_tokens": 256}), ("magvit2", {"resolution": 256})):
         said = f"config 'layers' of a part of kind {kind}: its own files tell the sizes"
         with pytest.raises(ValueError, match=said):
-            Part(kind, {"path": tiny_path / "arm"}, {**config, "layers": 99}).load(torch.device("cpu"), torch.float32)
+            ComponentSpec(kind, {"path": tiny_path / "arm"}, {**config, "layers": 99}).load(
+                torch.device("cpu"), torch.float32
+            )
 
 
 @pytest.mark.parametrize(
@@ -242,9 +244,9 @@ def test_a_folder_above_that_is_called_converted_hides_nothing(tiny_path: Path, 
 
 
 def test_a_part_without_folders_is_made_in_the_dtype_that_is_asked_for() -> None:
-    arm = Part("show-o", {}, SMALL["show-o"]).load(torch.device("cpu"), torch.bfloat16)
+    arm = ComponentSpec("show-o", {}, SMALL["show-o"]).load(torch.device("cpu"), torch.bfloat16)
     assert next(arm.model.parameters()).dtype == torch.bfloat16
-    tokenizer = Part("magvit2", {}, SMALL["magvit2"]).load(torch.device("cpu"), torch.bfloat16)
+    tokenizer = ComponentSpec("magvit2", {}, SMALL["magvit2"]).load(torch.device("cpu"), torch.bfloat16)
     assert next(tokenizer.encoder.parameters()).dtype == torch.float32, "codes are signs"
     assert next(tokenizer.decoder.parameters()).dtype == torch.bfloat16
 

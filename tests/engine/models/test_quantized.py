@@ -62,7 +62,7 @@ def test_the_kernel_multiplies_as_the_reference_does(kind: str) -> None:
     torch.manual_seed(0)
     layer, x = QuantizedLinear(torch.randn(24, 40), kind), torch.randn(3, 40)
     wanted = layer(x)
-    layer.use_kernels()
+    layer.enable_triton()
     torch.testing.assert_close(layer(x), wanted, rtol=0, atol=1e-5)
 
 

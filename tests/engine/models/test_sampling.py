@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from acdc.engine.options import LOWEST_TEMPERATURE
-from acdc.engine.sampling import Policy, allow, choose, force, guide, keep_top_k, keep_top_p
+from acdc.engine.sampling import SamplingParams, allow, choose, force, guide, keep_top_k, keep_top_p
 from acdc.engine.utils.rng import Purpose, gumbel, make_keys
 
 VOCAB = 12
@@ -24,7 +24,7 @@ def noise(seed: int, rows: int = 1) -> Tensor:
 
 @given(logit_rows, st.integers(1, VOCAB), seeds)
 def test_top_k_never_leaves_the_set(logits: Tensor, k: int, seed: int) -> None:
-    token = choose(logits, None, noise(seed), Policy(top_k=k)).item()
+    token = choose(logits, None, noise(seed), SamplingParams(top_k=k)).item()
     assert (logits > logits[0, int(token)]).sum() < k
 
 
@@ -33,8 +33,8 @@ def test_tokens_stay_in_the_allowed_range(
     logits: Tensor, first: int, size: int, seed: int, temperature: float, top_p: float
 ) -> None:
     end = min(first + size, VOCAB)
-    policy = Policy(temperature=temperature, top_k=3, top_p=top_p, allowed=(first, end))
-    assert first <= choose(logits, None, noise(seed), policy).item() < end
+    params = SamplingParams(temperature=temperature, top_k=3, top_p=top_p, allowed=(first, end))
+    assert first <= choose(logits, None, noise(seed), params).item() < end
 
 
 @given(logit_rows, st.floats(0.01, 0.99))
@@ -49,8 +49,8 @@ def test_top_p_keeps_the_fewest_ids_that_reach_p(logits: Tensor, p: float) -> No
 @given(logit_rows, seeds)
 def test_top_k_of_one_and_temperature_zero_agree(logits: Tensor, seed: int) -> None:
     logits = logits + torch.arange(VOCAB) * 1e-6  # no ties
-    greedy = choose(logits, None, None, Policy(temperature=0))
-    assert torch.equal(choose(logits, None, noise(seed), Policy(top_k=1)), greedy)
+    greedy = choose(logits, None, None, SamplingParams(temperature=0))
+    assert torch.equal(choose(logits, None, noise(seed), SamplingParams(top_k=1)), greedy)
     assert greedy.item() == logits.argmax()
 
 
@@ -69,15 +69,15 @@ def test_guidance_is_computed_in_float32() -> None:
 def test_rows_are_sampled_alike_alone_or_together() -> None:
     """What parallel decoding rests on: a position's token depends on its own logits and noise only."""
     torch.manual_seed(0)
-    logits, draws, policy = torch.randn(7, VOCAB), noise(3, rows=7), Policy(top_k=5, top_p=0.9, temperature=0.8)
-    together = choose(logits, None, draws, policy)
-    alone = [choose(logits[i : i + 1], None, draws[i : i + 1], policy) for i in range(7)]
+    logits, draws, params = torch.randn(7, VOCAB), noise(3, rows=7), SamplingParams(top_k=5, top_p=0.9, temperature=0.8)
+    together = choose(logits, None, draws, params)
+    alone = [choose(logits[i : i + 1], None, draws[i : i + 1], params) for i in range(7)]
     assert torch.equal(together, torch.cat(alone))
 
 
 def test_draws_follow_the_softmax() -> None:
     logits, count = torch.tensor([2.0, 1.0, 0.0, *[-30.0] * (VOCAB - 3)]), 20000
-    tokens = choose(logits.expand(count, -1), None, noise(5, rows=count), Policy(temperature=2.0))
+    tokens = choose(logits.expand(count, -1), None, noise(5, rows=count), SamplingParams(temperature=2.0))
     share = torch.bincount(tokens, minlength=VOCAB) / count
     torch.testing.assert_close(share, (logits / 2).softmax(-1), rtol=0, atol=0.015)
 
@@ -87,8 +87,8 @@ def test_temperature_acts_before_top_p() -> None:
     logits = torch.tensor([[0.9, 0.1, *[1e-30] * (VOCAB - 2)]]).log()
     push = torch.zeros(1, VOCAB)
     push[0, 1] = 50.0
-    assert choose(logits, None, push, Policy(top_p=0.8)).item() == 0
-    assert choose(logits, None, push, Policy(top_p=0.8, temperature=4.0)).item() == 1
+    assert choose(logits, None, push, SamplingParams(top_p=0.8)).item() == 0
+    assert choose(logits, None, push, SamplingParams(top_p=0.8, temperature=4.0)).item() == 1
 
 
 def test_forbidden_ids_do_not_use_up_top_k() -> None:
@@ -104,8 +104,8 @@ def test_ties_with_the_last_of_top_k_stay() -> None:
 def test_forced_ids_overwrite_everything() -> None:
     tokens = force(torch.tensor([1, 2, 3]), torch.tensor([-1, 9, 0]))
     assert tokens.tolist() == [1, 9, 0]
-    policy = Policy(temperature=0, allowed=(0, 3))
-    assert choose(torch.zeros(1, VOCAB), None, None, policy, torch.tensor([11])).item() == 11
+    params = SamplingParams(temperature=0, allowed=(0, 3))
+    assert choose(torch.zeros(1, VOCAB), None, None, params, torch.tensor([11])).item() == 11
 
 
 @pytest.mark.parametrize(
@@ -121,4 +121,4 @@ def test_forced_ids_overwrite_everything() -> None:
 )
 def test_bad_settings_are_named(setting: dict[str, float], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Policy(**setting)  # type: ignore[arg-type]
+        SamplingParams(**setting)  # type: ignore[arg-type]

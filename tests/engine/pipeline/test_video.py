@@ -17,7 +17,7 @@ from acdc.engine.models.lwm.clip_session import ClipSession, seen
 from acdc.engine.models.lwm.video_session import LwmVideo
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Frame, Phase
-from acdc.engine.pipeline.serial import make_policy
+from acdc.engine.pipeline.serial import make_sampling_params
 from acdc.engine.runtime.compiled import PlannedCorrection
 from acdc.engine.sdedit.correction import Correction
 from acdc.engine.sdedit.pixels import to_uint8
@@ -35,8 +35,8 @@ def codes(frames: list[Frame]) -> list[tuple[int, ...]]:
 
 def drawn_by_hand(engine: Engine, given: list[tuple[int, ...]], frame: int) -> Tensor:
     """Frame ``frame`` behind its view of ``given`` frames, in a pass of its own without a cache's history."""
-    policy = make_policy(StoryOptions().resolved(engine.defaults))
-    session = ClipSession(engine.models.arm, 1, frame + 1, 2, policy)
+    params = make_sampling_params(StoryOptions().resolved(engine.defaults))
+    session = ClipSession(engine.models.arm, 1, frame + 1, 2, params)
     for one in given[:frame]:
         session.extend(torch.tensor([one]))
     session.begin([CAPTION])
@@ -215,7 +215,9 @@ def test_an_lwm_stream_draws_its_videos_by_the_published_procedure(tiny_path: Pa
     path.write_text(json.dumps(config))
     engine = Engine.from_pretrained(tmp_path / "bundle", dtype="float64")
     arm = engine.models.arm
-    session = arm.video_session(1, 7, make_policy(StoryOptions(arm_guidance_scale=2.0).resolved(engine.defaults)))
+    session = arm.video_session(
+        1, 7, make_sampling_params(StoryOptions(arm_guidance_scale=2.0).resolved(engine.defaults))
+    )
     assert isinstance(session, LwmVideo)
     video = engine.generate_video(CAPTION, **LENGTHS, **SHORT, arm_guidance_scale=2.0)
     session.begin([CAPTION])

@@ -9,7 +9,7 @@ import torch
 
 from acdc.engine.engine import Engine
 from acdc.engine.runtime.export_lock import Tracing
-from acdc.engine.scheduler.policy import Pipelining
+from acdc.engine.scheduler.policy import SchedulerConfig
 
 STORIES = [["A cat sat.", "It ran."]] * 4
 
@@ -99,7 +99,7 @@ def test_slots_compile_while_others_run(tiny_path, tmp_path, monkeypatch):
     monkeypatch.setenv("ACDC_CACHE", str(tmp_path))
     engine = Engine.from_pretrained(tiny_path, backend="unet=openvino,vae_decoder=openvino,arm_prefill=openvino")
     plain = Engine.from_pretrained(tiny_path)
-    how = Pipelining(slots=2, stories=4)
+    how = SchedulerConfig(slots=2, stories=4)
     made = {result.seed: result for result in engine.generate_many(STORIES, num_inference_steps=2, pipelining=how)}
     assert len(made) == len(STORIES)
     for seed, story in enumerate(STORIES):

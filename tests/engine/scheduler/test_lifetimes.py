@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from acdc.engine.memory.none import Nothing
+from acdc.engine.memory.none import NoMemory
 from acdc.engine.models import kv_cache
 from acdc.engine.models.kv_cache import Buffers
 from acdc.engine.models.lwm.runner import Arm
@@ -20,7 +20,7 @@ from acdc.engine.options import StoryOptions
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.executor import Slot
 from acdc.engine.scheduler.story_state import Work
-from acdc.engine.scheduler.stream_safety import tensors_of, will_read
+from acdc.engine.scheduler.stream_safety import record_stream_uses, tensors_of
 from tests.helpers.small_arm import make_arm
 from tests.helpers.small_show_o import small_arm
 from tests.helpers.tellers import draw_on, fix, prefill, teller
@@ -51,7 +51,7 @@ def works(arm: Any, options: StoryOptions) -> list[Work]:
         assert not draw_on(arm, company, options, (1,), 2)
     assert draw_on(arm, three[2:], options, (1,), None)
     fix(arm, three[2], options, at_once=False)
-    made = [Work(StoryRequest(f"{one.seed}", tuple(one.texts)), Nothing(), one.seat, group=one.group) for one in three]
+    made = [Work(StoryRequest(f"{one.seed}", tuple(one.texts)), NoMemory(), one.seat, group=one.group) for one in three]
     made[1].draft, made[1].codes = torch.zeros(3, 4, 4), torch.zeros(6)
     return made
 
@@ -77,7 +77,7 @@ def test_all_that_a_story_holds_and_nothing_of_the_models(make: Any, told: dict[
 
 def test_nothing_is_told_where_there_are_no_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: pytest.fail("no CUDA here"))
-    will_read([torch.zeros(3)])
+    record_stream_uses([torch.zeros(3)])
 
 
 def test_buffers_of_another_stream_are_written_behind_their_last_use(monkeypatch: pytest.MonkeyPatch) -> None:

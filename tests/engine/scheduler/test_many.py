@@ -12,9 +12,9 @@ from acdc.compile.cache import PlanCache
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Phase, StoryResult
 from acdc.engine.request import MAX_ID, StoryRequest
-from acdc.engine.scheduler.events import Cancelled, FrameMade, StoryFailed
-from acdc.engine.scheduler.policy import Pipelining
-from acdc.engine.scheduler.run import Copies, as_requests, for_device, frames_of
+from acdc.engine.scheduler.events import Cancelled, FrameDone, StoryFailed
+from acdc.engine.scheduler.policy import SchedulerConfig
+from acdc.engine.scheduler.run import SlotModels, as_requests, for_device, frames_of
 
 CPU = torch.device("cpu")
 STORIES = [["A cat sat.", "It ran."], ["A dog slept."], ["An owl flew.", "It sang.", "It slept."]]
@@ -100,7 +100,7 @@ def test_events_are_all_frames_and_phases_are_timed(tiny_engine):
 
 def test_the_first_failure_is_raised_where_frames_alone_are_asked_for(tiny_engine):
     request = StoryRequest("a", ("A cat sat.",))
-    made = FrameMade(request, tiny_engine.generate(STORIES[1], **QUICK).frames[0], 1.0, 0.0)
+    made = FrameDone(request, tiny_engine.generate(STORIES[1], **QUICK).frames[0], 1.0, 0.0)
     frames = frames_of([made, StoryFailed(request, Cancelled("enough")), made])
     assert next(frames) is made
     with pytest.raises(Cancelled, match="enough"):
@@ -118,15 +118,15 @@ def test_options_that_cannot_be_met_are_refused_at_once(tiny_engine):
 
 
 def test_a_device_has_its_own_way_unless_one_is_given():
-    mine = Pipelining(slots=3)
+    mine = SchedulerConfig(slots=3)
     assert for_device(mine, CPU) is for_device(mine, torch.device("cuda")) is mine
-    assert for_device(None, CPU) == Pipelining()
+    assert for_device(None, CPU) == SchedulerConfig()
     assert not for_device(None, torch.device("cuda")).share, "one reading of the weights for all"
 
 
 def test_slots_share_weights_and_divide_threads_and_plans_are_kept(tiny_engine):
     loaded, before = tiny_engine.models, torch.get_num_threads()
-    copies = Copies(loaded, tiny_engine.copies.backends, PlanCache())
+    copies = SlotModels(loaded, tiny_engine.copies.backends, PlanCache())
     try:
         torch.set_num_threads(4)
         first, again, three = copies.slots(2, CPU), copies.slots(2, CPU), copies.slots(3, CPU)

@@ -13,8 +13,8 @@ from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.outputs import Phase, StoryResult
 from acdc.engine.request import StoryRequest
-from acdc.engine.scheduler.events import FrameMade, StoryFailed
-from acdc.engine.scheduler.policy import SERIAL, Pipelining
+from acdc.engine.scheduler.events import FrameDone, StoryFailed
+from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
 from acdc.engine.scheduler.run import Many
 from tests.helpers.many_stories import SMALL, STORIES, Forgetful, ended, many_of, same
 from tests.helpers.margin import check_same_story
@@ -22,15 +22,15 @@ from tests.helpers.margin import check_same_story
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 CASES = [
-    ({}, Pipelining()),
-    ({"context": "full"}, Pipelining()),
+    ({}, SchedulerConfig()),
+    ({"context": "full"}, SchedulerConfig()),
     ({}, replace(SMALL, quantum=3)),
     ({"context": "full", "correct_every": 2}, replace(SMALL, quantum=5, merge_replace=False)),
-    ({"context": "full", "arm_guidance_scale": 2.0}, Pipelining(slots=3, stories=5, quantum=7, share=False)),
-    ({"context": "full", "decoding": "parallel"}, Pipelining(slots=3, draw_batch=8, quantum=2)),
+    ({"context": "full", "arm_guidance_scale": 2.0}, SchedulerConfig(slots=3, stories=5, quantum=7, share=False)),
+    ({"context": "full", "decoding": "parallel"}, SchedulerConfig(slots=3, draw_batch=8, quantum=2)),
     ({"feed_back": False}, replace(SMALL, run_ahead=0)),
     ({"correct_first": 1, "context": "full"}, replace(SMALL, calls=1)),
-    ({"correction": False}, Pipelining(stories=2, waiting=0)),
+    ({"correction": False}, SchedulerConfig(stories=2, waiting=0)),
     ({"top_k": 5, "temperature": 0.7, "sample_posterior": True}, replace(SMALL, share=False, slots=1)),
     ({"context": "full", "memory": "none"}, SERIAL),
 ]
@@ -50,7 +50,7 @@ def test_side_by_side_equals_one_after_another(exact_engine, alone, options, how
     check_timeline(many, how)
 
 
-def check_timeline(many: Many, how: Pipelining) -> None:
+def check_timeline(many: Many, how: SchedulerConfig) -> None:
     """No slot ran two launches at a time, no story was in two, and memory was as wide as it may be."""
     launches = [ran for ran in many.timeline if ran.slot is not None]
     assert {ran.slot for ran in launches} <= set(range(how.slots))
@@ -110,7 +110,7 @@ def test_frames_tell_how_long_they_took_and_stood_still(exact_engine):
     """Memory takes 50 ms: without run-ahead every frame waits for it; spans count from the story's beginning."""
     seconds, how = 0.05, replace(SMALL, run_ahead=0)
     events = list(many_of(exact_engine, how, STORIES[:1], load_memory=lambda: Forgetful(seconds=seconds)).events())
-    assert [type(event) for event in events] == [FrameMade] * 3
+    assert [type(event) for event in events] == [FrameDone] * 3
     ends = 0.0
     for event in events:
         assert event.waited_ms >= 0.9e3 * seconds
@@ -148,7 +148,7 @@ def test_an_id_that_is_given_twice_is_refused(exact_engine):
 
 
 def test_stories_are_read_when_there_is_room(exact_engine):
-    how, read, over = Pipelining(slots=2, stories=2, waiting=1), 0, 0
+    how, read, over = SchedulerConfig(slots=2, stories=2, waiting=1), 0, 0
 
     def stories() -> Iterator[StoryRequest]:
         nonlocal read
@@ -166,7 +166,7 @@ def test_stories_are_read_when_there_is_room(exact_engine):
 
 def test_nothing_runs_ahead_of_whoever_reads(exact_engine):
     """While a frame is looked at, slots finish what they have; that is all."""
-    how = Pipelining(slots=2, stories=4, calls=2)
+    how = SchedulerConfig(slots=2, stories=4, calls=2)
     many = many_of(exact_engine, how)
     events = many.events()
     next(events)
@@ -187,7 +187,7 @@ def test_float32_agrees_by_the_margin_rule():
     engine, options = Engine.from_pretrained("storyworld"), {"num_inference_steps": 10}
     stories = [StoryRequest(name, tuple(texts), seed) for seed, (name, texts) in enumerate(list(EXAMPLES.items())[:6])]
     flips = 0
-    for how in (Pipelining(), Pipelining(slots=3, quantum=20, share=False)):
+    for how in (SchedulerConfig(), SchedulerConfig(slots=3, quantum=20, share=False)):
         results = {result.seed: result for result in engine.generate_many(stories, pipelining=how, **options)}
         for request in stories:
             one, other = engine.generate(request.sentences, seed=request.seed, **options), results[request.seed]

@@ -15,15 +15,15 @@ from acdc.engine.memory import Memory
 from acdc.engine.outputs import Frame, Phase
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler import loop as pipelined
-from acdc.engine.scheduler.events import Cancelled, FrameMade, StoryFailed
-from acdc.engine.scheduler.policy import SERIAL, Pipelining
+from acdc.engine.scheduler.events import Cancelled, FrameDone, StoryFailed
+from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
 from acdc.engine.scheduler.story_state import Work, finish
 from tests.helpers.many_stories import PHASES, SMALL, STORIES, TEXTS, Forgetful, ended, many_of, same, spoil
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 FULL = {"context": "full"}
-APART = Pipelining(slots=2, stories=5, quantum=9, merge_replace=False)
+APART = SchedulerConfig(slots=2, stories=5, quantum=9, merge_replace=False)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -58,7 +58,7 @@ def test_what_breaks_once_is_done_again(exact_engine, alone, phase):
         same(frames[request.id], alone(request, **FULL))
 
 
-@pytest.mark.parametrize("how", [Pipelining(), SERIAL])
+@pytest.mark.parametrize("how", [SchedulerConfig(), SERIAL])
 @pytest.mark.parametrize(
     ("sentence", "before"), [("Max the fox ran in the snow.", 0), ("He jumped.", 1), ("He fell.", 2)]
 )
@@ -88,7 +88,7 @@ def test_a_story_that_cannot_begin_fails_alone(exact_engine, alone):
     assert set(ended(many_of(exact_engine, SMALL, load_memory=none))[1]) == {one.id for one in STORIES}
 
 
-@pytest.mark.parametrize("how", [Pipelining(), SMALL, SERIAL])
+@pytest.mark.parametrize("how", [SchedulerConfig(), SMALL, SERIAL])
 @pytest.mark.parametrize("moment", [0, 2, 5])
 def test_cancelled_stories_end_and_the_others_do_not_notice(exact_engine, alone, how, moment):
     """After so many events, three of five: 0 is before anything has begun."""
@@ -126,7 +126,7 @@ def test_all_that_is_in_flight_may_be_cancelled_and_the_rest_is_drawn(exact_engi
     many.cancel("story-0")
     rest = list(events)
     assert isinstance(rest[0], StoryFailed)
-    assert [event.request.id for event in rest if isinstance(event, FrameMade) and event.last] == [
+    assert [event.request.id for event in rest if isinstance(event, FrameDone) and event.last] == [
         request.id for request in STORIES[1:]
     ]
 
@@ -141,7 +141,7 @@ def test_two_hundred_stories_with_cancellations_and_failures(exact_engine, alone
     ]
     broken = {request.id: chance.randrange(len(request.sentences)) for request in chance.sample(stories, 12)}
     unwanted = {request.id for request in chance.sample(stories, 20)}
-    how = Pipelining(slots=3, stories=12, waiting=6, draw_batch=8, quantum=6, merge_replace=False)
+    how = SchedulerConfig(slots=3, stories=12, waiting=6, draw_batch=8, quantum=6, merge_replace=False)
     many, hiccups = many_of(exact_engine, how, iter(stories), **options), 0
 
     def fails(works: Sequence[Work]) -> bool:
@@ -179,7 +179,7 @@ def test_a_frame_that_cannot_be_shown_is_its_storys_failure(exact_engine, alone,
         finish(works, corrected)
 
     monkeypatch.setattr(pipelined, "finish", show)
-    frames, failed = ended(many_of(exact_engine, Pipelining()))
+    frames, failed = ended(many_of(exact_engine, SchedulerConfig()))
     assert {name: str(error) for name, error in failed.items()} == {"story-3": "no room for the picture"}
     for request in STORIES:
         same(frames[request.id], alone(request)[: 1 if request.id in failed else None])
@@ -187,7 +187,7 @@ def test_a_frame_that_cannot_be_shown_is_its_storys_failure(exact_engine, alone,
 
 def test_a_joint_failure_is_said(exact_engine, caplog):
     """What fails for several and for none alone would otherwise only be slow."""
-    many = many_of(exact_engine, Pipelining(slots=1))
+    many = many_of(exact_engine, SchedulerConfig(slots=1))
     spoil(many, Phase.DECODE, lambda works: len(works) > 1, False)
     _, failed = ended(many)
     assert not failed
@@ -196,7 +196,7 @@ def test_a_joint_failure_is_said(exact_engine, caplog):
 
 @pytest.mark.parametrize("phase", [Phase.PREFILL, Phase.DRAW, Phase.CORRECT])
 def test_what_does_not_fit_is_halved_once_and_for_all(exact_engine, alone, caplog, phase):
-    many, sizes = many_of(exact_engine, Pipelining(slots=1)), []
+    many, sizes = many_of(exact_engine, SchedulerConfig(slots=1)), []
 
     def too_many(works: Sequence[Work]) -> bool:
         sizes.append(len(works))
@@ -213,7 +213,7 @@ def test_what_does_not_fit_is_halved_once_and_for_all(exact_engine, alone, caplo
 
 
 def test_a_story_that_does_not_fit_by_itself_fails(exact_engine, alone):
-    many = many_of(exact_engine, Pipelining(slots=1))
+    many = many_of(exact_engine, SchedulerConfig(slots=1))
     spoil(many, Phase.DRAW, lambda works: any(w.request.id == "story-3" for w in works), False, MemoryError)
     frames, failed = ended(many)
     assert list(failed) == ["story-3"]
@@ -230,12 +230,12 @@ def test_the_end_does_not_wait_for_the_memory_of_stories_that_are_gone(exact_eng
                 held.wait(60)
             return super().refine(prompts)
 
-    many, seen = many_of(exact_engine, Pipelining(), STORIES[:1], load_memory=Held), []
+    many, seen = many_of(exact_engine, SchedulerConfig(), STORIES[:1], load_memory=Held), []
     began = time.perf_counter()
     for event in many.events():
         seen.append(type(event))
         many.cancel("story-0")
-    assert seen == [FrameMade, StoryFailed]
+    assert seen == [FrameDone, StoryFailed]
     assert time.perf_counter() - began < 30
     held.set()
     while any(thread.name == "acdc-memory" for thread in threading.enumerate()):

@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acdc.engine.outputs import Phase
-from acdc.engine.scheduler.policy import ORDER, PATIENCE, SERIAL, UNITS, Pipelining, choose
+from acdc.engine.scheduler.policy import ORDER, PATIENCE, SERIAL, UNITS, SchedulerConfig, choose
 
-HOW = Pipelining()
-TOGETHER = Pipelining(share=False)
+HOW = SchedulerConfig()
+TOGETHER = SchedulerConfig(share=False)
 
 
 @dataclass(frozen=True)
@@ -107,7 +107,7 @@ def test_a_launch_takes_a_power_of_two_and_its_share(able, in_flight, how, count
 
 
 def test_either_model_has_a_limit_of_its_own():
-    how = Pipelining(slots=1, stories=16, draw_batch=8, correct_batch=2)
+    how = SchedulerConfig(slots=1, stories=16, draw_batch=8, correct_batch=2)
     for phase, unit in UNITS.items():
         choice = choose(ready(*[phase] * 16), [], 16, how)
         assert choice is not None
@@ -131,17 +131,17 @@ def test_who_failed_with_others_runs_alone_and_keeps_its_turn():
 @pytest.mark.parametrize("value", [0, -1])
 def test_what_must_be_one_at_least_is_refused(name, value):
     with pytest.raises(ValueError, match=rf"^{name} {value} is too small; choose 1 or more$"):
-        Pipelining(**{name: value})
+        SchedulerConfig(**{name: value})
 
 
 @pytest.mark.parametrize("name", ["waiting", "run_ahead"])
 def test_what_must_not_be_negative_is_refused(name):
     with pytest.raises(ValueError, match=rf"^{name} -1 is negative; choose 0 or more$"):
-        Pipelining(**{name: -1})
+        SchedulerConfig(**{name: -1})
 
 
 def test_everything_can_be_turned_off():
     """Each field at its least, to see what it is worth."""
     least = {"slots": 1, "stories": 1, "waiting": 0, "draw_batch": 1, "correct_batch": 1, "run_ahead": 0, "calls": 1}
-    off = Pipelining(**least, quantum=1, share=False, merge_replace=False)
+    off = SchedulerConfig(**least, quantum=1, share=False, merge_replace=False)
     assert {field.name for field in fields(off)} == {*least, "quantum", "share", "merge_replace"}

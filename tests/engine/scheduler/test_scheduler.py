@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acdc.engine.outputs import Phase
-from acdc.engine.scheduler.policy import SERIAL, UNITS, Pipelining
-from acdc.engine.scheduler.scheduler import Scheduler, State, Task, walk
+from acdc.engine.scheduler.policy import SERIAL, UNITS, SchedulerConfig
+from acdc.engine.scheduler.scheduler import Scheduler, State, Task, frame_phases
 from tests.helpers.schedules import HOWS, PLOTS, World
 
 ROOT = Path(__file__).parents[3]
@@ -82,16 +82,16 @@ def test_serial_runs_one_story_after_another(plots, seed):
 )
 def test_the_walk_of_a_frame(corrected, feed_back, last, merge, behind):
     first = [Phase.PREFILL, Phase.DRAW, Phase.DECODE]
-    assert list(walk(corrected, feed_back, last, merge)) == [*first, *behind]
+    assert list(frame_phases(corrected, feed_back, last, merge)) == [*first, *behind]
 
 
 def task(name: str, frames: int = 2) -> Task:
-    walks = [walk(True, True, index + 1 == frames, True) for index in range(frames)]
+    walks = [frame_phases(True, True, index + 1 == frames, True) for index in range(frames)]
     return Task(name, frames, walks.__getitem__)
 
 
 def test_stories_beyond_the_limit_wait_and_are_rewritten_meanwhile():
-    scheduler = Scheduler(Pipelining(stories=2, waiting=2, calls=3, run_ahead=1))
+    scheduler = Scheduler(SchedulerConfig(stories=2, waiting=2, calls=3, run_ahead=1))
     tasks = [task(name) for name in "abcd"]
     for one in tasks:
         scheduler.add(one)
@@ -106,7 +106,7 @@ def test_stories_beyond_the_limit_wait_and_are_rewritten_meanwhile():
 
 
 def test_a_dropped_storys_call_counts_until_it_comes_back():
-    scheduler = Scheduler(Pipelining(stories=1, waiting=1, calls=1))
+    scheduler = Scheduler(SchedulerConfig(stories=1, waiting=1, calls=1))
     one, other = task("one"), task("other")
     scheduler.add(one)
     scheduler.add(other)
@@ -119,7 +119,7 @@ def test_a_dropped_storys_call_counts_until_it_comes_back():
 
 
 def test_a_dropped_story_in_a_launch_holds_its_place_until_that_comes_back():
-    scheduler = Scheduler(Pipelining(slots=2, stories=1, waiting=1))
+    scheduler = Scheduler(SchedulerConfig(slots=2, stories=1, waiting=1))
     one, other = task("one"), task("other")
     scheduler.add(one)
     scheduler.add(other)
@@ -135,7 +135,7 @@ def test_a_dropped_story_in_a_launch_holds_its_place_until_that_comes_back():
 
 
 def test_news_of_what_does_not_run_is_refused():
-    scheduler = Scheduler(Pipelining())
+    scheduler = Scheduler(SchedulerConfig())
     one = task("one")
     scheduler.add(one)
     with pytest.raises(AssertionError, match="nobody asked"):

@@ -76,7 +76,7 @@ def test_the_frames_of_a_clip_are_coded_a_few_at_a_time(
         return watched
 
     def run(at_once: int) -> tuple[Tensor, Tensor, list[int]]:
-        monkeypatch.setattr(correct_module, "AT_ONCE", at_once)
+        monkeypatch.setattr(correct_module, "VAE_BATCH", at_once)
         seen.clear()
         whole, inputs, shown = whole_of(corrector, tokenizer, 5.0, steps=1)
         found, codes = whole(*inputs)
@@ -103,7 +103,7 @@ def test_portions_are_joined_in_order() -> None:
 @torch.no_grad()
 def test_one_cuda_graph_could_hold_it(tiny: tuple[AnimateDiff, VQGAN], monkeypatch: pytest.MonkeyPatch) -> None:
     """Also with a clip's six frames in two portions."""
-    monkeypatch.setattr(correct_module, "AT_ONCE", 4)
+    monkeypatch.setattr(correct_module, "VAE_BATCH", 4)
     whole, inputs, _ = whole_of(*tiny, 5.0, steps=1)
     assert capture_hazards(whole, StageSpec.of("correction", inputs)) == []
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from acdc.engine.models.diffusion.motion import MotionAdapter, MotionConfig, MotionModule, position_tables, sinusoids
 from acdc.engine.models.diffusion.motion_unet import MotionUNet
 from acdc.engine.models.diffusion.unet import UNet, UNetConfig
-from acdc.engine.models.layers.kernels import use_kernels
+from acdc.engine.models.layers.kernels import enable_triton
 from acdc.engine.utils.weights import skeleton
 from tests.helpers.motion import ADAPTERS, motion_pair
 from tests.helpers.published import DTYPES, close, normal, parameters, unet_pair
@@ -113,7 +113,7 @@ def test_our_kernels_take_clips(layout: torch.memory_format) -> None:
     module = MotionModule(4, heads=2, layers=1, groups=2, max_frames=3)
     clips = normal(6, 4, 2, 2).float()
     wanted = module(clips, 3)
-    use_kernels(module)
+    enable_triton(module)
     close(module(clips.contiguous(memory_format=layout), 3), wanted, torch.float32)
 
 

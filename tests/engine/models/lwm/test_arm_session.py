@@ -8,7 +8,7 @@ from acdc.engine.models.lwm.model import LWM
 from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.options import Context
-from acdc.engine.sampling import Policy
+from acdc.engine.sampling import SamplingParams
 from tests.helpers.small_arm import (
     CONTEXTS,
     SIZES,
@@ -52,7 +52,7 @@ def test_drawing_step_by_step_equals_one_parallel_pass(arm: Arm, context: Contex
         drawn.begin(texts)
         if number == 2:
             break
-        frames.append(drawn.generate(Policy(), keys(number)))
+        frames.append(drawn.generate(SamplingParams(), keys(number)))
     torch.testing.assert_close(last(drawn), last(given(arm, frames, context)), **TIGHT)
 
 
@@ -61,12 +61,12 @@ def test_replacing_with_the_same_ids_changes_nothing(arm: Arm, context: Context)
     kept, replaced = session(arm, context), session(arm, context)
     for one in (kept, replaced):
         one.begin(TEXTS[0])
-        codes = one.generate(Policy(), keys(0))
+        codes = one.generate(SamplingParams(), keys(0))
         if one is replaced:
             one.replace(0, codes)
         one.begin(TEXTS[1])
     torch.testing.assert_close(last(replaced), last(kept), **TIGHT)
-    assert torch.equal(replaced.generate(Policy(), keys(1)), kept.generate(Policy(), keys(1)))
+    assert torch.equal(replaced.generate(SamplingParams(), keys(1)), kept.generate(SamplingParams(), keys(1)))
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -100,14 +100,14 @@ def test_replacing_while_a_sentence_waits_refreshes_its_logits(arm: Arm, context
 def test_null_branch_dropped_at_guidance_one_equals_kept(arm: Arm, context: Context) -> None:
     kept = session(arm, context, guided=True)
     kept.begin(TEXTS[0])
-    first = kept.generate(Policy(guidance_scale=5.0), keys(0))
+    first = kept.generate(SamplingParams(guidance_scale=5.0), keys(0))
     dropped, never = kept.drop_null(), session(arm, context)
     never.begin(TEXTS[0])
     never.extend(first)
     drawn = []
     for one in (kept, dropped, never):
         one.begin(TEXTS[1])
-        drawn.append(one.generate(Policy(), keys(1)))
+        drawn.append(one.generate(SamplingParams(), keys(1)))
     torch.testing.assert_close(last_two_rows(kept), last_two_rows(dropped), **TIGHT)
     assert torch.equal(drawn[0], drawn[1])
     assert torch.equal(drawn[0], drawn[2])
@@ -121,13 +121,13 @@ def last_two_rows(of: ArmSession) -> Tensor:
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("guidance_scale", [1.0, 3.0])
 def test_a_ragged_batch_equals_single_runs(arm: Arm, context: Context, guidance_scale: float) -> None:
-    policy, guided = Policy(guidance_scale=guidance_scale, top_k=7), guidance_scale != 1
+    params, guided = SamplingParams(guidance_scale=guidance_scale, top_k=7), guidance_scale != 1
 
     def run(stories: list[int]) -> Tensor:
         one, out = session(arm, context, guided, len(stories)), []
         for number, texts in enumerate(TEXTS):
             one.begin([texts[story] for story in stories])
-            codes = one.generate(policy, keys(number, tuple(5 + story for story in stories)))
+            codes = one.generate(params, keys(number, tuple(5 + story for story in stories)))
             out.append((codes + 1) % 10)  # the corrector's part
             one.replace(number, out[-1])
         return torch.stack(out, 1)
@@ -139,14 +139,14 @@ def test_a_ragged_batch_equals_single_runs(arm: Arm, context: Context, guidance_
 def test_forks_are_independent(arm: Arm, context: Context) -> None:
     trunk = given(arm, [frame_of(1)], context, guided=True)
     before, branch = last(trunk).clone(), trunk.fork()
-    branch.generate(Policy(), keys(7))
+    branch.generate(SamplingParams(), keys(7))
     branch.replace(0, frame_of(4))
     assert torch.equal(last(trunk), before)
     assert torch.equal(trunk.codes(0), frame_of(1))
     assert trunk.drawn == 1
     assert branch.drawn == 2
     fresh = given(arm, [frame_of(1)], context, guided=True)
-    assert torch.equal(trunk.generate(Policy(), keys(1)), fresh.generate(Policy(), keys(1)))
+    assert torch.equal(trunk.generate(SamplingParams(), keys(1)), fresh.generate(SamplingParams(), keys(1)))
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -168,17 +168,19 @@ def test_cache_length_is_the_number_of_ids_fed(arm: Arm) -> None:
     one = session(arm)
     one.begin(TEXTS[0])
     assert one.cache.owned == [1 + 2 + 1, 1 + 5 + 1]
-    one.generate(Policy(), keys(0))
+    one.generate(SamplingParams(), keys(0))
     assert one.cache.owned == [4 + 5, 7 + 5]
     one.replace(0, frame_of(1))
     assert one.cache.owned == one.first_slots(2) == [4 + 7, 7 + 7]
 
 
-@pytest.mark.parametrize("policy", [Policy(temperature=0), Policy(temperature=9.0), Policy(top_p=0.3, top_k=4)])
-def test_codes_stay_in_the_codebook_and_eof_ends_a_frame(arm: Arm, policy: Policy) -> None:
+@pytest.mark.parametrize(
+    "policy", [SamplingParams(temperature=0), SamplingParams(temperature=9.0), SamplingParams(top_p=0.3, top_k=4)]
+)
+def test_codes_stay_in_the_codebook_and_eof_ends_a_frame(arm: Arm, params: SamplingParams) -> None:
     one = session(arm)
     one.begin(TEXTS[0])
-    codes = one.generate(policy, keys(0))
+    codes = one.generate(params, keys(0))
     assert codes.min() >= 0
     assert codes.max() < 10
     assert one.chunks[1].ids[:, -1].tolist() == [10, 10]
@@ -188,9 +190,9 @@ def test_forced_codes_are_written_and_conditioned_on(arm: Arm) -> None:
     free, forced = session(arm), session(arm)
     for one in (free, forced):
         one.begin(TEXTS[0])
-    codes = free.generate(Policy(), keys(0))
-    policy = Policy(forced=((2, 9),))
-    got = forced.generate(policy, keys(0))
+    codes = free.generate(SamplingParams(), keys(0))
+    params = SamplingParams(forced=((2, 9),))
+    got = forced.generate(params, keys(0))
     assert torch.equal(got[:, :2], codes[:, :2])
     assert got[:, 2].tolist() == [9, 9]
 
@@ -201,7 +203,7 @@ def test_drawing_reads_nothing_back_from_the_device(arm: Arm) -> None:
     one = ArmSession(meta, 2, frames=3, guided=True)
     for texts in TEXTS:
         one.begin(texts)
-        one.generate(Policy(guidance_scale=2.0, top_k=3, top_p=0.9), keys(0).to("meta"))
+        one.generate(SamplingParams(guidance_scale=2.0, top_k=3, top_p=0.9), keys(0).to("meta"))
         one.replace(one.drawn - 1, frame_of(1).to("meta"))
     assert one.drawn == 3
 
@@ -216,7 +218,7 @@ def test_bad_requests_are_named_in_one_line(arm: Arm) -> None:
         one.begin(None)
     one.begin(TEXTS[0])
     with pytest.raises(ValueError, match=r"guidance_scale 2.0 needs a guided session"):
-        one.generate(Policy(guidance_scale=2.0), keys(0))
+        one.generate(SamplingParams(guidance_scale=2.0), keys(0))
     with pytest.raises(ValueError, match="unknown context 'sliding'; choose from window, full"):
         session(arm, "sliding")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="113 positions are needed, the model has 99"):

@@ -14,8 +14,8 @@ from acdc.engine.models.lwm.decode_pass import DrawPass
 from acdc.engine.models.lwm.model import LWM
 from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
-from acdc.engine.models.lwm.windows import choose_quantum, choose_windows
-from acdc.engine.sampling import Policy, choose
+from acdc.engine.models.lwm.windows import choose_sync_every, choose_windows
+from acdc.engine.sampling import SamplingParams, choose
 from acdc.engine.utils.rng import gumbel
 from tests.helpers.margin import step
 from tests.helpers.small_arm import CONTEXTS, SIZES, STREAM, TEXTS, TIGHT, encode, frame_of, keys, make_arm
@@ -25,7 +25,7 @@ WINDOWS = st.one_of(
 )
 TEXT = st.text("abcdefghij", min_size=1, max_size=8)
 POLICIES = st.builds(
-    Policy,
+    SamplingParams,
     guidance_scale=st.sampled_from([1.0, 3.0]),
     temperature=st.sampled_from([0.0, 0.5, 1.0, 2.0]),
     top_k=st.sampled_from([None, 1, 4]),
@@ -43,15 +43,15 @@ def random_arm(seed: int, spread: float) -> Arm:
     return Arm(model, encode, STREAM)
 
 
-def one_by_one(session: ArmSession, policy: Policy, noise_keys: Tensor) -> Tensor:
+def one_by_one(session: ArmSession, params: SamplingParams, noise_keys: Tensor) -> Tensor:
     """Drawn with the model alone: no window, no pass of ours."""
-    policy = replace(policy, allowed=policy.allowed or (0, STREAM.codebook_size))
+    params = replace(params, allowed=params.allowed or (0, STREAM.codebook_size))
     noise = gumbel(noise_keys, torch.arange(STREAM.codes_per_frame), SIZES.vision_vocab)
-    logits, codes, forced = session.last_logits, [], dict(policy.forced)
+    logits, codes, forced = session.last_logits, [], dict(params.forced)
     for slot in range(STREAM.codes_per_frame):
         assert logits is not None
-        null = logits[session.stories :] if policy.guided else None
-        chosen = choose(logits[: session.stories], null, noise[:, slot], policy)
+        null = logits[session.stories :] if params.guided else None
+        chosen = choose(logits[: session.stories], null, noise[:, slot], params)
         codes.append(torch.full_like(chosen, forced[slot]) if slot in forced else chosen)
         logits = step(session, codes[-1])
     return torch.stack(codes, 1)
@@ -61,27 +61,27 @@ def one_by_one(session: ArmSession, policy: Policy, noise_keys: Tensor) -> Tenso
     seed=st.integers(0, 2**64 - 8),
     spread=st.sampled_from([0.1, 0.8, 3.0]),
     texts=st.lists(TEXT, min_size=1, max_size=5),
-    policy=POLICIES,
+    params=POLICIES,
     windows=WINDOWS,
     drafted=st.booleans(),
     context=st.sampled_from(CONTEXTS),
-    quantum=st.sampled_from([1, 1, 2, 5]),
+    sync_every=st.sampled_from([1, 1, 2, 5]),
 )
 @settings(max_examples=60, deadline=None)
 def test_any_window_draws_the_codes_of_one_after_another(
-    seed, spread, texts, policy, windows, drafted, context, quantum
+    seed, spread, texts, params, windows, drafted, context, sync_every
 ):
     arm, stories = random_arm(seed % 1000, spread), len(texts)
     noise_keys = keys(1, tuple(range(seed, seed + stories)))
-    start = ArmSession(arm, stories, 3, context, policy.guided)
+    start = ArmSession(arm, stories, 3, context, params.guided)
     start.begin([text[::-1] for text in texts])
     start.extend(frame_of(seed % 99, stories))
     start.begin(texts)
     alone, sequential, parallel = (start.fork() for _ in range(3))
-    wanted = one_by_one(alone, policy, noise_keys)
-    assert torch.equal(sequential.generate(policy, noise_keys), wanted)
+    wanted = one_by_one(alone, params, noise_keys)
+    assert torch.equal(sequential.generate(params, noise_keys), wanted)
     draft = frame_of(seed % 77, stories) if drafted else None
-    assert torch.equal(parallel.generate(policy, noise_keys, draft, windows, quantum), wanted)
+    assert torch.equal(parallel.generate(params, noise_keys, draft, windows, sync_every), wanted)
     assert sequential.passes == STREAM.codes_per_frame - 1
     if stories == 1:
         assert parallel.passes <= sequential.passes
@@ -103,12 +103,12 @@ def test_a_right_draft_is_accepted_in_one_pass_and_a_wrong_code_costs_one_more()
     arm = make_arm()
     start = ArmSession(arm, 2, 3)
     start.begin(TEXTS[0])
-    right = start.fork().generate(Policy(), keys(0))
+    right = start.fork().generate(SamplingParams(), keys(0))
     for wrong_slot, passes in ((None, 1), (4, 2)):
         draft, drawn = right.clone(), start.fork()
         if wrong_slot is not None:
             draft[:, wrong_slot] = (draft[:, wrong_slot] + 1) % 10
-        assert torch.equal(drawn.generate(Policy(), keys(0), draft, (6,)), right)
+        assert torch.equal(drawn.generate(SamplingParams(), keys(0), draft, (6,)), right)
         assert drawn.passes == passes
 
 
@@ -118,15 +118,15 @@ def test_passes_behind_the_end_change_nothing() -> None:
     start = ArmSession(arm, 2, 3)
     start.begin(TEXTS[0])
     sequential, hasty = start.fork(), start.fork()
-    right = sequential.generate(Policy(), keys(0))
-    assert torch.equal(hasty.generate(Policy(), keys(0), right, (6,), quantum=4), right)
+    right = sequential.generate(SamplingParams(), keys(0))
+    assert torch.equal(hasty.generate(SamplingParams(), keys(0), right, (6,), sync_every=4), right)
     assert hasty.passes == 4
     same_cache(hasty, sequential)
 
 
 def test_the_host_looks_less_often_where_a_look_waits_for_the_device() -> None:
-    assert choose_quantum("cpu") == 1
-    assert choose_quantum("cuda") > 1
+    assert choose_sync_every("cpu") == 1
+    assert choose_sync_every("cuda") > 1
 
 
 def test_stories_that_are_finished_leave_the_batch() -> None:
@@ -134,7 +134,7 @@ def test_stories_that_are_finished_leave_the_batch() -> None:
     arm, seeds = make_arm(), tuple(range(8))
     start = ArmSession(arm, 8, 3)
     start.begin(["ab"] * 8)
-    right = start.fork().generate(Policy(), keys(0, seeds))
+    right = start.fork().generate(SamplingParams(), keys(0, seeds))
     draft = right.clone()
     draft[5, 1:] = (draft[5, 1:] + 3) % 10
     rows: list[int] = []
@@ -150,13 +150,13 @@ def test_stories_that_are_finished_leave_the_batch() -> None:
     watching.wrap_draw = watched
     session = start.fork()
     session.arm = watching
-    assert torch.equal(session.generate(Policy(), keys(0, seeds), draft, (6,)), right)
+    assert torch.equal(session.generate(SamplingParams(), keys(0, seeds), draft, (6,)), right)
     assert rows[0] == 8
     assert rows[1] == 4
     assert rows == sorted(rows, reverse=True)
     assert session.passes == len(rows)
     same = start.fork()
-    same.generate(Policy(), keys(0, seeds))
+    same.generate(SamplingParams(), keys(0, seeds))
     same_cache(session, same)
 
 
@@ -165,11 +165,11 @@ def test_a_pass_counts_by_hand() -> None:
     arm = make_arm()
     session = ArmSession(arm, 1, 3)
     session.begin(["ab"])
-    right = session.fork().generate(Policy(temperature=0), keys(0, (5,)))
+    right = session.fork().generate(SamplingParams(temperature=0), keys(0, (5,)))
     codes = torch.nn.functional.pad(right, (0, 4))
     codes[0, 3:] = (codes[0, 3:] + 1) % 10
     step(session, right[:, 0])
-    run = DrawPass(arm.model, Policy(temperature=0, allowed=(0, 10)), 4, 6)
+    run = DrawPass(arm.model, SamplingParams(temperature=0, allowed=(0, 10)), 4, 6)
     cache = session.cache
     after, accepted, new_keys, _ = run(codes, torch.tensor([2]), cache.lengths, cache.keys, cache.values)
     assert accepted.tolist() == [4]

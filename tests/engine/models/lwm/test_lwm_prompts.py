@@ -19,7 +19,7 @@ from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.models.lwm.stream import StreamConfig
 from acdc.engine.models.lwm.text import IMAGE_PROMPT, VIDEO_PROMPT, VISION, Encode, load_sentencepiece, with_prompts
-from acdc.engine.sampling import Policy
+from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.weights import skeleton
 from tests.helpers.lwm_files import params_shapes, random_tensors, write_params
 from tests.helpers.lwm_restated import transformer
@@ -160,7 +160,7 @@ def test_a_published_directory_draws(directory: Path, small: StreamConfig, encod
         wanted = hidden[-1] @ TREE["vision_head/kernel"]
         assert session.last_logits is not None
         torch.testing.assert_close(session.last_logits[row], wanted, rtol=0, atol=1e-5)
-    codes = session.generate(Policy(guidance_scale=5.0, top_k=4), keys(0, (5,)))
+    codes = session.generate(SamplingParams(guidance_scale=5.0, top_k=4), keys(0, (5,)))
     assert codes.shape == (1, 6)
     assert codes.max() < 10
 

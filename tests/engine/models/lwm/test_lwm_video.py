@@ -17,16 +17,16 @@ from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.models.lwm.video_session import LwmVideo
 from acdc.engine.options import Context
-from acdc.engine.sampling import Policy
+from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import gumbel
 from acdc.engine.utils.weights import skeleton
 from tests.helpers.small_arm import CONTEXTS, SIZES, STREAM, TIGHT, encode, frame_of, keys, last
 
 CAPTIONS = ["ab", "cdefg"]
 WITH_PROMPTS = replace(STREAM, prefix=(29, 30), suffix=(31,), video_prefix=(28, 27, 30))
-GREEDY = VideoPolicies(Policy(guidance_scale=5.0, temperature=0), Policy(temperature=0))
-SAMPLED = VideoPolicies(Policy(guidance_scale=5.0, top_k=8), Policy(temperature=0.8, top_k=4))
-GUIDED = VideoPolicies(Policy(guidance_scale=2.0), Policy(guidance_scale=3.0, top_k=5))
+GREEDY = VideoPolicies(SamplingParams(guidance_scale=5.0, temperature=0), SamplingParams(temperature=0))
+SAMPLED = VideoPolicies(SamplingParams(guidance_scale=5.0, top_k=8), SamplingParams(temperature=0.8, top_k=4))
+GUIDED = VideoPolicies(SamplingParams(guidance_scale=2.0), SamplingParams(guidance_scale=3.0, top_k=5))
 FRAMES = 5
 BOUND = 1e-4  # float32 logits of this model move by less with the shapes of a pass
 
@@ -85,20 +85,20 @@ def plain_loop(arm: Arm, caption: str, seed: int, policies: VideoPolicies, count
     """The published procedure, id by id, with everything fed again for each."""
     frames: list[list[int]] = []
     for number in range(count):
-        policy = policies.first if number == 0 else policies.rest
+        params = policies.first if number == 0 else policies.rest
         opening = [29, 30] if number == 0 else [28, 27, 30]
         prompt, null = [1, *opening, *encode(caption), 31, 2], [1, 2]
         noise = gumbel(keys(number, (seed,)), torch.arange(6), 14)[0]
         codes: list[int] = []
         for slot in range(6):
             logits = by_hand(arm, prompt, frames, codes)
-            if policy.guidance_scale != 1:
+            if params.guidance_scale != 1:
                 free = by_hand(arm, null, frames, codes)
-                logits = free + policy.guidance_scale * (logits - free)
+                logits = free + params.guidance_scale * (logits - free)
             logits = logits[:10]
-            if policy.temperature > 0:
-                scaled = logits / policy.temperature
-                worst = scaled.sort().values[-policy.top_k] if policy.top_k else -torch.inf
+            if params.temperature > 0:
+                scaled = logits / params.temperature
+                worst = scaled.sort().values[-params.top_k] if params.top_k else -torch.inf
                 logits = torch.where(scaled >= worst, scaled, -torch.inf) + noise[slot, :10]
             codes.append(int(logits.argmax()))
         frames.append(codes)

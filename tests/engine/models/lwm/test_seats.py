@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acdc.engine.models.kv_cache import KVCache
-from acdc.engine.models.lwm.batch import regroup
+from acdc.engine.models.lwm.batch import merge_batches
 from acdc.engine.models.lwm.runner import Arm
 from tests.helpers.small_arm import CONTEXTS, STREAM, make_arm
 from tests.helpers.tellers import Teller, again, alone, draw_on, fix, options_of, prefill, tell, teller
@@ -81,12 +81,12 @@ def test_who_is_left_of_a_group_stays_in_its_buffers(arm):
     prefill(arm, three, options)
     assert three[0].group is not None
     group = three[0].group[0]
-    assert regroup(arm, [(group, 2), (group, 0), (group, 1)], options) == (group, [2, 0, 1])
+    assert merge_batches(arm, [(group, 2), (group, 0), (group, 1)], options) == (group, [2, 0, 1])
     draw_on(arm, three[:1], options, (1,), 2)
     assert three[0].group is not None
     assert three[0].group[0] is not group, "the others stay where they are"
-    assert group.here == 2
-    assert regroup(arm, [(group, 2), (group, 1)], options) == (group, [2, 1])
+    assert group.num_active == 2
+    assert merge_batches(arm, [(group, 2), (group, 1)], options) == (group, [2, 1])
 
 
 def test_a_seat_holds_no_cache_where_the_context_is_a_window(arm):
@@ -109,7 +109,7 @@ def test_corrected_codes_leave_the_cache_before_their_frame(arm):
     assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4 + 5]
     one.seat.replace(torch.zeros(6, dtype=torch.int64))
     assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4]
-    arm.group([one.seat], options).enter()
+    arm.group([one.seat], options).write_cache()
     assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4 + 7]
 
 
@@ -167,10 +167,10 @@ def test_a_failure_in_the_middle_leaves_the_others_where_they_are(arm, context, 
         patch.setattr(KVCache, "paste", failing)
         with pytest.raises(MemoryError):
             draw_on(arm, four[:2], options, (1,), 2)
-    assert group.here == 4
+    assert group.num_active == 4
     for one in four[:2]:
         again(arm, one, "failed")
-    assert group.here == 2
+    assert group.num_active == 2
     assert counted.held == [group.session.cache]
     prefill(arm, four[:2], options)
     for one in four:

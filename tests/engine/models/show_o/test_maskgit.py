@@ -13,14 +13,14 @@ from torch import Tensor
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
 from acdc.engine.models.kv_cache import Cache
-from acdc.engine.models.layers.kernels import use_kernels
+from acdc.engine.models.layers.kernels import enable_triton
 from acdc.engine.models.show_o.feed_pass import FeedPass
 from acdc.engine.models.show_o.maskgit import draw, keep_some, rekey
 from acdc.engine.models.show_o.maskgit_pass import MaskGitPass
 from acdc.engine.models.show_o.model import ShowO, ShowOConfig
 from acdc.engine.models.show_o.runner import ShowOArm
 from acdc.engine.models.show_o.session import ShowOSession
-from acdc.engine.sampling import Policy
+from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, gumbel, make_keys
 from tests.helpers.maskgit_tables import COUNTS, TAUS
 from tests.helpers.show_o_plain import logits_of, padded_row, row_mask, sample
@@ -94,7 +94,7 @@ def test_cached_and_sliced_equals_the_plain_loop(
     """float64: not one code differs, for ragged stories side by side, of which the plain loop draws each alone."""
     texts, seeds = ["abcdefghi", "", "cab"], (1, 2, 3)
     session = begun(arm, texts, guided=g > 0, steps=steps)
-    drawn = session.generate(Policy(guidance_scale=1 + g, forced=forced), keys(3, seeds))
+    drawn = session.generate(SamplingParams(guidance_scale=1 + g, forced=forced), keys(3, seeds))
     for story, (text, seed) in enumerate(zip(texts, seeds, strict=True)):
         codes = [dict(forced).get(slot, -1) for slot in range(9)]
         wanted, counts = plain_run(arm, text, codes, seed, steps, g)
@@ -104,17 +104,17 @@ def test_cached_and_sliced_equals_the_plain_loop(
 
 
 def test_a_ragged_batch_equals_single_runs(arm: ShowOArm) -> None:
-    texts, policy = ["abcdefghi", "a", "bcd"], Policy(guidance_scale=2.5)
-    together = begun(arm, texts).generate(policy, keys(0, (7, 8, 9)))
+    texts, params = ["abcdefghi", "a", "bcd"], SamplingParams(guidance_scale=2.5)
+    together = begun(arm, texts).generate(params, keys(0, (7, 8, 9)))
     for story, text in enumerate(texts):
-        assert torch.equal(begun(arm, [text]).generate(policy, keys(0, (7 + story,)))[0], together[story])
+        assert torch.equal(begun(arm, [text]).generate(params, keys(0, (7 + story,)))[0], together[story])
     assert not torch.equal(together[0], together[1])
 
 
 def test_float32_draws_what_float64_does_up_to_near_ties() -> None:
     """Ten seeds; flips are counted, not hidden."""
     drawn = [
-        begun(small_arm(dtype), ["abc"] * 10).generate(Policy(guidance_scale=6.0), keys(0, tuple(range(10))))
+        begun(small_arm(dtype), ["abc"] * 10).generate(SamplingParams(guidance_scale=6.0), keys(0, tuple(range(10))))
         for dtype in (torch.float32, torch.float64)
     ]
     assert int((drawn[0] != drawn[1]).any(1).sum()) <= 1
@@ -139,7 +139,7 @@ def test_only_what_is_needed_is_computed(monkeypatch: pytest.MonkeyPatch) -> Non
         fed.clear()
         heads.clear()
         session = begun(arm, ["ab", "c"], guided=guidance_scale != 1, steps=3)
-        session.generate(Policy(guidance_scale=guidance_scale), keys(0))
+        session.generate(SamplingParams(guidance_scale=guidance_scale), keys(0))
         assert fed == [(2, 32), *null, *[(rows, 11)] * 3]
         assert heads == [(rows, 9)] * 3
     assert session.cache.capacity == 32
@@ -147,21 +147,23 @@ def test_only_what_is_needed_is_computed(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_the_temperature_is_that_of_the_first_confidences(arm: ShowOArm) -> None:
     """0 leaves the order to the probabilities; codes are drawn all the same, so seeds differ."""
-    cold = [begun(arm, ["abc"]).generate(Policy(temperature=t), keys(0, (3,))) for t in (0.0, 0.0, 5.0)]
+    cold = [begun(arm, ["abc"]).generate(SamplingParams(temperature=t), keys(0, (3,))) for t in (0.0, 0.0, 5.0)]
     assert torch.equal(cold[0], cold[1])
     assert not torch.equal(cold[0], cold[2])
-    assert not torch.equal(cold[0], begun(arm, ["abc"]).generate(Policy(temperature=0.0), keys(0, (4,))))
+    assert not torch.equal(cold[0], begun(arm, ["abc"]).generate(SamplingParams(temperature=0.0), keys(0, (4,))))
 
 
 def test_draws_depend_on_seed_and_frame(arm: ShowOArm) -> None:
-    one, other, later = (begun(arm, ["abc"]).generate(Policy(), keys(*at)) for at in ((0, (3,)), (0, (4,)), (1, (3,))))
+    one, other, later = (
+        begun(arm, ["abc"]).generate(SamplingParams(), keys(*at)) for at in ((0, (3,)), (0, (4,)), (1, (3,)))
+    )
     assert not torch.equal(one, other)
     assert not torch.equal(one, later)
 
 
 def test_guidance_at_one_takes_the_conditional_branch_alone(arm: ShowOArm) -> None:
     kept, never = begun(arm, ["abc"], guided=True), begun(arm, ["abc"], guided=False)
-    assert torch.equal(kept.generate(Policy(), keys(0, (3,))), never.generate(Policy(), keys(0, (3,))))
+    assert torch.equal(kept.generate(SamplingParams(), keys(0, (3,))), never.generate(SamplingParams(), keys(0, (3,))))
     assert never.cache.rows == 1
 
 
@@ -169,7 +171,7 @@ def test_a_broken_row_still_gives_a_code() -> None:
     """NaN logits draw an id outside the codebook, which is brought back into it."""
     broken = small_arm()
     broken.model.get_parameter("showo.lm_head.bias")[CONFIG.code_offset] = torch.nan
-    drawn = begun(broken, ["abc"]).generate(Policy(), keys(0, (3,)))
+    drawn = begun(broken, ["abc"]).generate(SamplingParams(), keys(0, (3,)))
     assert drawn.max() < 12
 
 
@@ -202,17 +204,17 @@ def stage(model: ShowO) -> tuple[MaskGitPass, list[Tensor]]:
 def test_kernels_take_the_same_step() -> None:
     """Interpreted on a CPU, compiled on a GPU."""
     plain, ours = (small_model(torch.float32, SHALLOW) for _ in range(2))
-    use_kernels(ours)
+    enable_triton(ours)
     wanted, found = (run(*inputs) for run, inputs in map(stage, (plain, ours)))
     assert torch.equal(found[0], wanted[0])
     assert torch.equal(found[1], wanted[1])
 
 
-@pytest.mark.parametrize("kerneled", [False, True])
-def test_a_step_is_safe_to_capture(kerneled: bool) -> None:
+@pytest.mark.parametrize("use_triton", [False, True])
+def test_a_step_is_safe_to_capture(use_triton: bool) -> None:
     model = small_model(torch.float32, SHALLOW)
-    if kerneled:
-        use_kernels(model)
+    if use_triton:
+        enable_triton(model)
     run, inputs = stage(model)
     assert capture_hazards(run, StageSpec.of("arm_draw", inputs)) == []
 
@@ -230,5 +232,5 @@ def test_the_loop_reads_nothing_back_from_the_device() -> None:
     session = ShowOSession(meta, 2, 2, guided=True, layout="carry-over", steps=2)
     for _ in range(2):
         session.begin(["ab", "c"])
-        session.generate(Policy(guidance_scale=2.0), keys(0).to("meta"))
+        session.generate(SamplingParams(guidance_scale=2.0), keys(0).to("meta"))
     assert session.drawn == 2

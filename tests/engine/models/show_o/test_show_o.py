@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from acdc.engine.models.layers.kernels import use_kernels
+from acdc.engine.models.layers.kernels import enable_triton
 from acdc.engine.models.show_o.feed_pass import SegmentCache
 from acdc.engine.models.show_o.maskgit_pass import frame_ids
 from acdc.engine.models.show_o.model import HalfRotary, ShowO, ShowOConfig
@@ -164,7 +164,7 @@ def test_padding_beyond_the_tables_is_harmless() -> None:
 def test_kernels_norm_and_rotate_as_plain_pytorch() -> None:
     """Interpreted on a CPU, compiled on a GPU."""
     plain, fused = small_model(torch.float32), small_model(torch.float32)
-    use_kernels(fused)
-    assert fused.kerneled
+    enable_triton(fused)
+    assert fused.use_triton
     wanted, found = (model.code_logits(ours(model, [3, 1], frame_of(2, 1))[1]) for model in (plain, fused))
     torch.testing.assert_close(found, wanted, rtol=0, atol=1e-5)

@@ -11,7 +11,7 @@ from acdc.engine.engine import Engine
 from acdc.engine.outputs import Phase, StoryResult
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.events import StoryFailed
-from acdc.engine.scheduler.policy import SERIAL, Pipelining
+from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
 from tests.helpers.small_show_o import small_engine
 
 LINES = ["Lu, a very small cat, lived far away.", "She hid.", "He ran to the lake at night.", "Lu slept."]
@@ -29,9 +29,9 @@ VARIANTS: list[dict[str, Any]] = [
     {"correction": False, "temperature": 0.5},
 ]
 HOWS = [
-    Pipelining(),
-    Pipelining(slots=3, stories=5, quantum=2),
-    Pipelining(slots=2, quantum=1, share=False, merge_replace=False),
+    SchedulerConfig(),
+    SchedulerConfig(slots=3, stories=5, sync_every=2),
+    SchedulerConfig(slots=2, sync_every=1, share=False, merge_replace=False),
 ]
 
 
@@ -40,7 +40,7 @@ def show_o_engine(exact_engine: Engine) -> Engine:
     return small_engine(exact_engine)
 
 
-def finished(engine: Engine, how: Pipelining, stories: list[StoryRequest], **told: Any) -> dict[int, StoryResult]:
+def finished(engine: Engine, how: SchedulerConfig, stories: list[StoryRequest], **told: Any) -> dict[int, StoryResult]:
     found = {}
     for result in engine.generate_many(stories, pipelining=how, **QUICK, **told):
         assert isinstance(result, StoryResult), result
@@ -70,7 +70,7 @@ def test_interrupted_stories_go_on_as_if_they_had_not_been(show_o_engine: Engine
         for story in STORIES
         if len(story.sentences) > story.seed % 3
     ]
-    for seed, result in finished(show_o_engine, Pipelining(stories=5), again, **told).items():
+    for seed, result in finished(show_o_engine, SchedulerConfig(stories=5), again, **told).items():
         assert [frame.codes for frame in result.frames] == [frame.codes for frame in whole[seed].frames]
 
 

@@ -76,7 +76,7 @@ def test_who_has_run_fewer_steps_catches_up(arm: ShowOArm, laid_out: dict[str, A
     company = [ahead, three[2], fresh, three[0]]
     assert draw_on(arm, company, options, (1,), 1) == company
     ((group, place),) = [one.group for one in three if one.group is not None]
-    assert (group.frame.step, place, group.here) == (2, 1, 1)
+    assert (group.frame.step, place, group.num_active) == (2, 1, 1)
     assert draw_on(arm, [three[1]], options, (1,), None) == [three[1]]
     for one in (*three, fresh, ahead):
         assert one.drawn == by_itself(arm, one, options)[:1]

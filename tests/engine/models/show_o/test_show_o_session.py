@@ -14,7 +14,7 @@ from acdc.engine.models.show_o.maskgit_pass import frame_ids
 from acdc.engine.models.show_o.model import ShowOConfig
 from acdc.engine.models.show_o.runner import ShowOArm
 from acdc.engine.models.show_o.session import ShowOSession
-from acdc.engine.sampling import Policy
+from acdc.engine.sampling import SamplingParams
 from tests.helpers.show_o_plain import logits_of, story_mask
 from tests.helpers.small_show_o import CONFIG, PLAIN, TEXTS, encode, frame_of, keys, small_arm
 
@@ -45,7 +45,7 @@ def given(session: ShowOSession, frames: list[Tensor]) -> ShowOSession:
 @torch.no_grad()
 def seen(session: ShowOSession) -> Tensor:
     """Code logits [R, 9, 12] of the next frame before its first step: a function of all that it sees."""
-    known = session._known(Policy(), keys(session.drawn)[: session.stories])
+    known = session._known(SamplingParams(), keys(session.drawn)[: session.stories])
     cache = SegmentCache(session.cache.keys, session.cache.values, session.cache.lengths, causal=False)
     model = session.arm.model
     return model.code_logits(model(frame_ids(known, CONFIG).repeat(session.branches, 1), cache)[:, 1:-1])
@@ -90,14 +90,14 @@ def test_an_independent_frame_sees_its_sentence_only(arm: ShowOArm) -> None:
 
 def test_carry_over_begins_with_a_share_of_the_last_frame_as_it_stands(arm: ShowOArm) -> None:
     session = given(made(arm, "carry-over"), [])
-    assert (session._known(Policy(), keys(0)) < 0).all(), "nothing is carried to the first frame"
-    session.generate(Policy(guidance_scale=2.0), keys(0))
+    assert (session._known(SamplingParams(), keys(0)) < 0).all(), "nothing is carried to the first frame"
+    session.generate(SamplingParams(guidance_scale=2.0), keys(0))
     session.replace(0, frame_of(4))
     session.begin(TEXTS[1])
-    known = session._known(Policy(), keys(1))
+    known = session._known(SamplingParams(), keys(1))
     assert (known >= 0).sum(1).tolist() == [4, 4], "half of nine"
     assert ((known == frame_of(4)) | (known < 0)).all()
-    drawn = session.generate(Policy(guidance_scale=2.0), keys(1))
+    drawn = session.generate(SamplingParams(guidance_scale=2.0), keys(1))
     assert torch.equal(drawn[known >= 0], known[known >= 0])
     assert not torch.equal(drawn, frame_of(4))
 
@@ -108,7 +108,7 @@ def test_carrying_nothing_over_is_independent(arm: ShowOArm) -> None:
     drawn = []
     for session in (carried, alone):
         given(session, [frame_of(1)])
-        drawn.append(session.generate(Policy(), keys(1)))
+        drawn.append(session.generate(SamplingParams(), keys(1)))
     assert torch.equal(drawn[0], drawn[1])
 
 
@@ -149,7 +149,7 @@ def test_a_ragged_batch_equals_single_runs(arm: ShowOArm, layout: str, context: 
         for number, texts in enumerate(TEXTS):
             session.begin([texts[story] for story in stories])
             mine = keys(number, tuple(5 + story for story in stories))
-            codes = session.generate(Policy(guidance_scale=guidance_scale), mine)
+            codes = session.generate(SamplingParams(guidance_scale=guidance_scale), mine)
             out.append((codes + 1) % 12)  # the corrector's part
             session.replace(number, out[-1])
         return torch.stack(out, 1)
@@ -160,7 +160,7 @@ def test_a_ragged_batch_equals_single_runs(arm: ShowOArm, layout: str, context: 
 def test_a_finished_frame_is_fed_once_when_the_next_one_is_to_see_it(arm: ShowOArm) -> None:
     session = given(made(arm, "block-causal"), [])
     assert session.cache.owned == [5, 8, 3, 3]
-    session.generate(Policy(guidance_scale=2.0), keys(0))
+    session.generate(SamplingParams(guidance_scale=2.0), keys(0))
     session.replace(0, frame_of(1))
     assert session.cache.owned == [5, 8, 3, 3], "replacing what was not fed costs nothing"
     session.begin(TEXTS[1])
@@ -189,9 +189,9 @@ def test_bad_requests_are_named_in_one_line(arm: ShowOArm) -> None:
         session.begin(None)
     session.begin(TEXTS[0])
     with pytest.raises(ValueError, match=r"guidance_scale 2.0 needs a guided session"):
-        session.generate(Policy(guidance_scale=2.0), keys(0))
+        session.generate(SamplingParams(guidance_scale=2.0), keys(0))
     with pytest.raises(ValueError, match=r"top_k 3, top_p 1.0: Show-o draws from all codes"):
-        session.generate(Policy(top_k=3), keys(0))
+        session.generate(SamplingParams(top_k=3), keys(0))
     for message, how in (
         ("unknown layout 'grid'; choose from independent, block-causal, carry-over", {"layout": "grid"}),
         ("unknown context 'near'; choose from window, full", {"context": "near"}),

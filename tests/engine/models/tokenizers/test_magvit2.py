@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
-from acdc.engine.models.layers.kernels import use_kernels
+from acdc.engine.models.layers.kernels import enable_triton
 from acdc.engine.models.tokenizers.magvit2 import MAGVIT2
 from acdc.engine.models.tokenizers.magvit2_config import MAGVIT2Config
 from acdc.engine.utils.weights import skeleton
@@ -142,7 +142,7 @@ def test_wrong_shapes_are_named() -> None:
 def test_kernels_give_the_same_codes_and_pixels() -> None:
     """Interpreted on a CPU, compiled on a GPU."""
     ours = small()
-    use_kernels(ours)
+    enable_triton(ours)
     latents = MODEL.latents(pixels())
     assert torch.equal(ours.quantise(latents), MODEL.quantise(latents))
     codes = MODEL.encode(pixels())
