@@ -9,6 +9,7 @@ import click
 COMMANDS = {  # name: (module, attribute, one line of help); a module is imported when its command runs
     "judge": ("judge.command", "judge", "Say which animal, setting and action pictures show."),
     "evaluate": ("study.evaluate", "evaluate", "Draw and judge held-out stories in every variant of the engine."),
+    "evaluate_drift": ("study.drift", "evaluate_drift", "Draw and judge long stories, corrected more or less often."),
     "evaluate_video": ("study.video", "evaluate_video", "Draw and judge held-out clips, corrected and not."),
     "clip_data": ("train.video_data", "main", "Render moving clips and encode them."),
     "clip_drafts": ("train.video_drafts", "main", "Draw a share of clips' codes anew, as the ARM would have."),

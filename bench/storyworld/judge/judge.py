@@ -29,7 +29,7 @@ LABELS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _layer(channels_in: int, channels: int, stride: int, kernel: int = 3) -> nn.Sequential:
+def conv_layer(channels_in: int, channels: int, stride: int, kernel: int = 3) -> nn.Sequential:
     conv = nn.Conv2d(channels_in, channels, kernel, stride, kernel // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(channels), nn.ReLU(inplace=True))
 
@@ -51,13 +51,13 @@ class Judge(nn.Module):
         self.labels = {name: tuple(classes) for name, classes in (labels or LABELS).items()}
         self.size, self.dim, self.buckets = size, dim, buckets
         self.trunk = nn.Sequential(
-            _layer(1, 24, 2, 5),
-            _layer(24, 48, 2),
-            _layer(48, 64, 1),
-            _layer(64, 96, 2),
-            _layer(96, 96, 1),
-            _layer(96, 160, 2),
-            _layer(160, 160, 1),
+            conv_layer(1, 24, 2, 5),
+            conv_layer(24, 48, 2),
+            conv_layer(48, 64, 1),
+            conv_layer(64, 96, 2),
+            conv_layer(96, 96, 1),
+            conv_layer(96, 160, 2),
+            conv_layer(160, 160, 1),
             nn.Flatten(),
             nn.Linear(160 * (size // 16) ** 2, dim),
             nn.BatchNorm1d(dim),

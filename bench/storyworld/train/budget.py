@@ -47,7 +47,7 @@ class Budget:
         """The shared loop within this budget; returns the number of steps done."""
         limit = None if self.minutes is None else 60.0 * self.minutes
         return fit(
-            step_fn, modules, optimizers, steps=self.steps, decay=self.decay, run_dir=out, every=100,
+            step_fn, modules, optimizers, steps=self.steps, decay=self.decay, run_dir=out, every=50,
             time_limit=limit, seed=seed,
         )  # fmt: skip
 
