@@ -7,9 +7,8 @@ passes a frame takes p times as long; how many there are is a matter of the trai
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
@@ -24,11 +23,11 @@ from ...engine.models.layers.fused import fuse
 from ...engine.models.lwm.decode_pass import DrawPass, pass_noise
 from ...engine.models.lwm.model import LWM, LWMConfig
 from ...engine.sampling import SamplingParams
-from ...engine.utils.atomic import check_directory, write_json
 from ...engine.utils.rng import Purpose, make_keys
 from ...engine.utils.weights import skeleton
 from ..roofline import Cost, Machine
-from .stages import fresh_peak, one_line, spread, timed
+from .record import Output, Record, one_line
+from .stages import fresh_peak, spread, timed
 
 CONTEXT = 300  # slots that a frame's draw finds filled: a prompt and a frame before it
 SIZES = {  # with codes a frame, and the codebook
@@ -37,30 +36,17 @@ SIZES = {  # with codes a frame, and the codebook
 }
 
 
-def run(size: str, device: str, dtype: str, windows: Sequence[int], seconds: float, out: Path) -> dict[str, Any]:
-    """Measure, and write ``out`` after every row. Nothing new is begun when ``seconds`` have passed."""
-    check_directory(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    began, (config, num_codes, codebook) = time.perf_counter(), SIZES[size]
-    kind = parse_dtype(dtype)
-    machine = Machine.measure(kind, device)
+def run(size: str, device: str, dtype: str, windows: Sequence[int], output: Output) -> dict[str, Any]:
+    """Measure, a row a window."""
+    (config, num_codes, codebook), kind = SIZES[size], parse_dtype(dtype)
+    settings = {"size": size, "dtype": dtype, "codes_per_frame": num_codes, "context": CONTEXT}
+    record = Record(output, device, settings)
+    machine = Machine(**record.rates(lambda: Machine.measure(kind, device)._asdict()))
     model = random_model(config, device, kind)
-    found: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "torch": torch.__version__,
-        "settings": {"size": size, "dtype": dtype, "codes_per_frame": num_codes, "context": CONTEXT},
-        "rates": machine._asdict(),
-        "rows": [],
-        "not_reached": [],
-    }
     for window in windows:
-        if time.perf_counter() - began > seconds:
-            found["not_reached"].append(window)
-        else:
-            draw = DrawPass(model, SamplingParams(allowed=(0, codebook)), window, num_codes)
-            found["rows"].append({"window": window} | measure(draw, machine, device))
-        write_json(out, found)
-    return found
+        draw = DrawPass(model, SamplingParams(allowed=(0, codebook)), window, num_codes)
+        record.add({"window": window}, partial(measure, draw, machine, device))
+    return record.finish()
 
 
 def random_model(config: LWMConfig, device: str, dtype: torch.dtype) -> LWM:
@@ -73,13 +59,10 @@ def random_model(config: LWMConfig, device: str, dtype: torch.dtype) -> LWM:
 
 @torch.no_grad()
 def measure(draw: DrawPass, machine: Machine, device: str) -> dict[str, Any]:
-    """A row: seconds of a pass, plain and captured, beside the roofline; what fails is said, and ends nothing."""
+    """A row: seconds of a pass, plain and captured, beside the roofline."""
     fresh_peak(device)
-    try:
-        inputs = example(draw, device)
-        cost = Cost.of(draw, inputs)
-    except Exception as failure:  # a window that the memory does not suffice for
-        return {"failed": one_line(failure)}
+    inputs = example(draw, device)
+    cost = Cost.of(draw, inputs)
     row: dict[str, Any] = {"floor": cost.floor(machine), **cost._asdict()}
     spec = StageSpec.of("arm_draw", inputs)
     for backend in ("eager", "cudagraph"):

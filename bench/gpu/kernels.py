@@ -10,46 +10,32 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from ...engine.utils.atomic import check_directory, write_json
 from .. import kernels
 from ..kernels import Case
 from ..roofline import Cost, Machine
-from .stages import finite, one_line, spread, timed
+from .record import Output, Record, one_line
+from .stages import finite, fresh_peak, spread, timed
 
 GRAPH_CALLS = 20  # in one graph, so that its own launch does not count
 L2_BYTES = 50 * 2**20  # of a Hopper GPU
 
 
-def run(names: Sequence[str], device: str, compiled: bool, seconds: float, out: Path) -> dict[str, Any]:
-    """Measure, and write ``out`` after every row. Nothing new is begun when ``seconds`` have passed."""
-    check_directory(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    began = time.perf_counter()
-    machine = Machine.measure(torch.bfloat16 if device == "cuda" else torch.float32, device)
-    found: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "torch": torch.__version__,
-        "settings": {"calls_a_graph": GRAPH_CALLS},
-        "rates": machine._asdict(),
-        "rows": [],
-        "not_reached": [],
-    }
-    for name, case in every_case(names, device):
-        what = {"name": name, "case": case.name}
-        if time.perf_counter() - began > seconds:
-            found["not_reached"].append(what)
-        else:
-            found["rows"].append(what | measure(case, machine, device, compiled))
-        write_json(out, found)
-    return found
+def run(names: Sequence[str], device: str, columns: Sequence[str], output: Output) -> dict[str, Any]:
+    """Measure, a row a case; ``columns`` are the ways that are timed, none where only right or wrong is asked."""
+    record = Record(output, device, {"calls_a_graph": GRAPH_CALLS, "columns": list(columns)})
+    kind = torch.bfloat16 if device == "cuda" else torch.float32
+    machine = Machine(**record.rates(lambda: Machine.measure(kind, device)._asdict()))
+    for name in names or kernel_names():
+        for _, case in record.each({"name": name, "case": "inputs"}, every_case([name], device)):
+            record.add({"name": name, "case": case.name}, partial(measure, case, machine, device, columns))
+    return record.finish()
 
 
 def kernel_names() -> list[str]:
@@ -68,26 +54,29 @@ def every_case(names: Sequence[str], device: str) -> Iterator[tuple[str, Case]]:
 
 
 @torch.no_grad()
-def measure(case: Case, machine: Machine, device: str, compiled: bool) -> dict[str, Any]:
+def measure(case: Case, machine: Machine, device: str, columns: Sequence[str]) -> dict[str, Any]:
     """One row; what breaks is said in it, and does not end the run."""
+    fresh_peak(device)
     cost = Cost(case.flops, case.bytes)
     row: dict[str, Any] = {"floor": cost.floor(machine), **cost._asdict()}
-    try:
-        row["error"] = error(case)
-        row["right"] = row["error"] <= 1.0
-    except Exception as failure:
-        return row | {"failed": one_line(failure)}
-    runs = {"kernel": case.run, "eager": case.reference}
-    if case.library is not None:
-        runs["library"] = case.library
-    if compiled:
-        runs["inductor"] = torch.compile(case.reference, mode="max-autotune-no-cudagraphs", dynamic=False)
-    for name, call in runs.items():
+    row["error"] = error(case)
+    row["right"] = row["error"] <= 1.0
+    for name, call in calls_of(case, columns).items():
         try:
             row[name] = spread([seconds / GRAPH_CALLS for seconds in timed(repeated(call, case, device), (), device)])
         except Exception as failure:  # the next column may still be measured
             row[name] = {"failed": one_line(failure)}
     return row
+
+
+def calls_of(case: Case, columns: Sequence[str]) -> dict[str, Callable[..., Any]]:
+    """What is timed of a case, by the name of its column; not every case has a library's call."""
+    calls = {"kernel": case.run, "eager": case.reference}
+    if case.library is not None:
+        calls["library"] = case.library
+    if "inductor" in columns:
+        calls["inductor"] = torch.compile(case.reference, mode="max-autotune-no-cudagraphs", dynamic=False)
+    return {name: call for name, call in calls.items() if name in columns}
 
 
 def error(case: Case) -> float:

@@ -16,20 +16,18 @@ model says each way's time beforehand where that is asked for: it takes minutes 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
 
 from ...engine.engine import Engine
+from ...engine.loading.bundle import embedded_names
 from ...engine.options import StoryOptions
 from ...engine.request import StoryRequest
 from ...engine.scheduler.run import for_device
-from ...engine.utils.atomic import check_directory, write_json
-from ...engine.utils.versions import versions
 from ..overhead.bounds import Floors
 from ..overhead.energy import Meter, find_meter
 from ..overhead.figures import RunSample, summarise
@@ -37,12 +35,12 @@ from ..overhead.floors import Needs
 from ..overhead.measure import make_stories, order
 from ..overhead.predict import Predictor, predictor
 from ..overhead.run import VIDEO_FRAMES, run_once
-from ..overhead.study import commit
 from ..overhead.sweeps import Point
 from ..overhead.variants import OVERLAPPED, PLAIN, PLAIN_OVERLAPPED, SERIAL, Variant, all_variants
 from .clip_floors import ClipFloors
 from .clocks import watched
-from .stages import fresh_peak, one_line
+from .record import Output, Record
+from .stages import fresh_peak
 from .systems import WAYS, System
 
 LLM, LATENCY_S = "overlapped_llm", 0.3
@@ -68,32 +66,18 @@ class Size(NamedTuple):
     predict: bool = False
 
 
-def run(
-    systems: Sequence[System], way: str, device: str, dtype: str, size: Size, seconds: float, out: Path
-) -> dict[str, Any]:
-    """Measure, and write ``out`` after every row. Nothing new is begun when ``seconds`` have passed."""
-    check_directory(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    began, energy = time.perf_counter(), find_meter(torch.device(device))
-    found: dict[str, Any] = {
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else device,
-        "energy": energy.told,
-        "versions": versions(),
-        "commit": commit(),
-        "settings": {"way": way, "dtype": dtype, **size._asdict(), "latency_s": LATENCY_S},
-        "rows": [],
-        "not_reached": [],
-    }
+def run(systems: Sequence[System], way: str, device: str, dtype: str, size: Size, output: Output) -> dict[str, Any]:
+    """Measure, a row a system and number of stories in flight."""
+    energy = find_meter(torch.device(device))
+    settings = {"way": way, "dtype": dtype, **size._asdict(), "latency_s": LATENCY_S}
+    del settings["counts"]  # rows of their own: a file may be resumed with more of them
+    record = Record(output, device, settings)
+    record.found["energy"] = energy.told
     for system in systems:
         rows = Rows(system, way, device, dtype, size, energy.meter)
         for n in (1,) if system.frames else size.counts:
-            what = {"system": system.name, "way": way, "n": n}
-            if time.perf_counter() - began > seconds:
-                found["not_reached"].append(what)
-            else:
-                found["rows"].append(what | rows.row(n))
-            write_json(out, found)
-    return found
+            record.add({"system": system.name, "way": way, "n": n}, partial(rows.row, n))
+    return record.finish()
 
 
 class Rows:
@@ -103,21 +87,19 @@ class Rows:
         self, system: System, way: str, device: str, dtype: str, size: Size, meter: Meter | None = None
     ) -> None:
         self.system, self.device, self.size, self.meter = system, torch.device(device), size, meter
-        self.how = {**WAYS[way], "device": device, "dtype": dtype, "random_weights": system.bundle != "storyworld"}
+        noise = system.bundle not in embedded_names()
+        self.how = {**WAYS[way], "device": device, "dtype": dtype, "random_weights": noise}
         sequential = way == "plain" and not system.bundle.startswith("show-o")
         self.options = StoryOptions(**{**system.options, **({"decoding": "sequential"} if sequential else {})})
         self.loaded: Loaded | None = None
 
     def row(self, n: int) -> dict[str, Any]:
-        """All ways at ``n`` stories in flight; what fails is said, and ends nothing."""
-        try:
-            if self.loaded is None:
-                fresh_peak(self.device.type)
-                engine = Engine.from_pretrained(self.system.bundle, **self.how)
-                self.loaded = load(engine, self.system, self.options, self.size)
-            return self.measure(self.loaded, n)
-        except Exception as failure:  # the next row may still be measured
-            return {"failed": one_line(failure)}
+        """All ways at ``n`` stories in flight."""
+        if self.loaded is None:
+            fresh_peak(self.device.type)
+            engine = Engine.from_pretrained(self.system.bundle, **self.how)
+            self.loaded = load(engine, self.system, self.options, self.size)
+        return self.measure(self.loaded, n)
 
     def measure(self, loaded: Loaded, n: int) -> dict[str, Any]:
         """Floors and predictions first; a warm-up of every way with all stories, since who meets whom decides which

@@ -10,7 +10,7 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
+from functools import partial
 from statistics import median, quantiles
 from typing import Any
 
@@ -21,9 +21,10 @@ from ...compile.backends import compile_stage, unsupported_reasons
 from ...compile.cache import PlanCache
 from ...compile.spec import Plan, StageSpec
 from ...engine.engine import Engine
-from ...engine.utils.atomic import check_directory, write_json
+from ...engine.loading.bundle import parse_dtype
 from ..roofline import Cost, Machine
 from ..workloads import Workload, stages
+from .record import Output, Record
 from .replay import check_replay
 
 ROUNDS = 30
@@ -31,50 +32,36 @@ WARM_UPS = 5
 WORST = 1e9  # in the place of a difference that is no number, since JSON has none for it
 
 
-def run(engine: Engine, backends: Sequence[str], batches: Sequence[int], seconds: float, out: Path) -> dict[str, Any]:
-    """Measure, and write ``out`` after every row. Nothing new is begun when ``seconds`` have passed."""
-    check_directory(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    began, device = time.perf_counter(), engine.device.type
-    machine = Machine.measure(device=device)
-    found: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "torch": torch.__version__,
-        "settings": {"bundle": engine.name, "dtype": engine.dtype, "rounds": ROUNDS},
-        "rates": machine._asdict(),
-        "rows": [],
-        "not_reached": [],
-    }
+def run(engine: Engine, backends: Sequence[str], batches: Sequence[int], output: Output) -> dict[str, Any]:
+    """Measure, a row a stage, batch and backend."""
+    device = engine.device.type
+    settings = {name: getattr(engine, name) for name in ("name", "dtype", "kernels", "attention")}
+    record = Record(output, device, {**settings, "rounds": ROUNDS})
+    machine = Machine(**record.rates(lambda: Machine.measure(parse_dtype(engine.dtype), device)._asdict()))
     for batch in batches:
-        for work in stages(engine, batch):
-            cost: Cost | None = None
+        for work in record.each({"stage": "inputs", "batch": batch}, stages(engine, batch)):
+            costs: list[Cost] = []  # counted for the first backend
             for backend in backends:
                 what = {"stage": work.name, "batch": batch, "backend": backend}
-                if time.perf_counter() - began > seconds:
-                    found["not_reached"].append(what)
-                else:
-                    cost = cost or Cost.of(work.run, work.inputs)
-                    found["rows"].append(what | measure(work, backend, cost, machine, device))
-                write_json(out, found)
-    return found
+                record.add(what, partial(measure, work, backend, costs, machine, device))
+    return record.finish()
 
 
-def measure(work: Workload, backend: str, cost: Cost, machine: Machine, device: str) -> dict[str, Any]:
-    """One row; what a backend refuses or breaks at is said in it, and does not end the run."""
+def measure(work: Workload, backend: str, costs: list[Cost], machine: Machine, device: str) -> dict[str, Any]:
+    """One row; what a backend refuses is said in it."""
     spec = StageSpec.of(work.name, work.inputs)
     if reasons := unsupported_reasons(spec, backend):
         return {"refused": reasons}
-    try:
-        began = time.perf_counter()
-        plan = compile_stage(work.run, spec, backend, PlanCache())
-        built = time.perf_counter() - began
-        row = {"built": built, "error": error(work, plan), "floor": cost.floor(machine), **cost._asdict()}
-        if backend == "cudagraph":
-            replay = check_replay(work.run, spec, PlanCache(), backend)
-            row["replay"] = {"passed": replay.passed, **asdict(replay)}
-        return {**row, **spread(timed(plan, work.inputs, device))}
-    except Exception as failure:  # the next row may still be measured
-        return {"failed": one_line(failure)}
+    if not costs:
+        costs.append(Cost.of(work.run, work.inputs))
+    began = time.perf_counter()
+    plan = compile_stage(work.run, spec, backend, PlanCache())
+    built = time.perf_counter() - began
+    row = {"built": built, "error": error(work, plan), "floor": costs[0].floor(machine), **costs[0]._asdict()}
+    if backend == "cudagraph":
+        replay = check_replay(work.run, spec, PlanCache(), backend)
+        row["replay"] = {"passed": replay.passed, **asdict(replay)}
+    return {**row, **spread(timed(plan, work.inputs, device))}
 
 
 @torch.no_grad()
@@ -92,11 +79,6 @@ def _share(found: Tensor, wanted: Tensor) -> float:
 def finite(differences: Tensor) -> float:
     """The largest of them, at most `WORST`, which stands for NaN, too."""
     return float(differences.nan_to_num(WORST).clamp(max=WORST).max())
-
-
-def one_line(failure: Exception) -> str:
-    """Its kind and the first line of what it says."""
-    return f"{type(failure).__name__}: {(str(failure).splitlines() or [''])[0]}"
 
 
 def fresh_peak(device: str) -> None:

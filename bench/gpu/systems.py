@@ -1,18 +1,18 @@
 """The published systems at full size with random weights: milliseconds of every phase, each beside its floor.
 
 Time does not depend on the weights' values, so nothing need be downloaded. ``plain`` is eager PyTorch, one code a pass,
-as a loop over transformers and diffusers is; ``ours`` are captured graphs and our kernels. A phase's floor is counted
+as a loop over transformers and diffusers is; ``ours`` are captured graphs and our kernels, ``int8`` and ``fp8`` the
+same with the ARM's weights in a byte. A phase's floor is counted
 while the plain engine runs it: its products at the measured rate of matrix products, or the weights of every module
 call at the measured rate of copies, whichever is longer.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -21,17 +21,19 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...engine import engine as engine_module
 from ...engine.engine import Engine
-from ...engine.loading.bundle import parse_dtype
+from ...engine.loading.bundle import embedded_names, parse_dtype
 from ...engine.outputs import Frame, Phase
 from ...engine.pipeline.clock import Clock
-from ...engine.utils.atomic import check_directory, write_json
 from ..roofline import Cost, Machine, weights
-from .stages import fresh_peak, one_line, spread
+from .record import Output, Record
+from .stages import fresh_peak, spread
 
 SENTENCES = ("Benny the beagle sat in a vibrant garden.", "He ran to the gate.", "He barked.", "Benny lay down.")
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "plain": {"backend": "eager", "kernels": "torch"},
     "ours": {"backend": "cudagraph", "kernels": "triton"},
+    "int8": {"backend": "cudagraph", "kernels": "triton", "quantization": "int8"},  # lossy, as fp8
+    "fp8": {"backend": "cudagraph", "kernels": "triton", "quantization": "fp8"},
 }
 
 
@@ -45,6 +47,7 @@ class System(NamedTuple):
 
 
 SYSTEMS = (
+    System("storyworld", "storyworld", {}),
     System("Show-o 256 + SD 1.5 at 256", "show-o+sd15", {"correction_size": 256}),
     System("Show-o 256 + SD 1.5 at 512", "show-o+sd15", {"correction_size": 512}),
     System("Show-o 512 + SD 1.5 at 512", "show-o-512+sd15", {"correction_size": 512}),
@@ -54,51 +57,43 @@ SYSTEMS = (
 )
 
 
-def run(
-    systems: Sequence[System], ways: Sequence[str], device: str, dtype: str, seconds: float, out: Path
-) -> dict[str, Any]:
-    """Measure, and write ``out`` after every row. Nothing new is begun when ``seconds`` have passed."""
-    check_directory(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    began, machine = time.perf_counter(), Machine.measure(parse_dtype(dtype), device)
-    found: dict[str, Any] = {
-        "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "torch": torch.__version__,
-        "settings": {"dtype": dtype, "sentences": len(SENTENCES)},
-        "rates": machine._asdict(),
-        "rows": [],
-        "not_reached": [],
-    }
+def run(systems: Sequence[System], ways: Sequence[str], device: str, dtype: str, output: Output) -> dict[str, Any]:
+    """Measure, a row a system and way."""
+    record = Record(output, device, {"dtype": dtype, "sentences": len(SENTENCES)})
+    machine = Machine(**record.rates(lambda: Machine.measure(parse_dtype(dtype), device)._asdict()))
     for system in systems:
-        costs: dict[Phase, Cost] = {}
+        costs = counted_before(record, system)
         for way in ways:
             what = {"system": system.name, "way": way}
-            if time.perf_counter() - began > seconds:
-                found["not_reached"].append(what)
-            else:
-                found["rows"].append(what | measure(system, way, device, dtype, machine, costs))
-            write_json(out, found)
-    return found
+            record.add(what, partial(measure, system, way, device, dtype, machine, costs))
+    return record.finish()
+
+
+def counted_before(record: Record, system: System) -> dict[Phase, Cost]:
+    """What the plain way of this system needs, where the file has it already."""
+    rows = (row for row in record.found["rows"] if (row["system"], row["way"]) == (system.name, "plain"))
+    phases = next((row.get("phases", {}) for row in rows), {})
+    return {Phase(name): Cost(row["flops"], row["bytes"]) for name, row in phases.items() if "flops" in row}
 
 
 def measure(
     system: System, way: str, device: str, dtype: str, machine: Machine, costs: dict[Phase, Cost]
 ) -> dict[str, Any]:
-    """A row, after a run that is not timed; what fails is said, and ends nothing. Of a story the first frame, whose
-    shapes are others, does not count. The plain way counts the ``costs``, which are the other's, too."""
+    """A row, after a run that is not timed. Of a story the first frame, whose shapes are others, does not count. The
+    plain way counts the ``costs``, which are the others', too."""
     fresh_peak(device)
-    try:
-        engine = Engine.from_pretrained(system.bundle, random_weights=True, device=device, dtype=dtype, **WAYS[way])
-        options = dict(system.options)
-        if way == "plain" and not system.bundle.startswith("show-o"):
-            options["decoding"] = "sequential"
-        if way == "plain":
-            costs |= count(engine, system, options)
-        else:
-            draw(engine, system, options)
-        drawn = draw(engine, system, options)[0 if system.frames else 1 :]
-    except Exception as failure:  # the next row may still be measured
-        return {"failed": one_line(failure)}
+    random_weights = system.bundle not in embedded_names()
+    engine = Engine.from_pretrained(
+        system.bundle, random_weights=random_weights, device=device, dtype=dtype, **WAYS[way]
+    )
+    options = dict(system.options)
+    if way == "plain" and not system.bundle.startswith("show-o"):
+        options["decoding"] = "sequential"
+    if way == "plain":
+        costs |= count(engine, system, options)
+    else:
+        draw(engine, system, options)
+    drawn = draw(engine, system, options)[0 if system.frames else 1 :]
     row: dict[str, Any] = {"phases": {}}
     for phase in Phase:
         times = [span.duration_ms / 1e3 for frame in drawn for span in frame.spans if span.phase == phase]

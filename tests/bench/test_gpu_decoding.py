@@ -53,7 +53,7 @@ def test_a_window_that_fails_ends_nothing(asked, monkeypatch):
 def test_what_the_time_does_not_suffice_for_is_listed(asked):
     out, arguments = asked
     assert CliRunner().invoke(gpu, [*arguments, "--seconds", "0"]).exit_code == 0
-    assert json.loads(out.read_text())["not_reached"] == [1, 4, 16]
+    assert json.loads(out.read_text())["not_reached"] == [{"window": window} for window in (1, 4, 16)]
 
 
 def test_the_full_size_is_lwms_and_counts_seven_billion():

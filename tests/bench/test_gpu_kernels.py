@@ -46,9 +46,9 @@ CASES = [
 def asked(tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "ROUNDS", 3)
     small_roofline(monkeypatch)
-    monkeypatch.setattr(module, "every_case", lambda names, device: (("made_up", case) for case in CASES))
+    monkeypatch.setattr(module, "every_case", lambda names, device: (("lfq", case) for case in CASES))
     out = tmp_path / "deep" / "kernels.json"
-    return out, ["kernels", "--out", str(out), "--device", "cpu", "--no-compiled"]
+    return out, ["kernels", "--out", str(out), "--device", "cpu", "--only", "lfq", "--columns", "kernel,eager"]
 
 
 def test_what_is_right_is_told_from_what_is_wrong_and_what_breaks(asked):
@@ -71,7 +71,7 @@ def test_what_is_right_is_told_from_what_is_wrong_and_what_breaks(asked):
 def test_a_kernel_that_gives_no_numbers_is_wrong_and_ends_nothing(asked, monkeypatch):
     """JSON has neither NaN nor infinity."""
     broken = [case("NaN", lambda x: x * torch.nan), case("infinite", lambda x: x / 0), CASES[0]]
-    monkeypatch.setattr(module, "every_case", lambda names, device: (("made_up", case) for case in broken))
+    monkeypatch.setattr(module, "every_case", lambda names, device: (("lfq", case) for case in broken))
     out, arguments = asked
     result = CliRunner().invoke(gpu, arguments)
     assert result.exit_code == 0, result.output
@@ -84,6 +84,46 @@ def test_what_the_time_does_not_suffice_for_is_listed(asked):
     out, arguments = asked
     assert CliRunner().invoke(gpu, [*arguments, "--seconds", "0"]).exit_code == 0
     assert len(json.loads(out.read_text())["not_reached"]) == len(CASES)
+
+
+def test_inputs_that_cannot_be_made_end_no_other_kernel(asked, monkeypatch):
+    def cases(names, device):
+        if names == ["lfq"]:
+            raise RuntimeError("out of memory\nand more")
+        yield names[0], CASES[0]
+
+    monkeypatch.setattr(module, "every_case", cases)
+    out, arguments = asked
+    assert CliRunner().invoke(gpu, [*arguments, "--only", "lfq,noise"]).exit_code == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["name"], row["case"], row.get("failed")) for row in rows] == [
+        ("lfq", "inputs", "RuntimeError: out of memory"),
+        ("noise", "right", None),
+    ]
+
+
+def test_right_or_wrong_alone_costs_no_time(asked, monkeypatch):
+    monkeypatch.setattr(module, "timed", None)
+    out, arguments = asked
+    assert CliRunner().invoke(gpu, [*arguments, "--columns", "none"]).exit_code == 0
+    assert [row.get("right") for row in json.loads(out.read_text())["rows"]] == [True, False, True, True, None]
+
+
+def test_a_resumed_file_keeps_its_rows_and_its_rates(asked, monkeypatch):
+    out, arguments = asked
+    assert CliRunner().invoke(gpu, arguments).exit_code == 0
+    first = json.loads(out.read_text())
+    monkeypatch.setattr(module, "error", lambda case: 0.5)
+    assert CliRunner().invoke(gpu, [*arguments, "--resume"]).exit_code == 0
+    assert json.loads(out.read_text())["rows"] == first["rows"]
+    assert CliRunner().invoke(gpu, [*arguments, "--retry"]).exit_code == 0
+    again = json.loads(out.read_text())
+    assert [row["case"] for row in again["rows"]] == ["right", "equal", "in place", "wrong", "broken"], "tried again"
+    assert again["rates"] == first["rates"]
+    assert len(again["processes"]) == 3
+    result = CliRunner().invoke(gpu, [*arguments, "--columns", "kernel", "--resume"])
+    assert result.exit_code == 1
+    assert "has settings" in result.output
 
 
 def test_every_kernel_has_cases():
@@ -107,7 +147,7 @@ def test_inputs_push_one_another_out_of_the_cache(num_bytes, wanted):
 
 def test_an_unknown_kernel_is_named_before_anything_is_measured(asked):
     out, arguments = asked
-    result = CliRunner().invoke(gpu, [*arguments, "--only", "rms_norm,elephant"])
+    result = CliRunner().invoke(gpu, [*arguments[:-4], "--only", "rms_norm,elephant"])
     assert result.exit_code == 2
     assert "unknown kernel 'elephant'; choose among " in result.output
     assert not out.exists()

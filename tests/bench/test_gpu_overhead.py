@@ -14,6 +14,7 @@ from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.gpu.clip_floors import ClipFloors, of_a_frame
 from acdc.bench.gpu.clocks import Clocks, watched
 from acdc.bench.gpu.overhead import SYSTEMS, Size, run
+from acdc.bench.gpu.record import Output
 from acdc.bench.gpu.systems import System
 from acdc.bench.overhead.energy import Found
 from acdc.bench.overhead.floors import Need, Rates
@@ -69,7 +70,7 @@ def test_every_way_has_its_figures_beside_its_floor(asked, monkeypatch, system, 
     result = CliRunner().invoke(gpu, [*arguments, "--only", system.bundle])
     assert result.exit_code == 0, result.output
     record = json.loads(out.read_text())
-    assert {"versions", "commit", "settings", "device"} <= record.keys()
+    assert {"processes", "settings", "device"} <= record.keys()
     assert record["energy"] == "a stand-in"
     assert [(row["system"], row["n"]) for row in record["rows"]] == [(system.name, n) for n in counts]
     for row in record["rows"]:
@@ -222,7 +223,8 @@ def test_clocks_are_read_while_the_device_works_and_not_after(smi):
 def test_the_record_names_the_device_that_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"the GPU {device}")
     monkeypatch.setattr("acdc.bench.gpu.overhead.find_meter", lambda device: Found(None, f"not told of {device}"))
-    found = run([], "ours", "cuda:1", "float32", Size([1], 1, 1), 1.0, tmp_path / "overhead.json")
+    monkeypatch.setattr("acdc.bench.gpu.record.Clocks", lambda device: SimpleNamespace(read=dict))
+    found = run([], "ours", "cuda:1", "float32", Size([1], 1, 1), Output(tmp_path / "overhead.json", 1.0))
     assert (found["device"], found["energy"]) == ("the GPU cuda:1", "not told of cuda:1")
 
 
