@@ -1,4 +1,4 @@
-"""Kernels are interpreted where there is no GPU; without Triton references would be compared with themselves."""
+"""Kernels run on the GPU, or interpreted where there is none; else references would be compared with themselves."""
 
 import pytest
 
@@ -10,5 +10,9 @@ def kernels_run():
     """Fail, not skip: the extra ``test`` installs Triton."""
     import torch
 
+    from tests.helpers.on_device import run_on
+
     assert triton is not None, "install the extra 'test'"
     assert torch.cuda.is_available() or interpreted(), "TRITON_INTERPRET=1 must be set before Triton is imported"
+    if not interpreted():
+        run_on("cuda")
