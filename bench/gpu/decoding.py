@@ -84,7 +84,7 @@ def example(draw: DrawPass, device: str) -> list[Tensor]:
     cache = draw.model.new_cache(1, min(config.max_position, CONTEXT + 2 * num_codes))
     cache.lengths.fill_(CONTEXT)
     codes = torch.zeros(1, num_codes + draw.window, dtype=torch.int64, device=device)
-    noise = pass_noise(draw.model, draw.policy, make_keys([0], 0, Purpose.TOKEN, device), num_codes)
+    noise = pass_noise(draw.model, draw.params, make_keys([0], 0, Purpose.TOKEN, device), num_codes)
     assert noise is not None, "temperature 1 draws"
     accepted = torch.ones(1, dtype=torch.int64, device=device)
     return [codes, accepted, cache.lengths, cache.keys, cache.values, noise]
