@@ -16,7 +16,7 @@ from acdc.bench.gpu import all as module
 from acdc.bench.gpu import parts as table
 from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.gpu.all import run_parts
-from acdc.bench.gpu.parts import PARTS, Part
+from acdc.bench.gpu.parts import PARTS, ComponentSpec
 from acdc.bench.gpu.progress import AGAIN, named
 
 ROOT = Path(__file__).parents[2]
@@ -29,12 +29,12 @@ def beside_the_tests(monkeypatch):
     monkeypatch.setattr(module, "LEAST_S", 0.1)
 
 
-def part(name: str, behaviours: str, silent_s: float = 20.0, **more) -> Part:
-    return Part(name, "made up", ("tests.helpers.gpu_part", behaviours), 30.0, silent_s, **more)
+def part(name: str, behaviours: str, silent_s: float = 20.0, **more) -> ComponentSpec:
+    return ComponentSpec(name, "made up", ("tests.helpers.gpu_part", behaviours), 30.0, silent_s, **more)
 
 
-def whole(name: str, code: str, seconds: float = 30.0) -> Part:
-    return Part(name, "made up", ("timeit", "-n", "1", "-r", "1", code), seconds, rows=False)
+def whole(name: str, code: str, seconds: float = 30.0) -> ComponentSpec:
+    return ComponentSpec(name, "made up", ("timeit", "-n", "1", "-r", "1", code), seconds, rows=False)
 
 
 def rows_of(folder: Path, name: str) -> list[dict]:
