@@ -25,7 +25,7 @@ from ...engine.utils.atomic import check_directory, write_bytes, write_json
 from ..choices import chosen
 from . import parts as table
 from .child import CUT, Ended, described, last_line, run
-from .parts import ROOT, ComponentSpec
+from .parts import ROOT, GpuPart
 from .progress import TABLE, Progress, State
 from .record import DEVICE_LOST, faults, read, source_commit
 
@@ -66,9 +66,7 @@ def all_parts(
         raise click.ClickException(str(error)) from None
 
 
-def run_parts(
-    parts: Sequence[ComponentSpec], folder: Path, seconds: float, retry: bool = False, toy: bool = False
-) -> int:
+def run_parts(parts: Sequence[GpuPart], folder: Path, seconds: float, retry: bool = False, toy: bool = False) -> int:
     """Run ``parts`` in ``folder`` for so many seconds; returns the exit status. ``ValueError`` for a folder that cannot
     be used, or is in use."""
     until = time.monotonic() + seconds
@@ -103,7 +101,7 @@ class Runner:
         self.retry = retry
         self.begun: set[str] = set()  # in this call
 
-    def run(self, parts: Sequence[ComponentSpec]) -> None:
+    def run(self, parts: Sequence[GpuPart]) -> None:
         """Every part with its share of the time, then what was cut with what is left of it."""
         for shared in (True, False):
             for part in parts:
@@ -115,12 +113,12 @@ class Runner:
                 if seconds >= LEAST_S:
                     self._part(part, seconds)
 
-    def _is_over(self, part: ComponentSpec) -> bool:
+    def _is_over(self, part: GpuPart) -> bool:
         state = self.progress.state(part)
         again = state in AGAIN and self.retry and part.name not in self.begun
         return state in OVER and not again
 
-    def _part(self, part: ComponentSpec, seconds: float) -> None:
+    def _part(self, part: GpuPart, seconds: float) -> None:
         began, retry = time.monotonic(), self.retry and part.name not in self.begun
         self.begun.add(part.name)
         if reason := part.refusal():
@@ -134,7 +132,7 @@ class Runner:
             self.progress.set(part, state, said, time.monotonic() - began)
         click.echo(f"{part.name}: {state} after {time.monotonic() - began:.0f} s{_because(said)}")
 
-    def _processes(self, part: ComponentSpec, seconds: float, retry: bool) -> tuple[State, str]:
+    def _processes(self, part: GpuPart, seconds: float, retry: bool) -> tuple[State, str]:
         """Process after process until the part is at its end or its time is over."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
@@ -157,7 +155,7 @@ class Runner:
             write_json(self.progress.result(part), found | {"under_way": None})
         return State.CUT, ""
 
-    def _process(self, part: ComponentSpec, left: float, retry: bool) -> Ended:
+    def _process(self, part: GpuPart, left: float, retry: bool) -> Ended:
         result, log = self.progress.result(part), self.progress.log(part)
         command = [sys.executable, "-m", *(part.toy if self.toy else part.command)]
         if part.rows:
@@ -166,7 +164,7 @@ class Runner:
         until = self.until if part.rows else time.monotonic() + left
         return run(command, log, [result], until, part.silent_s, cwd=Path.cwd() if part.rows else ROOT)
 
-    def _whole(self, part: ComponentSpec, ended: Ended) -> tuple[State, str]:
+    def _whole(self, part: GpuPart, ended: Ended) -> tuple[State, str]:
         log = self.progress.log(part)
         if ended.status == 0 and not ended.stopped:
             return State.FINISHED, last_line(log)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 GPU, TOY = ("acdc.bench.gpu",), ("--device", "cpu")
 
 
-class ComponentSpec(NamedTuple):
+class GpuPart(NamedTuple):
     """A command of its own process.
 
     ``command`` are the arguments of ``python -m``. A part with ``rows`` writes a record's file: it is handed
@@ -40,40 +40,40 @@ class ComponentSpec(NamedTuple):
 
 
 PARTS = (
-    ComponentSpec(
+    GpuPart(
         "device", "what there is, rates of products and copies, the cost of a launch",
         (*GPU, "device"), 60, toy=(*GPU, "device", *TOY),
     ),
-    ComponentSpec(
+    GpuPart(
         "right", "every kernel of ours against its reference",
         (*GPU, "kernels", "--columns", "none"), 180, needs=("triton",),
         toy=(*GPU, "kernels", *TOY, "--columns", "none", "--only", "lfq"),
     ),
-    ComponentSpec(
+    GpuPart(
         "graphs", "the embedded bundle's stages: 100 bit-equal replays of each graph, its time and its floor",
         (*GPU, "stages", "--backends", "eager,cudagraph"), 180,
         toy=(*GPU, "stages", *TOY, "--backends", "eager,cudagraph", "--batches", "1"),
     ),
-    ComponentSpec(
+    GpuPart(
         "stories", "whole stories by graphs and by kernels against plain ones, three systems",
         (*GPU, "stories"), 180, 180, toy=(*GPU, "stories", *TOY, "--only", "storyworld"),
     ),
-    ComponentSpec(
+    GpuPart(
         "kernels", "every kernel's time beside eager, the library's call and its floor",
         (*GPU, "kernels"), 300, needs=("triton",),
         toy=(*GPU, "kernels", *TOY, "--only", "lfq", "--columns", "kernel,eager"),
     ),
-    ComponentSpec(
+    GpuPart(
         "systems", "the published systems at full size of noise, every phase beside its floor",
         (*GPU, "systems"), 360, 240,
         toy=(*GPU, "systems", *TOY, "--dtype", "float32", "--only", "storyworld", "--ways", "plain"),
     ),
-    ComponentSpec(
+    GpuPart(
         "decoding", "a pass of 1 to 256 codes of a decoder of LWM's size",
         (*GPU, "decoding"), 120,
         toy=(*GPU, "decoding", *TOY, "--dtype", "float32", "--size", "tiny", "--windows", "1,4"),
     ),
-    ComponentSpec(
+    GpuPart(
         "overhead", "what ACDC costs over the plain ARM, serial and overlapped, at 1, 2 and 8 stories",
         (*GPU, "overhead"), 300, 300,
         toy=(
@@ -81,46 +81,46 @@ PARTS = (
             "--concurrency", "1", "--frames", "1", "--rounds", "1",
         ),
     ),
-    ComponentSpec(
+    GpuPart(
         "kernel-tests", "the kernels' tests on the device: every number type, odd sizes, NaN",
         ("pytest", "-q", "-n", "8", "tests/kernels"), 240, rows=False, folder="tests/kernels",
         needs=("triton", "pytest", "pytest-xdist", "hypothesis"),
     ),
-    ComponentSpec(
+    GpuPart(
         "graphs-triton", "the same stages with our kernels inside, in bfloat16",
         (*GPU, "stages", "--backends", "eager,cudagraph", "--kernels", "triton", "--dtype", "bfloat16"), 120,
         needs=("triton",),
     ),
-    ComponentSpec(
+    GpuPart(
         "batches", "the stages as graphs, in bfloat16, at 1 to 64 stories",
         (*GPU, "stages", "--backends", "cudagraph", "--dtype", "bfloat16", "--batches", "1,2,8,32,64"), 120,
     ),
-    ComponentSpec(
+    GpuPart(
         "lossy", "LWM with its weights in a byte",
         (*GPU, "systems", "--only", "lwm+sd15", "--ways", "int8,fp8"), 180, 240, needs=("triton",),
     ),
-    ComponentSpec(
+    GpuPart(
         "many", "overhead at 16 and 32 stories",
         (*GPU, "overhead", "--only", "storyworld,show-o+sd15", "--concurrency", "16,32", "--rounds", "2"), 240, 300,
     ),
-    ComponentSpec(
+    GpuPart(
         "inductor", "the stages compiled by Inductor, in the process and ahead of time",
         (*GPU, "stages", "--backends", "inductor,inductor-jit", "--batches", "1,16"), 300, 240, needs=("triton",),
     ),
-    ComponentSpec(
+    GpuPart(
         "autotuned", "every kernel beside Inductor's best",
         (*GPU, "kernels", "--columns", "kernel,inductor"), 300, 240, needs=("triton",),
     ),
-    ComponentSpec(
+    GpuPart(
         "xformers", "the UNet's attention by xformers",
         (*GPU, "stages", "--backends", "eager,cudagraph", "--attention", "xformers", "--dtype", "bfloat16"), 60,
         needs=("xformers",),
     ),
-    ComponentSpec(
+    GpuPart(
         "tensorrt", "the stages as TensorRT's engines",
         (*GPU, "stages", "--backends", "tensorrt"), 300, 240, needs=("tensorrt", "onnx", "onnxscript"),
     ),
-    ComponentSpec(
+    GpuPart(
         "tensorrt-rtx", "the stages as engines of TensorRT for RTX",
         (*GPU, "stages", "--backends", "tensorrt-rtx"), 300, 240, needs=("tensorrt-rtx", "onnx", "onnxscript"),
     ),

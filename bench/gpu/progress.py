@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ...engine.utils.atomic import write_json
-from .parts import ComponentSpec
+from .parts import GpuPart
 from .record import faults, read
 
 FILE, TABLE = "run.json", "table.txt"
@@ -40,15 +40,15 @@ class Progress:
             raise ValueError(f"{str(folder)!r} holds results of {kind} size; give another --out")
         self.found: dict[str, Any] = {"toy": toy, "calls": [], "parts": {}} | found
 
-    def state(self, part: ComponentSpec) -> State:
+    def state(self, part: GpuPart) -> State:
         """Where it stands."""
         return State(self._part(part)["state"])
 
-    def seconds(self, part: ComponentSpec) -> float:
+    def seconds(self, part: GpuPart) -> float:
         """What it has taken so far."""
         return float(self._part(part)["seconds"])
 
-    def set(self, part: ComponentSpec, state: State, said: str = "", seconds: float = 0.0) -> None:
+    def set(self, part: GpuPart, state: State, said: str = "", seconds: float = 0.0) -> None:
         """A new state, why, and what the way there took."""
         self.found["parts"][part.name] = {"state": state, "said": said, "seconds": self.seconds(part) + seconds}
         self.write()
@@ -57,15 +57,15 @@ class Progress:
         """Replace the file."""
         write_json(self.folder / FILE, self.found)
 
-    def result(self, part: ComponentSpec) -> Path:
+    def result(self, part: GpuPart) -> Path:
         """The file of its rows."""
         return self.folder / f"{part.name}.json"
 
-    def log(self, part: ComponentSpec) -> Path:
+    def log(self, part: GpuPart) -> Path:
         """The file of its output."""
         return self.folder / f"{part.name}.log"
 
-    def wrong(self, part: ComponentSpec) -> list[str]:
+    def wrong(self, part: GpuPart) -> list[str]:
         """A line for each row in which something is wrong, or one for the part as a whole."""
         found = read(self.result(part)) if part.rows else None
         rows = [f"{named(row)}: {'; '.join(said)}" for row in (found or {"rows": []})["rows"] if (said := faults(row))]
@@ -73,17 +73,17 @@ class Progress:
             return rows
         return [str(self._part(part)["said"])]
 
-    def status(self, parts: Sequence[ComponentSpec]) -> int:
+    def status(self, parts: Sequence[GpuPart]) -> int:
         """0: all that can run here has run and is right; 1: something is wrong; 75: parts are left."""
         if any(self.wrong(part) for part in parts):
             return 1
         return AGAIN if any(self.state(part) in (State.LEFT, State.CUT) for part in parts) else 0
 
-    def table(self, parts: Sequence[ComponentSpec]) -> str:
+    def table(self, parts: Sequence[GpuPart]) -> str:
         """A line a part, then one for everything that is wrong."""
         return "\n".join(self._lines(parts))
 
-    def _lines(self, parts: Sequence[ComponentSpec]) -> Iterator[str]:
+    def _lines(self, parts: Sequence[GpuPart]) -> Iterator[str]:
         yield f"{'part':14} {'state':9} {'rows':>5} {'wrong':>5} {'left':>5} {'seconds':>8}"
         for part in parts:
             found = (read(self.result(part)) if part.rows else None) or {}
@@ -94,7 +94,7 @@ class Progress:
         for part in parts:
             yield from (f"{part.name}: {line}" for line in self.wrong(part))
 
-    def _part(self, part: ComponentSpec) -> Mapping[str, Any]:
+    def _part(self, part: GpuPart) -> Mapping[str, Any]:
         fresh = {"state": State.LEFT, "said": "", "seconds": 0.0}
         return dict(self.found["parts"].get(part.name, fresh))
 

@@ -16,7 +16,7 @@ from acdc.bench.gpu import all as module
 from acdc.bench.gpu import parts as table
 from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.gpu.all import run_parts
-from acdc.bench.gpu.parts import PARTS, ComponentSpec
+from acdc.bench.gpu.parts import PARTS, GpuPart
 from acdc.bench.gpu.progress import AGAIN, named
 
 ROOT = Path(__file__).parents[2]
@@ -29,12 +29,12 @@ def beside_the_tests(monkeypatch):
     monkeypatch.setattr(module, "LEAST_S", 0.1)
 
 
-def part(name: str, behaviours: str, silent_s: float = 20.0, **more) -> ComponentSpec:
-    return ComponentSpec(name, "made up", ("tests.helpers.gpu_part", behaviours), 30.0, silent_s, **more)
+def part(name: str, behaviours: str, silent_s: float = 20.0, **more) -> GpuPart:
+    return GpuPart(name, "made up", ("tests.helpers.gpu_part", behaviours), 30.0, silent_s, **more)
 
 
-def whole(name: str, code: str, seconds: float = 30.0) -> ComponentSpec:
-    return ComponentSpec(name, "made up", ("timeit", "-n", "1", "-r", "1", code), seconds, rows=False)
+def whole(name: str, code: str, seconds: float = 30.0) -> GpuPart:
+    return GpuPart(name, "made up", ("timeit", "-n", "1", "-r", "1", code), seconds, rows=False)
 
 
 def rows_of(folder: Path, name: str) -> list[dict]:
@@ -148,8 +148,10 @@ def test_parts_that_run_as_a_whole(tmp_path):
 
 
 def test_sigterm_ends_the_process_under_way_and_keeps_what_is_there(tmp_path):
-    code = "from acdc.bench.gpu.all import run_parts; from acdc.bench.gpu.parts import Part; from pathlib import Path"
-    code += "; part = Part('hangs', '', ('tests.helpers.gpu_part', 'good,hangs'), 60.0, 60.0)"
+    code = (
+        "from acdc.bench.gpu.all import run_parts; from acdc.bench.gpu.parts import GpuPart; from pathlib import Path"
+    )
+    code += "; part = GpuPart('hangs', '', ('tests.helpers.gpu_part', 'good,hangs'), 60.0, 60.0)"
     code += f"; run_parts([part], Path({str(tmp_path)!r}), 60)"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
         while not (file := tmp_path / "hangs.json").exists() or not json.loads(file.read_text())["rows"]:
