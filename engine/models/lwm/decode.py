@@ -75,7 +75,7 @@ def draw(
     """Run passes until all ``num_codes`` codes of every story are final; returns how many were launched.
 
     ``find_pass(window)`` gives the pass of that many positions, ``windows`` are the choices. The accepted counts are
-    read back from the device after each ``quantum`` of passes, of which those behind the end change nothing. With a
+    read back from the device after each ``sync_every`` of passes, of which those behind the end change nothing. With a
     window of one the number of passes is known, and nothing is read back.
     """
     if tuple(windows) == SEQUENTIAL:

@@ -110,7 +110,7 @@ class ArmSession:
         """Draw the frame of the last sentence: int64 [B, codes_per_frame].
 
         ``keys`` [B, 4] from ``rng.make_keys``, on the model's device. ``windows`` are how many codes a pass may compute
-        side by side; more than one changes no code, and reads the accepted counts back after each ``quantum`` of
+        side by side; more than one changes no code, and reads the accepted counts back after each ``sync_every`` of
         passes. ``draft`` [B, codes_per_frame] are first guesses for them (where None, what the first code's logits
         say of all). ``passes`` counts what was launched. Raises ``ValueError`` for guidance without a null branch.
         """

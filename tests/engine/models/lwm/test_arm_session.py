@@ -175,7 +175,7 @@ def test_cache_length_is_the_number_of_ids_fed(arm: Arm) -> None:
 
 
 @pytest.mark.parametrize(
-    "policy", [SamplingParams(temperature=0), SamplingParams(temperature=9.0), SamplingParams(top_p=0.3, top_k=4)]
+    "params", [SamplingParams(temperature=0), SamplingParams(temperature=9.0), SamplingParams(top_p=0.3, top_k=4)]
 )
 def test_codes_stay_in_the_codebook_and_eof_ends_a_frame(arm: Arm, params: SamplingParams) -> None:
     one = session(arm)
