@@ -1,118 +1,127 @@
-"""Finds where (and whether by night) a sentence takes place."""
+"""Where a text takes place."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-from .lexicon import BY_PLACES, COLD, DAY, NIGHT, ON_PLACES, PLACE_FAMILIES, word_set
-from .words import Words, split_words
+from collections.abc import Callable
 
-STILL = word_set("in at on by near beside inside within under along amid outside")
-MOVING = word_set("through across into over around onto above beyond to below")
-ARRIVING = word_set("reached entered reaching entering found visited explored exploring crossed crossing")
-LOOKING = word_set(
-    "captivated fascinated look looked looking gaze gazed gazing stare stared staring peer peered peering glance"
-    " barked bark glanced gazes looks stares hooted howled meowed called growled"
-    " leaped jumped leapt sprang hopped vaulted"
+from .english.clauses import Clause, Parsed
+from .english.nouns import is_kind
+from .english.places import PARTS_OF, ROOMS, SIDES
+from .motion import ELSEWHERE
+from .place_text import Setting, family_of_place, setting_of
+from .presence import STILL, WEAK, Place, end_of_chain, is_place, places_of
+
+INNER = frozenset({"in", "inside", "on", "under", "aboard", "within", "out of"})
+NEARNESS = frozenset(
+    {"near", "beside", "next to", "by", "close to", "alongside", "under", "beneath", "between", "along", "among"}
 )
-PARTS = word_set("edge side heart middle shore shores bank banks border end corner foot top base center")
-WEAK = word_set("with from toward towards behind beneath against")
-LEADS = STILL | MOVING | ARRIVING | WEAK | {"of"}
-ARTICLES = word_set("a an the his her its their this that")
-# Place nouns in these company words are something else: "garden path" is in the garden, "sea breeze" is no sea.
-WITHIN = word_set("bench path gate floor fence grass wall trail pavilion lawn ground bed beds")
-APART = word_set("breeze air ball man boots gnome hose owl cat fox scent smell song sounds light bird horse")
+AFTER_NONE = NEARNESS | WEAK | {"to", "into"}
 
 
-@dataclass(frozen=True)
-class Setting:
-    """A setting as it is told: ``phrase`` reads on from the protagonist ("in a vibrant garden")."""
+def find_setting(
+    parsed: Parsed,
+    known: Setting | None = None,
+    is_hero: Callable[[Clause], bool | None] = lambda clause: None,
+    opening: bool = True,
+) -> Setting | None:
+    """The newest setting: one that the text states, else ``known``.
 
-    phrase: str
-    family: str
-
-
-def find_setting(sentence: str, known: Setting | None = None) -> Setting | None:
-    """The newest setting: one that ``sentence`` states, else ``known``."""
-    words = split_words(sentence)
-    nouns = [i for i, word in enumerate(words) if word.low in PLACE_FAMILIES and word.text.islower()]
-    for weak in (False, True) if known is None else (False,):  # any hint is better than no setting at all
-        for i in nouns:
-            found = _phrase_ending_at(words, i, weak)
-            if found is not None and (known is None or found.family != known.family):
-                return found
+    ``is_hero`` says whether a clause is about the hero; None if nobody else is either. ``opening``: the text begins a
+    story, so that even a small place is a setting.
+    """
+    told = [places_of(parsed, clause, is_hero(clause)) for clause in parsed.clauses]
+    if known is None:
+        places = [place for found in told for place in found if opening or place.listed or place.preposition in INNER]
+        known = _first(parsed, places, opening)
+        here = [i for i, found in enumerate(told) if known and any(p.phrase.head == known.noun for p in found)]
+        told = told[here[0] + 1 :] if here else []
+    for places in told:
+        changed = [p for p in places if known is not None and p.listed and p.sure and not _same_place(p, known)]
+        known = setting_of(parsed, _chain(parsed, changed[0], places)) if changed else known
     return known
 
 
-def find_time(sentence: str, known: str | None = None) -> str | None:
-    """``"night"`` or ``"day"`` where ``sentence`` says so, else ``known``."""
-    lows = {word.low for word in split_words(sentence)}
-    if lows & NIGHT or {"stars", "sky"} <= lows or {"under", "stars"} <= lows:
-        return "night"
-    return "day" if lows & DAY else known
+def _first(parsed: Parsed, places: list[Place], opening: bool) -> Setting | None:
+    """The first setting of a story: a listed place if there is one, with the phrases that lead to it."""
+    sure = [place for place in places if place.sure]
+    for choices in (sure, places):
+        main = next((place for place in choices if place.listed and place.preposition not in WEAK), None)
+        if main is not None:
+            main = _last_fronted(parsed, main, choices)
+        main = main or next((place for place in choices if place.preposition not in WEAK | {"to"}), None)
+        if main is not None:
+            weak = None if main.listed else _hinted(parsed)
+            return weak or setting_of(parsed, _chain(parsed, main, choices))
+    hinted = _hinted(parsed)
+    if hinted is None and not places and opening:
+        places = _around(parsed)
+    return hinted or next((setting_of(parsed, [place]) for place in places), None)
 
 
-def _phrase_ending_at(words: Words, i: int, weak: bool) -> Setting | None:
-    noun, after = words[i], words[i + 1] if i + 1 < len(words) else None
-    within = False
-    if after is not None and after.joined:
-        if after.low == "of" and noun.low in PARTS:
-            return None  # "the shore of a lake" is told by "lake"
-        if after.low in APART or after.low in PLACE_FAMILIES:
-            return None
-        within = after.low in WITHIN
-    first = i  # first word of the noun phrase, article included
-    while first > 0 and i - first < 6 and words[first - 1].low not in LEADS:
-        if not (words[first].joined or words[first].gap.strip() == ","):
-            return None
-        first -= 1
-        if words[first].low in ARTICLES:
-            break
-    head = first - 1
-    if head < 0 or not words[first].joined:
-        return None
-    lead, said = words[head].low, words[first : i + 1]
-    if lead == "of" and head >= 1 and words[head - 1].low in PARTS:
-        return _part_of(words, head, said)
-    if weak and lead in LEADS - {"of"}:
-        return _told(noun.low, "in" if within else lead, said)
-    if lead in MOVING | ARRIVING | STILL and not _only_looked_at(words, head):
-        return _told(noun.low, "in" if within else lead, said)
+def _last_fronted(parsed: Parsed, main: Place, places: list[Place]) -> Place:
+    """ "Far out at sea, on a tiny island, ...": of places that commas part before the subject, the last."""
+    for place in places[places.index(main) + 1 :]:
+        comma = place.listed and place.phrase.lead == main.last.end + 1 and parsed.words[main.last.end].text == ","
+        closed = place.last.end < len(parsed.words) and parsed.words[place.last.end].text == ","
+        if comma and closed and main.phrase.lead <= 2:
+            return place
+    return main
+
+
+def _around(parsed: Parsed) -> list[Place]:
+    """Places that are a subject or an object: "the farmer ploughed the field", "when the museum closes"."""
+    found = []
+    for clause in parsed.clauses:
+        verb = parsed.words[clause.verb].low if clause.verb is not None else ""
+        for phrase in clause.phrases:
+            last = end_of_chain(parsed, phrase)
+            listed = is_place(phrase.head) or (phrase.head in SIDES and is_place(last.head))
+            own = phrase.preposition == "of" and any(p.end == phrase.lead and is_kind(p.head) for p in parsed.phrases)
+            plain = (own or not phrase.preposition) and not phrase.name and listed and phrase.determiner
+            if plain and not clause.negated and (own or verb not in ELSEWHERE):
+                found.append(Place(phrase, "", last, True))
+    return found
+
+
+def _hinted(parsed: Parsed) -> Setting | None:
+    """A listed place that the text only shows, as "the moonlight falling over the meadow below"."""
+    for clause in parsed.clauses:
+        for phrase in clause.phrases:
+            low = parsed.words[phrase.end].low if phrase.end < len(parsed.words) else ""
+            over = phrase.preposition in {"over", "above", "with"} and not clause.negated
+            if over and is_place(phrase.head) and (low in {"below", "spread"} or phrase.preposition == "above"):
+                return setting_of(parsed, [Place(phrase, "into", phrase, True)])
     return None
 
 
-def _part_of(words: Words, of: int, said: Words) -> Setting:
-    start = of - 1
-    while start > 0 and of - start < 4 and words[start].low not in ARTICLES:
-        start -= 1
-    lead = words[start - 1].low if start > 0 else "at"
-    part = " ".join(word.text.lower() for word in words[start : of + 1])
-    lead = lead if lead in STILL else "at"
-    return Setting(f"{lead} {part} {_noun_phrase(said)}", _family(said))
+def _chain(parsed: Parsed, main: Place, places: list[Place]) -> list[Place]:
+    """ "on a shelf in a toy shop", "in a flat above a shop in Paris": places that touch each other, two around it."""
+    chain = [main]
+    for place in reversed(places[: places.index(main)]):
+        if (
+            place.last.end == chain[0].phrase.lead
+            and len(chain) < 2
+            and place.preposition not in WEAK
+            and chain[0].preposition in STILL
+        ):
+            chain.insert(0, place)
+    for place in places[places.index(main) + 1 :]:
+        touches = place.phrase.lead == chain[-1].last.end and len(chain) < 3
+        if (touches and (place.listed or place.phrase.name) and place.preposition not in AFTER_NONE) or (
+            touches and not main.listed and place.preposition in {"in", "on", "inside", "at"}
+        ):
+            chain.append(place)
+    return chain
 
 
-def _told(noun: str, lead: str, said: Words) -> Setting:
-    if lead not in STILL:
-        lead = "by" if noun in BY_PLACES else "on" if noun in ON_PLACES else "in"
-    return Setting(f"{lead} {_noun_phrase(said)}", _family(said))
-
-
-def _noun_phrase(said: Words) -> str:
-    """Article, at most the last three adjectives, noun; "the" becomes no "a": the user's words are kept."""
-    texts = [word.text for word in said]
-    if texts[0].lower() in ARTICLES and len(texts) > 5:
-        texts = [texts[0], *texts[-4:]]
-    article = texts[0].lower()
-    if article in {"a", "an"} and len(texts) > 1:
-        texts[0] = "an" if texts[1][0].lower() in "aeiou" else "a"
-    elif article in {"his", "her", "its", "their", "this", "that"}:
-        texts[0] = "the"
-    return " ".join(texts)
-
-
-def _family(said: Words) -> str:
-    return "snow" if any(word.low in COLD for word in said) else PLACE_FAMILIES[said[-1].low]
-
-
-def _only_looked_at(words: Words, head: int) -> bool:
-    """True for "gazed at the lake" and "leaped over the pond": the protagonist is elsewhere."""
-    before = {word.low for word in words[max(0, head - 2) : head]}
-    return words[head].low in {"at", "by", "over", "across", "to", "beyond", "into"} and bool(before & LOOKING)
+def _same_place(place: Place, known: Setting) -> bool:
+    """Whether a place is the known setting or a part of it: the shore of the lake, a room of the house."""
+    family = family_of_place(place)
+    inner = place.last if place.phrase.head in SIDES and place.last is not place.phrase else place.phrase
+    if family == known.family or inner.head == known.noun:
+        return True
+    wholes = PARTS_OF.get(inner.head, frozenset())
+    if not wholes & {known.family, known.noun}:
+        return False
+    plain = inner.definite and not inner.modifiers
+    return plain or inner.head in ROOMS
