@@ -75,7 +75,7 @@ def report(judge: IdentityJudge, data: Individuals, length: int) -> dict[str, ob
     ``same`` and ``other``: mean distances of a story's later frames to its first one and to another story's. ``kept``
     is the distance within which 95 % of the former lie, ``other_kept`` the share of the latter within it.
     """
-    found = judge.traits(np.ascontiguousarray(data.frames))
+    found = judge.traits(np.array(data.frames))
     truth = data.traits
     numbers = torch.cat([found.coat, found.build], -1)
     error = (numbers - truth[:, :NUMBERS]).square().mean(0) / truth[:, :NUMBERS].var(0)

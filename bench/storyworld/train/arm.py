@@ -1,7 +1,7 @@
 """Train the storyworld ARM: ``python -m acdc.bench.storyworld.train.arm --data DIR --out DIR --steps N --decay D``.
 
 DIR holds codes.npy, texts.json and perhaps codes_flip.npy. One set of weights learns both contexts: whole stories and
-two-segment windows, whose share rises from 0.3 to 0.7 while the learning rate decays. OUT/arm is the exported model.
+two-segment windows, whose share rises (--windows) while the learning rate decays. OUT/arm is the exported model.
 """
 
 from __future__ import annotations
@@ -40,7 +40,6 @@ from .loop import fit, make_optimizers, step_rng
 from .precision import autocast, compute_dtype
 
 TEXT_WEIGHT = 0.05
-WINDOWS = (0.3, 0.7)  # share of the learned frames that stand in windows, before and at the end of the decay
 MICRO_TOKENS = 4096  # larger ones leave the cache, smaller ones the matrix units idle
 MAX_TEXT_TOKENS = 96
 MAX_POSITION = 2048
@@ -155,14 +154,22 @@ def learn_tokenizer(data: Path) -> Tokenizer:
 @click.option("--heads", default=3)
 @click.option("--lr", default=2e-3)
 @click.option("--muon-lr", default=0.007)
+@click.option(
+    "--windows",
+    default=(0.3, 0.7),
+    type=(float, float),
+    show_default=True,
+    help="Share of the learned frames that lie in windows, before the decay and at its end.",
+)
+@click.option("--every", default=200, show_default=True, help="Steps from one checkpoint to the next.")
 @click.option("--threads", default=1)
 @click.option("--device", default="cpu")
 @click.option("--minutes", type=float, help="Start the decay so that training ends within this time.")
 @click.option("--seed", default=0)
 def main(
     data: Path, out: Path, init: Path | None, heldout: Path | None, codebook_size: int, steps: int, decay: int,
-    frames: int, layers: int, hidden: int, heads: int, lr: float, muon_lr: float, threads: int, device: str,
-    minutes: float | None, seed: int,
+    frames: int, layers: int, hidden: int, heads: int, lr: float, muon_lr: float, windows: tuple[float, float],
+    every: int, threads: int, device: str, minutes: float | None, seed: int,
 ) -> None:  # fmt: skip
     """Train, evaluate on stories kept apart, export."""
     keep_memory()
@@ -184,11 +191,11 @@ def main(
 
     def step_fn(step: int) -> dict[str, Tensor]:
         decayed = 0.0 if step < warmup else 1.0 - group["lr"] / group["initial_lr"]
-        share = WINDOWS[0] + (WINDOWS[1] - WINDOWS[0]) * decayed
+        share = windows[0] + (windows[1] - windows[0]) * decayed
         return losses(model, sample(train, layout, step_rng(seed, step), frames, share), device)
 
     fit(
-        step_fn, {"arm": model}, optimizers, steps=steps, decay=decay, run_dir=out, warmup=warmup, every=200,
+        step_fn, {"arm": model}, optimizers, steps=steps, decay=decay, run_dir=out, warmup=warmup, every=every,
         seed=seed, time_limit=None if minutes is None else minutes * 60,
     )  # fmt: skip
     export(model, tokenizer, layout, out / "arm")

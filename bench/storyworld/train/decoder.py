@@ -1,7 +1,8 @@
 """More training for a coder's decoder alone: ``python -m acdc.bench.storyworld.train.decoder --coder DIR ...``.
 
 The encoder and the codebook stay, so codes.npy and latents.npy (from `encode`, --flip used where present) keep their
-meaning, and models trained on them can train at the same time. Costs a third of a step of the whole coder.
+meaning, and models trained on them can train at the same time. Costs a third of a step of the whole coder. The terms
+of `adversary` make outlines and eyes crisp; the discriminator starts with the run.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from torch import Tensor, nn
 
 from ....engine.models.tokenizers.vqgan import VQGAN
 from . import tokenizer, vae
-from .budget import Budget, budget_options
+from .adversary import PatchDiscriminator, edge_loss, fooling_loss, telling_loss
+from .budget import Budget, budget_options, coder_optimizers
 from .fast_coder import fuse_norms
 from .loop import make_optimizers, step_rng
 from .pictures import Frames, picture_loss, to_pixels
@@ -66,8 +68,14 @@ class Encoded:
 @click.option("--coder", type=click.Path(path_type=Path), required=True, help="Directory of a VQGAN or AutoencoderKL.")
 @click.option("--data", type=click.Path(path_type=Path), required=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="OUT/tokenizer or OUT/vae is exported.")
+@click.option("--edges", default=0.0, show_default=True, help="Weight of the edge-weighted L1.")
+@click.option("--adversarial", default=0.0, show_default=True, help="Weight of a patch discriminator's verdict.")
+@click.option("--features", default=0.0, show_default=True, help="Weight of the distance of its features.")
+@click.option("--muon/--adamw", default=False, show_default=True)
 @budget_options(steps=3000, decay=1000, batch=8, lr=1e-3)
-def main(coder: Path, data: Path, out: Path, budget: Budget) -> None:
+def main(
+    coder: Path, data: Path, out: Path, edges: float, adversarial: float, features: float, muon: bool, budget: Budget
+) -> None:
     """Train the decoder of --coder on, export the coder and measure it."""
     budget.begin(SEED)
     model, parts, decode, name = load_coder(coder)
@@ -76,14 +84,30 @@ def main(coder: Path, data: Path, out: Path, budget: Budget) -> None:
     for part in parts:
         part.requires_grad_(True)
     fuse_norms(model)
+    modules: dict[str, nn.Module] = {"model": model}
+    optimizers = coder_optimizers(model, budget.lr, muon)
+    judge = None
+    if adversarial or features:
+        modules["discriminator"] = judge = PatchDiscriminator().to(budget.device)
+        optimizers += make_optimizers(judge, budget.lr / 2)
 
-    def step_fn(step: int) -> Tensor:
-        stored, pixels = encoded.batch(step, budget.batch)
+    def step_fn(step: int) -> dict[str, Tensor]:
+        stored, pixels = (part.to(budget.device) for part in encoded.batch(step, budget.batch))
         with autocast(budget.device):
-            output = decode(stored.to(budget.device))
-        return picture_loss(output, pixels.to(budget.device))
+            output = decode(stored)
+        parts = {"picture": picture_loss(output, pixels)}
+        loss = parts["picture"]
+        if edges:
+            parts["edges"] = edge_loss(output, pixels)
+            loss = loss + edges * parts["edges"]
+        if judge is not None:
+            with autocast(budget.device):
+                fooled, matched = fooling_loss(judge, output, pixels)
+                parts |= {"fooled": fooled, "features": matched, "told": telling_loss(judge, output, pixels)}
+            loss = loss + adversarial * fooled + features * matched + parts["told"]
+        return {"loss": loss, **parts}
 
-    done = budget.fit(step_fn, {"model": model}, make_optimizers(model, budget.lr), out, SEED)
+    done = budget.fit(step_fn, modules, optimizers, out, SEED)
     heldout = encoded.frames.heldout()
     if isinstance(model, VQGAN):
         tokenizer.export(model, out / "tokenizer")

@@ -15,6 +15,8 @@ import torch
 from torch import Tensor
 
 from ....engine.models.tokenizers.vqgan import VQGAN
+from .budget import keep_memory
+from .fast_coder import fuse_norms
 from .pictures import to_pixels
 from .precision import autocast
 
@@ -24,7 +26,7 @@ Encoder = Callable[[Tensor], Tensor]
 def tokenizer_encoder(folder: Path, device: str) -> Encoder:
     """Pixels [B, 3, H, W] to codes [B, h*w]; the convolutions in bf16 where that is fast, the nearest code in fp32."""
     model = VQGAN.from_directory(folder, device)
-    model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    fuse_norms(model)
 
     def encode(pixels: Tensor) -> Tensor:
         with autocast(device):
@@ -39,7 +41,8 @@ def vae_encoder(folder: Path, device: str) -> Encoder:
     from diffusers import AutoencoderKL
 
     vae = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
-    vae = vae.to(device, memory_format=torch.channels_last).eval()
+    vae = vae.to(device).eval()
+    fuse_norms(vae)
 
     def encode(pixels: Tensor) -> Tensor:
         with autocast(device):
@@ -76,6 +79,7 @@ def main(
     """Encode every frame with the tokenizer, the VAE or both."""
     if tokenizer is None and vae is None:
         raise click.UsageError("give --tokenizer, --vae or both")
+    keep_memory()
     torch.set_num_threads(threads)
     if not (data / "frames.npy").is_file():
         raise ValueError(
