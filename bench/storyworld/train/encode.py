@@ -41,8 +41,9 @@ def vae_encoder(folder: Path, device: str) -> Encoder:
     from diffusers import AutoencoderKL
 
     vae = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
-    vae = vae.to(device).eval()
-    fuse_norms(vae)
+    vae = vae.to(device, memory_format=torch.channels_last).eval()
+    if not any(type(module).__name__ == "Attention" for module in vae.modules()):  # its group norm has no SiLU
+        fuse_norms(vae)
 
     def encode(pixels: Tensor) -> Tensor:
         with autocast(device):
