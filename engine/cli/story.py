@@ -14,6 +14,7 @@ from ..options import StoryOptions
 from ..outputs import Frame, Span, StoryResult
 from ..storage.progress import make_progress
 from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
+from ..storage.run_lock import story_lock
 from ..storage.story_writer import StoryWriter
 from ..utils.atomic import check_directory
 from ..utils.versions import versions
@@ -59,6 +60,7 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
     seed = check_seed(given["seed"])
     directory = Path(given["out"] if given["out"] is not None else f"out/{example or 'story'}")
     check_directory(directory)
+    lock = story_lock(directory)
     stored = stored_story(directory, resume=given["resume"], overwrite=given["overwrite"])
     if stored is not None:
         check_request(stored, asked, seed)
@@ -73,7 +75,8 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
         if remark := changed_versions(stored.versions, new.versions):
             click.echo(f"acdc: {remark}", err=True)
         new = stored
-    continue_story(engine, new, options, init_image, StoryWriter(directory), title)
+    with lock:
+        continue_story(engine, new, options, init_image, StoryWriter(directory), title)
 
 
 def story_title(name: str) -> str:

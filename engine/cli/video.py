@@ -11,6 +11,7 @@ from ..options import StoryOptions, check_sentences
 from ..outputs import StoryResult
 from ..storage.progress import make_progress
 from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
+from ..storage.run_lock import story_lock
 from ..storage.story_writer import StoryWriter
 from ..storage.video_io import no_mp4_reason, side_by_side, write_gif, write_mp4
 from ..utils.atomic import check_directory
@@ -68,6 +69,7 @@ def video(prompt: str | None, example: str | None, **given: Any) -> None:
     seed, lengths = check_seed(given["seed"]), {"num_frames": given["frames"], "chunk_frames": given["chunk_frames"]}
     directory = Path(given["out"] if given["out"] is not None else f"out/{f'{example}_video' if example else 'video'}")
     check_directory(directory)
+    lock = story_lock(directory)
     stored = stored_story(directory, resume=given["resume"], overwrite=given["overwrite"])
     if stored is not None:
         check_request(stored, (caption,) * len(stored.sentences), seed)
@@ -82,7 +84,8 @@ def video(prompt: str | None, example: str | None, **given: Any) -> None:
         if len(stored.frames) < lengths["num_frames"]:
             del stored.frames[whole:]  # of a chunk that a kill cut short
         new = stored
-    _continue(engine, new, options, lengths, StoryWriter(directory), given["fps"])
+    with lock:
+        _continue(engine, new, options, lengths, StoryWriter(directory), given["fps"])
 
 
 def _caption(prompt: str | None, example: str | None) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from ..memory import LANGUAGE_MEMORIES, LanguageModel, MemoryFailure, MemorySettings, load_language_model
+from ..storage.run_lock import file_lock
 from ..storage.stories_file import SUFFIX, read_records, read_stories, write_records
 from ..storage.story_generator import POOL, SENTENCES, SHOWN, Written, draw_examples, write_story
 from ..utils.atomic import check_directory
@@ -44,13 +45,15 @@ def write_stories(out: str, count: int, seed: int, examples: str | None, **given
     by = {name: value for name, value in recorded.items() if name not in {"memory_calls", "memory_on_failure"}}
     check_device(settings.name, given["device"])
     path = check_file(out)
+    lock = file_lock(path)
     pool = POOL if examples is None else own_examples(Path(examples))
     records = stored_records(path, by, list(pool), resume=given["resume"], overwrite=given["overwrite"])
     if len(records) >= count:
         click.echo(f"{path}: {len(records)} stories, nothing to write")
         return
     model = load_language_model(settings, device=given["device"])
-    write_missing(path, records, count, model, pool, by)
+    with lock:
+        write_missing(path, records, count, model, pool, by)
     click.echo(f"{path}: {len(records)} stories")
 
 

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from acdc.engine.cli import write_stories as module
 from acdc.engine.cli.main import main
@@ -278,3 +279,29 @@ class TestReading:
         line = refuse(capsys, "story", "--prompts", "s.jsonl")
         assert words in line
         assert "'s.jsonl'" in line
+
+
+class TestTwoAtOnce:
+    """One run at a time writes into a file: two would each replace it by stories of their own."""
+
+    @pytest.mark.parametrize("more", [(), ("--resume",), ("--overwrite",)])
+    def test_the_second_is_refused_before_it_asks(self, server, capsys, more):
+        server.does()
+        Path("out").mkdir()
+        with FileLock("out/.stories.jsonl.lock"):
+            assert "another run is writing there" in refuse(capsys, "write-stories", "--count", "2", *more)
+        assert server.asked == []
+
+    def test_one_that_comes_while_the_first_loads_is_refused(self, server, capsys, monkeypatch):
+        server.does(*answers(1, 2))
+        load = module.load_language_model
+
+        def other_run_first(*given, **how):
+            monkeypatch.setattr(module, "load_language_model", load)
+            assert main(["write-stories", "--count", "1"]) == 0
+            capsys.readouterr()
+            return load(*given, **how)
+
+        monkeypatch.setattr(module, "load_language_model", other_run_first)
+        assert "another run wrote it meanwhile" in refuse(capsys, "write-stories", "--count", "1")
+        assert [record["sentences"] for record in records()] == [new_story(1)]
