@@ -19,6 +19,7 @@ class Companion:
     owned: bool
     sex: str | None
     plural: bool
+    agent: bool = False  # only did something to the hero: "was found by a policeman"
 
     def called(self, subject: Subject) -> str:
         """ "Anna", "Pia's brother", "the crow"."""
@@ -36,7 +37,7 @@ def companions_of(people: list[Person], subject: Subject | None, known: tuple[Co
         owned = person.phrase.determiner in {"his", "her", "its", "their"}
         if not (person.name or is_kind(person.kind.split()[-1] if person.kind else "")):
             continue
-        new = Companion(person.name, person.kind, owned, person.sex, person.plural)
+        new = Companion(person.name, person.kind, owned, person.sex, person.plural, person.part == "by")
         found = [one for one in found if (one.name, one.kind) != (new.name, new.kind)] + [new]
     return tuple(found[-6:])
 

@@ -12,6 +12,7 @@ from .person import ABSTRACT, GROUPS, NAMINGS, VEHICLES, Person, complete, group
 from .predicates import read_predicate
 from .wearing import begins_wearing, is_look, wear
 
+ROLES = frozenset({"twins", "friends", "brothers", "sisters", "siblings", "heroes", "cousins", "neighbours"})
 PHRASE_NAMINGS = ("who was called", "who is called", "whose name was", "whose name is", "which they named",
                   "that they named", "who was named", "who is named", "that was called", "which was called",
                   "that they called", "known as", ", known as", ", named", ", called", ", who was called")  # fmt: skip
@@ -62,7 +63,16 @@ def find_people(parsed: Parsed) -> list[Person]:
         people.append(person)
     for clause in parsed.clauses:
         read_predicate(parsed, clause, people, by_start)
-    return people
+    return people or _owners(parsed)
+
+
+def _owners(parsed: Parsed) -> list[Person]:
+    """ "Marta the fox's den lay by a lake": whom things belong to, where nobody else is spoken of."""
+    owners = [p.owner for p in parsed.phrases if p.owner is not None and p.owner.name and p.owner.head]
+    people = [Person(owner, None, "subject") for owner in owners]
+    for person in people:
+        complete(person, person.phrase, parsed)
+    return people[:1]
 
 
 def _person(parsed: Parsed, phrase: NounPhrase) -> Person | None:
@@ -127,10 +137,9 @@ def _part(parsed: Parsed, phrase: NounPhrase, clause: Clause | None) -> str:
 def _whose(by_start: dict[int, Person], before: NounPhrase, parsed: Parsed) -> Person | None:
     """The person that ``before`` is about; "of the bees" still belongs to "the queen"."""
     person = by_start.get(before.start)
-    if person is None and before.preposition in {"of", "by", "on", "in"}:
-        i = parsed.phrases.index(before)
-        if i and by_start.get(parsed.phrases[i - 1].start) is not None and before.lead == parsed.phrases[i - 1].end:
-            return by_start[parsed.phrases[i - 1].start]
+    if before.preposition == "of" or (person is None and before.preposition in {"by", "on", "in"}):
+        owner = next((p for p in parsed.phrases if p.end == before.lead), None)
+        return by_start.get(owner.start, person) if owner is not None else person
     return person
 
 
@@ -159,6 +168,9 @@ def _same(parsed: Parsed, person: Person, before: NounPhrase, phrase: NounPhrase
     if phrase.head in PLACE_FAMILIES:
         return False
     if person.owned and not person.name and phrase.determiner in {"a", "an"} and is_kind(phrase.head):
+        return True
+    if person.members and person.kind in ROLES and phrase.plural and is_kind(phrase.head):
+        person.kind = ""
         return True
     if (person.name and not person.kind) or person.kind in {"hero", "heroine", "friend"}:
         return bool(phrase.head) and (

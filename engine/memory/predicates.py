@@ -16,6 +16,9 @@ def read_predicate(parsed: Parsed, clause: Clause, people: list[Person], by_star
     if clause.verb is None or not after:
         return
     verb, first = parsed.words[clause.verb].low, after[0]
+    if clause.marker == "whose" and clause.antecedent is not None and any(p.head == "name" for p in clause.phrases):
+        _read_naming(first.name, by_start.get(clause.antecedent.start), by_start.get(first.start), people)
+        return
     subject = next((by_start[p.start] for p in clause.subjects() if p.start in by_start), None)
     if subject is None and any(p.pronoun in {"he", "she", "i"} for p in clause.subjects()):
         subject = next((p for p in people if not p.kind and not p.owned), None)
@@ -38,6 +41,8 @@ def _read_being(
             other.part = "subject"
     elif other is not None and other is not subject:
         _merge(subject, other, people)
+    elif first.determiner == "no" and first.adjectives and not subject.kind:
+        complete(subject, first, parsed)  # "no ordinary duck" is a duck
     elif is_colour(first.head):
         subject.looks = subject.looks or [first.head]
     elif first.determiner in {"a", "an", "the"} and not (first.name or subject.kind or first.head in ABSTRACT):
@@ -56,7 +61,7 @@ def _read_name_of(
 
 def _read_naming(name: str, subject: Person | None, other: Person | None, people: list[Person]) -> None:
     """ "The fawn was called Clover"."""
-    if subject is None or subject.name or other is subject:
+    if not name or subject is None or subject.name or other is subject:
         return
     subject.name = name
     subject.sex = subject.sex or sex_of(subject)

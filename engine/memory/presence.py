@@ -117,6 +117,8 @@ def _leads_to_place(parsed: Parsed, clause: Clause, phrase: NounPhrase, verb: st
         (clause.verb is not None and phrase.start < clause.verb) or preposition not in {"in", "inside"}
     ):
         return None
+    if preposition == "from" and is_place(phrase.head) and _belongs_to_person(parsed, phrase):
+        return ""
     if preposition == "from" and _is_in_source(parsed, phrase, verb):
         return "out of" if parsed.words[phrase.lead].low == "out" else "hung from"
     if preposition == "from" and parsed.words[phrase.lead].low == "out":
@@ -134,7 +136,9 @@ def _leads_to_place(parsed: Parsed, clause: Clause, phrase: NounPhrase, verb: st
         return None
     if preposition in WEAK and not is_place(phrase.head):
         return None
-    if phrase.name and (phrase.head or preposition not in {"in", "at", "near", "through", "across"}):
+    if phrase.name.lower() in TIMES or (
+        phrase.name and (phrase.head or preposition not in {"in", "at", "near", "through", "across"})
+    ):
         return None
     if is_kind(phrase.head) and not is_place(phrase.head):
         return None
@@ -169,6 +173,11 @@ def _is_there(parsed: Parsed, clause: Clause, phrase: NounPhrase, verb: str) -> 
     if preposition == "on" and earlier_is_aim(parsed, phrase) and _maybe_seen(parsed, phrase, verb):
         return False
     return not _of_another(parsed, clause, phrase)
+
+
+def _belongs_to_person(parsed: Parsed, phrase: NounPhrase) -> bool:
+    """ "a hen from a farm": it says where she lives."""
+    return any(p.end == phrase.lead and is_kind(p.head) for p in parsed.phrases)
 
 
 def _is_in_source(parsed: Parsed, phrase: NounPhrase, verb: str) -> bool:

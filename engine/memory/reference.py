@@ -45,7 +45,7 @@ def meant(
     open_ = next((one for one in others if one.sex is None and one.owned), None)
     if sex is None:
         fresh = same is not None and any(p.name == same.name and p.kind == same.kind for p in recent)
-        return same if fresh and same is not None else subject
+        return same if fresh and same is not None and not same.agent else subject
     near = next((one for one in others if one.sex is None and any(p.kind == one.kind for p in recent)), None)
     other = same or open_ or near
     if other is not None:

@@ -102,7 +102,8 @@ class State:
                 )
             if phrase.pronoun in {"it", "they", "there"}:
                 return None if phrase.pronoun == "it" and self.sure and self.sex != "it" else True
-            if phrase.determiner in {"his", "her", "its", "their"}:
+            owned = phrase.owner is not None and is_meant_by(self.subject, phrase.owner)
+            if owned or phrase.determiner in {"his", "her", "its", "their"}:
                 return None
         moved = any(
             p.pronoun in {"him", "her", "it", "them"} or is_meant_by(self.subject, p) for p in clause.after_verb()

@@ -10,6 +10,7 @@ from .english.noun_phrases import NounPhrase
 from .english.nouns import DAYTIMES, SEASONS, WEATHERS
 from .english.places import DAY, NIGHT
 
+BEGINNING = word_set("began begins started starts continued")
 AT = word_set(
     """
     night midnight dawn daybreak dusk twilight sunset sunrise noon midday nightfall sundown
@@ -129,6 +130,9 @@ def _weather(parsed: Parsed, clause: Clause, told: Time) -> Time:
     about = any(p.pronoun == "it" for p in clause.phrases)
     if about and verb in {"raining", "rained", "rains", "pouring"}:
         return replace(told, weather="in the rain")
+    begun = {word.low for word in parsed.words[clause.verb + 1 : clause.verb + 3]} if about and clause.verb else set()
+    if verb in BEGINNING and begun & {"rain", "snow", "raining", "snowing"}:
+        return replace(told, weather="in the snow" if begun & {"snow", "snowing"} else "in the rain")
     if about and verb in {"snowing", "snowed", "snows"}:
         return replace(told, weather="in the snow")
     if any(p.head == "sun" for p in clause.before_verb()):
@@ -141,7 +145,7 @@ def _weather(parsed: Parsed, clause: Clause, told: Time) -> Time:
         }
         if (
             falls
-            and phrase.preposition in {"in", "during", "through", "amid", "despite"}
+            and phrase.preposition in {"in", "into", "during", "through", "amid", "despite"}
             and phrase.definite | bool(phrase.determiner)
         ):
             return replace(told, weather=_in(phrase))

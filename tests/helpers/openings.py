@@ -106,7 +106,7 @@ def _stems(word: str, told: str) -> bool:
 def _unsaid_look(prompt: str, slots: dict[str, list[str]], told: Sequence[str]) -> list[str]:
     """Adjectives right before the species that the story does not put there and no slot expects."""
     text = " ".join(_words(" ".join(told)))
-    looks = {word for sync_every in slots.get("look", []) for word in re.split(r"[\s|]+", sync_every)}
+    looks = {word for phrase in slots.get("look", []) for word in re.split(r"[\s|]+", phrase)}
     kinds = {choice.split()[-1] for kind in slots.get("species", []) for choice in kind.split("|")}
     species = {word for kind in slots.get("species", []) for word in re.split(r"[\s|]+", kind)}
     names = {word for name in slots.get("name", []) for word in _words(name)}

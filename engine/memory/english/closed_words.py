@@ -72,11 +72,14 @@ class ClosedWords(Context):
             return "K"
         if low in CONJUNCTIONS:
             return "C"
+        if low == "as" and self.low(i - 1) == "known":
+            return "I"
         if low == "as" and not self.verb_ahead(i + 1):
             return "I"  # "red as a tomato"
         if low in {"before", "after", "since", "until", "till", "as", "than"} or low in SUBORDINATORS:
             return "N" if low == "while" and before == "D" else "R" if low in {"so", "once"} else "S"
-        if low in PLAIN_ADVERBS and self.tags and self.tags[-1] in {"D", "J", "Q"}:
+        inner = self.tags[-1:] in (["D"], ["Q"]) or (self.tags[-1:] == ["J"] and "D" in self.tags[-4:])
+        if low in PLAIN_ADVERBS and inner:
             return "N" if self.ends_phrase(i + 1) else "J"  # "the old well", "a long brown coat"
         return self.particle(i) if low in PREPOSITIONS else "R"
 

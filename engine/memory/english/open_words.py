@@ -9,6 +9,8 @@ from .kinds import word_set
 from .nouns import is_kind, is_plural
 from .verbs import IRREGULAR_PAST, PARTICIPLES, STEMS, is_ed, is_ing, is_past, stem_of_s
 
+NOUNS_TOO = word_set("shed saw rose dove")
+
 
 class OpenWords(Context):
     """Decides by the tags before and the word's own form."""
@@ -84,6 +86,10 @@ class OpenWords(Context):
         low = self.low(i)
         if is_ing(low):
             return "G"
+        if low in PARTICIPLES and not is_past(low) and self.low(i + 1) in {"as", "by", "in", "to"}:
+            return "Z"  # "a goose known as Matilda"
+        if low in NOUNS_TOO and self.led(i) and self.ends_phrase(i + 1):
+            return "N"  # "behind the garden shed,"
         if is_past(low):
             return "V" if self.can_be_verb(i) else self.nominal(i)
         stem = stem_of_s(low)
@@ -98,6 +104,13 @@ class OpenWords(Context):
         if is_adjective(low) and self.before(i) == "N" and self.low(i + 1) in {"with", "of", "as", "for"}:
             return "J"  # "a forest vibrant with fireflies"
         return self.nominal(i)
+
+    def led(self, i: int) -> bool:
+        """Whether a preposition leads the noun phrase that ends before word ``i``."""
+        j = i - 1
+        while j >= 0 and self.tags[j] in {"N", "J", "D", "Q", "B"}:
+            j -= 1
+        return j >= 0 and self.tags[j] == "I"
 
     def can_be_verb(self, i: int) -> bool:
         """Whether a past form after a noun is a verb; "a stone paved yard" has a noun to come and no verb yet."""
