@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..engine.models.layers.fused import Fused
+from . import packed_flops
 
 REPEATS = 9
 MATRIX = 1536  # on a side: large enough for full rate, small enough for a laptop
@@ -51,6 +52,7 @@ class Cost(NamedTuple):
     def of(cls, run: nn.Module, inputs: Sequence[Tensor]) -> Cost:
         """Counted by running it once: matrix products and convolutions; weights of the parts that ran (of tables of
         embeddings nothing, since few rows are read), inputs and outputs."""
+        packed_flops.register()
         ran: list[nn.Module] = []
         hooks = [module.register_forward_pre_hook(lambda module, _: ran.append(module)) for module in run.modules()]
         with torch.no_grad(), FlopCounterMode(display=False) as counter:

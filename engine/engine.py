@@ -14,8 +14,9 @@ from .loading.bundle import Bundle, Models, find_bundle, parse_device, parse_dty
 from .memory import LanguageModel, Memory, memory_maker
 from .models.diffusion.attention import set_attention
 from .models.diffusion.unet import UNet
-from .models.layers.half_precision import emulated, widen
+from .models.layers.half_precision import HALVES, emulated, widen
 from .models.layers.kernels import check_kernels, enable_triton
+from .models.layers.packed import pack
 from .models.layers.quantized import check_quantization, quantize
 from .models.show_o.runner import ShowOArm
 from .options import StoryOptions, check_sentences, make_options
@@ -25,7 +26,7 @@ from .pipeline.serial import SerialPipeline, Story, make_sampling_params
 from .pipeline.video import Video, VideoPipeline
 from .request import StoryRequest
 from .runtime.backends import check_backends, describe, parse_backends
-from .runtime.compiled import planned
+from .runtime.compiled import eager_parts, planned
 from .scheduler.policy import SchedulerConfig
 from .scheduler.run import Many, SlotModels, as_requests, begin
 from .sdedit.correction import Correction
@@ -93,6 +94,8 @@ class Engine:
             quantize(loaded.arm.blocks, quantization)
         if emulated(where, kind):
             widen(*loaded.networks, loaded.corrector.text_encoder)
+        elif where.type == "cpu" and kind in HALVES:
+            pack(*eager_parts(loaded.corrector, backends))
         if kernels == "triton":
             enable_triton(*loaded.networks)
         if backend == "auto" and isinstance(loaded.arm, ShowOArm):

@@ -33,6 +33,7 @@ from ...engine.scheduler.phases import Phases
 from ...engine.scheduler.policy import SchedulerConfig
 from ...engine.scheduler.scheduler import frame_phases
 from ...engine.scheduler.story_state import Work
+from .. import packed_flops
 
 if TYPE_CHECKING:
     from ...engine.engine import Engine
@@ -58,6 +59,7 @@ class Operations(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
+        packed_flops.register()
         self.flops = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

@@ -9,6 +9,7 @@ from importlib import import_module
 import click
 
 from ..memory.rewrite import MemoryFailure
+from ..utils.malloc import request_huge_pages
 from ..utils.to_one_line import one_line
 from ..utils.versions import acdc_version
 
@@ -60,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0; 2 after a user's mistake, 1 where a language model or some of
     many stories failed, 130 after Ctrl-C."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    request_huge_pages()
     try:
         # Not acdc.main(): it prints an empty line at Ctrl-C, and usage text at mistakes.
         with acdc.make_context("acdc", arguments) as context:

@@ -171,6 +171,20 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
     return Models(arm, tokenizer, corrector, whole)
 
 
+def eager_parts(corrector: StableDiffusion, backends: dict[str, str]) -> list[nn.Module]:
+    """The parts of the corrector that run as plain PyTorch; plans need the weights of theirs as they are."""
+    if backends["correction"] != "eager":
+        return []
+    assert isinstance(corrector.unet, nn.Module), "as loaded"
+    parts = {
+        "unet": corrector.unet,
+        "vae_encoder": corrector.vae.encoder,
+        "vae_decoder": corrector.vae.decoder,
+        "text_encoder": corrector.text_encoder.encoder,
+    }
+    return [part for stage, part in parts.items() if backends[stage] == "eager"]
+
+
 def _shallow_copy(module: Any) -> Any:
     """The same weights and submodules, in an object whose submodules may be exchanged."""
     shallow_copy = copy(module)

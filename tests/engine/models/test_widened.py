@@ -194,7 +194,11 @@ def test_a_story_is_drawn_with_widened_products_and_no_weight_is_float32(tiny_pa
 
 
 @pytest.mark.parametrize(("dtype", "units"), [("float32", False), ("float64", False), ("bfloat16", True)])
-def test_nothing_changes_in_other_dtypes_and_where_there_are_units(tiny_path, monkeypatch, dtype, units) -> None:
+def test_nothing_is_widened_in_other_dtypes_and_where_there_are_units(tiny_path, monkeypatch, dtype, units) -> None:
+    """Where there are units, the corrector's four parts are packed for them instead (test_packed.py)."""
     without_units(monkeypatch, bfloat16=units)
+    packed: list[nn.Module] = []
+    monkeypatch.setattr("acdc.engine.engine.pack", lambda *parts: packed.extend(parts))
     kinds = {type(layer) for layer in layers(Engine.from_pretrained(tiny_path, dtype=dtype))}
     assert kinds == {nn.Linear, nn.Conv2d}
+    assert len(packed) == (4 if units else 0)
