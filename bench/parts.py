@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..engine.engine import Engine
-from ..engine.models.lwm.runner import Arm
+from ..engine.models.lwm.family import Arm
 from ..engine.models.tokenizers.vqgan import VQGAN
 
 

@@ -12,8 +12,8 @@ from ..compile.backends import BACKENDS
 from ..engine.engine import Engine
 from ..engine.models.diffusion.unet import UNet
 from ..engine.models.lwm.decode_pass import DrawPass, pass_noise
+from ..engine.models.lwm.family import Arm
 from ..engine.models.lwm.prefill_pass import Prefill
-from ..engine.models.lwm.runner import Arm
 from ..engine.models.lwm.windows import choose_windows
 from ..engine.options import StoryOptions
 from ..engine.runtime.compiled import UNetPass

@@ -10,7 +10,7 @@ from PIL import Image
 
 from ..compile.cache import PlanCache
 from ..kernels.attention import find_attention
-from .loading.bundle import Bundle, Models, find_bundle, parse_device, parse_dtype
+from .loading.bundle import Bundle, find_bundle, parse_device, parse_dtype
 from .memory import LanguageModel, Memory, memory_maker
 from .models.diffusion.attention import set_attention
 from .models.diffusion.unet import UNet
@@ -18,7 +18,8 @@ from .models.layers.half_precision import HALVES, emulated, widen
 from .models.layers.kernels import check_kernels, enable_triton
 from .models.layers.packed import pack
 from .models.layers.quantized import check_quantization, quantize
-from .models.show_o.runner import ShowOArm
+from .models.model_set import Models
+from .models.show_o.family import ShowOArm
 from .options import StoryOptions, check_sentences, make_options
 from .outputs import Frame, Phase, StoryResult
 from .pipeline.clock import Clock

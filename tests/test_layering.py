@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.helpers.imports import Graph, cycles, import_graph
+
 ROOT = Path(__file__).parents[1]
 BELOW = {"kernels": set(), "compile": {"kernels"}, "engine": {"compile", "kernels"}}
 ROOMS = {"engine", "compile", "kernels", "bench"}
@@ -34,6 +36,68 @@ def test_imports_point_down(room):
     for path in (ROOT / room).rglob("*.py"):
         allowed = BELOW[room] | {room}
         assert imported_rooms(path) <= allowed, f"{path.relative_to(ROOT)} imports {imported_rooms(path) - allowed}"
+
+
+ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kernels and utils are open to all
+    "utils": set(),
+    "memory": set(),
+    "options": {"memory"},
+    "outputs": set(),
+    "examples": set(),
+    "request": {"options", "outputs"},
+    "sampling": {"options"},
+    "models": {"options", "sampling"},
+    "loading": {"models", "options"},
+    "sdedit": {"models", "options"},
+    "runtime": {"models", "sdedit"},
+    "pipeline": {"memory", "models", "options", "outputs", "sampling", "sdedit"},
+    "scheduler": {"memory", "models", "options", "outputs", "pipeline", "request", "runtime", "sdedit"},
+    "storage": {"examples", "memory", "options", "outputs", "request", "scheduler"},
+    "engine": {
+        "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime", "scheduler", "sdedit",
+    },
+    "cli": {"engine", "examples", "loading", "memory", "options", "outputs", "runtime", "scheduler", "storage"},
+}  # fmt: skip
+
+
+def room(module: str) -> str:
+    """``engine.models.lwm.session`` -> ``models``; other rooms of the package by their own name."""
+    parts = module.split(".")
+    return parts[1] if parts[0] == "engine" and len(parts) > 1 else parts[0]
+
+
+@pytest.fixture(scope="module")
+def graph() -> Graph:
+    return import_graph("engine", "compile", "kernels", "bench")
+
+
+def test_no_module_imports_itself_through_others(graph):
+    assert cycles(graph) == []
+
+
+def test_a_cycle_is_found():
+    assert cycles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+
+
+@pytest.mark.parametrize("name", sorted(ALLOWED))
+def test_rooms_of_the_engine_import_what_lies_below(name, graph):
+    open_to_all = {name, "utils", "compile", "kernels"}
+    used = {
+        room(other)
+        for module, others in graph.items()
+        if module.startswith("engine.") and room(module) == name
+        for other in others
+    }
+    assert used - open_to_all <= ALLOWED[name], f"{name} imports {used - open_to_all - ALLOWED[name]}"
+
+
+def test_every_room_of_the_engine_has_its_line(graph):
+    rooms = {room(module) for module in graph if module.startswith("engine.")}
+    assert rooms - {"bundles", "__main__"} == set(ALLOWED)
+
+
+def test_the_top_of_the_engine_stays_short():
+    assert len(list((ROOT / "engine").glob("*.py"))) <= 10
 
 
 def loaded_after(statement: str) -> set[str]:

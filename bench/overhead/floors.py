@@ -145,7 +145,7 @@ def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
     if options.correction:
         _ = correction.null_context, correction.table  # made once for all frames, so no frame's
     requests = [StoryRequest(f"story-{k}", SENTENCES, seed=k) for k in range(stories)]
-    works = [Work(request, NoMemory(), phases.models.arm.seat(SENTENCES)) for request in requests]
+    works = [Work(request, NoMemory(), phases.models.arm.new_sequence(SENTENCES)) for request in requests]
     found: list[Needs] = []
     for index in range(len(SENTENCES)):
         for work in works:

@@ -52,7 +52,7 @@ class Rehearsal:
         chosen = islice(enumerate(cycle(self.stories), self.seed), skip, skip + count)
         requests = [StoryRequest(f"{seed}", story, seed) for seed, story in chosen]
         arm = self.phases[0].models.arm
-        return [Work(request, self.run.load_memory(), arm.seat(request.sentences)) for request in requests]
+        return [Work(request, self.run.load_memory(), arm.new_sequence(request.sentences)) for request in requests]
 
     def frame_phases(self, works: Sequence[Work], run: RunPhase, corrected: bool | None = None) -> list[float]:
         """Draw the first frames of ``works`` by launches that ``run`` runs; returns the seconds of each memory call.

@@ -1,7 +1,6 @@
 """``acdc story``: from sentences to a folder of pictures."""
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,11 +10,11 @@ from ...compile.cache import PlanCache
 from ..examples import EXAMPLES
 from ..memory import MemoryFailure, check_memory
 from ..options import StoryOptions
-from ..outputs import Frame, Span, StoryResult
+from ..outputs import StoryResult
 from ..storage.progress import make_progress
 from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
 from ..storage.run_lock import story_lock
-from ..storage.story_writer import StoryWriter
+from ..storage.story_writer import StoryWriter, shifted, story_title
 from ..utils.atomic import check_directory
 from ..utils.versions import versions
 from .inputs import check_seed, image_digest, read_init_image, set_threads, story_sentences
@@ -77,11 +76,6 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
         new = stored
     with lock:
         continue_story(engine, new, options, init_image, StoryWriter(directory), title)
-
-
-def story_title(name: str) -> str:
-    """What stands above a story's sheet, of an example's or a folder's name."""
-    return name.replace("_", " ").capitalize()
 
 
 def load_engine(given: dict[str, Any], cache: PlanCache | None = None) -> "Engine":
@@ -167,9 +161,3 @@ def draw_frames(
             progress.frame(frame, now - last)
             last = now
     return last - begun
-
-
-def shifted(frame: Frame, offset_ms: float) -> Frame:
-    """``frame`` with its spans ``offset_ms`` later, so that a resumed run follows the first on one timeline."""
-    spans = (Span(span.phase, span.start_ms + offset_ms, span.duration_ms) for span in frame.spans)
-    return replace(frame, spans=tuple(spans))

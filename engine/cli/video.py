@@ -12,13 +12,13 @@ from ..outputs import StoryResult
 from ..storage.progress import make_progress
 from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
 from ..storage.run_lock import story_lock
-from ..storage.story_writer import StoryWriter
+from ..storage.story_writer import StoryWriter, shifted
 from ..storage.video_io import no_mp4_reason, side_by_side, write_gif, write_mp4
 from ..utils.atomic import check_directory
 from ..utils.versions import versions
 from .inputs import check_seed
 from .options import CORRECTION, RUN, story_options, with_options
-from .story import load_engine, shifted
+from .story import load_engine
 
 if TYPE_CHECKING:
     from ..engine import Engine

@@ -18,17 +18,15 @@ Bundles of published checkpoints are such files alone (``bundles/published/``); 
 folder (``models_folder.py``).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 import torch
-from torch import Tensor, nn
 
-from ..models.diffusion.stable_diffusion import StableDiffusion
-from ..models.interfaces import AutoregressiveModel, Tokenizer
+from ..models.model_set import Models
 from ..options import StoryOptions
 from ..utils.weights import read_json
 from .families import KINDS, ComponentSpec
@@ -55,21 +53,6 @@ FALLBACKS: Mapping[str, Any] = {
     "context": "full",
 }
 EXTRA_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"show-o": {"layout": "independent"}}  # further ones, of some ARMs
-
-
-class Models(NamedTuple):
-    """The three networks of a bundle, on one device; ``correction`` runs the whole of one where a backend does."""
-
-    arm: AutoregressiveModel
-    tokenizer: Tokenizer
-    corrector: StableDiffusion
-    correction: Callable[..., tuple[Tensor, Tensor]] | None = None
-
-    @property
-    def networks(self) -> list[nn.Module]:
-        """Those that run once a frame or more often."""
-        found = (self.arm.model, self.tokenizer, self.corrector.vae, self.corrector.unet)
-        return [network for network in found if isinstance(network, nn.Module)]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ import torch
 
 from ..models.layers.fused import fuse
 from ..models.lwm import published
+from ..models.lwm.family import Arm
 from ..models.lwm.model import LWM, LWMConfig
-from ..models.lwm.runner import Arm
 from ..models.lwm.stream import StreamConfig
 from ..models.lwm.text import load_sentencepiece, with_prompts
 from ..utils.weights import skeleton

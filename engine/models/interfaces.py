@@ -212,11 +212,11 @@ class AutoregressiveModel(Protocol):
         """A session as the resolved ``options`` say, for sentences of at most ``text_tokens`` ids."""
         ...
 
-    def seat(self, sentences: Sequence[str]) -> SequenceState:
+    def new_sequence(self, sentences: Sequence[str]) -> SequenceState:
         """For a story of these sentences; ``ValueError`` for one that is too long."""
         ...
 
-    def group(self, seats: Sequence[Any], options: StoryOptions) -> RunningBatch:
+    def new_batch(self, sequences: Sequence[Any], options: StoryOptions) -> RunningBatch:
         """Stories whose next frame is to be drawn, side by side."""
         ...
 

@@ -10,10 +10,10 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from ..loading.bundle import Models
 from ..memory import Memory, Rewrite
 from ..models.interfaces import FrameLayout, Session
 from ..models.lwm.windows import choose_sync_every, choose_windows
+from ..models.model_set import Models
 from ..options import StoryOptions
 from ..outputs import Frame, Phase
 from ..sampling import SamplingParams

@@ -19,17 +19,17 @@ from torch import Tensor, nn
 from ...compile.backends import compile_stage
 from ...compile.cache import PlanCache
 from ...compile.spec import Plan, StageSpec
-from ..loading.bundle import Models
 from ..models.diffusion.attention import KV
 from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..models.diffusion.unet import UNet
 from ..models.interfaces import Tokenizer
 from ..models.kv_cache import KVCache, bucket
 from ..models.layers.kernels import SUPPORTS_CUSTOM_OPS
+from ..models.lwm.family import Arm
 from ..models.lwm.model import LWM
 from ..models.lwm.prefill_pass import Prefill
-from ..models.lwm.runner import Arm
-from ..models.show_o.runner import ShowOArm
+from ..models.model_set import Models
+from ..models.show_o.family import ShowOArm
 from ..sdedit.correct import Conditioning
 from ..sdedit.correction import Correction
 from ..sdedit.fused import WholeCorrection

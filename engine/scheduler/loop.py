@@ -107,7 +107,7 @@ class PipelinedLoop:
 
     def _work(self, request: StoryRequest) -> Work:
         arm, device = self.phases[0].models.arm, self.phases[0].device
-        work = Work(request, self.load_memory(), arm.seat(request.sentences), len(request.done))
+        work = Work(request, self.load_memory(), arm.new_sequence(request.sentences), len(request.done))
         restore_memory(work.memory, request.sentences, request.done)
         if request.done:
             codes = stored_codes(request.done, arm.stream).to(device)

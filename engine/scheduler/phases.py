@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
-from ..loading.bundle import Models
 from ..models.lwm.windows import choose_sync_every, choose_windows
+from ..models.model_set import Models
 from ..options import StoryOptions
 from ..outputs import Phase
 from ..pipeline.serial import make_sampling_params
@@ -59,7 +59,7 @@ class Phases:
 
     def prefill(self, works: Sequence[Work]) -> list[Work]:
         """The newest sentences enter, with what was corrected since."""
-        group = self.models.arm.group([work.seat for work in works], self.options)
+        group = self.models.arm.new_batch([work.seat for work in works], self.options)
         group.begin([work.request.sentences[work.index] for work in works])
         keys = make_keys(seeds(works), indexes(works), Purpose.TOKEN, self.device)
         group.start(self.params, keys, self.widest)
@@ -115,7 +115,7 @@ class Phases:
 
     def replace(self, works: Sequence[Work]) -> list[Work]:
         """The corrected codes enter by themselves, as in the serial loop."""
-        self.models.arm.group([work.seat for work in works], self.options).write_cache()
+        self.models.arm.new_batch([work.seat for work in works], self.options).write_cache()
         return []
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import torch
 
 from ...compile.cache import PlanCache
-from ..loading.bundle import Models
 from ..memory import Memory
+from ..models.model_set import Models
 from ..options import StoryOptions, check_sentences
 from ..outputs import Ran, StoryResult
 from ..request import StoryRequest

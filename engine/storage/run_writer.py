@@ -11,7 +11,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from ..cli.story import shifted, story_title
 from ..memory import MemoryFailure
 from ..outputs import StoryResult
 from ..request import StoryRequest
@@ -21,7 +20,7 @@ from .manifest import MANIFEST_FILE, Failed, Finished, Manifest, ManifestWriter,
 from .resume_run import clear_stories
 from .run_progress import ManyProgress
 from .story_reader import FRAMES, read_story
-from .story_writer import StoryWriter
+from .story_writer import StoryWriter, shifted, story_title
 
 MAX_PENDING_SHEETS = 4  # finished stories whose sheets may wait to be drawn, before everything waits for them
 

@@ -1,8 +1,9 @@
 """The folder of a story: every finished frame is on disk before the next one starts."""
 
+from dataclasses import replace
 from pathlib import Path
 
-from ..outputs import Frame, StoryResult
+from ..outputs import Frame, Span, StoryResult
 from ..utils.atomic import write_json, write_png
 from .perfetto import trace_events
 from .sheet import draw_sheet
@@ -54,3 +55,14 @@ class StoryWriter:
         for pattern in ("frame_[0-9]*.png", ".frame_[0-9]*.png.part"):  # also what a kill left of one
             for path in sorted((self.directory / FRAMES).glob(pattern)):
                 path.unlink()
+
+
+def story_title(name: str) -> str:
+    """What stands above a story's sheet, of an example's or a folder's name."""
+    return name.replace("_", " ").capitalize()
+
+
+def shifted(frame: Frame, offset_ms: float) -> Frame:
+    """``frame`` with its spans ``offset_ms`` later, so that a resumed run follows the first on one timeline."""
+    spans = (Span(span.phase, span.start_ms + offset_ms, span.duration_ms) for span in frame.spans)
+    return replace(frame, spans=tuple(spans))

@@ -12,7 +12,7 @@ from acdc.bench.storyworld.train import arm
 from acdc.bench.storyworld.train.arm import code_logits, hidden_states
 from acdc.bench.storyworld.train.arm_data import CODE_LOSS, Layout, collate, read_stories, whole
 from acdc.bench.storyworld.train.drafts import main, redraw
-from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.lwm.family import Arm
 from tests.helpers.latent_drafts import check_drafts, part_flags
 
 SENTENCES = [["Benny the beagle sat.", "He ran to the gate."], ["A cat.", "It slept."], ["Luna ran.", "She sat by it."]]

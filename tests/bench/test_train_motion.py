@@ -17,7 +17,7 @@ from acdc.bench.storyworld.train.motion_data import LENGTH, CaptionedClips
 from acdc.bench.storyworld.train.video_drafts import redraw_all, redraw_clip
 from acdc.engine.models.diffusion.animatediff import AnimateDiff
 from acdc.engine.models.diffusion.stable_diffusion import StableDiffusion
-from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.lwm.family import Arm
 from tests.helpers.latent_drafts import check_drafts, part_flags
 
 SENTENCE = "Benny the beagle ran."

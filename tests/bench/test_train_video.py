@@ -27,7 +27,7 @@ from acdc.bench.storyworld.train.video_rows import (
     sample_clips,
 )
 from acdc.engine.models.lwm.clip_session import ClipSession, seen
-from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from acdc.bench.storyworld.train.video_rows import RECENT
 from acdc.engine.models.lwm.clip_session import ClipSession
-from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.lwm.family import Arm
 from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys
 

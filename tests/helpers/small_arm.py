@@ -3,8 +3,8 @@
 import torch
 from torch import Tensor
 
+from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM, LWMConfig
-from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.models.lwm.stream import StreamConfig
 from acdc.engine.options import Context

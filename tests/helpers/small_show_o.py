@@ -11,8 +11,8 @@ from torch import Tensor
 from acdc.compile.cache import PlanCache
 from acdc.engine.engine import Engine
 from acdc.engine.loading.bundle import FALLBACKS
+from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.models.show_o.model import ShowO, ShowOConfig
-from acdc.engine.models.show_o.runner import ShowOArm
 from acdc.engine.models.tokenizers.magvit2 import MAGVIT2
 from acdc.engine.models.tokenizers.magvit2_config import MAGVIT2Config
 from acdc.engine.runtime.backends import parse_backends

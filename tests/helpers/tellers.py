@@ -64,7 +64,7 @@ class Teller:
 
 
 def prefill(arm: Any, tellers: Sequence[Teller], options: StoryOptions) -> None:
-    group = arm.group([one.seat for one in tellers], options)
+    group = arm.new_batch([one.seat for one in tellers], options)
     group.begin([one.texts[one.index] for one in tellers])
     keys = make_keys([one.seed for one in tellers], [one.index for one in tellers], Purpose.TOKEN)
     group.start(policy_of(options), keys, WIDEST)
@@ -94,7 +94,7 @@ def fix(arm: Any, one: Teller, options: StoryOptions, at_once: bool) -> None:
     if one.fixes[one.index]:
         one.seat.replace(corrected(arm, torch.tensor(one.drawn[-1])))
         if at_once:
-            arm.group([one.seat], options).write_cache()
+            arm.new_batch([one.seat], options).write_cache()
     one.index += 1
 
 
@@ -104,7 +104,7 @@ def again(arm: Any, one: Teller, how: str) -> None:
         drop(one)
         images = [torch.tensor(codes) for codes in one.drawn]
         images = [corrected(arm, codes) if yes else codes for codes, yes in zip(images, one.fixes, strict=False)]
-        one.seat = arm.seat(one.texts)
+        one.seat = arm.new_sequence(one.texts)
         one.seat.restore(one.texts[: one.index], images)
     elif how == "failed":  # while it was drawn, or between that and the next frame
         if one.group is None and one.drawn:
@@ -121,7 +121,7 @@ def drop(one: Teller) -> None:
 
 
 def teller(arm: Any, seed: int, texts: Sequence[str] = ("ab", "cdefg", "b")) -> Teller:
-    return Teller(texts, seed, [True] * len(texts), arm.seat(texts))
+    return Teller(texts, seed, [True] * len(texts), arm.new_sequence(texts))
 
 
 def tell(

@@ -17,8 +17,8 @@ import torch
 from tokenizers import Tokenizer as TextTokenizer
 from torch import Tensor
 
+from ....engine.models.lwm.family import Arm
 from ....engine.models.lwm.model import LWM
-from ....engine.models.lwm.runner import Arm
 from ....engine.models.tokenizers.vqgan import VQGAN
 from .arm import code_logits, hidden_states
 from .arm_data import CODE_LOSS, Layout, Row, Stories, collate, read_stories, whole

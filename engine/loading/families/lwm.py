@@ -10,10 +10,11 @@ from typing import Any
 import torch
 
 from ...models.layers.fused import fuse
+from ...models.lwm.family import Arm
 from ...models.lwm.model import LWM, LWMConfig
 from ...models.lwm.published import SIZES, STREAM
-from ...models.lwm.runner import Arm
 from ...utils.weights import skeleton
+from ..lwm_directory import is_lwm_directory, load_lwm
 from ..random_weights import fill, hashed_encoder
 from . import refuse_config
 
@@ -23,7 +24,11 @@ SPECIAL = 3  # unknown, beginning, end
 def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Arm:
     """From ``config.json`` and its neighbours, or ``params`` and ``tokenizer.model``."""
     refuse_config(config, "lwm")
-    return Arm.from_directory(folders["path"], device, dtype)
+    folder = folders["path"]
+    own = (folder / "config.json").is_file() and not (folder / "params").is_file()
+    if not own and is_lwm_directory(folder):
+        return load_lwm(folder, device, dtype)
+    return Arm.from_directory(folder, device, dtype)
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Arm:

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
+from ...models.show_o.family import ShowOArm
 from ...models.show_o.model import ShowO, ShowOConfig
-from ...models.show_o.runner import ShowOArm
 from ...utils.weights import skeleton
 from ..random_weights import fill, hashed_encoder
 from . import refuse_config

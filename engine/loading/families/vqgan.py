@@ -1,4 +1,4 @@
-"""LWM's picture tokenizer: our own directory, or the published ``vqgan``."""
+"""LWM's picture tokenizer: our own directory, or the published ``vqgan``, whose encoder stays float32 at least."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ import torch
 from ...models.tokenizers.vqgan import VQGAN, VQGANConfig
 from ...utils.weights import skeleton
 from ..random_weights import fill
+from ..vqgan_pickle import is_published, load_published
 from . import refuse_config
 
 
 def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> VQGAN:
     """From ``config.json`` and ``model.safetensors``, or the published pickle."""
     refuse_config(config, "vqgan")
-    return VQGAN.from_directory(folders["path"], device, dtype)
+    folder = folders["path"]
+    own = (folder / "config.json").is_file() and not (folder / "vqgan").is_file()
+    if not own and is_published(folder):
+        return load_published(VQGAN, folder, device, dtype)
+    return VQGAN.from_directory(folder, device, dtype)
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> VQGAN:

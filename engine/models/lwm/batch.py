@@ -28,7 +28,7 @@ from ...sampling import SamplingParams
 from ..kv_cache import KVCache
 from .chunk import Chunk
 from .decode import DecodeState, draw, fitting
-from .runner import Arm
+from .runner import LwmRunner
 from .session import ArmSession
 from .windows import SEQUENTIAL
 
@@ -94,7 +94,7 @@ class RunningBatch(SharedSession):
 
     session: ArmSession
 
-    def __init__(self, arm: Arm, seats: Sequence[SequenceState], options: StoryOptions) -> None:
+    def __init__(self, arm: LwmRunner, seats: Sequence[SequenceState], options: StoryOptions) -> None:
         """Lay the streams side by side and copy what the caches hold."""
         super().__init__(len(seats))
         self.seats = list(seats)
@@ -168,7 +168,7 @@ class RunningBatch(SharedSession):
 
 
 def merge_batches(
-    arm: Arm, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
+    arm: LwmRunner, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
 ) -> tuple[RunningBatch, list[int]]:
     """Stories in the middle of their draws, from any groups, in one, and their places there.
 

@@ -26,7 +26,7 @@ from torch import Tensor
 
 from ...sampling import SamplingParams
 from ..checks import check_codes, check_room, check_sizes, places
-from .runner import Arm
+from .runner import LwmRunner
 from .session import ArmSession
 from .windows import SEQUENTIAL
 
@@ -39,7 +39,7 @@ def seen(frame: int, recent: int) -> tuple[int, ...]:
 class ClipSession:
     """B videos in lockstep. Life of a frame: ``begin(captions)``, from the second on ``begin(None)``; ``generate``."""
 
-    def __init__(self, arm: Arm, clips: int, frames: int, recent: int, params: SamplingParams) -> None:
+    def __init__(self, arm: LwmRunner, clips: int, frames: int, recent: int, params: SamplingParams) -> None:
         """``frames`` bounds the videos' length, ``recent`` is how many of the last frames are seen."""
         check_sizes(clips, frames, "videos")
         self.arm, self.clips, self.frames, self.recent, self.params = arm, clips, frames, recent, params

@@ -6,13 +6,12 @@ from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from ...options import StoryOptions
 from ...sampling import SamplingParams
 from ...utils.weights import load_into, read_json, skeleton
 from ..kv_cache import KVCache
@@ -22,16 +21,11 @@ from .decode_pass import DrawPass
 from .model import LWM, LWMConfig
 from .stream import StreamConfig
 
-if TYPE_CHECKING:
-    from ..interfaces import VideoSession
-    from .batch import RunningBatch, SequenceState
-    from .session import ArmSession
-
 Prefill = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
 
 
-class Arm:
-    """A transformer, the function that turns a sentence into text ids, and the layout of the stream."""
+class LwmRunner:
+    """The transformer, the encoder of its text, the layout of its stream, and the passes that sessions run."""
 
     def __init__(self, model: LWM, encode: Callable[[str], list[int]], stream: StreamConfig) -> None:
         self.model, self.stream = model.eval().requires_grad_(False), stream
@@ -47,17 +41,12 @@ class Arm:
         directory: Path | str,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
-    ) -> Arm:
-        """Read ``config.json``, ``model.safetensors`` and ``tokenizer.json``; or LWM's files as they were published.
+    ) -> Self:
+        """Read ``config.json``, ``model.safetensors`` and ``tokenizer.json``, the project's own format.
 
         Raises ``ValueError`` (one line, names the file) for what is missing or does not fit.
         """
         directory = Path(directory)
-        if not (directory / "config.json").is_file() or (directory / "params").is_file():
-            from ...loading.lwm_directory import is_lwm_directory, load_lwm  # here, because it imports this module
-
-            if is_lwm_directory(directory):
-                return load_lwm(directory, device, dtype)
         config = read_json(directory / "config.json")
         stream, sizes = _settings(directory / "config.json", config)
         with skeleton():
@@ -84,69 +73,17 @@ class Arm:
         """The transformer's layers, without embeddings and heads."""
         return self.model.blocks
 
-    def shallow_copy(self) -> Arm:
+    def shallow_copy(self) -> Self:
         """The same model, whose stages may go to other backends."""
         other = copy(self)
         other.prefill, other._passes = other._prefill, {}
         return other
 
-    def for_video(self) -> Arm:
+    def for_video(self) -> Self:
         """The same model with the prompt of a video around its sentences."""
         other = copy(self)
         other.stream = replace(self.stream, prefix=self.stream.video_prefix)
         return other
-
-    def check(self, options: StoryOptions) -> None:
-        """``ValueError`` for an option that this kind of drawing, code after code, does not have."""
-        for name in ("arm_steps", "layout", "carry_over"):
-            value = getattr(options, name)
-            if value is not None:
-                raise ValueError(f"{name} {value!r} is for Show-o; this ARM draws code after code: leave it out")
-
-    def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> ArmSession:
-        """Stories side by side as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
-        from .session import ArmSession  # here, because it imports this module
-
-        guided = options.arm_guidance_scale not in (None, 1.0)
-        return ArmSession(self, stories, frames, options.context, guided, text_tokens)
-
-    def seat(self, sentences: Sequence[str]) -> SequenceState:
-        """For a story of these sentences among others; ``ValueError`` for one that is too long."""
-        from .batch import SequenceState
-
-        return SequenceState(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
-
-    def group(self, seats: Sequence[SequenceState], options: StoryOptions) -> RunningBatch:
-        """Stories at whichever frame each stands, side by side."""
-        from .batch import RunningBatch
-
-        return RunningBatch(self, seats, options)
-
-    def merge_batches(
-        self, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
-    ) -> tuple[RunningBatch, list[int]]:
-        """Stories in the middle of their draws, in one group, and their places there."""
-        from .batch import merge_batches
-
-        return merge_batches(self, members, options)
-
-    def later_params(self, params: SamplingParams) -> SamplingParams:
-        """How a video's frames behind the first are drawn, which is drawn by ``policy``: LWM's by other settings."""
-        from .video_session import published_params
-
-        return published_params(params).rest if self.stream.video_prefix else params
-
-    def video_session(self, videos: int, frames: int, params: SamplingParams) -> VideoSession:
-        """Videos side by side, as the model was taught them: all frames in one stream (LWM, which draws the later ones
-        by its published settings), or the first and the last ones. ``ValueError`` if it was not taught any."""
-        from .clip_session import ClipSession  # here, because they import this module
-        from .video_session import LwmVideo, published_params
-
-        if self.stream.video_prefix:
-            return LwmVideo(self, videos, frames, published_params(params))
-        if self.stream.recent_frames is not None:
-            return ClipSession(self, videos, frames, self.stream.recent_frames, params)
-        raise ValueError("this ARM was not taught videos; choose a bundle that was (storyworld-video, lwm+animatediff)")
 
     def encode(self, sentence: str) -> list[int]:
         """Text ids of one sentence with its prompt. Raises ``ValueError`` for one of more than ``max_text_tokens``."""

@@ -31,7 +31,7 @@ from ..kv_cache import bucket
 from .chunk import Chunk, missing
 from .decode import DecodeState, draw
 from .decode_pass import pass_noise
-from .runner import Arm
+from .runner import LwmRunner
 from .stream import check_context
 from .windows import SEQUENTIAL
 
@@ -41,7 +41,7 @@ class ArmSession:
 
     def __init__(
         self,
-        arm: Arm,
+        arm: LwmRunner,
         stories: int,
         frames: int,
         context: Context | None = None,

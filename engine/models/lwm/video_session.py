@@ -26,7 +26,7 @@ from torch import Tensor
 from ...sampling import SamplingParams
 from ..checks import check_codes, check_kept, check_room, check_sizes, places
 from .published import VIDEO_POLICIES, VideoPolicies
-from .runner import Arm
+from .runner import LwmRunner
 from .session import ArmSession
 from .windows import SEQUENTIAL
 
@@ -40,7 +40,7 @@ def published_params(first: SamplingParams) -> VideoPolicies:
 class LwmVideo:
     """B videos in lockstep, of at most ``frames`` frames each."""
 
-    def __init__(self, arm: Arm, videos: int, frames: int, policies: VideoPolicies = VIDEO_POLICIES) -> None:
+    def __init__(self, arm: LwmRunner, videos: int, frames: int, policies: VideoPolicies = VIDEO_POLICIES) -> None:
         """Raises ``ValueError`` for more frames than the model has positions for."""
         check_sizes(videos, frames, "videos")
         self.arm, self.video_arm = arm, arm.for_video()

@@ -25,8 +25,8 @@ from ...sampling import SamplingParams
 from ..lwm import batch as seats
 from ..lwm.batch import SharedSession
 from .maskgit import MaskGitState, join
-from .runner import ShowOArm
-from .session import ShowOSession, slots_before
+from .runner import ShowORunner
+from .session import ShowOSession, open_session, slots_before
 
 
 @dataclass
@@ -49,7 +49,7 @@ class RunningBatch(SharedSession):
 
     session: ShowOSession
 
-    def __init__(self, arm: ShowOArm, members: Sequence[SequenceState], options: StoryOptions) -> None:
+    def __init__(self, arm: ShowORunner, members: Sequence[SequenceState], options: StoryOptions) -> None:
         """A session with room for the longest of them, which takes what their caches hold."""
         super().__init__(len(members))
         self.options, self.seats = options, list(members)
@@ -125,7 +125,7 @@ class RunningBatch(SharedSession):
         """Nothing: a frame, replaced or not, enters with the sentence after it."""
         self.session.close()
 
-    def part(self, arm: ShowOArm, places: Sequence[int]) -> RunningBatch:
+    def part(self, arm: ShowORunner, places: Sequence[int]) -> RunningBatch:
         """A copy of these stories in the middle of their draws."""
         assert self.frame is not None, "a story that is not being drawn"
         made = RunningBatch(arm, [self.seats[place] for place in places], self.options)
@@ -152,7 +152,7 @@ class RunningBatch(SharedSession):
         session.feed_text(texts, begins * session.branches)
 
 
-def session_for(arm: ShowOArm, members: Sequence[SequenceState], options: StoryOptions) -> ShowOSession:
+def session_for(arm: ShowORunner, members: Sequence[SequenceState], options: StoryOptions) -> ShowOSession:
     """A session with room for each of them, none of which needs more positions than by itself."""
     layout, context = options.layout or "independent", options.context or "full"
 
@@ -160,11 +160,11 @@ def session_for(arm: ShowOArm, members: Sequence[SequenceState], options: StoryO
         return slots_before(arm.config, layout, context, seat.frames, seat.text_tokens)
 
     longest = max(members, key=size)
-    return arm.session(len(members), longest.frames, options, longest.text_tokens)
+    return open_session(arm, len(members), longest.frames, options, longest.text_tokens)
 
 
 def merge_batches(
-    arm: ShowOArm, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
+    arm: ShowORunner, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
 ) -> tuple[RunningBatch, list[int]]:
     """Stories in the middle of their draws, from any groups, in one, and their places there.
 
@@ -185,7 +185,7 @@ def merge_batches(
     return made, [order.index(member) for member in members]
 
 
-def together(arm: ShowOArm, parts: Sequence[RunningBatch], options: StoryOptions) -> RunningBatch:
+def together(arm: ShowORunner, parts: Sequence[RunningBatch], options: StoryOptions) -> RunningBatch:
     """The stories of several groups in one, all as far as those that have run the most steps."""
     frames = [part.frame for part in parts if part.frame is not None]
     assert len(frames) == len(parts), "a story that is not being drawn"

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...options import LAYOUT_OPTIONS, LOWEST_TEMPERATURE, Layout, StoryOptions
 from ...utils.weights import load_into, read_json, skeleton
 from ..kv_cache import KVCache
 from ..lwm.windows import Table
@@ -22,17 +21,10 @@ from .maskgit_pass import MaskGitPass
 from .model import NEW_TOKENS, ShowO, ShowOConfig
 from .text import caption_ids, read_encoder
 
-if TYPE_CHECKING:
-    from ...sampling import SamplingParams
-    from ..interfaces import VideoSession
-    from .batch import RunningBatch, SequenceState
-    from .session import ShowOSession
-
 WEIGHTS = "pytorch_model.safetensors"
 TEXT_MODEL = "microsoft/phi-1_5"
 WIDTH = 32  # captions are padded to a multiple, so that one compiled shape serves many
 STEPS = ((256, 18), (1024, 50))  # codes of a frame: steps of the published examples at that size
-LAYOUT: Layout = "independent"  # where none is chosen: as trained
 SIZES = ("codebook_size", "llm_vocab_size", "num_vq_tokens")
 
 
@@ -45,7 +37,7 @@ class FrameCodes:
     windows: Table = field(default_factory=dict, hash=False)
 
 
-class ShowOArm:
+class ShowORunner:
     """A transformer, the function that turns a sentence into text ids, and the passes that draw."""
 
     def __init__(self, model: ShowO, encode: Callable[[str], list[int]]) -> None:
@@ -67,7 +59,7 @@ class ShowOArm:
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         tokenizer: Path | str | None = None,
-    ) -> ShowOArm:
+    ) -> Self:
         """Read ``config.json`` and ``pytorch_model.safetensors`` as ``showlab/show-o`` has them.
 
         ``tokenizer`` is the directory of ``microsoft/phi-1_5``'s tokenizer files: where None, ``directory`` itself, a
@@ -91,68 +83,7 @@ class ShowOArm:
         """Text ids of one sentence, of which the model can see the first 126: the others are cut off."""
         return self._encode(sentence)[: self.config.max_prompt]
 
-    def check(self, options: StoryOptions) -> None:
-        """``ValueError`` for an option that this kind of drawing does not have."""
-        if options.top_k or options.top_p not in (None, 1.0):
-            told = f"top_k {options.top_k}, top_p {options.top_p}"
-            raise ValueError(f"{told}: Show-o draws from all codes; choose top_k 0 and top_p 1")
-        if options.decoding != "auto":
-            raise ValueError(f"decoding {options.decoding!r} is for ARMs that draw code after code; choose auto")
-        if options.temperature == 0:  # the published sampler would only rank confidences without noise
-            told = f"choose {LOWEST_TEMPERATURE} or more (1 as published)"
-            raise ValueError(f"temperature 0 is greedy, and Show-o always draws its codes from their shares; {told}")
-        layout = options.layout or LAYOUT
-        for name, home in LAYOUT_OPTIONS.items():
-            if (value := getattr(options, name)) is not None and layout != home:
-                told = f"leave it out or choose layout {home}"
-                raise ValueError(f"{name} {value!r} would do nothing in layout {layout!r}; {told}")
-
-    def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> ShowOSession:
-        """Stories side by side as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
-        from .session import ShowOSession
-
-        self.check(options)
-        return ShowOSession(
-            self,
-            stories,
-            frames,
-            guided=options.arm_guidance_scale not in (None, 1.0),
-            layout=options.layout or LAYOUT,
-            steps=options.arm_steps,
-            carry_over=options.carry_over,
-            context=options.context or "full",
-            text_tokens=text_tokens,
-        )
-
-    def seat(self, sentences: Sequence[str]) -> SequenceState:
-        """For a story of these sentences among others."""
-        from .batch import SequenceState
-
-        return SequenceState(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
-
-    def group(self, members: Sequence[SequenceState], options: StoryOptions) -> RunningBatch:
-        """Stories at whichever frame each stands, side by side."""
-        from .batch import RunningBatch
-
-        return RunningBatch(self, members, options)
-
-    def merge_batches(
-        self, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
-    ) -> tuple[RunningBatch, list[int]]:
-        """Stories in the middle of their draws, in one group, and their places there."""
-        from .batch import merge_batches
-
-        return merge_batches(self, members, options)
-
-    def later_params(self, params: SamplingParams) -> SamplingParams:
-        """There are no videos, see :meth:`video_session`."""
-        return params
-
-    def video_session(self, videos: int, frames: int, params: SamplingParams) -> VideoSession:
-        """Show-o draws pictures: ``ValueError``."""
-        raise ValueError("Show-o draws pictures and no videos; choose storyworld-video or lwm+animatediff")
-
-    def shallow_copy(self) -> ShowOArm:
+    def shallow_copy(self) -> Self:
         """The same model, whose stages may go to other backends."""
         other = copy(self)
         other._draws, other._feeds = {}, {}

@@ -30,7 +30,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...options import LAYOUTS, Context, Layout
+from ...options import LAYOUTS, Context, Layout, StoryOptions
 from ...sampling import SamplingParams
 from ..checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
 from ..lwm.stream import check_context
@@ -38,8 +38,10 @@ from ..lwm.windows import SEQUENTIAL
 from .maskgit import draw, keep_some
 from .maskgit_pass import frame_ids
 from .model import ShowOConfig
-from .runner import WIDTH, ShowOArm
+from .runner import WIDTH, ShowORunner
 from .text import caption_ids
+
+LAYOUT: Layout = "independent"  # where none is chosen: as trained
 
 CARRY_OVER = 0.5
 
@@ -49,7 +51,7 @@ class ShowOSession:
 
     def __init__(
         self,
-        arm: ShowOArm,
+        arm: ShowORunner,
         stories: int,
         frames: int,
         *,
@@ -261,3 +263,20 @@ def _beside(fed: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor], stories: in
         torch.cat((told, row.expand(-1, stories, -1, -1, -1)), 1) for told, row in zip(fed, rows, strict=True)
     )
     return keys, values
+
+
+def open_session(
+    runner: ShowORunner, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None
+) -> ShowOSession:
+    """A session for that many stories as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
+    return ShowOSession(
+        runner,
+        stories,
+        frames,
+        guided=options.arm_guidance_scale not in (None, 1.0),
+        layout=options.layout or LAYOUT,
+        steps=options.arm_steps,
+        carry_over=options.carry_over,
+        context=options.context or "full",
+        text_tokens=text_tokens,
+    )

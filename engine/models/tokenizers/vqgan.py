@@ -157,14 +157,8 @@ class VQGAN(Coder):
     def from_directory(
         cls, folder: Path, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> Self:
-        """The VQGAN in `folder`: config.json and model.safetensors, or LWM's published `vqgan`, whose encoder stays
-        float32 at least. Raises ValueError naming the file and the key."""
+        """The VQGAN in ``folder``: config.json and model.safetensors. ``ValueError`` names the file and the key."""
         path = Path(folder) / "config.json"
-        if not path.is_file() or (path.parent / "vqgan").is_file():
-            from ...loading.vqgan_pickle import is_published, load_published  # here, because it imports this module
-
-            if is_published(Path(folder)):
-                return load_published(cls, Path(folder), device, dtype)
         config = VQGANConfig.from_dict(read_json(path), str(path))
         with skeleton():
             model = cls(config)

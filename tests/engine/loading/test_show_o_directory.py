@@ -12,8 +12,9 @@ from safetensors.torch import load_file, save_file
 from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 
+from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.models.show_o.model import ShowOConfig
-from acdc.engine.models.show_o.runner import ShowOArm, read_config
+from acdc.engine.models.show_o.runner import read_config
 from acdc.engine.models.show_o.text import BLANKS, read_encoder
 from tests.helpers.small_show_o import small_model
 

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from acdc.engine.loading.families import ComponentSpec
 from acdc.engine.loading.vqgan_pickle import converted_vqgan, load_published, published_key
 from acdc.engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
 from acdc.engine.utils.weights import skeleton
@@ -82,10 +83,10 @@ def test_it_is_converted_once_and_the_source_may_go(folder: Path) -> None:
     assert torch.equal(VQGAN.from_directory(made).codebook.weight, torch.from_numpy(ARRAYS["quantize/embeddings"]))
 
 
-def test_from_directory_takes_the_published_file(folder: Path) -> None:
+def test_a_bundle_takes_the_published_file(folder: Path) -> None:
     """At the published sizes, which these are not."""
     with pytest.raises(ValueError, match=r"vqgan: key 'decoder/UpsamplingBlock_.*' is missing"):
-        VQGAN.from_directory(folder)
+        ComponentSpec("vqgan", {"path": folder}).load(torch.device("cpu"), torch.float32)
 
 
 def test_codes_do_not_depend_on_the_dtype_of_the_decoder(folder: Path) -> None:

@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from acdc.engine.memory.none import NoMemory
 from acdc.engine.models import kv_cache
 from acdc.engine.models.kv_cache import Buffers
-from acdc.engine.models.lwm.runner import Arm
-from acdc.engine.models.show_o.runner import ShowOArm
+from acdc.engine.models.lwm.family import Arm
+from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.options import StoryOptions
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.executor import Slot

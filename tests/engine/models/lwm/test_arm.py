@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models
 
-from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.lwm.family import Arm
 from tests.helpers.small_arm import SIZES, STREAM, TIGHT, frame_of, from_scratch, make_arm
 
 

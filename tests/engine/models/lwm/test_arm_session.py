@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
+from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM
-from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.options import Context
 from acdc.engine.sampling import SamplingParams

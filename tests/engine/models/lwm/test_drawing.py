@@ -11,8 +11,8 @@ from torch import Tensor
 
 from acdc.engine.models.lwm.decode import fitting, last_ones
 from acdc.engine.models.lwm.decode_pass import DrawPass
+from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM
-from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.models.lwm.windows import choose_sync_every, choose_windows
 from acdc.engine.sampling import SamplingParams, choose

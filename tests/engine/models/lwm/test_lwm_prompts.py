@@ -12,10 +12,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acdc.engine.loading.families import ComponentSpec
 from acdc.engine.loading.lwm_directory import is_lwm_directory, load_lwm
+from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM, LWMConfig
 from acdc.engine.models.lwm.published import STREAM
-from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.models.lwm.stream import StreamConfig
 from acdc.engine.models.lwm.text import IMAGE_PROMPT, VIDEO_PROMPT, VISION, Encode, load_sentencepiece, with_prompts
@@ -180,15 +181,16 @@ def test_a_directory_is_known_by_its_params(directory: Path, small: StreamConfig
     assert not is_lwm_directory(directory / "converted")
 
 
-def test_from_directory_takes_a_published_directory(directory: Path) -> None:
+def test_a_bundle_takes_a_published_directory(directory: Path) -> None:
     """At the published sizes, which these are not; whatever else lies there."""
+    published = ComponentSpec("lwm", {"path": directory})
     (directory / "config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"tokenizer\.model: 380 pieces, bos 1; expected 32000 and a bos"):
-        Arm.from_directory(directory)
+        published.load(torch.device("cpu"), torch.float32)
     (directory / "params").unlink()
     (directory / "config.json").unlink()
     with pytest.raises(ValueError, match=r"config\.json: no such file"):
-        Arm.from_directory(directory)
+        published.load(torch.device("cpu"), torch.float32)
 
 
 def test_another_tokenizer_is_refused(directory: Path, small: StreamConfig) -> None:

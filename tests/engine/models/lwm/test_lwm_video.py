@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM
 from acdc.engine.models.lwm.published import SIZES as FULL
 from acdc.engine.models.lwm.published import STREAM as PUBLISHED
 from acdc.engine.models.lwm.published import VIDEO_POLICIES, VideoPolicies
-from acdc.engine.models.lwm.runner import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.models.lwm.video_session import LwmVideo
 from acdc.engine.options import Context

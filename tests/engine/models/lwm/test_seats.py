@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from acdc.engine.models.kv_cache import KVCache
 from acdc.engine.models.lwm.batch import merge_batches
-from acdc.engine.models.lwm.runner import Arm
+from acdc.engine.models.lwm.family import Arm
 from tests.helpers.small_arm import CONTEXTS, STREAM, make_arm
 from tests.helpers.tellers import Teller, again, alone, draw_on, fix, options_of, prefill, tell, teller
 
@@ -48,7 +48,7 @@ def test_any_company_draws_what_each_draws_alone(
     tellers = []
     for place, texts in enumerate(stories):
         fixes = [chance.random() < 0.6 for _ in texts]
-        seat = arm.seat(texts)
+        seat = arm.new_sequence(texts)
         tellers.append(Teller(texts, seed + place, fixes, seat))
     tell(arm, tellers, options, chance, windows, passes, at_once, trouble)
     for one in tellers:
@@ -109,7 +109,7 @@ def test_corrected_codes_leave_the_cache_before_their_frame(arm):
     assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4 + 5]
     one.seat.replace(torch.zeros(6, dtype=torch.int64))
     assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4]
-    arm.group([one.seat], options).write_cache()
+    arm.new_batch([one.seat], options).write_cache()
     assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4 + 7]
 
 
@@ -183,9 +183,9 @@ def test_stories_in_the_middle_of_a_frame_are_not_laid_beside_others(arm):
     one, other = teller(arm, 0), teller(arm, 1)
     prefill(arm, [one], options)
     with pytest.raises(AssertionError, match="some are being drawn, others not"):
-        arm.group([one.seat, other.seat], options)
+        arm.new_batch([one.seat, other.seat], options)
 
 
 def test_a_sentence_that_is_too_long_has_no_seat(arm):
     with pytest.raises(ValueError, match=r"'abcdefghi' has 9 tokens; the limit \(max_text_tokens\) is 8"):
-        arm.seat(["ab", "abcdefghi"])
+        arm.new_sequence(["ab", "abcdefghi"])

@@ -14,11 +14,11 @@ from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
 from acdc.engine.models.kv_cache import Cache
 from acdc.engine.models.layers.kernels import enable_triton
+from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.models.show_o.feed_pass import FeedPass
 from acdc.engine.models.show_o.maskgit import draw, keep_some, rekey
 from acdc.engine.models.show_o.maskgit_pass import MaskGitPass
 from acdc.engine.models.show_o.model import ShowO, ShowOConfig
-from acdc.engine.models.show_o.runner import ShowOArm
 from acdc.engine.models.show_o.session import ShowOSession
 from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, gumbel, make_keys

@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.engine.models.show_o.runner import ShowOArm
+from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.options import StoryOptions
 from tests.helpers.small_show_o import small_arm
 from tests.helpers.tellers import Teller, alone, corrected, draw_on, fix, prefill, tell, teller
@@ -56,7 +56,7 @@ def test_any_company_draws_what_each_draws_alone(arm, stories, laid_out, guided,
     """Stories at different frames, begun, regrouped, corrected, failed and resumed in any order and company."""
     options, chance = options_of(laid_out, guided), Random(seed)
     tellers = [
-        Teller(texts, seed + place, [chance.random() < 0.6 for _ in texts], arm.seat(texts))
+        Teller(texts, seed + place, [chance.random() < 0.6 for _ in texts], arm.new_sequence(texts))
         for place, texts in enumerate(stories)
     ]
     tell(arm, tellers, options, chance, (1,), passes, at_once, trouble)
@@ -115,11 +115,18 @@ def test_only_what_the_caches_lack_is_fed(arm: ShowOArm, monkeypatch: pytest.Mon
 
 def test_a_group_has_room_for_the_longest_of_its_stories_and_no_more(arm: ShowOArm) -> None:
     """200 positions: ten frames of short captions fit, and so do two of the longest; ten of the longest do not."""
-    many, wordy, both = arm.seat(["a"] * 10), arm.seat(["abcdefghi"] * 2), arm.seat(["abcdefghi"] * 10)
+    many, wordy, both = (
+        arm.new_sequence(["a"] * 10),
+        arm.new_sequence(["abcdefghi"] * 2),
+        arm.new_sequence(["abcdefghi"] * 10),
+    )
     options = options_of({"layout": "block-causal", "context": "full"}, guided=True)
-    assert arm.group([many, wordy], options).session.cache.capacity == arm.group([many], options).session.cache.capacity
+    assert (
+        arm.new_batch([many, wordy], options).session.cache.capacity
+        == arm.new_batch([many], options).session.cache.capacity
+    )
     with pytest.raises(ValueError, match="layout 'block-causal' of 10 frames needs 221 positions, the model has 200"):
-        arm.group([both], options)
+        arm.new_batch([both], options)
 
 
 def test_padding_never_lands_on_what_a_row_owns(arm: ShowOArm) -> None:

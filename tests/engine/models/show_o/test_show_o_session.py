@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor
 
+from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.models.show_o.feed_pass import SegmentCache
 from acdc.engine.models.show_o.maskgit_pass import frame_ids
 from acdc.engine.models.show_o.model import ShowOConfig
-from acdc.engine.models.show_o.runner import ShowOArm
 from acdc.engine.models.show_o.session import ShowOSession
 from acdc.engine.sampling import SamplingParams
 from tests.helpers.show_o_plain import logits_of, story_mask
