@@ -32,7 +32,7 @@ class Machine(NamedTuple):
     def measure(cls, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Machine:
         """The best of some runs: a rate that is reached at all is a bound that holds."""
         side = MATRIX if device == "cpu" else GPU_MATRIX
-        a, b = torch.randn(2, side, side).to(device, dtype)
+        a, b = torch.randn(2, side, side, device=device).to(dtype)
         product = torch.empty_like(a)
         source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
         target = torch.empty_like(source)

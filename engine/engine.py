@@ -28,6 +28,7 @@ from .pipeline.video import Video, VideoPipeline
 from .request import StoryRequest
 from .runtime.backends import check_backends, describe, parse_backends
 from .runtime.compiled import eager_parts, planned
+from .runtime.float32 import exact_float32
 from .scheduler.policy import SchedulerConfig
 from .scheduler.run import Many, SlotModels, as_requests, begin
 from .sdedit.correction import Correction
@@ -78,9 +79,10 @@ class Engine:
         ``dtype`` is float32, bfloat16, float16 or float64; ``backend`` is one for all stages (``auto``: the fastest
         exact one that can serve) or ``stage=NAME,...``; ``attention`` (sdpa, xformers) is the UNet's; ``kernels`` is
         torch (plain) or triton (ours, fused, on CUDA); ``quantization`` is none, int8 or fp8: the ARM's weights,
-        lossy; ``cache`` keeps the plans that backends make (in the user's cache folder where None). Raises
-        ``ValueError`` (one line that names the value and the choices, or the file and the key) for an unknown bundle,
-        device, dtype, backend, attention, kernels or quantization and for damaged files.
+        lossy; ``cache`` keeps the plans that backends make (in the user's cache folder where None). On CUDA the
+        process's float32 convolutions no longer use TF32. Raises ``ValueError`` (one line that names the value and the
+        choices, or the file and the key) for an unknown bundle, device, dtype, backend, attention, kernels or
+        quantization and for damaged files.
         """
         where, kind = parse_device(device), parse_dtype(dtype)
         found = find_bundle(bundle, models, random_weights)
@@ -88,6 +90,7 @@ class Engine:
         check_backends(backends, where, kind)
         check_kernels(kernels, backends, where.type, kind)
         check_quantization(quantization, where)
+        exact_float32(where)
         loaded = found.load(where, kind)
         assert isinstance(loaded.corrector.unet, UNet), "no plan has taken its place yet"
         set_attention(loaded.corrector.unet, attend)

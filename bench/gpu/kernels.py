@@ -75,6 +75,7 @@ def calls_of(case: Case, columns: Sequence[str]) -> dict[str, Callable[..., Any]
     if case.library is not None:
         calls["library"] = case.library
     if "inductor" in columns:
+        torch._dynamo.reset()  # it counts the shapes of a function, and runs the ninth eagerly
         calls["inductor"] = torch.compile(case.reference, mode="max-autotune-no-cudagraphs", dynamic=False)
     return {name: call for name, call in calls.items() if name in columns}
 

@@ -52,6 +52,7 @@ def measure(work: Workload, backend: str, costs: list[Cost], machine: Machine, d
     spec = StageSpec.of(work.name, work.inputs)
     if reasons := unsupported_reasons(spec, backend):
         return {"refused": reasons}
+    fresh_peak(device)
     if not costs:
         costs.append(Cost.of(work.run, work.inputs))
     began = time.perf_counter()

@@ -109,6 +109,16 @@ def test_right_or_wrong_alone_costs_no_time(asked, monkeypatch):
     assert [row.get("right") for row in json.loads(out.read_text())["rows"]] == [True, False, True, True, None]
 
 
+def test_every_case_is_compiled_for_itself(monkeypatch):
+    """Dynamo would run the ninth shape of a function eagerly, and call that compiled."""
+    resets = []
+    monkeypatch.setattr("torch._dynamo.reset", lambda: resets.append(1))
+    for _ in range(9):
+        assert module.calls_of(CASES[0], ["kernel", "inductor"]).keys() == {"kernel", "inductor"}
+    assert len(resets) == 9
+    assert module.calls_of(CASES[0], ["eager"]).keys() == {"eager"}
+
+
 def test_a_resumed_file_keeps_its_rows_and_its_rates(asked, monkeypatch):
     out, arguments = asked
     assert CliRunner().invoke(gpu, arguments).exit_code == 0

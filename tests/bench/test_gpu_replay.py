@@ -11,6 +11,7 @@ from acdc.bench.gpu import replay
 from acdc.bench.gpu.replay import check_replay
 from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec, TensorSpec
+from acdc.engine.models.lwm.decode_pass import DrawPass
 
 
 class Looked(nn.Module):
@@ -59,6 +60,30 @@ def test_a_broken_plan_does_not(cache, monkeypatch, broken):
     record = check_replay(Looked(), SPEC, cache, replays=5)
     assert not record.passed
     assert record.equal == 0
+
+
+class Kept(Looked):
+    """Reads its second input where it lies, as a KV cache is read."""
+
+    STATIC_INPUTS = (1,)
+
+
+def test_what_is_read_where_it_lies_stays_there_with_other_values(cache, monkeypatch):
+    """Else every call would be the first one of a graph of its own."""
+    assert DrawPass.STATIC_INPUTS, "the name that stages have for them"
+    places, values = set(), set()
+
+    def compiled(run, *_):
+        def plan(codes, x):
+            places.add(x.data_ptr())
+            values.add(float(x.sum()))
+            return run(codes, x)
+
+        return plan
+
+    monkeypatch.setattr(replay, "compile_stage", compiled)
+    assert check_replay(Kept(), SPEC, cache, replays=5).passed
+    assert (len(places), len(values)) == (1, 6)
 
 
 def test_without_a_gpu_the_refusal_says_so(cache, monkeypatch):
