@@ -39,8 +39,9 @@ class StoryOptions:
     Its ``context`` counts in layout "block-causal" only. Its ``temperature`` is, as published, that of the confidences
     by which codes are kept or drawn anew; the codes themselves are always drawn at 1, so there is no greedy draw.
 
-    ``memory`` rewrites the sentences; ``memory_model``, ``memory_url``, ``memory_calls`` and ``memory_on_failure``
-    are for those by a language model (``memory/settings.py``). An API key is in the environment and in no option.
+    ``memory`` rewrites the sentences; ``memory_model``, ``memory_url``, ``memory_calls``, ``memory_on_failure`` and
+    ``memory_timeout`` are for those by a language model (``memory/settings.py``). An API key is in the environment and
+    in no option.
     """
 
     memory: str = "rules"
@@ -48,6 +49,7 @@ class StoryOptions:
     memory_url: str | None = None
     memory_calls: str | None = None
     memory_on_failure: str | None = None
+    memory_timeout: float | None = None
     correction: bool = True
     correct_first: int | None = None
     correct_every: int = 1
@@ -115,7 +117,7 @@ class StoryOptions:
     @property
     def memory_settings(self) -> MemorySettings:
         """Which memory module, and how it asks its model."""
-        asked = (self.memory_model, self.memory_url, self.memory_calls, self.memory_on_failure)
+        asked = (self.memory_model, self.memory_url, self.memory_calls, self.memory_on_failure, self.memory_timeout)
         return MemorySettings(self.memory, *asked)
 
     @property

@@ -16,9 +16,8 @@ if TYPE_CHECKING:
 
 def by_rules(options: StoryOptions) -> StoryOptions:
     """The same without a language model."""
-    return replace(
-        options, memory="rules", memory_model=None, memory_url=None, memory_calls=None, memory_on_failure=None
-    )
+    asked = ("memory_model", "memory_url", "memory_calls", "memory_on_failure", "memory_timeout")
+    return replace(options, memory="rules", **dict.fromkeys(asked))
 
 
 def call_seconds(engine: Engine, options: StoryOptions) -> float:

@@ -18,6 +18,7 @@ FIELD_OF = {  # parameter of the command line -> field of StoryOptions
     "memory_url": "memory_url",
     "memory_calls": "memory_calls",
     "memory_on_failure": "memory_on_failure",
+    "memory_timeout": "memory_timeout",
     "correct_first": "correct_first",
     "correct_every": "correct_every",
     "strength": "strength",
@@ -54,6 +55,9 @@ RUN = (
 LANGUAGE_MODEL = (  # the key is in the environment, never among the arguments, which other users may list
     click.option("--memory-model", metavar="MODEL", help="chat: its name there; local: its directory."),
     click.option("--memory-url", metavar="URL", help="chat: the address that /chat/completions is appended to."),
+    click.option(
+        "--memory-timeout", type=float, metavar="SECONDS", help="Of one rewrite.  [default: chat 180, local 1200]"
+    ),
 )
 CORRECTION = (
     click.option("--memory", type=click.Choice(MEMORY_NAMES), help="Rewrites sentences.  [default: rules]"),

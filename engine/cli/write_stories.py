@@ -40,7 +40,8 @@ def write_stories(out: str, count: int, seed: int, examples: str | None, **given
     Draw one with: acdc story --prompts out/stories.jsonl --number N. The file is replaced as a whole after every
     story, so whatever happens, it holds those that are finished.
     """
-    settings = MemorySettings(given["memory"], given["memory_model"], given["memory_url"]).resolved()
+    asked = {name: given[f"memory_{name}"] for name in ("model", "url", "timeout")}
+    settings = MemorySettings(given["memory"], **asked).resolved()
     recorded = {"seed": check_seed(seed), "memory": settings.name, **settings.recorded()}
     by = {name: value for name, value in recorded.items() if name not in {"memory_calls", "memory_on_failure"}}
     check_device(settings.name, given["device"])
@@ -53,7 +54,7 @@ def write_stories(out: str, count: int, seed: int, examples: str | None, **given
         return
     model = load_language_model(settings, device=given["device"])
     with lock:
-        write_missing(path, records, count, model, pool, by)
+        write_missing(path, records, count, model, pool, by, timeout_s=settings.timeout)
     click.echo(f"{path}: {len(records)} stories")
 
 
@@ -64,13 +65,15 @@ def write_missing(
     model: LanguageModel,
     pool: Mapping[str, Sequence[str]],
     by: Record,
+    *,
+    timeout_s: float | None = None,
 ) -> None:
     """Append to ``records``, and write the file, until there are ``count``; one line a story on stderr."""
     taken = {tuple(record["sentences"]) for record in records}
     try:
         for number in range(len(records) + 1, count + 1):
             began = time.perf_counter()
-            story = write_story(model, pool, by["seed"], number, taken)
+            story = write_story(model, pool, by["seed"], number, taken, timeout_s)
             taken.add(story.sentences)
             records.append(story_record(story, by))
             write_records(path, records)

@@ -4,31 +4,36 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 
-from .answer import Refused
 from .optional import need
 from .prompt import Messages, with_remark
-from .rewrite import MemoryFailure
+from .rewrite import MemoryFailure, Refused
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
 class Limits:
-    """``tries`` in all; seconds a try may take, all tries and pauses together, and a pause.
+    """``tries`` in all, those of a busy server not counted; seconds a try may take, all tries and pauses together, and
+    a pause.
 
-    Before try n + 1 the pause is drawn from 0 to min(``first_pause_s`` 2^(n - 1), ``longest_pause_s``): exponential
-    back-off with full jitter; a server's Retry-After makes it longer. A pause that would pass the deadline is not
-    begun. After an answer that came but cannot be used there is none.
+    One try may take all the time: a slow model is better waited for once than cut short several times. Before try n + 1
+    the pause is drawn from 0 to min(``first_pause_s`` 2^(n - 1), ``longest_pause_s``): exponential back-off with full
+    jitter; a server's Retry-After makes it longer. A pause that would pass the deadline is not begun. After an answer
+    that came but cannot be used there is none.
     """
 
     tries: int = 4
-    timeout_s: float = 60.0
+    timeout_s: float = 180.0
     deadline_s: float = 180.0
     first_pause_s: float = 1.0
-    longest_pause_s: float = 30.0
+    longest_pause_s: float = 10.0
+
+    def within(self, seconds: float | None) -> Limits:
+        """These, with ``seconds`` for a try and for all of them; None changes nothing."""
+        return self if seconds is None else replace(self, timeout_s=seconds, deadline_s=seconds)
 
 
 class Unreachable(Exception):
@@ -37,6 +42,14 @@ class Unreachable(Exception):
     def __init__(self, reason: str, retry_after_s: float = 0.0) -> None:
         super().__init__(reason)
         self.retry_after_s = retry_after_s
+
+
+class Silent(Unreachable):
+    """No answer within the time that there was."""
+
+
+class Busy(Unreachable):
+    """The server is there and answers later: it is asked until the deadline."""
 
 
 class LanguageModel(Protocol):
@@ -58,14 +71,15 @@ def ask(
     *,
     temperature: float = 0.0,
     seed: int | None = None,
+    timeout_s: float | None = None,
 ) -> T:
     """What ``parse`` makes of the first usable answer; :class:`MemoryFailure` once tries or time are spent.
 
-    ``parse`` raises :class:`Refused`; the reason is then added to the question, so that a model that decodes greedily
-    does not give the same answer again.
+    ``timeout_s`` takes the place of the model's own limits in time. ``parse`` raises :class:`Refused`; the reason is
+    then added to the question, so that a model that decodes greedily does not give the same answer again.
     """
-    limits, began, remark = model.limits, time.monotonic(), None
-    tries = 0
+    limits, began, remark = model.limits.within(timeout_s), time.monotonic(), None
+    tries, busy = 0, None
     try:
         for attempt in _retrying(limits, model.memory):
             tries += 1
@@ -82,6 +96,11 @@ def ask(
                 except Refused as refused:
                     remark = str(refused)
                     raise
+                except Busy as error:
+                    busy = error
+                    raise
+    except Silent as error:
+        reason = str(busy or error)  # what a busy server said tells more than the little time that was left
     except Unreachable as error:
         reason = str(error)
     except Refused as error:
@@ -93,13 +112,20 @@ def _retrying(limits: Limits, memory: str) -> Any:
     tenacity = need("tenacity", memory)
     backoff = tenacity.wait_random_exponential(multiplier=limits.first_pause_s, max=limits.longest_pause_s)
 
+    counted = 0
+
     def pause(state: Any) -> float:
         error = state.outcome.exception()
         return max(backoff(state), error.retry_after_s) if isinstance(error, Unreachable) else 0.0
 
+    def spent(state: Any) -> bool:
+        nonlocal counted
+        counted += not isinstance(state.outcome.exception(), Busy)
+        return counted >= limits.tries
+
     return tenacity.Retrying(
         retry=tenacity.retry_if_exception_type((Unreachable, Refused)),
-        stop=tenacity.stop_after_attempt(limits.tries) | tenacity.stop_before_delay(limits.deadline_s),
+        stop=tenacity.stop_any(spent, tenacity.stop_before_delay(limits.deadline_s)),
         wait=pause,
         reraise=True,
     )

@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import re
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from .answer import Refused
-from .ask import Limits, Unreachable
+from .ask import Busy, Limits, Silent, Unreachable
+from .chat_completion import LARGEST, NoCompletion, Reply, read_text, unpacked
 from .optional import check, need
 from .prompt import Messages
-from .rewrite import MemoryFailure
+from .request_body import refused_fields, request_body
+from .rewrite import MemoryFailure, Refused
 from .secret import HERE, KEY_VARIABLE, find_key
-from .settings import MemorySettings, harmless
+from .server_error import error_reason
+from .settings import MemorySettings, chat_address, harmless
 
-LARGEST = 1 << 20  # bytes of a response
-WORTH_ANOTHER_TRY = {408, 425, 429}
-FINISHED = (None, "stop", "eos_token", "stop_sequence")  # the latter two are text-generation-inference's words
+BUSY = {408, 425, 429, 502, 503, 504, 529}  # a model that is being loaded, a queue that is full
+NO_CREDIT = b"insufficient_quota"  # a 429 of OpenAI's that does not pass
+CONNECT_S = 10.0  # seconds for a connection; an answer may take all the time there is
 LIBRARIES = ("httpx2", "httpcore2")
 
 
-class Reply(NamedTuple):
-    """A response that was read to its end."""
+class Trouble(NamedTuple):
+    """What came instead of an answer: the error's own status, else the response's, and its reason."""
 
     status: int
-    retry_after: str
-    encoding: str
-    content: bytes
+    reason: str
+    reply: Reply
 
 
 class Endpoint:
@@ -47,7 +48,8 @@ class Endpoint:
         assert settings.url is not None
         assert settings.model is not None
         self.url, self.model, self.limits = settings.url, settings.model, limits or Limits()
-        self._key = find_key(self.url)
+        self._key, self._refused = find_key(self.url), frozenset[str]()
+        self._address, self._with_version = chat_address(self.url)
         if self._key.within(self.model):
             raise ValueError(f"memory_model holds the API key; give it in {KEY_VARIABLE} only")
         check("tenacity", self.memory)
@@ -62,12 +64,29 @@ class Endpoint:
     ) -> str:
         """The text of the first choice; raises as :class:`~.ask.LanguageModel` says.
 
-        No ``max_tokens`` is sent, for newer models refuse it; the time and the bytes of an answer are bounded.
+        What the endpoint refuses and a request can do without (``request_body.py``) is left out from then on. No
+        ``max_tokens`` is sent, for newer models refuse it; the time and the bytes of an answer are bounded.
         """
-        body: dict[str, Any] = {"model": self.model, "messages": messages, "temperature": temperature}
-        reply = self._post(body if seed is None else {**body, "seed": seed}, timeout_s)
-        self._check_status(reply)
-        text = read_text(reply)
+        ends = time.monotonic() + timeout_s
+        options = {"temperature": temperature} if seed is None else {"temperature": temperature, "seed": seed}
+        while True:
+            body = request_body(self.model, messages, options, self._refused)
+            answer = self._read(self._post(body, max(0.001, ends - time.monotonic())))
+            if isinstance(answer, str):
+                return answer
+            fields = refused_fields(answer.status, answer.reason, body)
+            if not fields:
+                raise self._failure(answer)
+            self._refused |= fields  # one assignment, so that threads need no lock
+
+    def _read(self, reply: Reply) -> str | Trouble:
+        content = unpacked(reply.encoding, reply.content)
+        if not 200 <= reply.status < 300:
+            return Trouble(reply.status, error_reason(content), reply)
+        try:
+            text = read_text(content)
+        except NoCompletion as error:
+            return Trouble(error.status or reply.status, error.reason, reply)
         if self._key.within(text):
             raise Refused("it holds the API key")
         return text
@@ -82,7 +101,8 @@ class Endpoint:
                 reply: Reply = self._run(self._exchange, body, timeout_s)
                 return reply
         except TimeoutError:
-            raise Unreachable(f"{self.url} gave no answer within {timeout_s:.3g} s") from None
+            why = f"{self.url} gave no answer within {timeout_s:.3g} s; a slow model needs a longer --memory-timeout"
+            raise Silent(why) from None
         except self._httpx.HTTPError as error:
             why = self._said(str(error)) or type(error).__name__
             raise Unreachable(f"{self.url} cannot be reached: {why}") from None
@@ -99,10 +119,12 @@ class Endpoint:
         headers = {"Accept-Encoding": "identity"}  # or a few bytes might unpack to gigabytes
         if self._key:
             headers["Authorization"] = f"Bearer {self._key.reveal()}"
+            if self._with_version:  # as Azure asks for it where its address has a version
+                headers["api-key"] = self._key.reveal()
         with self._anyio.fail_after(timeout_s):
             async with (
                 self._client() as client,
-                client.stream("POST", f"{self.url}/chat/completions", json=body, headers=headers) as response,
+                client.stream("POST", self._address, json=body, headers=headers) as response,
             ):
                 content = bytearray()
                 async for piece in response.aiter_raw():
@@ -115,13 +137,16 @@ class Endpoint:
 
     def _client(self) -> Any:
         return self._httpx.AsyncClient(
-            follow_redirects=False, timeout=None, verify=self._certificates, trust_env=self._by_proxy
+            follow_redirects=False,
+            timeout=self._httpx.Timeout(None, connect=CONNECT_S),
+            verify=self._certificates,
+            trust_env=self._by_proxy,
         )
 
     def _check_address(self) -> None:
         """What only the library refuses, before anything is drawn: 256.256.256.256, or a proxy by SOCKS."""
         try:
-            self._httpx.URL(f"{self.url}/chat/completions")
+            self._httpx.URL(self._address)
         except self._httpx.InvalidURL as error:
             raise ValueError(f"memory_url {harmless(self.url)!r} is no URL: {error}") from None
         try:
@@ -139,52 +164,37 @@ class Endpoint:
             names = "$SSL_CERT_FILE, $SSL_CERT_DIR"
             raise ValueError(f"certificates cannot be read ({error.strerror or error}); check {names}") from None
 
-    def _check_status(self, reply: Reply) -> None:
-        status = reply.status
-        if status == 200:
-            return
-        said = self._said(error_message(reply.content))
-        what = f"{self.url} answered {status}{f' ({said})' if said else ''}"
-        if status in WORTH_ANOTHER_TRY or status >= 500:
+    def _failure(self, trouble: Trouble) -> Exception:
+        """What to raise: worth another try, or not."""
+        status, reply = trouble.status, trouble.reply
+        said = self._said(trouble.reason)
+        because = f" ({said})" if said else ""
+        if 200 <= reply.status < 300:
+            what = f"{self.url} answered {reply.status} with no chat completion{because}"
+        else:
+            what = f"{self.url} answered {reply.status}{because}"
+        if NO_CREDIT not in reply.content:
             wait = retry_after_s(reply.retry_after)
-            raise Unreachable(f"{what} and asks for {wait:.0f} s of patience" if wait else what, wait)
+            what = f"{what} and asks for {wait:.0f} s of patience" if wait else what
+            if status in BUSY:
+                return Busy(what, wait)
+            if status >= 500 or status < 300:
+                return Unreachable(what, wait)
         if 300 <= status < 400:
             what = f"{self.url} redirects ({status}), which is not followed; give the address that it leads to"
         elif status in {401, 403}:
-            what = f"{self.url} refuses the key ({status}); check {KEY_VARIABLE}"
-        raise MemoryFailure(f"memory {self.memory!r} failed: {what}")
+            what = f"{self.url} refuses the key ({status}); check {KEY_VARIABLE}{because}"
+        elif status in {404, 405} and not re.search(r"/v[0-9]", self.url):
+            what = f"{what}; many addresses end with /v1"
+        return MemoryFailure(f"memory {self.memory!r} failed: {what}")
 
     def _said(self, message: str) -> str:
         """What a server or a library said, if it may be repeated: one short printable line without the key."""
-        if self._key.within(message):
+        message = message[:2000]
+        if self._key.echoed_in(message):
             return ""
         line = " ".join("".join(c if c.isprintable() else " " for c in message).split())
         return line if len(line) <= 200 else f"{line[:200]} ..."
-
-
-def read_text(reply: Reply) -> str:
-    """``choices[0].message.content`` of a chat completion; :class:`Refused` if that is not a finished text."""
-    if reply.encoding != "identity":
-        raise Refused("it is compressed")
-    try:
-        choice = json.loads(reply.content.decode("utf-8"))["choices"][0]
-        text, end = choice["message"]["content"], choice.get("finish_reason")
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-        raise Refused("it is no chat completion") from None
-    if not isinstance(text, str) or not text.strip():
-        raise Refused("it holds no text")
-    if end not in FINISHED:
-        raise Refused("it was cut off or withheld")
-    return text
-
-
-def error_message(content: bytes) -> str:
-    """``error.message`` of an OpenAI-compatible error, or nothing."""
-    try:
-        message = json.loads(content.decode("utf-8"))["error"]["message"]
-    except (ValueError, LookupError, TypeError, RecursionError):
-        return ""
-    return message if isinstance(message, str) else ""
 
 
 def retry_after_s(header: str) -> float:
@@ -192,8 +202,9 @@ def retry_after_s(header: str) -> float:
 
     "120" -> 120.0; "Wed, 21 Oct 2015 07:28:00 GMT" -> 0.0, as that is over.
     """
-    if re.fullmatch(r"[0-9]{1,9}", header.strip()):
-        return float(header)
+    seconds = header.strip()
+    if re.fullmatch(r"[0-9]{1,9}", seconds):
+        return float(seconds)
     try:
         until = parsedate_to_datetime(header)
         return max(0.0, (until - datetime.now(UTC)).total_seconds())

@@ -27,7 +27,7 @@ class Language(Memory):
         """``settings`` are resolved."""
         assert settings.calls is not None
         assert settings.on_failure is not None
-        self.name, self.model = settings.name, model
+        self.name, self.model, self.timeout_s = settings.name, model, settings.timeout
         self.by_story, self.falls_back = settings.calls == "story", settings.on_failure == "rules"
         self._answers: dict[Story, Story | MemoryFailure] = {}
         self._rules = Rules()
@@ -68,7 +68,13 @@ class Language(Memory):
 
     def _ask(self, story: Story) -> Story:
         count = len(story)
-        if self.by_story:
-            numbers = range(1, count + 1)
-            return tuple(ask(self.model, story_messages(story), lambda text: parse_lines(text, numbers)))
-        return (ask(self.model, chunk_messages(story), lambda text: parse_line(text, count)),)
+        if not self.by_story:
+            line = ask(
+                self.model, chunk_messages(story), lambda text: parse_line(text, count), timeout_s=self.timeout_s
+            )
+            return (line,)
+        numbers = range(1, count + 1)
+        lines = ask(
+            self.model, story_messages(story), lambda text: parse_lines(text, numbers), timeout_s=self.timeout_s
+        )
+        return tuple(lines)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..utils.rng import Purpose, gumbel, make_keys
-from .answer import Refused
 from .ask import Limits
 from .find_model import find_model
 from .optional import need
-from .prompt import Messages
-from .rewrite import MemoryFailure
+from .prompt import Messages, merged
+from .rewrite import MemoryFailure, Refused
+from .thoughts import without_thoughts
 
-LIMITS = Limits(tries=3, timeout_s=600.0, deadline_s=1200.0)
-MOST_TOKENS = 1024  # of an answer; six rewritten sentences take about 200
+LIMITS = Limits(tries=3, timeout_s=1200.0, deadline_s=1200.0)
+MOST_TOKENS = 4096  # of an answer; six rewritten sentences take about 200, thoughts a few thousand
+THINKING = ("enable_thinking", "thinking")  # what chat templates call the switch (Qwen 3 and GLM; DeepSeek and Granite)
 
 
 class LocalModel:
@@ -48,7 +51,7 @@ class LocalModel:
         answer = self._generate(ids, count, timeout_s, temperature, seed)
         if not self._ended(answer):
             raise Refused("it did not come to an end")
-        return str(self.tokenizer.decode(answer, skip_special_tokens=True))
+        return self._plain(str(self.tokenizer.decode(answer, skip_special_tokens=False)))
 
     def neutral(self, text: str) -> str:
         """``text`` with a space inside whatever the tokenizer would read as a special token.
@@ -59,18 +62,36 @@ class LocalModel:
             text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
 
+    def _plain(self, text: str) -> str:
+        """An answer without thoughts, whose tags may be special tokens, and then without special tokens."""
+        text = without_thoughts(text)
+        for token in self._special:
+            text = text.replace(token, "")
+        return text
+
     def _render(self, messages: Messages) -> str:
-        """The chat template's text; where it knows no system turn (Gemma 2's), that stands before the user's."""
-        apply = self.tokenizer.apply_chat_template
-        template_error = need("jinja2", self.memory).TemplateError
-        try:
-            return str(apply(messages, tokenize=False, add_generation_prompt=True))
-        except template_error:
-            merged = [{"role": "user", "content": "\n\n".join(message["content"] for message in messages)}]
-        try:
-            return str(apply(merged, tokenize=False, add_generation_prompt=True))
-        except template_error as error:
-            raise MemoryFailure(f"memory 'local' failed: the chat template refuses a user's turn ({error})") from None
+        """The chat template's text, in the first form in which it holds every turn.
+
+        Templates without a system turn refuse it (Gemma 2) or leave it out: it then goes before the user's. Those of
+        models that see pictures may take content in parts only.
+        """
+        problem: Exception | None = None
+        for turns in (messages, merged(messages)):
+            for form in (turns, [{**turn, "content": [{"type": "text", "text": turn["content"]}]} for turn in turns]):
+                try:
+                    text = self._apply(form)
+                except Exception as error:  # a template is a program of somebody else's
+                    problem = problem or error
+                    continue
+                if all(turn["content"].strip() in text for turn in turns):
+                    return text
+        why = "leaves out the user's turn" if problem is None else f"refuses a user's turn ({problem})"
+        raise MemoryFailure(f"memory 'local' failed: the chat template {' '.join(why.split())[:300]}")
+
+    def _apply(self, turns: Sequence[Mapping[str, Any]]) -> str:
+        template = str(self.tokenizer.chat_template)  # several templates by their names are a dict, and read all
+        off = {name: False for name in THINKING if re.search(rf"\b{name}\b", template)}
+        return str(self.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True, **off))
 
     @torch.inference_mode()
     def _generate(self, ids: Tensor, count: int, timeout_s: float, temperature: float, seed: int | None) -> Tensor:

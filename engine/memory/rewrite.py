@@ -11,6 +11,10 @@ class MemoryFailure(RuntimeError):
     """A language model gave no usable rewrite, and the policy is to stop; one line that says why."""
 
 
+class Refused(Exception):
+    """An answer that cannot be used. Its text ("it has 4 lines instead of 6") quotes nothing from the answer."""
+
+
 class Rewrite(NamedTuple):
     """A sentence that stands alone. ``note`` says what went wrong on the way, None = nothing did. ``later`` are the
     rewrites of the sentences after it, where one answer gave them all: a resumed run need not ask for them again."""

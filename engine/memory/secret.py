@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 KEY_VARIABLE, OPENAI_VARIABLE = "ACDC_CHAT_API_KEY", "OPENAI_API_KEY"
 PLACEHOLDER = 8  # shorter "keys" ("none", "EMPTY") keep no secret, and may be part of any sentence
+PIECE = 12  # characters in a row of a longer key are a secret too; the beginning and the end that servers show are not
 HERE = {"localhost", "127.0.0.1", "::1"}
 
 
@@ -39,6 +41,20 @@ class Secret:
     def within(self, text: str) -> bool:
         """Does ``text`` hold the secret, in whatever case?"""
         return len(self._value) >= PLACEHOLDER and self._value.casefold() in text.casefold()
+
+    def echoed_in(self, text: str) -> bool:
+        """Does ``text``, which a server sent, hold the secret or a good part of it: broken into lines, or escaped as in
+        JSON, HTML or a URL?"""
+        if len(self._value) < PLACEHOLDER:
+            return False
+        key = self._value.casefold()
+        pieces = [key[i : i + PIECE] for i in range(max(1, len(key) - PIECE + 1))]
+        decoded = re.sub(r"\\u([0-9a-fA-F]{4})", lambda match: chr(int(match[1], 16)), text)
+        for form in (text, html.unescape(unquote(decoded))):
+            bare = "".join(c for c in form if "!" <= c <= "~" and c != "\\").casefold()
+            if any(piece in bare for piece in pieces):
+                return True
+        return False
 
     @contextmanager
     def kept_out_of_logs(self, *libraries: str) -> Iterator[None]:

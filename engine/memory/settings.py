@@ -22,6 +22,9 @@ ON_FAILURE = ("error", "rules")
 
 URL_VARIABLE, MODEL_VARIABLE = "ACDC_CHAT_URL", "ACDC_CHAT_MODEL"
 OPENAI_URL = "https://api.openai.com/v1"
+API_VERSION = re.compile(r"api-version=[0-9A-Za-z.-]{1,40}")  # the only query that an address may have: Azure's
+SUFFIXES = ("/chat/completions", "/completions", "/responses")  # of addresses that were copied whole
+LONGEST_S = 86400.0
 PAPERS_MODEL = "gpt-4o-mini"  # ACDC appendix D
 
 
@@ -30,7 +33,8 @@ class MemorySettings:
     """A memory module by its name; the other fields are a language model's, and None takes the default.
 
     ``model`` is the endpoint's name of a model, or for "local" a directory (or a name in the Hugging Face cache);
-    ``url`` the base that "/chat/completions" is appended to. ``calls``: "chunk" (default) asks once a sentence and
+    ``url`` the base that "/chat/completions" is appended to, where it is not there yet. ``timeout`` is how many seconds
+    a rewrite may take, all tries and pauses included. ``calls``: "chunk" (default) asks once a sentence and
     shows the model that sentence and those before it, so nothing can leak from the future; "story" asks once a
     story, as the paper does (appendix D): cheaper, but what the model writes for sentence k may then use later
     ones, for only the prompt forbids it. ``on_failure``: "error" (default) stops the story, "rules" takes the rewrite
@@ -42,11 +46,12 @@ class MemorySettings:
     url: str | None = None
     calls: str | None = None
     on_failure: str | None = None
+    timeout: float | None = None
 
     def __post_init__(self) -> None:
         if self.name not in MEMORY_NAMES:
             raise ValueError(f"unknown memory {self.name!r}; choose one of: {', '.join(MEMORY_NAMES)}")
-        for field in ("model", "url", "calls", "on_failure"):
+        for field in ("model", "url", "calls", "on_failure", "timeout"):
             if self.name in MEMORIES and getattr(self, field) is not None:
                 others = " or ".join(LANGUAGE_MEMORIES)
                 raise ValueError(f"memory_{field} is given, but memory {self.name!r} asks no model; choose {others}")
@@ -56,6 +61,8 @@ class MemorySettings:
             check_url(self.url)
         if self.model is not None and not (self.model.strip() and self.model.isprintable()):
             raise ValueError(f"memory_model {self.model!r} is no name; give the name or directory of a model")
+        if self.timeout is not None and not 0.0 < self.timeout <= LONGEST_S:
+            raise ValueError(f"memory_timeout {self.timeout} is out of range; choose 0 < seconds <= {LONGEST_S:.0f}")
         for field, choices in (("calls", CALLS), ("on_failure", ON_FAILURE)):
             if (value := getattr(self, field)) is not None and value not in choices:
                 raise ValueError(f"unknown memory_{field} {value!r}; choose one of: {', '.join(choices)}")
@@ -76,7 +83,7 @@ class MemorySettings:
                 raise ValueError("memory_model is missing; give the directory of a causal language model")
             return chosen
         variables = os.environ if environment is None else environment
-        url = (self.url or variables.get(URL_VARIABLE) or OPENAI_URL).rstrip("/")
+        url = base_address(self.url or variables.get(URL_VARIABLE) or OPENAI_URL)
         model = self.model or variables.get(MODEL_VARIABLE) or (PAPERS_MODEL if url == OPENAI_URL else None)
         if model is None:
             raise ValueError(f"memory_model is missing; name a model of {harmless(url)!r} (or set {MODEL_VARIABLE})")
@@ -95,7 +102,7 @@ class MemorySettings:
 
 
 def check_url(url: str) -> None:
-    """``ValueError`` unless ``url`` is scheme, host and path of HTTP and nothing else.
+    """``ValueError`` unless ``url`` is scheme, host and path of HTTP, with Azure's api-version at most.
 
     What may be a secret (user, password, query) is refused and not repeated: it would reach ``story.json``.
     """
@@ -108,9 +115,27 @@ def check_url(url: str) -> None:
         raise ValueError(
             f"memory_url {harmless(url)!r} is no URL; give one like {OPENAI_URL} or http://127.0.0.1:8000/v1"
         )
-    if "@" in parts.netloc or "?" in url or "#" in url:
+    query = url.partition("?")[2]
+    if "@" in parts.netloc or "#" in url or ("?" in url and not API_VERSION.fullmatch(query)):
         what = "a user name, a password, a query or a fragment"
-        raise ValueError(f"memory_url {harmless(url)!r} was given with {what}; give scheme, host and path only")
+        only = "give scheme, host and path only (Azure's ?api-version=... may follow)"
+        raise ValueError(f"memory_url {harmless(url)!r} was given with {what}; {only}")
+
+
+def base_address(url: str) -> str:
+    """``url`` as "/chat/completions" is appended to it: ``"http://a//v1/chat/completions/"`` -> ``"http://a/v1"``."""
+    head, mark, query = url.partition("?")
+    scheme, separator, path = head.partition("://")
+    path = re.sub("/{2,}", "/", path).rstrip("/")
+    while suffix := next((suffix for suffix in SUFFIXES if path.lower().endswith(suffix)), ""):
+        path = path[: -len(suffix)].rstrip("/")
+    return f"{scheme}{separator}{path}{mark}{query}"
+
+
+def chat_address(base: str) -> tuple[str, bool]:
+    """Where a completion is asked for, and has the address Azure's version in it?"""
+    head, mark, query = base.partition("?")
+    return f"{head}/chat/completions{mark}{query}", bool(mark)
 
 
 def harmless(url: str) -> str:

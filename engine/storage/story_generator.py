@@ -12,9 +12,10 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
 
 from ..examples import EXAMPLES
-from ..memory.answer import Refused, parse_lines
+from ..memory.answer import parse_lines
 from ..memory.ask import LanguageModel, ask
 from ..memory.prompt import Messages, numbered
+from ..memory.rewrite import Refused
 from ..options import check_sentences
 
 SENTENCES, SHOWN = 6, 3
@@ -74,6 +75,7 @@ def write_story(
     seed: int,
     number: int,
     taken: Collection[tuple[str, ...]] = (),
+    timeout_s: float | None = None,
 ) -> Written:
     """Story ``number``; :class:`~.memory.MemoryFailure` if no answer can be used.
 
@@ -96,7 +98,7 @@ def write_story(
         return sentences
 
     query = story_query(shown)
-    sentences = ask(model, query, parse, temperature=TEMPERATURE, seed=query_seed(seed, number))
+    sentences = ask(model, query, parse, temperature=TEMPERATURE, seed=query_seed(seed, number), timeout_s=timeout_s)
     return Written(number, sentences, names)
 
 

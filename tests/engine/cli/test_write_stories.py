@@ -70,7 +70,7 @@ class TestQuery:
         [
             (numbered(new_story()[:5]), "5 lines instead of 6"),
             (numbered([*new_story(), "And more."]), "7 lines instead of 6"),
-            ("Story:\n" + numbered(new_story()), "7 lines instead of 6"),
+            ("A new one.\n" + numbered(new_story()), "7 lines instead of 6"),
             (numbered([*new_story()[:5], "word " * 61]), "sentence 6 has 61 words"),
             (numbered([*new_story()[:5], EXAMPLES["max"][5].upper()]), "copies a sentence of the examples"),
             (numbered(new_story(9)), "was written before"),

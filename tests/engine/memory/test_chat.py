@@ -81,7 +81,7 @@ RECOVERS = {
     "slow": [slow(0.1, says(numbered(GOOD)))],
     "malformed, then fine": [raw(b"{"), says(numbered(GOOD))],
     "one line too few, then fine": [says(numbered(GOOD[:2])), says(numbered(GOOD))],
-    "chatter, then fine": [says("Here you are:\n" + numbered(GOOD)), says(numbered(GOOD))],
+    "chatter, then fine": [says("What a story!\n" + numbered(GOOD)), says(numbered(GOOD))],
     "blank lines and brackets": [says("\n\n".join(f"{k}) {text}" for k, text in enumerate(GOOD, 1)))],
 }
 FAILS = {  # what the server does, how often it is asked, what the failure names
@@ -99,7 +99,7 @@ FAILS = {  # what the server does, how often it is asked, what the failure names
     "choices of text": (raw(b'{"choices": ["hello"]}'), 3, "no chat completion"),
     "no message": (raw(b'{"choices": [{}]}'), 3, "no chat completion"),
     "no text": (says(None), 3, "holds no text"),
-    "parts": (says([{"type": "text", "text": "1. a"}]), 3, "holds no text"),
+    "parts without text": (says([{"type": "image_url", "image_url": {"url": "data:,"}}]), 3, "holds no text"),
     "empty": (says(" \n "), 3, "holds no text"),
     "cut off": (says(numbered(GOOD), "length"), 3, "cut off"),
     "odd finish": (says(numbered(GOOD), ["stop"]), 3, "cut off"),

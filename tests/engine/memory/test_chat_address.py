@@ -5,8 +5,12 @@ import sys
 import pytest
 
 from acdc.engine.memory import MemorySettings, load_language_model
-from acdc.engine.memory.answer import Refused, parse_line
-from tests.helpers.chat_runs import set_environment
+from acdc.engine.memory.answer import parse_line
+from acdc.engine.memory.ask import Unreachable
+from acdc.engine.memory.rewrite import Refused
+from acdc.engine.memory.settings import chat_address
+from tests.helpers.chat_runs import KEY, set_environment
+from tests.helpers.chat_server import ChatServer, says
 from tests.helpers.cli_runs import files, refuse
 
 PROXY = {"ALL_PROXY": "", "all_proxy": "", "NO_PROXY": "", "no_proxy": ""}
@@ -55,6 +59,60 @@ def test_certificates_that_cannot_be_read(monkeypatch) -> None:
     monkeypatch.setenv("SSL_CERT_FILE", "/nowhere.pem")
     text = refused("https://example.invalid/v1")
     assert text == "certificates cannot be read (No such file or directory); check $SSL_CERT_FILE, $SSL_CERT_DIR"
+
+
+BASES = {  # what is given -> the base, and where a completion is asked for
+    "http://a/v1/chat/completions": ("http://a/v1", "http://a/v1/chat/completions"),
+    "http://a/v1/chat/completions/": ("http://a/v1", "http://a/v1/chat/completions"),
+    "http://a/v1/Chat/Completions": ("http://a/v1", "http://a/v1/chat/completions"),
+    "http://a//v1//": ("http://a/v1", "http://a/v1/chat/completions"),
+    "http://a/v1/completions": ("http://a/v1", "http://a/v1/chat/completions"),
+    "http://a": ("http://a", "http://a/chat/completions"),
+    "http://[::1]:8000/v1/": ("http://[::1]:8000/v1", "http://[::1]:8000/v1/chat/completions"),
+    "https://a/openai/deployments/m/chat/completions?api-version=2024-06-01": (
+        "https://a/openai/deployments/m?api-version=2024-06-01",
+        "https://a/openai/deployments/m/chat/completions?api-version=2024-06-01",
+    ),
+}
+
+
+@pytest.mark.parametrize(("given", "expected"), BASES.items(), ids=BASES)
+def test_an_address_in_whichever_form(given: str, expected: tuple[str, str]) -> None:
+    """harry0703/MoneyPrinterTurbo#57: the whole address was given, and its end was appended to it again."""
+    base = MemorySettings("chat", "m", given).resolved({}).url
+    assert (base, chat_address(base)[0]) == expected
+    assert MemorySettings("chat", "m", base).resolved({}).url == base
+
+
+def test_azures_header_goes_to_an_address_with_a_version_alone() -> None:
+    server = ChatServer()
+    server.does(says("Fine."))
+    try:
+        for url, header in ((f"{server.url}?api-version=2024-06-01", KEY), (server.url, None)):
+            model = load_language_model(MemorySettings("chat", "m", url))
+            assert model.complete([], timeout_s=5.0, temperature=0.0, seed=None) == "Fine."
+            assert server.asked[-1].headers.get("api-key") == header
+        assert [asked.path for asked in server.asked] == [
+            "/v1/chat/completions?api-version=2024-06-01",
+            "/v1/chat/completions",
+        ]
+    finally:
+        server.close()
+
+
+@pytest.mark.parametrize("query", ["key=1", "api-version=1&key=1", "api-version=", "api-version=a%20b", ""])
+def test_another_query_is_refused(query: str) -> None:
+    assert "was given with a user name, a password, a query" in refused(f"http://a/v1?{query}")
+
+
+def test_https_to_a_server_that_speaks_http_is_one_line() -> None:
+    server = ChatServer()
+    try:
+        model = load_language_model(MemorySettings("chat", "m", server.url.replace("http", "https", 1)))
+        with pytest.raises(Unreachable, match=r"cannot be reached: .*SSL"):
+            model.complete([], timeout_s=5.0, temperature=0.0, seed=None)
+    finally:
+        server.close()
 
 
 @pytest.mark.usefixtures("own_folder")

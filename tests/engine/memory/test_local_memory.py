@@ -74,7 +74,7 @@ class TestAnswers:
         assert STORY[2] not in model.prompts[0]
 
     def test_a_bad_answer_is_asked_for_again(self, tokenizer):
-        model = StandIn(tokenizer, "Sure!\n" + numbered(GOOD), numbered(GOOD))
+        model = StandIn(tokenizer, "What a story!\n" + numbered(GOOD), numbered(GOOD))
         assert rewrites(language(LocalModel(model, tokenizer, SHORT)))[2] == Rewrite(GOOD[2])
         assert "it has 4 lines instead of 3" in model.prompts[1]
 
