@@ -15,6 +15,7 @@ KEY = "sk-do-not-show-me-7f3a9c"
 STORY = ("Benny the beagle sat in a garden.", "He jumped.", "Benny slept.")
 GOOD = ["Benny the beagle sat.", "Benny the beagle jumped in a garden.", "Benny the beagle slept in a garden."]
 QUICK = Limits(tries=3, timeout_s=0.3, deadline_s=15.0, first_pause_s=0.01, longest_pause_s=0.02)
+PATIENT = Limits(tries=3, timeout_s=10.0, deadline_s=20.0, first_pause_s=0.01, longest_pause_s=0.02)
 UNSET = ("OPENAI_API_KEY", "ACDC_CHAT_URL", "ACDC_CHAT_MODEL", "HTTP_PROXY", "ALL_PROXY", "NO_PROXY", "no_proxy")
 
 

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import gzip
 import json
-import time
 import zlib
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from acdc.engine.cli.main import main
 from acdc.engine.memory import MemoryFailure, MemorySettings, Rewrite, chat
-from acdc.engine.memory.ask import Limits
 from acdc.engine.memory.chat import Endpoint
 from acdc.engine.memory.chat_completion import LARGEST
-from tests.helpers.chat_runs import GOOD, KEY, STORY, memory, rewrites
-from tests.helpers.chat_server import Act, ChatServer, fails, numbered, raw, says, slow
-
-pytestmark = pytest.mark.usefixtures("chat_environment")
+from tests.helpers.chat_runs import GOOD, KEY, PATIENT, STORY, memory, rewrites, set_environment
+from tests.helpers.chat_server import Act, ChatServer, fails, numbered, raw, says
 
 WANTED = [Rewrite(text) for text in (STORY[0], *GOOD[1:])]
 ASK = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Go on."}]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    set_environment(monkeypatch, PATIENT)
 
 
 def sends(content: Any, status: int = 200, **headers: str) -> Act:
@@ -161,12 +160,13 @@ class TestReasons:
             assert "do" not in bare.replace("127.0.0.1", "").replace("does", "")
 
     def test_an_error_with_status_200_is_backed_off_from(self, server, monkeypatch):
-        monkeypatch.setattr(chat, "Limits", lambda: Limits(3, 5.0, 5.0, first_pause_s=0.4, longest_pause_s=0.8))
+        monkeypatch.setattr(chat, "Limits", lambda: replace(PATIENT, first_pause_s=0.4, longest_pause_s=0.8))
         monkeypatch.setattr("random.uniform", lambda low, high: high)
         server.does(sends({"error": "busy"}), raw(b"<html>"), says(numbered(GOOD)))
         assert rewrites(memory(server)) == WANTED
         pauses = [after.at - before.at for before, after in zip(server.asked, server.asked[1:], strict=False)]
-        assert pauses == [pytest.approx(0.4, abs=0.3), pytest.approx(0.8, abs=0.3)]
+        assert pauses[0] > 0.35
+        assert pauses[1] > 0.75
 
     @pytest.mark.parametrize("code", [400, "401", 404])
     def test_one_that_no_try_mends_ends_it(self, server, code):
@@ -249,50 +249,3 @@ class TestAnswers:
         with pytest.raises(MemoryFailure) as stopped:
             memory(server, "chunk").refine(STORY[:2])
         assert words in str(stopped.value)
-
-
-class TestPatience:
-    @pytest.mark.parametrize("busy", [fails(503, "Loading model"), fails(429), raw(b"<h1>502</h1>", 502), fails(529)])
-    def test_a_busy_server_is_waited_for_until_the_deadline(self, server, monkeypatch, busy):
-        """containers/ramalama#2343: more tries than a failing one gets."""
-        monkeypatch.setattr(chat, "Limits", lambda: Limits(3, 5.0, 5.0, first_pause_s=0.01, longest_pause_s=0.05))
-        server.does(*[busy] * 12, says(numbered(GOOD)))
-        assert rewrites(memory(server)) == WANTED
-        assert len(server.asked) == 13
-
-    def test_but_not_longer(self, server, monkeypatch):
-        monkeypatch.setattr(chat, "Limits", lambda: Limits(3, 1.0, 1.0, first_pause_s=0.01, longest_pause_s=0.05))
-        server.does(fails(503, "Loading model"))
-        began = time.monotonic()
-        with pytest.raises(MemoryFailure, match=r"answered 503 \(Loading model\) \(after [0-9]{2,} tries\)"):
-            rewrites(memory(server))
-        assert 0.8 < time.monotonic() - began < 1.5
-
-    def test_a_date_is_heeded(self, server):
-        later = format_datetime(datetime.now(UTC) + timedelta(seconds=2), usegmt=True)
-        server.does(fails(503, "", {"Retry-After": later}), says(numbered(GOOD)))
-        rewrites(memory(server))
-        assert 0.5 < server.asked[1].at - server.asked[0].at < 2.5
-
-    def test_one_try_may_take_all_the_time(self):
-        """gptme/gptme#681: a model that needs 70 s got three tries of a minute at most."""
-        assert Limits().timeout_s == Limits().deadline_s == 180.0
-        assert Limits().within(70.0) == Limits(timeout_s=70.0, deadline_s=70.0)
-
-    @pytest.mark.usefixtures("own_folder")
-    def test_the_command_line_says_how_long(self, server, tiny, capsys):
-        server.does(slow(0.6, says(GOOD[1])))
-        argv = ["story", *STORY[:2], "--bundle", tiny, "--steps", "2", "--memory", "chat", "--memory-model", "m"]
-        argv += ["--memory-url", server.url]
-        assert main(argv) == 1
-        assert "a slow model needs a longer --memory-timeout" in capsys.readouterr().err
-        server.does(slow(0.6, says(GOOD[1])))
-        assert main([*argv, "--memory-timeout", "20", "--resume"]) == 0
-        assert len(server.asked) == 1
-
-    @pytest.mark.parametrize("seconds", [0, -1, float("nan"), float("inf")])
-    def test_times_that_cannot_be(self, seconds):
-        with pytest.raises(ValueError, match=r"memory_timeout .* is out of range"):
-            MemorySettings("chat", "m", timeout=seconds)
-        with pytest.raises(ValueError, match="memory_timeout is given, but memory 'rules' asks no model"):
-            MemorySettings("rules", timeout=5)

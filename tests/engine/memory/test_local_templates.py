@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from acdc.engine.memory import MemoryFailure, MemorySettings, Rewrite
+from acdc.engine.memory import MemoryFailure, MemorySettings
 from acdc.engine.memory.ask import Limits
 from acdc.engine.memory.language import Language
 from acdc.engine.memory.local import LocalModel
@@ -77,7 +77,7 @@ def test_thoughts_are_dropped_though_their_tags_be_special_tokens(answer: str) -
     tokenizer.add_special_tokens({"additional_special_tokens": [START, *tags]})
     model = StandIn(tokenizer, answer.format(numbered(GOOD)))
     made = Language(LocalModel(model, tokenizer), MemorySettings("local", "m", calls="story").resolved())
-    assert made.rewrite(STORY[:2], STORY[2:]) == Rewrite(GOOD[1])
+    assert made.rewrite(STORY[:2], STORY[2:]).text == GOOD[1]
 
 
 def test_thoughts_alone_are_no_answer() -> None:

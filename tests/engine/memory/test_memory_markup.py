@@ -92,7 +92,7 @@ REFUSED = {
     "<|channel|>analysis<|message|>Luna?": "thoughts and no answer",
     "1. Luna sat.\n2. Luna ran.": "2 lines instead of 1",
     "Original: She ran.\nModified: Luna ran.": "2 lines instead of 1",
-    "Modified sentence 2:": "empty",
+    "Modified sentence 2:": "0 lines instead of 1",
     "**2.**": "empty",
 }
 
@@ -139,10 +139,10 @@ def test_nothing_of_a_thought_is_left(thought: str, answer: str) -> None:
     "piece", ["<think>", "</think>", "<|channel|>", "**", "[", "<", "Sure, ", "here is ", "2. ", "`"]
 )
 def test_an_answer_of_a_megabyte_is_read_quickly(piece: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(Refused):
         parse_line("Luna" + piece * ((1 << 20) // len(piece)), 2)
-    assert time.monotonic() - began < 5.0
+    assert time.process_time() - began < 5.0
 
 
 @pytest.mark.usefixtures("chat_environment")
