@@ -32,7 +32,7 @@ from ...engine.request import StoryRequest
 from ...engine.scheduler.phases import Phases
 from ...engine.scheduler.policy import SchedulerConfig
 from ...engine.scheduler.scheduler import frame_phases
-from ...engine.scheduler.story_state import Work
+from ...engine.scheduler.story_state import StoryState
 from .. import packed_flops
 
 if TYPE_CHECKING:
@@ -145,7 +145,7 @@ def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
     if options.correction:
         _ = correction.null_context, correction.table  # made once for all frames, so no frame's
     requests = [StoryRequest(f"story-{k}", SENTENCES, seed=k) for k in range(stories)]
-    works = [Work(request, NoMemory(), phases.models.arm.new_sequence(SENTENCES)) for request in requests]
+    works = [StoryState.of(request, NoMemory(), phases.models.arm.new_sequence(SENTENCES)) for request in requests]
     found: list[Needs] = []
     for index in range(len(SENTENCES)):
         for work in works:
@@ -157,7 +157,7 @@ def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
     return found
 
 
-def _count(phases: Phases, phase: Phase, works: list[Work], cache: int) -> Need:
+def _count(phases: Phases, phase: Phase, works: list[StoryState], cache: int) -> Need:
     """Run a phase, and count. Not in inference mode, in which products come as wholes that the registry lacks."""
     with torch.no_grad(), _weights_read(phases.models.networks) as calls, Operations() as operations:
         phases.verbs[phase](works)

@@ -23,7 +23,7 @@ from ...engine.scheduler.executor import Slot
 from ...engine.scheduler.loop import PipelinedLoop
 from ...engine.scheduler.phases import Phases
 from ...engine.scheduler.policy import SchedulerConfig
-from ...engine.scheduler.story_state import Work
+from ...engine.scheduler.story_state import StoryState
 from .beside import contention
 from .cost_model import CostModel
 from .memory_calls import by_rules
@@ -83,14 +83,14 @@ def launches(rehearsal: Rehearsal, repeats: int) -> tuple[dict[Phase, dict[int, 
     calls: list[float] = []
     phases = rehearsal.phases[0]
 
-    def run(phase: Phase, works: Sequence[Work]) -> list[Work]:
+    def run(phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:
         spent = 0.0
 
-        def timed(phase: Phase, works: Sequence[Work]) -> list[Work]:
+        def timed(phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:
             nonlocal spent
             done = rehearsal.on_slot(0, lambda: phases.run(phase, works))
             spent += done.end - done.start
-            left: list[Work] = done.result
+            left: list[StoryState] = done.result
             return left
 
         whole(timed, phase, works)
@@ -112,7 +112,7 @@ def passes(rehearsal: Rehearsal, repeats: int) -> dict[int, float]:
     stepping = Phases(first.models, first.options, replace(first.how, quantum=1))
     samples: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
 
-    def run(phase: Phase, works: Sequence[Work]) -> list[Work]:
+    def run(phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:
         launched = rehearsal.on_slot(0, lambda: whole(stepping.run, phase, works)).result
         if phase is Phase.DRAW:
             samples[len(works)][works[0].index].append(launched)
@@ -127,7 +127,7 @@ def passes(rehearsal: Rehearsal, repeats: int) -> dict[int, float]:
     }
 
 
-def loop_seconds(rehearsal: Rehearsal, drafted: Work) -> float:
+def loop_seconds(rehearsal: Rehearsal, drafted: StoryState) -> float:
     """What the loop spends on each thing that is done: it runs with phases that do nothing."""
     lent, phases = rehearsal.run, rehearsal.phases[0]
     slots = [(Slot(phases.device, slot.threads), Still(phases, drafted)) for slot in lent.executor.slots]
@@ -143,10 +143,10 @@ def loop_seconds(rehearsal: Rehearsal, drafted: Work) -> float:
 class Still(Phases):
     """One frame, handed out again and again, at once."""
 
-    def __init__(self, phases: Phases, drafted: Work) -> None:
+    def __init__(self, phases: Phases, drafted: StoryState) -> None:
         self.models, self.device, self.drafted = phases.models, phases.device, drafted
 
-    def run(self, phase: Phase, works: Sequence[Work]) -> list[Work]:
+    def run(self, phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:
         """Nothing is computed."""
         for work in works:
             work.draft, work.draft_codes = self.drafted.draft, self.drafted.draft_codes

@@ -14,10 +14,10 @@ from ...engine.scheduler.executor import Done, Run
 from ...engine.scheduler.loop import PipelinedLoop
 from ...engine.scheduler.policy import batch
 from ...engine.scheduler.scheduler import frame_phases
-from ...engine.scheduler.story_state import Work
+from ...engine.scheduler.story_state import StoryState
 
 FRAMES = 2  # of a story: shapes and first guesses of the second frame are those of all behind it
-RunPhase = Callable[[Phase, Sequence[Work]], list[Work]]  # as Phases.run
+RunPhase = Callable[[Phase, Sequence[StoryState]], list[StoryState]]  # as Phases.run
 
 
 class Rehearsal:
@@ -47,14 +47,16 @@ class Rehearsal:
         how = self.run.how
         return batch(how.stories, phase, how.stories, how)
 
-    def works(self, count: int, skip: int = 0) -> list[Work]:
+    def works(self, count: int, skip: int = 0) -> list[StoryState]:
         """Fresh stories, ``skip`` behind the first."""
         chosen = islice(enumerate(cycle(self.stories), self.seed), skip, skip + count)
         requests = [StoryRequest(f"{seed}", story, seed) for seed, story in chosen]
         arm = self.phases[0].models.arm
-        return [Work(request, self.run.load_memory(), arm.new_sequence(request.sentences)) for request in requests]
+        return [
+            StoryState.of(request, self.run.load_memory(), arm.new_sequence(request.sentences)) for request in requests
+        ]
 
-    def frame_phases(self, works: Sequence[Work], run: RunPhase, corrected: bool | None = None) -> list[float]:
+    def frame_phases(self, works: Sequence[StoryState], run: RunPhase, corrected: bool | None = None) -> list[float]:
         """Draw the first frames of ``works`` by launches that ``run`` runs; returns the seconds of each memory call.
         ``corrected`` None is as the options say."""
         options, calls = self.run.options, []
@@ -84,7 +86,7 @@ class Rehearsal:
             weights[self.frames - 1] = max(1.0, self.length - self.frames + 1)
         return sum(values[index] * weights[index] for index in values) / sum(weights.values())
 
-    def drafted(self, count: int, slot: int) -> list[Work]:
+    def drafted(self, count: int, slot: int) -> list[StoryState]:
         """Stories whose first frame is drawn and may be corrected."""
         works, run = self.works(count), self.phases[slot].run
         for work in works:
@@ -108,7 +110,7 @@ class Rehearsal:
         return done
 
 
-def whole(run: RunPhase, phase: Phase, works: Sequence[Work]) -> int:
+def whole(run: RunPhase, phase: Phase, works: Sequence[StoryState]) -> int:
     """Launches of ``phase`` until it is done with all ``works`` (a draw has quanta); returns how many."""
     left, launched = list(works), 0
     while left:

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from ...engine.outputs import Phase, Ran
 from ...engine.scheduler.policy import UNITS, SchedulerConfig
-from ...engine.scheduler.scheduler import Launch, Scheduler, State, Task
+from ...engine.scheduler.scheduler import Launch, ScheduledStory, Scheduler, State
 from .cost_model import CostModel
 from .virtual_time import Finished, VirtualTime
 
@@ -122,7 +122,7 @@ class _Story:
     """What the loop knows of a story; times of its present frame. ``began`` is when the frame before it was shown, or
     when the story was taken in flight (None: not yet)."""
 
-    task: Task
+    task: ScheduledStory
     began: float | None = None
     stood: float | None = None
     waited: float = 0.0
@@ -143,8 +143,9 @@ class _Run:
     ran: list[Ran] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.scheduler, self.time = Scheduler(self.how), VirtualTime(self.costs)
-        self.stories: dict[Task, _Story] = {}
+        self.scheduler: Scheduler[ScheduledStory] = Scheduler(self.how)
+        self.time = VirtualTime(self.costs)
+        self.stories: dict[ScheduledStory, _Story] = {}
 
     def over(self, stories: Iterable[tuple[str, int]]) -> Simulated:
         """Draw them all -> what came of it."""
@@ -156,7 +157,7 @@ class _Run:
             if not self.time.pending:
                 break
             finished = self.time.next()
-            if isinstance(finished.what, Task):
+            if isinstance(finished.what, ScheduledStory):
                 self._told(finished.what, finished)
             else:
                 self._launched(finished.what, finished)
@@ -166,7 +167,7 @@ class _Run:
     def _let_in(self, waiting: Iterator[tuple[str, int]]) -> None:
         while self.scheduler.room and (story := next(waiting, None)) is not None:
             name, frames = story
-            task = Task(name, frames, self.walks(frames))
+            task = ScheduledStory(name, frames, self.walks(frames))
             self.stories[task] = _Story(task)
             self.scheduler.add(task)
 
@@ -179,15 +180,15 @@ class _Run:
             if story.began is None and task.state is not State.WAITING:
                 story.began = self.time.now
         for launch in self.scheduler.schedule():
-            stories = [self.stories[task] for task in launch.tasks]
+            stories = [self.stories[task] for task in launch.stories]
             self.time.submit(
-                launch.slot, launch, UNITS[launch.phase], len(launch.tasks), self._seconds(launch, stories)
+                launch.slot, launch, UNITS[launch.phase], len(launch.stories), self._seconds(launch, stories)
             )
         for task, story in self.stories.items():
-            if task.told <= task.index and story.stood is None and self.scheduler.waits_for_memory(task):
+            if task.prompts_ready <= task.index and story.stood is None and self.scheduler.waits_for_memory(task):
                 story.stood = self.time.now
 
-    def _seconds(self, launch: Launch, stories: Sequence[_Story]) -> float:
+    def _seconds(self, launch: Launch[ScheduledStory], stories: Sequence[_Story]) -> float:
         """How long a launch takes alone. A draw runs a quantum of passes, or as many as the slowest story needs."""
         if launch.phase is not Phase.DRAW or self.how.quantum is None:
             return self.costs.launch_seconds(launch.phase, len(stories))
@@ -198,16 +199,16 @@ class _Run:
             story.passes_left = max(0.0, story.passes_left - passes)
         return self.costs.launch_seconds(Phase.DRAW, len(stories), passes)
 
-    def _told(self, task: Task, finished: Finished) -> None:
+    def _told(self, task: ScheduledStory, finished: Finished) -> None:
         self._note(None, Phase.MEMORY, (task,), finished)
-        story, index = self.stories[task], task.told
+        story, index = self.stories[task], task.prompts_ready
         self.scheduler.tell(task)
         if index == task.index and story.stood is not None:
             story.waited, story.stood = finished.end - story.stood, None
 
-    def _launched(self, launch: Launch, finished: Finished) -> None:
-        self._note(launch.slot, launch.phase, launch.tasks, finished)
-        again = [task for task in launch.tasks if self.stories[task].passes_left > 0]
+    def _launched(self, launch: Launch[ScheduledStory], finished: Finished) -> None:
+        self._note(launch.slot, launch.phase, launch.stories, finished)
+        again = [task for task in launch.stories if self.stories[task].passes_left > 0]
         made = self.scheduler.complete(launch, again)
         self._fill()
         for task in made:
@@ -223,7 +224,7 @@ class _Run:
         self.ends.append(now)
         story.began, story.waited = now, 0.0
 
-    def _note(self, slot: int | None, phase: Phase, tasks: Sequence[Task], finished: Finished) -> None:
+    def _note(self, slot: int | None, phase: Phase, tasks: Sequence[ScheduledStory], finished: Finished) -> None:
         self.ran.append(Ran(slot, phase, tuple(task.name for task in tasks), finished.start, finished.end))
 
 

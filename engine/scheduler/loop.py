@@ -23,8 +23,8 @@ from .events import AlreadyComplete, Cancelled, Event, FrameDone, StoryFailed
 from .executor import Done, Executor, Slot
 from .phases import Phases
 from .policy import SchedulerConfig
-from .scheduler import Launch, Scheduler, State, Task, phase_schedule
-from .story_state import Work, finish, span
+from .scheduler import Launch, Scheduler, State, phase_schedule
+from .story_state import StoryState, finish, span
 
 LOG = logging.getLogger(__name__)
 TOGETHER = "%s of %d stories failed together and is done again for each alone: %s"
@@ -46,19 +46,14 @@ class PipelinedLoop:
         """``options`` are resolved, one pair of ``slots`` for each of ``how.slots``."""
         assert len(slots) == how.slots, f"{len(slots)} slots for {how.slots}"
         self.options, self.how, self.load_memory, self.requests = options, how, load_memory, iter(requests)
-        self.phases, self.walks = [phases for _, phases in slots], phase_schedule(options, how)
-        self.scheduler, self.executor = Scheduler(how), Executor([slot for slot, _ in slots])
-        self.works: dict[Task, Work] = {}
+        self.phases, self.phases_of = [phases for _, phases in slots], phase_schedule(options, how)
+        self.scheduler: Scheduler[StoryState] = Scheduler(how)
+        self.executor = Executor([slot for slot, _ in slots])
+        self.stories: list[StoryState] = []  # in the order in which they came
         self.ran: deque[Ran] = deque(maxlen=KEPT)
         self.origin = time.perf_counter()
         self._cancelled: set[str] = set()
         self._broken: Exception | None = None  # why no more stories come
-        self._origins: dict[Task, float] = {}  # the first thing that is done for a story: its spans count from there
-        self._began: dict[Task, float] = {}  # the last frame was shown, or the story came in flight
-        self._stood: dict[Task, float] = {}  # since when it waits for its prompt
-        self._waited: dict[Task, float] = {}  # for the prompt of this frame
-        self._refusals: dict[Task, Exception] = {}  # why a story's next prompt will not come
-        self._errors: dict[Task, Exception] = {}  # why a story is to end
 
     def cancel(self, name: str) -> None:
         """Drop a story at its next step; it ends as ``StoryFailed`` with ``Cancelled``."""
@@ -71,7 +66,7 @@ class PipelinedLoop:
             while True:
                 yield from self._drop_cancelled()  # which makes room: what is let in then keeps the loop going
                 yield from self._let_in()
-                if not self.works:  # calls for stories that have gone may still be under way
+                if not self.stories:  # calls for stories that have gone may still be under way
                     break
                 self._ask()
                 self._fill()
@@ -94,150 +89,152 @@ class PipelinedLoop:
             try:
                 if request.id in self._cancelled:
                     raise cancelled(request.id)
-                work = self._work(request)
+                story = self._state(request)
             except Exception as error:
                 yield StoryFailed(request, error)
                 continue
-            if work.index == len(request.sentences):
+            if story.index == story.frames:
                 yield AlreadyComplete(request)
                 continue
-            task = Task(request.id, len(request.sentences), self.walks(len(request.sentences)), work.index)
-            self.works[task] = work
-            self.scheduler.add(task)
+            self.stories.append(story)
+            self.scheduler.add(story)
 
-    def _work(self, request: StoryRequest) -> Work:
+    def _state(self, request: StoryRequest) -> StoryState:
         arm, device = self.phases[0].models.arm, self.phases[0].device
-        work = Work(request, self.load_memory(), arm.new_sequence(request.sentences), len(request.done))
-        restore_memory(work.memory, request.sentences, request.done)
+        phases_of, done = self.phases_of(len(request.sentences)), len(request.done)
+        story = StoryState.of(request, self.load_memory(), arm.new_sequence(request.sentences), phases_of, done)
+        restore_memory(story.memory, request.sentences, request.done)
         if request.done:
             codes = stored_codes(request.done, arm.stream).to(device)
-            work.seat.restore(request.sentences[: work.index], list(codes.unbind(0)))
-        return work
+            story.sequence.restore(request.sentences[:done], list(codes.unbind(0)))
+        return story
 
     def _drop_cancelled(self) -> Iterator[Event]:
-        for task in [task for task in self.works if task.name in self._cancelled and task not in self._errors]:
-            yield from self._drop(task, cancelled(task.name))
+        for story in [story for story in self.stories if story.name in self._cancelled and story.error is None]:
+            yield from self._drop(story, cancelled(story.name))
 
-    def _drop(self, task: Task, error: Exception) -> Iterator[Event]:
+    def _drop(self, story: StoryState, error: Exception) -> Iterator[Event]:
         """End a story now, or when the launch that it is in comes back."""
-        self._errors[task] = error
-        self.scheduler.drop(task)
-        if task.state is State.GONE:
-            yield self._end(task)
+        story.error = error
+        self.scheduler.drop(story)
+        if story.state is State.GONE:
+            yield self._end(story)
 
-    def _drop_stuck(self, task: Task) -> Iterator[Event]:
-        if task.stuck:
-            yield from self._drop(task, self._refusals[task])
+    def _drop_blocked(self, story: StoryState) -> Iterator[Event]:
+        if story.blocked:
+            assert story.prompt_error is not None
+            yield from self._drop(story, story.prompt_error)
 
     def _ask(self) -> None:
-        for task in self.scheduler.calls():
-            work, index = self.works[task], task.told
-            self._origins.setdefault(task, time.perf_counter())
-            self.executor.call(task, partial(work.rewrite, index))
+        for story in self.scheduler.calls():
+            _start(story)
+            self.executor.call(story, partial(story.rewrite, story.prompts_ready))
 
     def _fill(self) -> None:
         now = time.perf_counter()
-        for task in self.works:
-            if task.state is not State.WAITING:
-                self._began.setdefault(task, now)  # in flight: that it waits for a slot counts
+        for story in self.stories:
+            if story.state is not State.WAITING and story.frame_start is None:
+                story.frame_start = now  # in flight: that it waits for a slot counts
         for launch in self.scheduler.schedule():
-            works = [self.works[task] for task in launch.tasks]
-            phases = self.phases[launch.slot]
-            for task in launch.tasks:
-                self._origins.setdefault(task, time.perf_counter())
-            self.executor.submit(launch.slot, launch, partial(phases.run, launch.phase, works))
-        for task in self.works:
-            if self.scheduler.waits_for_memory(task):
-                self._stood.setdefault(task, now)
+            for story in launch.stories:
+                _start(story)
+            run = self.phases[launch.slot].run
+            self.executor.submit(launch.slot, launch, partial(run, launch.phase, launch.stories))
+        for story in self.stories:
+            if story.stall_start is None and self.scheduler.waits_for_memory(story):
+                story.stall_start = now
 
     def _take(self, done: Done) -> Iterator[Event]:
-        if isinstance(done.what, Task):
-            yield from self._told(done.what, done)
-        else:
+        if isinstance(done.what, Launch):
             yield from self._launched(done.what, done)
+        else:
+            yield from self._rewritten(done.what, done)
 
-    def _told(self, task: Task, done: Done) -> Iterator[Event]:
+    def _rewritten(self, story: StoryState, done: Done) -> Iterator[Event]:
         """A rewrite came back; if it failed, the story ends where it needs it."""
-        self._note(None, Phase.MEMORY, (task,), done)
-        index = task.told
+        self._note(None, Phase.MEMORY, (story,), done)
+        index = story.prompts_ready
         if done.error is None:
-            self.scheduler.tell(task)
+            self.scheduler.tell(story)
         else:
-            self.scheduler.refuse(task)
-        if task not in self.works or task in self._errors:
+            self.scheduler.refuse(story)
+        if story not in self.stories or story.error is not None:
             return
         if done.error is not None:
-            self._refusals[task] = done.error
-            yield from self._drop_stuck(task)
+            story.prompt_error = done.error
+            yield from self._drop_blocked(story)
             return
-        work = self.works[task]
-        work.rewrites[index] = done.result
-        work.calls[index] = span(Phase.MEMORY, done.start, done.end, self._origins[task])
-        if index == task.index and task in self._stood:
-            self._waited[task] = max(0.0, done.end - self._stood.pop(task))  # it may have come before it was missed
+        assert story.story_start is not None
+        story.rewrites[index] = done.result
+        story.calls[index] = span(Phase.MEMORY, done.start, done.end, story.story_start)
+        if index == story.index and story.stall_start is not None:
+            story.stall_s = max(0.0, done.end - story.stall_start)  # it may have come before it was missed
+            story.stall_start = None
 
-    def _launched(self, launch: Launch, done: Done) -> Iterator[Event]:
+    def _launched(self, launch: Launch[StoryState], done: Done) -> Iterator[Event]:
         """A launch came back: its stories go on, or begin the frame again, or have failed."""
-        self._note(launch.slot, launch.phase, launch.tasks, done)
+        self._note(launch.slot, launch.phase, launch.stories, done)
         if done.error is not None:
-            for task in self.scheduler.fail(launch, is_out_of_memory(done.error)):
-                self._errors[task] = done.error
-            if len(launch.tasks) > 1:
+            for story in self.scheduler.fail(launch, is_out_of_memory(done.error)):
+                story.error = done.error
+            if len(launch.stories) > 1:
                 self._warn(launch, done.error)
-            for task in launch.tasks:
-                self.works[task].begin_again()
+            for story in launch.stories:
+                story.begin_again()
         else:
-            for task in launch.tasks:
-                self.works[task].spans.append(span(launch.phase, done.start, done.end, self._origins[task]))
-            again = {id(work) for work in done.result}
-            finished = self.scheduler.complete(launch, [t for t in launch.tasks if id(self.works[t]) in again])
+            for story in launch.stories:
+                assert story.story_start is not None
+                story.spans.append(span(launch.phase, done.start, done.end, story.story_start))
+            finished = self.scheduler.complete(launch, done.result)
             self._fill()  # the others go on while these are shown
-            for task in finished:
+            for story in finished:
                 try:
-                    event = self._show(task)
+                    event = self._show(story)
                 except Exception as error:
-                    yield from self._drop(task, error)
+                    yield from self._drop(story, error)
                     continue
                 yield event
-                if self.scheduler.shown(task):
-                    self._forget(task)
+                if self.scheduler.shown(story):
+                    self.stories.remove(story)
                 else:
-                    yield from self._drop_stuck(task)
-        for task in launch.tasks:
-            if task in self._errors and task.state is State.GONE:
-                yield self._end(task)
+                    yield from self._drop_blocked(story)
+        for story in launch.stories:
+            if story in self.stories and story.error is not None and story.state is State.GONE:
+                yield self._end(story)
 
-    def _warn(self, launch: Launch, error: Exception) -> None:
-        phase, count, message = launch.phase, len(launch.tasks), one_line(str(error))
+    def _warn(self, launch: Launch[StoryState], error: Exception) -> None:
+        phase, count, message = launch.phase, len(launch.stories), one_line(str(error))
         if is_out_of_memory(error):
             LOG.warning(TOO_LARGE, phase, count, self.scheduler.max_batch[phase], message)
         else:
             LOG.warning(TOGETHER, phase, count, message)
 
-    def _show(self, task: Task) -> FrameDone:
-        work, now = self.works[task], time.perf_counter()
-        finish([work], self.options.corrects(work.index))
-        assert work.frame is not None
-        latency, waited = now - self._began[task], self._waited.pop(task, 0.0)
-        event = FrameDone(work.request, work.frame, latency * 1e3, waited * 1e3)
-        self._began[task] = now
-        work.next_frame()
+    def _show(self, story: StoryState) -> FrameDone:
+        now = time.perf_counter()
+        finish([story], self.options.corrects(story.index))
+        assert story.frame is not None
+        assert story.frame_start is not None
+        event = FrameDone(story.request, story.frame, (now - story.frame_start) * 1e3, story.stall_s * 1e3)
+        story.frame_start, story.stall_s = now, 0.0
+        story.clear_frame()
         return event
 
-    def _end(self, task: Task) -> StoryFailed:
-        event = StoryFailed(self.works[task].request, self._errors[task])
-        self.works[task].begin_again()
-        self._forget(task)
+    def _end(self, story: StoryState) -> StoryFailed:
+        assert story.error is not None
+        event = StoryFailed(story.request, story.error)
+        story.begin_again()
+        self.stories.remove(story)
         return event
 
-    def _forget(self, task: Task) -> None:
-        del self.works[task]
-        for notes in (self._origins, self._began, self._stood, self._waited, self._refusals, self._errors):
-            notes.pop(task, None)  # type: ignore[attr-defined]
-
-    def _note(self, slot: int | None, phase: Phase, tasks: Sequence[Task], done: Done) -> None:
-        names = tuple(task.name for task in tasks)
+    def _note(self, slot: int | None, phase: Phase, stories: Sequence[StoryState], done: Done) -> None:
+        names = tuple(story.name for story in stories)
         self.ran.append(Ran(slot, phase, names, done.start - self.origin, done.end - self.origin))
+
+
+def _start(story: StoryState) -> None:
+    """The first thing that runs for a story starts its clock."""
+    if story.story_start is None:
+        story.story_start = time.perf_counter()
 
 
 def cancelled(name: str) -> Cancelled:

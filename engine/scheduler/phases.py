@@ -20,7 +20,7 @@ from ..runtime.export_lock import EXPORT_LOCK
 from ..sdedit.correction import Correction
 from ..utils.rng import Purpose, make_keys
 from .policy import SchedulerConfig
-from .story_state import Work
+from .story_state import StoryState
 from .stream_safety import record_stream_uses
 
 
@@ -36,7 +36,7 @@ class Phases:
         self.device = next(models.tokenizer.parameters()).device
         self.sync_every = choose_sync_every(self.device.type)
         self.widest = max(width for count in range(1, how.draw_batch + 1) for width in self.windows(count))
-        self.verbs: dict[Phase, Callable[[Sequence[Work]], list[Work]]] = {
+        self.verbs: dict[Phase, Callable[[Sequence[StoryState]], list[StoryState]]] = {
             Phase.PREFILL: self.prefill,
             Phase.DRAW: self.draw,
             Phase.DECODE: self.decode,
@@ -46,89 +46,89 @@ class Phases:
         }
 
     @torch.inference_mode()
-    def run(self, phase: Phase, works: Sequence[Work]) -> list[Work]:
+    def run(self, phase: Phase, states: Sequence[StoryState]) -> list[StoryState]:
         """A launch; returns the stories that the phase is not done with (a draw's quantum is over)."""
-        record_stream_uses(works)
+        record_stream_uses(states)
         with EXPORT_LOCK.launch():
-            return self.verbs[phase](works)
+            return self.verbs[phase](states)
 
     def windows(self, stories: int) -> tuple[int, ...]:
         """How many codes a pass draws side by side."""
         arm = self.models.arm
         return choose_windows(self.options.decoding, arm.stream.windows, self.device.type, arm.draw_backend, stories)
 
-    def prefill(self, works: Sequence[Work]) -> list[Work]:
+    def prefill(self, states: Sequence[StoryState]) -> list[StoryState]:
         """The newest sentences enter, with what was corrected since."""
-        group = self.models.arm.new_batch([work.seat for work in works], self.options)
-        group.begin([work.request.sentences[work.index] for work in works])
-        keys = make_keys(seeds(works), indexes(works), Purpose.TOKEN, self.device)
-        group.start(self.params, keys, self.widest)
-        for place, work in enumerate(works):
-            work.group = group, place
+        batch = self.models.arm.new_batch([state.sequence for state in states], self.options)
+        batch.begin([state.request.sentences[state.index] for state in states])
+        keys = make_keys(seeds(states), indexes(states), Purpose.TOKEN, self.device)
+        batch.start(self.params, keys, self.widest)
+        for place, state in enumerate(states):
+            state.batch = batch, place
         return []
 
-    def draw(self, works: Sequence[Work]) -> list[Work]:
+    def draw(self, states: Sequence[StoryState]) -> list[StoryState]:
         """Codes (Eq. 1); stories of several groups come together."""
-        members = [work.group for work in works if work.group is not None]
-        group, places = self.models.arm.merge_batches(members, self.options)
-        for work, place in zip(works, places, strict=True):
-            work.group = group, place
-        done = group.advance(self.windows(len(works)), self.how.quantum, self.sync_every)
+        members = [state.batch for state in states if state.batch is not None]
+        batch, places = self.models.arm.merge_batches(members, self.options)
+        for state, place in zip(states, places, strict=True):
+            state.batch = batch, place
+        done = batch.advance(self.windows(len(states)), self.how.quantum, self.sync_every)
         again = []
-        for work, place in zip(works, places, strict=True):
+        for state, place in zip(states, places, strict=True):
             if done[place]:
-                work.draft_codes, work.group = group.pop(place), None
+                state.draft_codes, state.batch = batch.pop(place), None
             else:
-                again.append(work)
+                again.append(state)
         return again
 
-    def decode(self, works: Sequence[Work]) -> list[Work]:
+    def decode(self, states: Sequence[StoryState]) -> list[StoryState]:
         """Codes to pixels, the drafts."""
-        drafts = self.models.tokenizer.decode(stacked(works, "draft_codes"))
-        for work, draft in zip(works, drafts.unbind(0), strict=True):
-            work.draft = draft
+        drafts = self.models.tokenizer.decode(stacked(states, "draft_codes"))
+        for state, draft in zip(states, drafts.unbind(0), strict=True):
+            state.draft = draft
         return []
 
-    def correct(self, works: Sequence[Work]) -> list[Work]:
+    def correct(self, states: Sequence[StoryState]) -> list[StoryState]:
         """SDEdit under the rewritten prompts (Eq. 2)."""
-        conditioning, cut = self.correction.condition([work.rewrites[work.index].text for work in works])
-        asked = stacked(works, "draft"), conditioning, seeds(works), indexes(works)
+        conditioning, cut = self.correction.condition([state.rewrites[state.index].text for state in states])
+        asked = stacked(states, "draft"), conditioning, seeds(states), indexes(states)
         if self.models.correction is not None:
             shown, codes = self.models.correction(self.correction, *asked)
         else:
             shown, codes = self.correction.run(*asked), None
-        for place, work in enumerate(works):
-            work.shown, work.cut_prompt = shown[place], cut[place]
-            work.codes = None if codes is None or not self.options.feed_back else codes[place]
+        for place, state in enumerate(states):
+            state.shown, state.cut_prompt = shown[place], cut[place]
+            state.codes = None if codes is None or not self.options.feed_back else codes[place]
         return []
 
-    def encode(self, works: Sequence[Work]) -> list[Work]:
+    def encode(self, states: Sequence[StoryState]) -> list[StoryState]:
         """The corrected pixels' codes, which take the drafts' places."""
-        found = [work.codes for work in works if work.codes is not None]
+        found = [state.codes for state in states if state.codes is not None]
         codes = (
-            torch.stack(found) if len(found) == len(works) else self.models.tokenizer.encode(stacked(works, "shown"))
+            torch.stack(found) if len(found) == len(states) else self.models.tokenizer.encode(stacked(states, "shown"))
         )
-        for work, own in zip(works, codes.unbind(0), strict=True):
-            work.codes = own
-            work.seat.replace(own)
+        for state, own in zip(states, codes.unbind(0), strict=True):
+            state.codes = own
+            state.sequence.replace(own)
         return []
 
-    def replace(self, works: Sequence[Work]) -> list[Work]:
+    def replace(self, states: Sequence[StoryState]) -> list[StoryState]:
         """The corrected codes enter by themselves, as in the serial loop."""
-        self.models.arm.new_batch([work.seat for work in works], self.options).write_cache()
+        self.models.arm.new_batch([state.sequence for state in states], self.options).write_cache()
         return []
 
 
-def seeds(works: Sequence[Work]) -> list[int]:
+def seeds(states: Sequence[StoryState]) -> list[int]:
     """The stories' seeds."""
-    return [work.request.seed for work in works]
+    return [state.request.seed for state in states]
 
 
-def indexes(works: Sequence[Work]) -> list[int]:
+def indexes(states: Sequence[StoryState]) -> list[int]:
     """The frames at which the stories stand."""
-    return [work.index for work in works]
+    return [state.index for state in states]
 
 
-def stacked(works: Sequence[Work], name: str) -> Tensor:
+def stacked(states: Sequence[StoryState], name: str) -> Tensor:
     """A tensor of each story, one row each."""
-    return torch.stack([getattr(work, name) for work in works])
+    return torch.stack([getattr(state, name) for state in states])

@@ -71,9 +71,9 @@ class Ready(Protocol):
     @property
     def phase(self) -> Phase: ...
     @property
-    def passed_over(self) -> int: ...
+    def times_skipped(self) -> int: ...
     @property
-    def alone(self) -> bool: ...
+    def retry_alone(self) -> bool: ...
 
 
 class Choice(NamedTuple):
@@ -81,7 +81,7 @@ class Choice(NamedTuple):
 
     phase: Phase
     size: int
-    alone: bool = False
+    retry_alone: bool = False
 
 
 def choose(
@@ -103,13 +103,13 @@ def choose(
         phases -= {Phase.DRAW}  # they join that draw when its quantum ends: one reading of the weights for all
     if not phases:
         return None
-    starved = [story.phase for story in ready if story.phase in phases and story.passed_over >= PATIENCE]
+    starved = [story.phase for story in ready if story.phase in phases and story.times_skipped >= PATIENCE]
     busy = {UNITS[phase] for phase in running}
     phase = starved[0] if starved else max(phases, key=lambda phase: (UNITS[phase] not in busy, ORDER.index(phase)))
     first = next(story for story in ready if story.phase == phase)
-    if first.alone:
-        return Choice(phase, 1, alone=True)
-    able = sum(story.phase == phase and not story.alone for story in ready)
+    if first.retry_alone:
+        return Choice(phase, 1, retry_alone=True)
+    able = sum(story.phase == phase and not story.retry_alone for story in ready)
     return Choice(phase, batch(min(able, max_batch.get(phase, able)), phase, in_flight, how))
 
 

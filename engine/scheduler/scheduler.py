@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from ..options import StoryOptions
 from ..outputs import Phase
@@ -36,44 +36,47 @@ class State(Enum):
 
 
 @dataclass(eq=False)
-class Task:
+class ScheduledStory:
     """A story's place in the schedule. ``walks(index)`` are the phases of frame ``index``; frames before ``index`` are
     there already."""
 
     name: str
     frames: int
-    walks: Callable[[int], Sequence[Phase]]
+    phases_of: Callable[[int], Sequence[Phase]]
     index: int = 0
     place: int = 0
     state: State = State.WAITING
-    asking: bool = False
-    told: int = 0  # frames whose prompt is there
-    refused: bool = False  # the next prompt will not come
-    alone: bool = False  # a launch with others failed
-    passed_over: int = 0
+    prompt_pending: bool = False
+    prompts_ready: int = 0  # frames whose prompt is there
+    prompt_failed: bool = False  # the next prompt will not come
+    retry_alone: bool = False  # a launch with others failed
+    times_skipped: int = 0
     dropped: bool = False
-    arrived: int = field(default=0)  # when it became ready, as a count of events
+    ready_since: int = field(default=0)  # when it became ready, as a count of events
 
     def __post_init__(self) -> None:
-        self.told = max(self.told, self.index)
+        self.prompts_ready = max(self.prompts_ready, self.index)
 
     @property
     def phase(self) -> Phase:
         """The phase that it stands at."""
-        return self.walks(self.index)[self.place]
+        return self.phases_of(self.index)[self.place]
 
     @property
-    def stuck(self) -> bool:
+    def blocked(self) -> bool:
         """Has it come to the frame whose prompt will not come?"""
-        return self.refused and self.told <= self.index
+        return self.prompt_failed and self.prompts_ready <= self.index
 
 
-class Launch(NamedTuple):
-    """Work for a slot: one phase of some stories, side by side."""
+Story = TypeVar("Story", bound=ScheduledStory)
+
+
+class Launch(NamedTuple, Generic[Story]):
+    """Work for a slot: one phase of some stories, computed together."""
 
     slot: int
     phase: Phase
-    tasks: tuple[Task, ...]
+    stories: tuple[Story, ...]
 
 
 def frame_phases(corrected: bool, feed_back: bool, last: bool, merge_replace: bool) -> tuple[Phase, ...]:
@@ -100,59 +103,61 @@ def phase_schedule(options: StoryOptions, how: SchedulerConfig) -> Callable[[int
     return of
 
 
-class Scheduler:
+class Scheduler(Generic[Story]):
     """Tasks, slots and what is under way. Every method is a decision or the news that something happened."""
 
     def __init__(self, how: SchedulerConfig) -> None:
         self.how = how
-        self.tasks: list[Task] = []
-        self.running: dict[int, Launch] = {}  # by slot
-        self.asking = 0  # calls under way, those of dropped stories among them
+        self.stories: list[Story] = []
+        self.running: dict[int, Launch[Story]] = {}  # by slot
+        self.calls_pending = 0  # calls under way, those of dropped stories among them
         self.max_batch: dict[Phase, int] = {}  # of phases that ran out of memory
         self._events = 0
 
     @property
     def room(self) -> bool:
         """May another story be added? The queue is bounded: whoever feeds it waits."""
-        return len(self.tasks) < self.how.stories + self.how.waiting
+        return len(self.stories) < self.how.stories + self.how.waiting
 
     @property
     def in_flight(self) -> int:
         """Stories that were begun."""
-        return sum(task.state is not State.WAITING for task in self.tasks)
+        return sum(story.state is not State.WAITING for story in self.stories)
 
-    def add(self, task: Task) -> None:
+    def add(self, story: Story) -> None:
         """A story comes in."""
         assert self.room, "the queue is full"
-        self.tasks.append(task)
+        self.stories.append(story)
         self._begin()
 
-    def calls(self) -> list[Task]:
+    def calls(self) -> list[Story]:
         """Stories whose next sentence (number ``told``) is to be rewritten now; those that were begun come first."""
-        free = self.how.calls - self.asking
-        wanting = [task for task in self.tasks if self._wants_a_call(task)]
-        asked = sorted(wanting, key=lambda task: (task.told - task.index, task.state is State.WAITING))[: max(0, free)]
-        for task in asked:
-            task.asking = True
-        self.asking += len(asked)
-        return asked
+        free = self.how.calls - self.calls_pending
+        wanting = [story for story in self.stories if self._wants_a_call(story)]
+        called = sorted(wanting, key=lambda story: (story.prompts_ready - story.index, story.state is State.WAITING))[
+            : max(0, free)
+        ]
+        for story in called:
+            story.prompt_pending = True
+        self.calls_pending += len(called)
+        return called
 
-    def tell(self, task: Task) -> None:
+    def tell(self, story: Story) -> None:
         """The rewrite that a story asked for is there."""
-        assert task.asking, "nobody asked"
-        task.asking, task.told = False, task.told + 1
-        self.asking -= 1
+        assert story.prompt_pending, "nobody asked"
+        story.prompt_pending, story.prompts_ready = False, story.prompts_ready + 1
+        self.calls_pending -= 1
 
-    def refuse(self, task: Task) -> None:
+    def refuse(self, story: Story) -> None:
         """The rewrite that a story asked for failed. The frames before it are made; there it is ``stuck``."""
-        assert task.asking, "nobody asked"
-        task.asking, task.refused = False, True
-        self.asking -= 1
+        assert story.prompt_pending, "nobody asked"
+        story.prompt_pending, story.prompt_failed = False, True
+        self.calls_pending -= 1
 
-    def schedule(self) -> list[Launch]:
+    def schedule(self) -> list[Launch[Story]]:
         """What the free slots run now. One slot that does not run ahead runs phases one after another, and the memory
         calls of all stories are such a phase: those in step stay in step, and are batched."""
-        if self.asking and self.how.slots == 1 and self.how.run_ahead == 0:
+        if self.calls_pending and self.how.slots == 1 and self.how.run_ahead == 0:
             return []
         launches = []
         for slot in range(self.how.slots):
@@ -161,111 +166,117 @@ class Scheduler:
                 launches.append(launch)
         return launches
 
-    def complete(self, launch: Launch, again: Collection[Task] = ()) -> list[Task]:
+    def complete(self, launch: Launch[Story], again: Collection[Story] = ()) -> list[Story]:
         """A launch is done; ``again`` are drawn on. Returns the stories that finished a frame by it."""
         self._free(launch)
         finished = []
-        for task in launch.tasks:
-            if task not in again:
-                task.place += 1
-            if task.place == len(task.walks(task.index)):
-                task.state = State.FINISHED
-                finished.append(task)
+        for story in launch.stories:
+            if story not in again:
+                story.place += 1
+            if story.place == len(story.phases_of(story.index)):
+                story.state = State.FINISHED
+                finished.append(story)
             else:
-                self._ready(task)
-        self._let_go(launch.tasks)
-        return [task for task in finished if not task.dropped]
+                self._ready(story)
+        self._let_go(launch.stories)
+        return [story for story in finished if not story.dropped]
 
-    def fail(self, launch: Launch, out_of_memory: bool = False) -> list[Task]:
+    def fail(self, launch: Launch[Story], out_of_memory: bool = False) -> list[Story]:
         """A launch failed. Its stories begin the frame again, each alone; one that was alone is returned: it failed.
 
         Where memory ran out, no later launch of the phase takes more than half as many stories, and these begin again
         without being alone.
         """
         self._free(launch)
-        shrinks = out_of_memory and len(launch.tasks) > 1
+        shrinks = out_of_memory and len(launch.stories) > 1
         if shrinks:
             self.max_batch[launch.phase] = min(
-                len(launch.tasks) // 2, self.max_batch.get(launch.phase, len(self.tasks))
+                len(launch.stories) // 2, self.max_batch.get(launch.phase, len(self.stories))
             )
-        if len(launch.tasks) == 1 and launch.tasks[0].alone:
-            (task,) = launch.tasks
-            self._leave(task)
-            return [] if task.dropped else [task]
-        for task in launch.tasks:
-            task.alone, task.place = not shrinks, 0
-            self._ready(task)
-        self._let_go(launch.tasks)
+        if len(launch.stories) == 1 and launch.stories[0].retry_alone:
+            (story,) = launch.stories
+            self._leave(story)
+            return [] if story.dropped else [story]
+        for story in launch.stories:
+            story.retry_alone, story.place = not shrinks, 0
+            self._ready(story)
+        self._let_go(launch.stories)
         return []
 
-    def shown(self, task: Task) -> bool:
+    def shown(self, story: Story) -> bool:
         """A finished frame is where it belongs: the story goes on. Is it over?"""
-        assert task.state is State.FINISHED, f"{task.name} has no frame to show"
-        task.index, task.place, task.alone = task.index + 1, 0, False
-        if task.index == task.frames:
-            self._leave(task)
+        assert story.state is State.FINISHED, f"{story.name} has no frame to show"
+        story.index, story.place, story.retry_alone = story.index + 1, 0, False
+        if story.index == story.frames:
+            self._leave(story)
             return True
-        self._ready(task)
+        self._ready(story)
         return False
 
-    def drop(self, task: Task) -> None:
+    def drop(self, story: Story) -> None:
         """Forget a story: at once, or when the launch that it is in comes back; it holds its place until then."""
-        task.dropped = True
-        if task.state is not State.RUNNING:
-            self._leave(task)
+        story.dropped = True
+        if story.state is not State.RUNNING:
+            self._leave(story)
 
-    def waits_for_memory(self, task: Task) -> bool:
+    def waits_for_memory(self, story: Story) -> bool:
         """Does it stand where its prompt is needed, and is the prompt not there?"""
-        return task.state is State.READY and task.told <= task.index and task.place >= self._gate(task)
+        return story.state is State.READY and story.prompts_ready <= story.index and story.place >= self._gate(story)
 
-    def _launch(self, slot: int) -> Launch | None:
-        ready = [task for task in self.tasks if task.state is State.READY and not self.waits_for_memory(task)]
-        ready.sort(key=lambda task: task.arrived)
+    def _launch(self, slot: int) -> Launch[Story] | None:
+        ready = [story for story in self.stories if story.state is State.READY and not self.waits_for_memory(story)]
+        ready.sort(key=lambda story: story.ready_since)
         phases = [launch.phase for launch in self.running.values()]
         if (choice := choose(ready, phases, self.in_flight, self.how, self.max_batch)) is None:
             return None
-        able = [task for task in ready if task.phase == choice.phase and task.alone == choice.alone]
+        able = [story for story in ready if story.phase == choice.phase and story.retry_alone == choice.retry_alone]
         chosen = tuple(able[: choice.size])
-        for task in ready:
-            task.passed_over += 1
-        for task in chosen:
-            task.state, task.passed_over = State.RUNNING, 0
+        for story in ready:
+            story.times_skipped += 1
+        for story in chosen:
+            story.state, story.times_skipped = State.RUNNING, 0
         return Launch(slot, choice.phase, chosen)
 
-    def _gate(self, task: Task) -> int:
+    def _gate(self, story: Story) -> int:
         """The place in the walk at which the prompt is needed: where it corrects, else where the frame ends."""
-        phases = task.walks(task.index)
+        phases = story.phases_of(story.index)
         if self.how.run_ahead == 0:
             return 0
         return phases.index(Phase.CORRECT) if Phase.CORRECT in phases else len(phases) - 1
 
-    def _wants_a_call(self, task: Task) -> bool:
-        if task.asking or task.refused or task.dropped or task.told >= task.frames or task.state is State.GONE:
+    def _wants_a_call(self, story: Story) -> bool:
+        if (
+            story.prompt_pending
+            or story.prompt_failed
+            or story.dropped
+            or story.prompts_ready >= story.frames
+            or story.state is State.GONE
+        ):
             return False
         if self.how.run_ahead == 0:
-            return task.state is State.READY and task.place == 0 and task.told <= task.index
-        return task.told <= task.index + self.how.run_ahead
+            return story.state is State.READY and story.place == 0 and story.prompts_ready <= story.index
+        return story.prompts_ready <= story.index + self.how.run_ahead
 
     def _begin(self) -> None:
-        for task in self.tasks:
-            if task.state is State.WAITING and self.in_flight < self.how.stories:
-                self._ready(task)
+        for story in self.stories:
+            if story.state is State.WAITING and self.in_flight < self.how.stories:
+                self._ready(story)
 
-    def _ready(self, task: Task) -> None:
+    def _ready(self, story: Story) -> None:
         self._events += 1
-        task.state, task.arrived = State.READY, self._events
+        story.state, story.ready_since = State.READY, self._events
 
-    def _let_go(self, tasks: Sequence[Task]) -> None:
-        for task in tasks:
-            if task.dropped:
-                self._leave(task)
+    def _let_go(self, stories: Sequence[Story]) -> None:
+        for story in stories:
+            if story.dropped:
+                self._leave(story)
 
-    def _free(self, launch: Launch) -> None:
+    def _free(self, launch: Launch[Story]) -> None:
         assert self.running.get(launch.slot) is launch, f"slot {launch.slot} does not run that"
         del self.running[launch.slot]
 
-    def _leave(self, task: Task) -> None:
-        task.state = State.GONE
-        if task in self.tasks:
-            self.tasks.remove(task)
+    def _leave(self, story: Story) -> None:
+        story.state = State.GONE
+        if story in self.stories:
+            self.stories.remove(story)
         self._begin()

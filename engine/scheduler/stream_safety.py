@@ -20,10 +20,10 @@ from ..models.lwm.decode import DecodeState
 from ..models.lwm.session import ArmSession
 from ..models.show_o.maskgit import MaskGitState
 from ..models.show_o.session import ShowOSession
-from .story_state import Work
+from .story_state import StoryState
 
 HOLDERS = (
-    Work,
+    StoryState,
     SequenceState,
     SharedSession,
     ArmSession,

@@ -14,7 +14,7 @@ from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.events import FrameDone, StoryFailed
 from acdc.engine.scheduler.policy import SchedulerConfig
 from acdc.engine.scheduler.run import Many
-from acdc.engine.scheduler.story_state import Work
+from acdc.engine.scheduler.story_state import StoryState
 
 QUICK = {"num_inference_steps": 4}
 TEXTS = [
@@ -73,14 +73,16 @@ def many_of(engine: Engine, how: SchedulerConfig | None = None, stories=STORIES,
 def spoil(
     many: Many,
     phase: Phase,
-    fails: Callable[[Sequence[Work]], bool],
+    fails: Callable[[Sequence[StoryState]], bool],
     after: bool,
     error: type[Exception] = RuntimeError,
 ) -> None:
     """Launches of a phase raise ``error`` where ``fails`` says so, before or ``after`` they have done their work."""
 
-    def spoilt(verb: Callable[[Sequence[Work]], list[Work]]) -> Callable[[Sequence[Work]], list[Work]]:
-        def run(works: Sequence[Work]) -> list[Work]:
+    def spoilt(
+        verb: Callable[[Sequence[StoryState]], list[StoryState]],
+    ) -> Callable[[Sequence[StoryState]], list[StoryState]]:
+        def run(works: Sequence[StoryState]) -> list[StoryState]:
             broken = fails(works)
             result = verb(works) if after or not broken else []
             if broken:

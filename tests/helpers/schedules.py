@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import PATIENCE, SchedulerConfig
-from acdc.engine.scheduler.scheduler import Launch, Scheduler, State, Task, frame_phases
+from acdc.engine.scheduler.scheduler import Launch, ScheduledStory, Scheduler, State, frame_phases
 
 ARM = {Phase.PREFILL, Phase.DRAW, Phase.REPLACE}
 
@@ -104,10 +104,10 @@ class World:
         self.fits: Mapping[Phase, int] = fits or {}
         self.ran_out: dict[Phase, list[int]] = {}  # sizes of launches, as they failed
         self.scheduler, self.trouble = Scheduler(how), trouble
-        self.seen: dict[Task, Seen] = {}
+        self.seen: dict[ScheduledStory, Seen] = {}
         self.launches: dict[int, Launch] = {}
-        self.asked: list[Task] = []
-        self.finished: list[Task] = []
+        self.asked: list[ScheduledStory] = []
+        self.finished: list[ScheduledStory] = []
 
     def run(self) -> None:
         """To the end. An event at a time, in any order; a free slot and a call are never kept waiting."""
@@ -119,7 +119,7 @@ class World:
             events = [self.complete] * len(self.launches) + [self.tell] * len(self.asked)
             events += [self.show] * len(self.finished) + [self.add] * (bool(self.coming) and self.scheduler.room)
             if not events:
-                assert not self.scheduler.tasks, "stories are left and nothing is under way"
+                assert not self.scheduler.stories, "stories are left and nothing is under way"
                 assert not self.coming, "there is room and nobody is let in"
                 return
             if self.trouble and self.chance.random() < 0.03:
@@ -131,7 +131,7 @@ class World:
     def add(self) -> None:
         plot = self.coming.pop(0)
         walks = plot.walks(self.how.merge_replace)
-        task = Task(str(len(self.seen)), plot.frames, walks.__getitem__, plot.done)
+        task = ScheduledStory(str(len(self.seen)), plot.frames, walks.__getitem__, plot.done)
         self.seen[task] = Seen(plot, walks, plot.done, told=plot.done)
         self.scheduler.add(task)
 
@@ -140,7 +140,7 @@ class World:
             seen = self.seen[task]
             assert seen.end is None, "a call for a story that has ended"
             assert not seen.asking, "two calls of one story at a time"
-            assert task.told == seen.told, "sentences are rewritten in order, each once"
+            assert task.prompts_ready == seen.told, "sentences are rewritten in order, each once"
             assert seen.told < seen.plot.frames
             assert seen.told <= seen.frame + self.how.run_ahead
             if self.how.run_ahead == 0:
@@ -169,10 +169,10 @@ class World:
         assert self.scheduler.running == self.launches
 
     def _check_launch(self, launch: Launch) -> None:
-        held = {task for other in self.launches.values() for task in other.tasks}
-        assert not held & set(launch.tasks), "a story is in two launches"
-        count = len(launch.tasks)
-        assert count == len(set(launch.tasks))
+        held = {task for other in self.launches.values() for task in other.stories}
+        assert not held & set(launch.stories), "a story is in two launches"
+        count = len(launch.stories)
+        assert count == len(set(launch.stories))
         assert count & (count - 1) == 0
         assert 1 <= count <= (self.how.draw_batch if launch.phase in ARM else self.how.correct_batch)
         assert all(2 * count <= size for size in self.ran_out.get(launch.phase, [])), (
@@ -180,7 +180,7 @@ class World:
         )
         if self.how.share:
             assert count <= -(-self.scheduler.in_flight // self.how.slots)
-        for task in launch.tasks:
+        for task in launch.stories:
             seen = self.seen[task]
             assert seen.end is None, "a launch of a story that has ended"
             assert seen.walks[seen.frame][seen.place] is launch.phase, "phases in order, none left out"
@@ -191,7 +191,7 @@ class World:
     def _pass_over(self, launch: Launch, drawing: bool) -> None:
         """Without ``share``, who waits for the end of a draw is not passed over meanwhile."""
         for task, seen in self.seen.items():
-            if task in launch.tasks:
+            if task in launch.stories:
                 seen.passed = 0
             elif task.state is State.READY and not seen.waits(self.how.run_ahead):
                 joins = seen.walks[seen.frame][seen.place] is Phase.DRAW and drawing and not self.how.share
@@ -202,16 +202,16 @@ class World:
         """Any launch comes back: done, to be drawn on, or broken."""
         slot = self.chance.choice(list(self.launches))
         launch = self.launches.pop(slot)
-        if len(launch.tasks) > self.fits.get(launch.phase, len(launch.tasks)):
+        if len(launch.stories) > self.fits.get(launch.phase, len(launch.stories)):
             self.run_out(launch)
             return
-        broken = any((self.seen[t].frame, self.seen[t].place) == self.seen[t].plot.breaks for t in launch.tasks)
+        broken = any((self.seen[t].frame, self.seen[t].place) == self.seen[t].plot.breaks for t in launch.stories)
         if broken or (self.trouble and self.chance.random() < 0.02):
             self.fail(launch)
             return
-        again = [task for task in launch.tasks if launch.phase is Phase.DRAW and self.chance.random() < 0.4]
+        again = [task for task in launch.stories if launch.phase is Phase.DRAW and self.chance.random() < 0.4]
         finished = self.scheduler.complete(launch, again)
-        for task in launch.tasks:
+        for task in launch.stories:
             seen = self.seen[task]
             seen.place += task not in again
             over = seen.place == len(seen.walks[seen.frame])
@@ -224,21 +224,23 @@ class World:
 
     def run_out(self, launch: Launch) -> None:
         """Nobody fails, nobody is alone."""
-        self.ran_out.setdefault(launch.phase, []).append(len(launch.tasks))
+        self.ran_out.setdefault(launch.phase, []).append(len(launch.stories))
         assert self.scheduler.fail(launch, out_of_memory=True) == []
-        for task in launch.tasks:
+        for task in launch.stories:
             seen = self.seen[task]
             seen.place = 0
             if task.dropped:
                 seen.end = "dropped"
 
     def fail(self, launch: Launch) -> None:
-        others = [task for task in self.scheduler.tasks if task not in launch.tasks and task.state is not State.WAITING]
+        others = [
+            task for task in self.scheduler.stories if task not in launch.stories and task.state is not State.WAITING
+        ]
         before = [snapshot(task) for task in others]
         failed = self.scheduler.fail(launch)
         assert [snapshot(task) for task in others] == before, "a failure moves only whom it concerns"
-        was_alone = len(launch.tasks) == 1 and self.seen[launch.tasks[0]].alone
-        for task in launch.tasks:
+        was_alone = len(launch.stories) == 1 and self.seen[launch.stories[0]].alone
+        for task in launch.stories:
             seen = self.seen[task]
             assert (task in failed) == (was_alone and not task.dropped), "who fails alone has failed, nobody else"
             if task.dropped or task in failed:
@@ -260,9 +262,9 @@ class World:
 
     def drop(self) -> None:
         """Any story, wherever it stands."""
-        if not self.scheduler.tasks:
+        if not self.scheduler.stories:
             return
-        task = self.chance.choice(self.scheduler.tasks)
+        task = self.chance.choice(self.scheduler.stories)
         running = task.state is State.RUNNING
         self.scheduler.drop(task)
         assert (task.state is State.GONE) == (not running), "at once, or when its launch comes back"
@@ -272,8 +274,8 @@ class World:
 
     def check(self) -> None:
         """What holds at any moment."""
-        tasks = self.scheduler.tasks
-        held = Counter(task for launch in self.launches.values() for task in launch.tasks)
+        tasks = self.scheduler.stories
+        held = Counter(task for launch in self.launches.values() for task in launch.stories)
         assert max(held.values(), default=1) == 1
         assert {task for task in tasks if task.state is State.RUNNING} == set(held)
         assert len(tasks) <= self.how.stories + self.how.waiting
@@ -282,9 +284,18 @@ class World:
         assert all(self.seen[task].told <= self.seen[task].frame + self.how.run_ahead + 1 for task in tasks)
         assert [task for task, seen in self.seen.items() if seen.end is None] == tasks, "first come, first listed"
 
-    def _begun(self, task: Task) -> bool:
+    def _begun(self, task: ScheduledStory) -> bool:
         return task.state in (State.READY, State.RUNNING, State.FINISHED)
 
 
-def snapshot(task: Task) -> tuple[object, ...]:
-    return task.state, task.index, task.place, task.told, task.asking, task.alone, task.dropped, task.arrived
+def snapshot(task: ScheduledStory) -> tuple[object, ...]:
+    return (
+        task.state,
+        task.index,
+        task.place,
+        task.prompts_ready,
+        task.prompt_pending,
+        task.retry_alone,
+        task.dropped,
+        task.ready_since,
+    )

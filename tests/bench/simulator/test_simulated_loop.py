@@ -28,8 +28,8 @@ class InVirtualTime:
     def submit(self, slot, what, work) -> None:
         result = work()
         passes = self.phases[slot].passes if what.phase is Phase.DRAW else None
-        seconds = self.costs.launch_seconds(what.phase, len(what.tasks), passes)
-        self.time.submit(slot, (what, result), UNITS[what.phase], len(what.tasks), seconds)
+        seconds = self.costs.launch_seconds(what.phase, len(what.stories), passes)
+        self.time.submit(slot, (what, result), UNITS[what.phase], len(what.stories), seconds)
 
     def call(self, what, work) -> None:
         self.time.call((what, work()), self.costs.memory_s)

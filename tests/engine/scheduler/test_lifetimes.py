@@ -19,7 +19,7 @@ from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.options import StoryOptions
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.executor import Slot
-from acdc.engine.scheduler.story_state import Work
+from acdc.engine.scheduler.story_state import StoryState
 from acdc.engine.scheduler.stream_safety import record_stream_uses, tensors_of
 from tests.helpers.small_arm import make_arm
 from tests.helpers.small_show_o import small_arm
@@ -43,7 +43,7 @@ def referred(thing: Any) -> dict[int, Tensor]:
     return found
 
 
-def works(arm: Any, options: StoryOptions) -> list[Work]:
+def works(arm: Any, options: StoryOptions) -> list[StoryState]:
     """Two stories in the middle of their draw, and one between frames with one behind it."""
     three = [teller(arm, seed) for seed in range(3)]
     for company in (three[:2], three[2:]):
@@ -51,7 +51,10 @@ def works(arm: Any, options: StoryOptions) -> list[Work]:
         assert not draw_on(arm, company, options, (1,), 2)
     assert draw_on(arm, three[2:], options, (1,), None)
     fix(arm, three[2], options, at_once=False)
-    made = [Work(StoryRequest(f"{one.seed}", tuple(one.texts)), NoMemory(), one.seat, group=one.group) for one in three]
+    made = [
+        StoryState.of(StoryRequest(f"{one.seed}", tuple(one.texts)), NoMemory(), one.seat, batch=one.group)
+        for one in three
+    ]
     made[1].draft, made[1].codes = torch.zeros(3, 4, 4), torch.zeros(6)
     return made
 

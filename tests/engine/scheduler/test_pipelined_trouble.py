@@ -17,7 +17,7 @@ from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler import loop as pipelined
 from acdc.engine.scheduler.events import Cancelled, FrameDone, StoryFailed
 from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
-from acdc.engine.scheduler.story_state import Work, finish
+from acdc.engine.scheduler.story_state import StoryState, finish
 from tests.helpers.many_stories import PHASES, SMALL, STORIES, TEXTS, Forgetful, ended, many_of, same, spoil
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -45,7 +45,7 @@ def test_what_breaks_once_is_done_again(exact_engine, alone, phase):
     """The first launch of that phase that each story is in."""
     many, broken = many_of(exact_engine, APART, **FULL), set()
 
-    def once(works: Sequence[Work]) -> bool:
+    def once(works: Sequence[StoryState]) -> bool:
         fresh = {work.request.id for work in works} - broken
         broken.update(fresh)
         return bool(fresh)
@@ -144,7 +144,7 @@ def test_two_hundred_stories_with_cancellations_and_failures(exact_engine, alone
     how = SchedulerConfig(slots=3, stories=12, waiting=6, draw_batch=8, quantum=6, merge_replace=False)
     many, hiccups = many_of(exact_engine, how, iter(stories), **options), 0
 
-    def fails(works: Sequence[Work]) -> bool:
+    def fails(works: Sequence[StoryState]) -> bool:
         nonlocal hiccups
         hiccup = len(works) > 1 and chance.random() < 0.01
         hiccups += hiccup
@@ -198,7 +198,7 @@ def test_a_joint_failure_is_said(exact_engine, caplog):
 def test_what_does_not_fit_is_halved_once_and_for_all(exact_engine, alone, caplog, phase):
     many, sizes = many_of(exact_engine, SchedulerConfig(slots=1)), []
 
-    def too_many(works: Sequence[Work]) -> bool:
+    def too_many(works: Sequence[StoryState]) -> bool:
         sizes.append(len(works))
         return len(works) > 2
 

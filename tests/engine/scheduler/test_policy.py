@@ -20,8 +20,8 @@ class Waiting:
     """A story that is ready."""
 
     phase: Phase
-    passed_over: int = 0
-    alone: bool = False
+    times_skipped: int = 0
+    retry_alone: bool = False
 
 
 def ready(*phases: Phase) -> list[Waiting]:
@@ -122,9 +122,9 @@ def test_a_phase_takes_no_more_than_fits_in_memory(max_batch, size):
 
 
 def test_who_failed_with_others_runs_alone_and_keeps_its_turn():
-    alone, other = Waiting(Phase.DRAW, alone=True), Waiting(Phase.DRAW)
-    assert choose([alone, other, other], [], 8, HOW) == (Phase.DRAW, 1, True)
-    assert choose([other, alone, other], [], 8, HOW) == (Phase.DRAW, 2, False), "the two others"
+    retry_alone, other = Waiting(Phase.DRAW, retry_alone=True), Waiting(Phase.DRAW)
+    assert choose([retry_alone, other, other], [], 8, HOW) == (Phase.DRAW, 1, True)
+    assert choose([other, retry_alone, other], [], 8, HOW) == (Phase.DRAW, 2, False), "the two others"
 
 
 @pytest.mark.parametrize("name", ["slots", "stories", "draw_batch", "correct_batch", "calls", "quantum"])

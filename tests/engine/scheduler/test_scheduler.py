@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import SERIAL, UNITS, SchedulerConfig
-from acdc.engine.scheduler.scheduler import Scheduler, State, Task, frame_phases
+from acdc.engine.scheduler.scheduler import ScheduledStory, Scheduler, State, frame_phases
 from tests.helpers.schedules import HOWS, PLOTS, World
 
 ROOT = Path(__file__).parents[3]
@@ -57,12 +57,12 @@ def test_a_batch_that_does_not_fit_is_halved_for_good(how, plots, seed, trouble,
 @given(plots=st.lists(PLOTS, min_size=1, max_size=6), seed=st.integers(0, 2**32))
 def test_serial_runs_one_story_after_another(plots, seed):
     world = World(SERIAL, plots, seed, trouble=False)
-    began: list[Task] = []
+    began: list[ScheduledStory] = []
     fill = world.fill
 
     def watched() -> None:
         fill()
-        began.extend(task for launch in world.launches.values() for task in launch.tasks if task not in began)
+        began.extend(task for launch in world.launches.values() for task in launch.stories if task not in began)
         assert sum(seen.end is None for seen in world.seen.values()) <= 1
 
     world.fill = watched  # type: ignore[method-assign]
@@ -85,9 +85,9 @@ def test_the_walk_of_a_frame(corrected, feed_back, last, merge, behind):
     assert list(frame_phases(corrected, feed_back, last, merge)) == [*first, *behind]
 
 
-def task(name: str, frames: int = 2) -> Task:
+def task(name: str, frames: int = 2) -> ScheduledStory:
     walks = [frame_phases(True, True, index + 1 == frames, True) for index in range(frames)]
-    return Task(name, frames, walks.__getitem__)
+    return ScheduledStory(name, frames, walks.__getitem__)
 
 
 def test_stories_beyond_the_limit_wait_and_are_rewritten_meanwhile():

@@ -9,8 +9,8 @@ import pytest
 
 COUNT = """
 import ctypes, sys, tempfile, threading
-from acdc.engine.utils.malloc import share_one_heap
-print(share_one_heap() if sys.argv[1] == "shared" else None)
+from acdc.engine.utils.malloc import limit_malloc_arenas
+print(limit_malloc_arenas() if sys.argv[1] == "shared" else None)
 libc, barrier = ctypes.CDLL(None), threading.Barrier(4)
 def allocate():
     barrier.wait()

@@ -30,8 +30,8 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 HOWS = [
     SchedulerConfig(),
-    SchedulerConfig(slots=3, stories=5, sync_every=2),
-    SchedulerConfig(slots=2, sync_every=1, share=False, merge_replace=False),
+    SchedulerConfig(slots=3, stories=5, quantum=2),
+    SchedulerConfig(slots=2, quantum=1, share=False, merge_replace=False),
 ]
 
 
