@@ -36,10 +36,14 @@ def group_of(person: Person) -> list[Person]:
 def _rank(person: Person) -> float:
     rank = 4.0 if person.part == "subject" else 2.0 if person.part in {"object", "of", "on"} else 1.0
     rank += 4 if person.name and person.kind else 2 if person.name else 0
-    rank += 1 if is_kind(person.kind.split()[-1] if person.kind else "") or person.members else 0
+    kind = is_kind(person.kind.split()[-1] if person.kind else "")
+    rank += 1 if kind or person.members else 0
     rank -= 3 if person.owned and person.phrase.determiner else 0
     rank -= 1 if person.plural and not person.members else 0
     rank -= 2 if person.part in AWAY else 0
+    first = person.clause is not None and person.clause.start == 0 and not person.clause.marker
+    plain = kind and not person.plural and not person.name and person.phrase.determiner in {"a", "an", "the", "one"}
+    rank += 4 if first and plain and person.part == "subject" else 0
     rank -= 2 if not person.name and person.clause is not None and person.clause.marker else 0
     return rank
 

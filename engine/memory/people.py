@@ -7,7 +7,7 @@ from .english.closed import OWNERS
 from .english.kinds import PAIR_KINDS
 from .english.noun_phrases import NounPhrase
 from .english.nouns import CLOTHES, RELATIONS, TIMES, is_kind
-from .english.places import PLACE_FAMILIES
+from .english.places import PLACE_FAMILIES, family_of
 from .person import ABSTRACT, GROUPS, NAMINGS, VEHICLES, Person, complete, group_members
 from .predicates import read_predicate
 from .wearing import begins_wearing, is_look, wear
@@ -91,6 +91,8 @@ def _person(parsed: Parsed, phrase: NounPhrase) -> Person | None:
             return None
     elif not phrase.head and phrase.preposition in {"in", "at", "from", "to", "near", "around", "into", "through"}:
         return None  # a town
+    elif not phrase.head and phrase.preposition and family_of(phrase.name.lower()) is not None:
+        return None  # "on Mars"
     elif phrase.head in PLACE_FAMILIES.keys() - VEHICLES or phrase.head in TIMES or phrase.name.lower() in TIMES:
         return None
     if not phrase.head and clause is not None and clause.verb is None and _goes_on(parsed, phrase):
@@ -169,6 +171,8 @@ def _same(parsed: Parsed, person: Person, before: NounPhrase, phrase: NounPhrase
         return False
     if person.owned and not person.name and phrase.determiner in {"a", "an"} and is_kind(phrase.head):
         return True
+    if _is_told_again(parsed, person, phrase):
+        return True
     if person.members and person.kind in ROLES and phrase.plural and is_kind(phrase.head):
         person.kind = ""
         return True
@@ -177,6 +181,14 @@ def _same(parsed: Parsed, person: Person, before: NounPhrase, phrase: NounPhrase
             bool(phrase.determiner or phrase.owner) or phrase.plural or _closed_by_comma(parsed, phrase)
         )
     return False
+
+
+def _is_told_again(parsed: Parsed, person: Person, phrase: NounPhrase) -> bool:
+    """ "The apprentice, a skinny boy named Wat, ...": a kind, then a closer word for it."""
+    after = parsed.words[phrase.end].low if phrase.end < len(parsed.words) else ""
+    plain = bool(person.kind) and not person.name and not person.plural and person.phrase.determiner == "the"
+    closer = phrase.determiner in {"a", "an"} and is_kind(phrase.head)
+    return plain and closer and after in {"named", "called", "with", "who"}
 
 
 def _names_next(parsed: Parsed, person: Person, phrase: NounPhrase) -> bool:

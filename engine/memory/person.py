@@ -103,6 +103,8 @@ def complete(person: Person, phrase: NounPhrase, parsed: Parsed) -> None:
         person.looks = looks_of(phrase) or person.looks
         person.plural = person.plural or phrase.plural
         person.number = phrase.number or person.number
+    elif phrase.head:
+        person.looks = person.looks or looks_of(phrase)  # "the apprentice, a skinny boy"
     if not person.plural:
         person.sex = person.sex or sex_of(person)
 

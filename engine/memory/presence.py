@@ -96,8 +96,9 @@ def places_of(parsed: Parsed, clause: Clause, hero: bool | None) -> list[Place]:
         if preposition is None:
             continue
         last = end_of_chain(parsed, phrase)
-        listed = is_place(phrase.head) or (is_place(last.head) and phrase.head in SIDES)
+        listed = is_place(phrase.head or phrase.name.lower()) or (is_place(last.head) and phrase.head in SIDES)
         sure = hero is not False and preposition not in WEAK and not _maybe_seen(parsed, phrase, verb)
+        sure = sure and not _of_subject(parsed, clause, phrase)
         found.append(Place(phrase, preposition, last, listed, sure))
     if clause.marker in {"where", "which"} and clause.antecedent is not None and hero and not found:
         antecedent = clause.antecedent
@@ -136,9 +137,8 @@ def _leads_to_place(parsed: Parsed, clause: Clause, phrase: NounPhrase, verb: st
         return None
     if preposition in WEAK and not is_place(phrase.head):
         return None
-    if phrase.name.lower() in TIMES or (
-        phrase.name and (phrase.head or preposition not in {"in", "at", "near", "through", "across"})
-    ):
+    town = preposition in {"in", "at", "near", "through", "across"} or is_place(phrase.name.lower())
+    if phrase.name and (phrase.head or not town or phrase.name.lower() in TIMES):
         return None
     if is_kind(phrase.head) and not is_place(phrase.head):
         return None
@@ -173,6 +173,12 @@ def _is_there(parsed: Parsed, clause: Clause, phrase: NounPhrase, verb: str) -> 
     if preposition == "on" and earlier_is_aim(parsed, phrase) and _maybe_seen(parsed, phrase, verb):
         return False
     return not _of_another(parsed, clause, phrase)
+
+
+def _of_subject(parsed: Parsed, clause: Clause, phrase: NounPhrase) -> bool:
+    """ "the oldest owl in the wood lived ...": it tells which owl; where she is comes behind the verb."""
+    before = clause.verb is not None and phrase.start < clause.verb
+    return before and any(p.end == phrase.lead and not p.preposition and p.head for p in parsed.phrases)
 
 
 def _belongs_to_person(parsed: Parsed, phrase: NounPhrase) -> bool:

@@ -78,7 +78,9 @@ def _around(parsed: Parsed) -> list[Place]:
             listed = is_place(phrase.head) or (phrase.head in SIDES and is_place(last.head))
             own = phrase.preposition == "of" and any(p.end == phrase.lead and is_kind(p.head) for p in parsed.phrases)
             plain = (own or not phrase.preposition) and not phrase.name and listed and phrase.determiner
-            if plain and not clause.negated and (own or verb not in ELSEWHERE):
+            being = phrase in clause.before_verb() and verb in {"was", "is", "were", "are"}  # "The lake was calm."
+            far = "far" in {word.low for word in parsed.words[phrase.end : phrase.end + 3]}
+            if plain and not clause.negated and (own or verb not in ELSEWHERE or (being and not far)):
                 found.append(Place(phrase, "", last, True))
     return found
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .adjectives import is_adjective
-from .closed import AUXILIARIES, CLOSED, GIVEN
+from .closed import AUXILIARIES, CLOSED, DETERMINERS, GIVEN
 from .first_names import FEMALE_NAMES, MALE_NAMES
 from .kinds import KINDS, word_set
 from .nouns import NATURE, TIMES, WEATHERS, is_kind, is_plural, singular
@@ -42,6 +42,8 @@ def opens_as_name(words: Words, i: int) -> bool:
         return False
     if _is_told_as_name(words, i):
         return True
+    if low in STEMS and after in DETERMINERS:
+        return False  # "Leave the path"
     if low in TITLES:
         return bool(following) and following[0].capital
     if low in FIRST_NAMES:
@@ -67,7 +69,9 @@ def _is_told_as_name(words: Words, i: int) -> bool:
     if len(after) < 2:
         return False
     if after[0] == "the" and not is_plural(words[i].low):
-        return True
+        return words[i].low not in STEMS or is_kind(after[1]) or (len(after) > 2 and is_kind(after[2]))
+    if after[0] == "and" and words[i + 2].capital and not is_plural(words[i].low):
+        return True  # "Tick and Tock"
     if after[0] in {",", "(", "-", "–", "—"} and after[1] in GIVEN:
         return not words[i].low.endswith("ly") and words[i].low not in TIMES
     return after[0] == "'s" and words[i].low not in NATURE

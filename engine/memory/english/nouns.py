@@ -72,6 +72,12 @@ LOOKS = BODY - word_set(
     back side belly head foot feet mouth mind breath heart body arms arm hand hands bill trunk
     """
 )
+CARRIED = word_set(
+    """
+    umbrella parasol basket lantern torch sword shield spear stick staff cane wand broom bucket balloon guitar violin
+    banjo fiddle drum trumpet flute axe hammer suitcase pipe fan flag
+    """
+)
 CLOTHES = word_set(
     """
     hat cap bonnet helmet crown hood scarf shawl cape cloak coat raincoat jacket waistcoat vest shirt t-shirt blouse
@@ -107,7 +113,7 @@ RELATIONS = word_set(
     """
 )
 _ALIVE = KINDS | RELATIONS | MALE | FEMALE
-WORN = LOOKS | CLOTHES
+WORN = LOOKS | CLOTHES | CARRIED
 PLURALS = {
     "wolves": "wolf", "mice": "mouse", "geese": "goose", "calves": "calf", "children": "child", "men": "man",
     "women": "woman", "oxen": "ox", "elves": "elf", "dwarves": "dwarf", "thieves": "thief", "foals": "foal",

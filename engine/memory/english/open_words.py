@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .adjectives import PLAIN, is_adjective
-from .closed import AUXILIARIES, HAVE, MODALS, PREPOSITIONS, SUBJECT_PRONOUNS
+from .closed import AUXILIARIES, DETERMINERS, HAVE, MODALS, PREPOSITIONS, SUBJECT_PRONOUNS
 from .context import STOPS, Context
 from .kinds import word_set
 from .nouns import is_kind, is_plural
@@ -144,6 +144,8 @@ class OpenWords(Context):
     def after_break(self, i: int) -> str:
         """After a comma, "and", "while" or a full stop: a verb that shares the last subject, or a new phrase."""
         low, before = self.low(i), self.before(i)
+        if low in STEMS and self.starts(i) and self.low(i + 1) in DETERMINERS:
+            return "V"  # "Leave the path"
         if is_ing(low):
             return "G" if not (self.starts(i) and self.low(i + 1) in {"of"}) else "N"
         shares = before in {",", "C", "-", "–", "—", ")", '"', "”"}
