@@ -39,7 +39,7 @@ from ..overhead.sweeps import Point
 from ..overhead.variants import OVERLAPPED, PLAIN, PLAIN_OVERLAPPED, SERIAL, Variant, all_variants
 from .clip_floors import ClipFloors
 from .clocks import watched
-from .record import Output, Record
+from .record import Output, Record, alive
 from .stages import fresh_peak
 from .systems import WAYS, System
 
@@ -110,12 +110,14 @@ class Rows:
         said = {variant.name: loaded.said(point, variant, stories) for point, variant in ways}
         for point, variant in ways:
             run_once(engine, point, variant, stories, 0, None)
+            alive()
         samples = {variant.name: list[RunSample]() for _, variant in ways}
         points = {variant.name: point for point, variant in ways}
         with watched(self.device) as clocks:
             for number, variant in order([variant for _, variant in ways], self.size.rounds):
                 ran = run_once(engine, points[variant.name], variant, stories, number, self.meter)
                 samples[variant.name].append(ran.sample)
+                alive()
         found = summarise(samples)
         for name, beforehand in said.items():
             found[name] |= beforehand

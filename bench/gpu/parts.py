@@ -74,8 +74,11 @@ PARTS = (
         toy=(*GPU, "decoding", *TOY, "--dtype", "float32", "--size", "tiny", "--windows", "1,4"),
     ),
     GpuPart(
-        "overhead", "what ACDC costs over the plain ARM, serial and overlapped, at 1, 2 and 8 stories",
-        (*GPU, "overhead"), 300, 300,
+        "overhead", "what ACDC costs over the plain ARM, serial and overlapped, at 1 and 8 stories",
+        (
+            *GPU, "overhead", "--only", "storyworld,show-o+sd15", "--concurrency", "1,8", "--frames", "2",
+            "--rounds", "2",
+        ), 240, 180,
         toy=(
             *GPU, "overhead", *TOY, "--dtype", "float32", "--way", "plain", "--only", "storyworld",
             "--concurrency", "1", "--frames", "1", "--rounds", "1",
@@ -100,8 +103,15 @@ PARTS = (
         (*GPU, "systems", "--only", "lwm+sd15", "--ways", "int8,fp8"), 180, 240, needs=("triton",),
     ),
     GpuPart(
-        "many", "overhead at 16 and 32 stories",
-        (*GPU, "overhead", "--only", "storyworld,show-o+sd15", "--concurrency", "16,32", "--rounds", "2"), 240, 300,
+        "overhead-lwm", "the same of LWM, at 1 and 4 stories",
+        (*GPU, "overhead", "--only", "lwm+sd15", "--concurrency", "1,4", "--frames", "2", "--rounds", "2"), 240, 180,
+    ),
+    GpuPart(
+        "many", "the same at 16 and 32 stories",
+        (
+            *GPU, "overhead", "--only", "storyworld,show-o+sd15", "--concurrency", "16,32", "--frames", "2",
+            "--rounds", "2",
+        ), 240, 180,
     ),
     GpuPart(
         "inductor", "the stages compiled by Inductor, in the process and ahead of time",

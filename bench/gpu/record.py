@@ -171,6 +171,11 @@ def lost(device: str) -> str | None:
     return None
 
 
+def alive(*_: object) -> None:
+    """A sign of life on standard error, for whoever watches a row that takes minutes; called as phases begin."""
+    print(".", end="", file=sys.stderr, flush=True)
+
+
 def source_commit() -> str | None:
     """Of the source that runs: a checkout's own, or as GIT_COMMIT says it of a copy."""
     return commit() or os.environ.get("GIT_COMMIT")

@@ -25,10 +25,11 @@ from ...engine.loading.bundle import embedded_names, parse_dtype
 from ...engine.outputs import Frame, Phase
 from ...engine.pipeline.clock import Clock
 from ..roofline import Cost, Machine, weights
-from .record import Output, Record
+from .record import Output, Record, alive
 from .stages import fresh_peak, spread
 
 SENTENCES = ("Benny the beagle sat in a vibrant garden.", "He ran to the gate.", "He barked.", "Benny lay down.")
+COUNTED = 2  # frames of a story whose operations are counted: the first, and one like all behind it
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "plain": {"backend": "eager", "kernels": "torch"},
     "ours": {"backend": "cudagraph", "kernels": "triton"},
@@ -106,12 +107,15 @@ def measure(
     return row
 
 
-def draw(engine: Engine, system: System, options: Mapping[str, Any]) -> list[Frame]:
+def draw(
+    engine: Engine, system: System, options: Mapping[str, Any], sentences: Sequence[str] = SENTENCES
+) -> list[Frame]:
     """The row's frames: of a story, or of a video whose first chunk is corrected."""
     if not system.frames:
-        return engine.generate(SENTENCES, **options).frames
+        return list(engine.stream(sentences, on_phase=alive, **options))
     lengths = {"num_frames": system.frames, "chunk_frames": system.frames}
-    return engine.generate_video(SENTENCES[0], **lengths, **options).frames
+    chunks = engine.stream_video(SENTENCES[0], on_phase=alive, **lengths, **options)
+    return [frame for chunk in chunks for frame in chunk]
 
 
 def count(engine: Engine, system: System, options: Mapping[str, Any]) -> dict[Phase, Cost]:
@@ -129,7 +133,7 @@ def counted(engine: Engine, system: System, options: Mapping[str, Any]) -> dict[
     counting = Counting(engine)
     original, engine_module.Clock = engine_module.Clock, lambda *_: counting  # type: ignore[assignment,misc]
     try:
-        draw(engine, system, options)
+        draw(engine, system, options, SENTENCES[:COUNTED])
     finally:
         engine_module.Clock = original  # type: ignore[misc]
     return counting.counted
@@ -146,6 +150,7 @@ class Counting(Clock):
     @contextmanager
     def __call__(self, index: int, phase: Phase) -> Iterator[None]:
         touched = [0]
+        alive()
 
         def touch(module: nn.Module, _inputs: tuple[Tensor, ...]) -> None:
             touched[0] += sum(value.numel() * value.element_size() for value in weights([module]))
