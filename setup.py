@@ -76,6 +76,7 @@ setup(
             "hypothesis>=6.100",
             "pytest>=8",
             "pytest-benchmark>=4",
+            "pytest-timeout>=2.3",
             "pytest-xdist>=3.6",
         ],
         "dev": ["mypy>=1.13", "ruff>=0.9"],

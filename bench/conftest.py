@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,13 @@ from acdc.bench.roofline import Machine
 def machine(request: pytest.FixtureRequest) -> Machine | None:
     """The roofline's two rates; not measured where nothing is timed."""
     return None if request.config.getoption("benchmark_disable") else Machine.measure()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """What is timed may take as long as it takes; what runs once, as a test, has a test's limit."""
+    for item in items:
+        if item.path.is_relative_to(Path(__file__).parent) and not config.getoption("benchmark_disable"):
+            item.add_marker(pytest.mark.timeout(0))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -36,12 +36,14 @@ def unsupported_reasons(spec: StageSpec, backend: str) -> list[str]:
 def compile_stage(run: nn.Module, spec: StageSpec, backend: str, cache: PlanCache) -> Plan:
     """A plan with ``run``'s signature for exactly the shapes of ``spec``.
 
-    Raises ``ValueError`` (one line with every reason) where the backend cannot serve; nothing falls back unasked.
+    Raises ``ValueError`` (one line with every reason) where the backend cannot serve, and its subclass ``PlanRefused``
+    where its compiler ends badly; nothing falls back unasked.
     """
     reasons = unsupported_reasons(spec, backend)
     if reasons:
         raise ValueError(f"backend {backend!r} cannot run {spec}: {'; '.join(reasons)}")
-    plan: Plan = _module(backend).make_plan(run, spec, cache)
+    with cache.reported(str(spec)):
+        plan: Plan = _module(backend).make_plan(run, spec, cache)
     return plan
 
 

@@ -17,8 +17,12 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+from .builder import Builder
 
 LOG = logging.getLogger("acdc")
 MANIFEST = "manifest.json"
@@ -45,13 +49,52 @@ class Entry:
 class PlanCache:
     """The folder. ``limit`` bytes bound it: the entries that were used longest ago make room.
 
-    ``on_build(what, seconds)`` is told of each plan that had to be built.
+    ``on_build(what, seconds, peak_bytes)`` is told of each plan that had to be built, with the most memory that its
+    compiler took in a process of its own (0: there was none). ``builder`` runs such compilers.
     """
 
     def __init__(
-        self, root: Path | None = None, limit: int = 8 * GIB, on_build: Callable[[str, float], None] | None = None
+        self,
+        root: Path | None = None,
+        limit: int = 8 * GIB,
+        on_build: Callable[[str, float, int], None] | None = None,
+        builder: Builder | None = None,
     ) -> None:
         self.root, self.limit, self.on_build = root or default_root(), limit, on_build
+        self.builder = builder or Builder()
+        self._warned: set[str] = set()
+        self._builds: list[int] = []  # the peaks of what was built since ``reported`` began
+
+    def twin(self) -> PlanCache:
+        """Another cache over the same folder and with the same builder."""
+        twin = PlanCache(self.root, self.limit, self.on_build, self.builder)
+        twin._warned = self._warned
+        return twin
+
+    def warn_once(self, about: str, message: str) -> None:
+        """Log ``message``, unless this cache or a twin has warned of ``about`` before."""
+        if about not in self._warned:
+            self._warned.add(about)
+            LOG.warning("%s", message)
+
+    @contextmanager
+    def reported(self, what: str) -> Iterator[None]:
+        """Tell ``on_build`` of ``what`` if anything is built within."""
+        began = time.perf_counter()
+        self._builds.clear()
+        yield
+        if self._builds and self.on_build is not None:
+            self.on_build(what, time.perf_counter() - began, max(self._builds))
+
+    def built(self, function: str, arguments: dict[str, Any], seconds: float) -> bytes:
+        """What ``function`` writes to the file ``blob``, one of its arguments, in the builder's process.
+
+        Raises ``PlanRefused``, as :meth:`Builder.run` does.
+        """
+        with tempfile.TemporaryDirectory(prefix="acdc-") as folder:
+            blob = Path(folder) / "blob"
+            self._builds.append(self.builder.run(function, {**arguments, "blob": str(blob)}, seconds))
+            return blob.read_bytes()
 
     def entry(self, key: str, what: str, build: Callable[[Path], object]) -> Path:
         """The folder of ``key``; ``build(folder)`` fills it if it is missing or damaged."""
@@ -64,7 +107,6 @@ class PlanCache:
             shutil.rmtree(folder, ignore_errors=True)
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
         part = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.root))
-        began = time.perf_counter()
         try:
             build(part)
             seal(part, what)
@@ -72,8 +114,7 @@ class PlanCache:
         finally:
             shutil.rmtree(part, ignore_errors=True)
         self._make_room(folder)
-        if self.on_build is not None:
-            self.on_build(what, time.perf_counter() - began)
+        self._builds.append(0)
         return folder
 
     def entries(self) -> Iterator[Entry]:

@@ -17,13 +17,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from . import processor
+from .builder import PlanRefused
 from .cache import PlanCache, find_beside, keep_beside
 from .key import plan_key
+from .openvino_ir import FILE
 from .quiet import quiet
 from .spec import Plan, StageSpec
 
 LOG = logging.getLogger("acdc")
-FILE = "plan.xml"  # beside it lies plan.bin with the weights
+COMPILE = "acdc.compile.openvino_ir:compile_ir"
+MIB = 1 << 20
+BUILD_SECONDS = 120.0  # of a small plan, on a slow and busy machine; and a second for each MiB of weights
 MAKER = "1"  # counts up when this module makes another IR of the same stage
 
 
@@ -61,33 +66,52 @@ def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache, precision: str 
     """Compile ``run`` for the shapes of ``spec`` and for as many threads as torch has now."""
     key = plan_key(run, spec, "openvino", f"{installed_version()}-{MAKER}")
     folder = cache.entry(key, str(spec), lambda folder: save_ir(run, spec, folder))
-    return OpenVINOPlan(load(folder, precision))
+    return OpenVINOPlan(load(folder, str(spec), cache, precision))
 
 
-def load(folder: Path, precision: str) -> Any:
+def load(folder: Path, what: str, cache: PlanCache, precision: str) -> Any:
     """The IR in ``folder`` compiled for this processor; ``precision`` (f32 or bf16) is what products are computed in.
 
-    What compiling made is kept beside the IR: reading it back is quicker.
+    It is compiled, and run once, in another process, and kept beside the IR for this kind of processor and number of
+    threads; here it is only read back. ``PlanRefused`` where that process died, then and every later time.
     """
     import openvino
 
+    threads = torch.get_num_threads()
     options: dict[str, Any] = {
-        "INFERENCE_NUM_THREADS": torch.get_num_threads(),
+        "INFERENCE_NUM_THREADS": threads,
         "INFERENCE_PRECISION_HINT": precision,  # left open, a CPU with AMX computes in bfloat16
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # it would bind the caller's thread too: two processes then share one core
     }
+    machine = [processor.identity(), *capabilities(), installed_version()]
+    name = hashlib.blake2b(repr((machine, options)).encode(), digest_size=8).hexdigest()
     core = openvino.Core()
-    machine = [core.get_property("CPU", "FULL_DEVICE_NAME"), *capabilities(), installed_version()]
-    name = f"compiled-{hashlib.blake2b(repr((machine, options)).encode(), digest_size=8).hexdigest()}"
-    if (blob := find_beside(folder, name)) is not None:
+    if (blob := find_beside(folder, f"compiled-{name}")) is not None:
         try:
             return core.import_model(io.BytesIO(blob), "CPU", options)
         except RuntimeError as error:
-            LOG.warning("plan cache: %s is not read (%s), compiling again", folder / name, str(error).splitlines()[0])
-    compiled = core.compile_model(core.read_model(str(folder / FILE)), "CPU", options)
-    keep_beside(folder, name, compiled.export_model().getvalue())
-    return compiled
+            said = str(error).splitlines()[0]
+            LOG.warning("plan cache: %s is not read (%s), compiling again", folder / f"compiled-{name}", said)
+    if (reason := find_beside(folder, f"refused-{name}")) is not None:
+        raise PlanRefused(reason.decode())
+    try:
+        blob = cache.built(COMPILE, {"folder": str(folder), "options": options}, BUILD_SECONDS + size(folder) / MIB)
+    except PlanRefused as error:
+        backend = "openvino-bf16" if precision == "bf16" else "openvino"
+        on = f"for {threads} thread{'s' if threads > 1 else ''}"
+        reason = f"backend {backend!r} cannot build {what} {on}: OpenVINO {installed_version()} {error}"
+        if error.lasting:
+            reason += "; choose another backend (acdc cache --clear tries this one again)"
+            keep_beside(folder, f"refused-{name}", reason.encode())
+        raise PlanRefused(reason) from None
+    keep_beside(folder, f"compiled-{name}", blob)
+    return core.import_model(io.BytesIO(blob), "CPU", options)
+
+
+def size(folder: Path) -> int:
+    """Bytes of the IR's weights."""
+    return (folder / FILE).with_suffix(".bin").stat().st_size
 
 
 def save_ir(run: nn.Module, spec: StageSpec, folder: Path) -> None:

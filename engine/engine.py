@@ -26,7 +26,7 @@ from .pipeline.clock import Clock
 from .pipeline.serial import SerialPipeline, Story, make_sampling_params
 from .pipeline.video import Video, VideoPipeline
 from .request import StoryRequest
-from .runtime.backends import check_backends, describe, parse_backends
+from .runtime.backends import automatic_stages, check_backends, describe, parse_backends
 from .runtime.compiled import eager_parts, planned
 from .runtime.float32 import exact_float32
 from .scheduler.policy import SchedulerConfig
@@ -104,8 +104,9 @@ class Engine:
             enable_triton(*loaded.networks)
         if backend == "auto" and isinstance(loaded.arm, ShowOArm):
             backends["arm_draw"] = "eager"  # what auto may choose cannot translate it (planned.py)
-        copies = SlotModels(loaded, backends, cache or PlanCache())
-        ready = planned(loaded, backends, copies.cache)
+        automatic = automatic_stages(backend)
+        copies = SlotModels(loaded, backends, cache or PlanCache(), automatic)
+        ready = planned(loaded, backends, copies.cache, automatic)
         return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization, copies)
 
     @property

@@ -18,7 +18,7 @@ if not Path("/dev/nvidiactl").exists():
 # Test helpers are imported as ``tests.helpers.tiny`` whichever directory pytest was started from.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-pytest_plugins = ["tests.helpers.engine_fixtures"]
+pytest_plugins = ["tests.helpers.engine_fixtures", "tests.helpers.time_limit"]
 
 
 def pytest_report_header(config: pytest.Config) -> str:

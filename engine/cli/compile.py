@@ -13,6 +13,7 @@ SHAPES = (
     click.option("--stories", type=click.IntRange(min=1), default=1, show_default=True, help="Stories side by side."),
     click.option("--guidance", type=float, help="At most 1: without guidance.  [default: the bundle's]"),
 )
+MIB = 1 << 20
 SENTENCE = "Benny the beagle sat in a garden."
 
 
@@ -26,9 +27,10 @@ def compile(frames: int, stories: int, **given: Any) -> None:
     options = story_options({**given, "steps": 2})
     built: list[str] = []
 
-    def say(what: str, seconds: float) -> None:
+    def say(what: str, seconds: float, peak_bytes: int) -> None:
         built.append(what)
-        click.echo(f"{seconds:6.1f} s  {what}")
+        memory = f"{peak_bytes / MIB:6.0f} MiB" if peak_bytes else ""
+        click.echo(f"{seconds:6.1f} s  {memory:10}  {what}")
 
     plans = PlanCache(on_build=say)
     engine = load_engine(given, plans)

@@ -44,6 +44,14 @@ def parse_backends(text: str, device: torch.device, dtype: torch.dtype) -> dict[
     return chosen
 
 
+def automatic_stages(text: str) -> frozenset[str]:
+    """The stages whose backend is left open by a ``text`` that :func:`parse_backends` takes."""
+    if "=" not in text:
+        return frozenset(STAGES if text == "auto" else ())
+    parts = (part.partition("=") for part in text.split(","))
+    return frozenset(stage for stage, _, backend in parts if backend == "auto")
+
+
 def _resolved(stage: str, backend: str, device: torch.device, dtype: torch.dtype) -> str:
     if backend == "auto":
         return choose(probe(stage, device, dtype))

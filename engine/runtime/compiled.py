@@ -6,10 +6,11 @@ use. The models themselves know no backend.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import copy
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -17,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...compile.backends import compile_stage
+from ...compile.builder import PlanRefused
 from ...compile.cache import PlanCache
 from ...compile.spec import Plan, StageSpec
 from ..models.diffusion.attention import KV
@@ -37,11 +39,14 @@ from .export_lock import EXPORT_LOCK
 
 
 class PlannedModule(nn.Module):
-    """``run`` with each shape of its inputs as a plan; signature, weights and attributes of ``run``."""
+    """``run`` with each shape of its inputs as a plan; signature, weights and attributes of ``run``.
 
-    def __init__(self, run: nn.Module, stage: str, backend: str, cache: PlanCache) -> None:
+    ``others`` are tried, in their order, where the compiler of ``backend`` ends badly; a warning says so once.
+    """
+
+    def __init__(self, run: nn.Module, stage: str, backend: str, cache: PlanCache, others: Sequence[str] = ()) -> None:
         super().__init__()
-        self.run, self.stage, self.backend, self.cache = run, stage, backend, cache
+        self.run, self.stage, self.backend, self.cache, self.others = run, stage, backend, cache, others
         self.plans: dict[StageSpec, Plan] = {}
 
     def forward(self, *inputs: Tensor) -> Any:
@@ -49,8 +54,16 @@ class PlannedModule(nn.Module):
         spec = StageSpec.of(self.stage, inputs)
         if spec not in self.plans:
             with EXPORT_LOCK.alone():
-                self.plans[spec] = compile_stage(self.run, spec, self.backend, self.cache)
+                self.plans[spec] = self._compile(spec)
         return self.plans[spec](*inputs)
+
+    def _compile(self, spec: StageSpec) -> Plan:
+        for backend, other in pairwise((self.backend, *self.others)):
+            try:
+                return compile_stage(self.run, spec, backend, self.cache)
+            except PlanRefused as refused:
+                self.cache.warn_once(f"{self.stage} {backend}", f"{refused}; going on with {other}")
+        return compile_stage(self.run, spec, (self.backend, *self.others)[-1], self.cache)
 
 
 class UNetPass(nn.Module):
@@ -69,10 +82,10 @@ class UNetPass(nn.Module):
 class PlannedUNet(nn.Module):
     """A UNet whose passes are plans; what is computed once (time embedding, keys and values) stays the UNet's own."""
 
-    def __init__(self, unet: UNet, backend: str, cache: PlanCache) -> None:
+    def __init__(self, unet: UNet, backend: str, cache: PlanCache, others: Sequence[str] = ()) -> None:
         super().__init__()
         self.config, self.time_shifts, self.use_triton = unet.config, unet.time_shifts, unet.use_triton
-        self.unet, self.step = unet, PlannedModule(UNetPass(unet), "unet", backend, cache)
+        self.unet, self.step = unet, PlannedModule(UNetPass(unet), "unet", backend, cache, others)
 
     def context_kv(self, context: Tensor) -> list[KV]:
         """As :meth:`UNet.context_kv`, in memory order."""
@@ -87,8 +100,8 @@ class PlannedUNet(nn.Module):
 class PlannedPrefill:
     """The ARM's pass over known ids as a plan, with the signature of ``Arm.prefill``."""
 
-    def __init__(self, model: LWM, backend: str, cache: PlanCache) -> None:
-        self.step = PlannedModule(Prefill(model), "arm_prefill", backend, cache)
+    def __init__(self, model: LWM, backend: str, cache: PlanCache, others: Sequence[str] = ()) -> None:
+        self.step = PlannedModule(Prefill(model), "arm_prefill", backend, cache, others)
         self.limit = model.config.max_position
 
     def __call__(self, ids: Tensor, is_vision: Tensor, counts: Sequence[int], cache: KVCache) -> Tensor:
@@ -108,8 +121,16 @@ class PlannedPrefill:
 class PlannedCorrection:
     """The whole correction and the encoding after it as one plan for each schedule, guidance and shape."""
 
-    def __init__(self, corrector: StableDiffusion, tokenizer: Tokenizer, backend: str, cache: PlanCache) -> None:
+    def __init__(
+        self,
+        corrector: StableDiffusion,
+        tokenizer: Tokenizer,
+        backend: str,
+        cache: PlanCache,
+        others: Sequence[str] = (),
+    ) -> None:
         self.corrector, self.tokenizer, self.backend, self.cache = corrector, tokenizer, backend, cache
+        self.others = others
         self.wholes: dict[tuple[Any, ...], PlannedModule] = {}
 
     def __call__(
@@ -125,21 +146,25 @@ class PlannedCorrection:
         key = (correction.schedule, conditioning.guidance_scale, options.sample_posterior, options.correction_size)
         if key not in self.wholes:
             whole = WholeCorrection(self.corrector, self.tokenizer, *key)
-            self.wholes[key] = PlannedModule(whole, "correction", self.backend, self.cache)
+            self.wholes[key] = PlannedModule(whole, "correction", self.backend, self.cache, self.others)
         kv = (value.contiguous() for pair in conditioning.kv for value in pair)
         shown, codes = self.wholes[key](pixels, *correction.noises(pixels, seeds, index), *kv)
         return shown, codes
 
 
-def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Models:
+def planned(models: Models, backends: dict[str, str], cache: PlanCache, automatic: Collection[str] = ()) -> Models:
     """Copies of the models with each stage on its backend; weights are shared, plans and their buffers are not.
 
-    So an engine may make one for each slot, and launches on two slots never meet in a buffer.
+    So an engine may make one for each slot, and launches on two slots never meet in a buffer. ``automatic`` are the
+    stages whose backend nobody asked for: they run eagerly where its compiler ends badly.
     """
+
+    def others(stage: str) -> Sequence[str]:
+        return ("eager",) if stage in automatic else ()
 
     def compiled_stage(run: nn.Module, stage: str) -> Any:
         backend = backends[stage]
-        return run if backend == "eager" else PlannedModule(run, stage, backend, cache)
+        return run if backend == "eager" else PlannedModule(run, stage, backend, cache, others(stage))
 
     arm, corrector = models.arm.shallow_copy(), replace(models.corrector)
     tokenizer, vae, text_encoder = (
@@ -154,7 +179,7 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
         arm.wrap_feed = partial(compiled_stage, stage="arm_prefill")
     elif backends["arm_prefill"] != "eager":
         assert isinstance(arm, Arm), "of one of the two families"
-        arm.prefill = PlannedPrefill(arm.model, backends["arm_prefill"], cache)
+        arm.prefill = PlannedPrefill(arm.model, backends["arm_prefill"], cache, others("arm_prefill"))
     arm.wrap_draw, arm.draw_backend = partial(compiled_stage, stage="arm_draw"), backends["arm_draw"]
     tokenizer.encoder = compiled_stage(tokenizer.encoder, "tokenizer_encoder")
     tokenizer.decoder = compiled_stage(tokenizer.decoder, "tokenizer_decoder")
@@ -164,10 +189,14 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache) -> Model
     unet = corrector.unet
     if backends["unet"] != "eager":
         assert isinstance(unet, UNet), "planned once"
-        unet = PlannedUNet(unet, backends["unet"], cache)
+        unet = PlannedUNet(unet, backends["unet"], cache, others("unet"))
     corrector = replace(corrector, unet=unet, vae=vae, text_encoder=text_encoder)
     correction = backends["correction"]
-    whole = None if correction == "eager" else PlannedCorrection(corrector, tokenizer, correction, cache)
+    whole = (
+        None
+        if correction == "eager"
+        else PlannedCorrection(corrector, tokenizer, correction, cache, others("correction"))
+    )
     return Models(arm, tokenizer, corrector, whole)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,9 +28,11 @@ class SlotModels:
     """The models once for each slot: weights are shared; plans, and the graphs' memory, are a slot's own and are kept
     for the next run."""
 
-    def __init__(self, loaded: Models, backends: dict[str, str], cache: PlanCache) -> None:
-        """``loaded`` are the models as they were read, before any plan."""
-        self.loaded, self.backends, self.cache = loaded, backends, cache
+    def __init__(
+        self, loaded: Models, backends: dict[str, str], cache: PlanCache, automatic: Collection[str] = ()
+    ) -> None:
+        """``loaded`` are the models as they were read, before any plan; ``automatic`` as for :func:`planned`."""
+        self.loaded, self.backends, self.cache, self.automatic = loaded, backends, cache, automatic
         self._made: dict[tuple[int, int], Models] = {}
 
     def slots(self, count: int, device: torch.device) -> list[tuple[Slot, Models]]:
@@ -40,8 +42,7 @@ class SlotModels:
 
     def _models(self, slot: int, threads: int) -> Models:
         if (slot, threads) not in self._made:  # plans are compiled for as many threads as their slot has
-            own = PlanCache(self.cache.root, self.cache.limit, self.cache.on_build)
-            self._made[slot, threads] = planned(self.loaded, self.backends, own)
+            self._made[slot, threads] = planned(self.loaded, self.backends, self.cache.twin(), self.automatic)
         return self._made[slot, threads]
 
 

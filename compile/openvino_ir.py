@@ -1,0 +1,54 @@
+"""From OpenVINO's IR to what its CPU plugin makes of it. No torch: the process that does this starts quickly."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+FILE = "plan.xml"  # beside it lies plan.bin with the weights
+
+
+def compile_ir(folder: str, options: dict[str, Any], blob: str) -> None:
+    """Compile the IR in ``folder`` for this processor, run it once, and write what ``import_model`` reads to ``blob``.
+
+    ``options`` are the plugin's. The run is part of the proof: kernels are made at the first one, too.
+    """
+    import numpy
+    import openvino
+
+    core = openvino.Core()
+    model = core.read_model(str(Path(folder) / FILE))
+    if options["INFERENCE_PRECISION_HINT"] == "bf16" and options["INFERENCE_NUM_THREADS"] == 1:
+        without_gated_mlp(model)
+    compiled = core.compile_model(model, "CPU", options)
+    request = compiled.create_infer_request()
+    request.infer([numpy.zeros(port.get_shape(), port.get_element_type().to_dtype()) for port in model.inputs])
+    Path(blob).write_bytes(compiled.export_model().getvalue())
+
+
+def without_gated_mlp(model: Any) -> int:
+    """Write every ``swish(gate) * up`` of ``model`` as ``(up * sigmoid(gate)) * gate``; returns how many there were.
+
+    The plugin makes a node LLMMLP of a gated feed-forward layer in bfloat16. It shares out the columns of the second
+    product among pairs of threads, and with one thread, which is no pair, it divides by zero (SIGFPE; 2026.4.1 and,
+    by https://github.com/openvinotoolkit/openvino/issues/33300, since 2025.4). The same product in another order is
+    not what it looks for.
+    """
+    from openvino import opset13 as ops
+
+    found = 0
+    for swish in model.get_ordered_ops():
+        if swish.get_type_name() != "Swish" or swish.get_input_size() != 1:
+            continue
+        gate = swish.input_value(0)
+        for target in swish.output(0).get_target_inputs():
+            product = target.get_node()
+            if product.get_type_name() != "Multiply":
+                continue
+            up = product.input_value(1 - target.get_index())
+            same = ops.multiply(ops.multiply(up, ops.sigmoid(gate)), gate).output(0)
+            for reader in product.output(0).get_target_inputs():
+                reader.replace_source_output(same)
+            found += 1
+    model.validate_nodes_and_infer_types()
+    return found
