@@ -16,7 +16,7 @@ from acdc.compile.builder import Builder, PlanRefused
 from acdc.compile.cache import PlanCache
 from acdc.compile.processor import identity, instructions
 from acdc.compile.spec import StageSpec
-from acdc.engine.planned import PlannedModule
+from acdc.engine.runtime.compiled import PlannedModule
 
 JOBS = """
 import ctypes, itertools, os, signal, subprocess, sys, time
