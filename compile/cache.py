@@ -65,11 +65,11 @@ class PlanCache:
         self._warned: set[str] = set()
         self._builds: list[int] = []  # the peaks of what was built since ``reported`` began
 
-    def twin(self) -> PlanCache:
+    def shallow_copy(self) -> PlanCache:
         """Another cache over the same folder and with the same builder."""
-        twin = PlanCache(self.root, self.limit, self.on_build, self.builder)
-        twin._warned = self._warned
-        return twin
+        shallow_copy = PlanCache(self.root, self.limit, self.on_build, self.builder)
+        shallow_copy._warned = self._warned
+        return shallow_copy
 
     def warn_once(self, about: str, message: str) -> None:
         """Log ``message``, unless this cache or a twin has warned of ``about`` before."""

@@ -42,7 +42,7 @@ class SlotModels:
 
     def _models(self, slot: int, threads: int) -> Models:
         if (slot, threads) not in self._made:  # plans are compiled for as many threads as their slot has
-            self._made[slot, threads] = planned(self.loaded, self.backends, self.cache.twin(), self.automatic)
+            self._made[slot, threads] = planned(self.loaded, self.backends, self.cache.shallow_copy(), self.automatic)
         return self._made[slot, threads]
 
 

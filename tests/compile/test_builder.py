@@ -208,7 +208,9 @@ def test_code_kept_by_another_processor_is_built_here_before_it_is_loaded(tmp_pa
 def test_auto_goes_on_with_the_next_backend_and_says_so_once(tmp_path, dying, caplog):
     dying(KILL)
     plans = PlanCache(tmp_path / "plans")
-    for module in (PlannedModule(Twice(), "twice", "openvino", cache, ["eager"]) for cache in (plans, plans.twin())):
+    for module in (
+        PlannedModule(Twice(), "twice", "openvino", cache, ["eager"]) for cache in (plans, plans.shallow_copy())
+    ):
         for rows in (1, 2):
             given = GIVEN.repeat(rows, 1)
             assert torch.equal(module(given), given * 2)
