@@ -38,15 +38,16 @@ def without_gated_mlp(model: Any) -> int:
 
     found = 0
     for swish in model.get_ordered_ops():
-        if swish.get_type_name() != "Swish" or swish.get_input_size() != 1:
+        if swish.get_type_name() != "Swish":
             continue
         gate = swish.input_value(0)
+        slope = ops.multiply(gate, swish.input_value(1)) if swish.get_input_size() > 1 else gate  # beta * gate
         for target in swish.output(0).get_target_inputs():
             product = target.get_node()
             if product.get_type_name() != "Multiply":
                 continue
             up = product.input_value(1 - target.get_index())
-            same = ops.multiply(ops.multiply(up, ops.sigmoid(gate)), gate).output(0)
+            same = ops.multiply(ops.multiply(up, ops.sigmoid(slope)), gate).output(0)
             for reader in product.output(0).get_target_inputs():
                 reader.replace_source_output(same)
             found += 1

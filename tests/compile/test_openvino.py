@@ -166,26 +166,36 @@ def test_bfloat16_is_near_eager_where_the_cpu_has_it_and_refused_elsewhere(tiny_
             continue
         wanted, found = run(*inputs), compile_stage(run, spec, "openvino-bf16", plans)(*inputs)
         for ours, theirs in zip(*((v,) if isinstance(v, torch.Tensor) else v for v in (found, wanted)), strict=True):
-            assert (ours - theirs).norm() <= BF16 * theirs.norm(), name
+            assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), name
+            if ours.is_floating_point():
+                assert (ours - theirs).norm() <= BF16 * theirs.norm(), name
+            else:  # a near tie may fall the other way: of each row's codes one is drawn, the others are handed through
+                assert (ours != theirs).sum() <= len(ours), name
+                assert 0 <= ours.min() <= ours.max() < tiny_engine.models.arm.stream.codebook_size, name
 
 
+@pytest.mark.parametrize("beta", [None, 1.0, 1.7])
 @torch.no_grad()
-def test_a_gated_layer_without_the_plugins_own_node_computes_the_same():
+def test_a_gated_layer_without_the_plugins_own_node_computes_the_same(beta):
     """With one thread and bfloat16 that node ends the process (openvino_ir.py)."""
     import openvino as ov
     from openvino import opset13 as ops
+    from openvino.utils.node_factory import NodeFactory
 
     weights = torch.randn(3, 512, 192, generator=torch.Generator().manual_seed(1))
     given = ops.parameter([1, 5, 192], np.float32)
     gate, up = (ops.matmul(given, ops.constant(w.numpy()), False, True) for w in weights[:2])
-    model = ov.Model(
-        [ops.matmul(ops.multiply(ops.swish(gate), up), ops.constant(weights[2].numpy()), False, False)], [given]
-    )
+    node = {"type_name": "Swish", "arguments": [gate.output(0)], "attributes": {}}
+    if beta is not None:
+        node["arguments"].append(ops.constant(np.float32(beta)).output(0))
+    swish = NodeFactory("opset13").create(*node.values())
+    model = ov.Model([ops.matmul(ops.multiply(swish, up), ops.constant(weights[2].numpy()), False, False)], [given])
     assert without_gated_mlp(model) == 1
     assert without_gated_mlp(model) == 0, "none is left"
-    assert not [op for op in model.get_ops() if op.get_type_name() == "Swish" and op.output(0).get_target_inputs()]
+    assert not [op for op in model.get_ops() if op.get_type_name() == "Swish"]
     inputs = torch.randn(1, 5, 192, generator=torch.Generator().manual_seed(2)) / 10
-    wanted = (torch.nn.functional.silu(inputs @ weights[0].T) * (inputs @ weights[1].T)) @ weights[2]
+    gate, up = inputs @ weights[0].T, inputs @ weights[1].T
+    wanted = (gate * torch.sigmoid((beta or 1) * gate) * up) @ weights[2]
     options = {"INFERENCE_NUM_THREADS": 1, "INFERENCE_PRECISION_HINT": "f32"}
     found = torch.from_numpy(ov.Core().compile_model(model, "CPU", options)(inputs.numpy())[0])
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
