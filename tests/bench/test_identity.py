@@ -88,3 +88,9 @@ def test_training_writes_weights_and_a_report(data: Path, tmp_path: Path):
     assert result.exit_code == 0, result.output
     assert load_identity(tmp_path / "weights").spread.min() > 0
     assert "other_kept" in (tmp_path / "report.json").read_text()
+    before = (tmp_path / "weights" / "identity.safetensors").read_bytes()
+    result = CliRunner().invoke(main, [str(word) for word in (*words, "--export-only")])
+    assert result.exit_code == 0, result.output
+    assert (tmp_path / "weights" / "identity.safetensors").read_bytes() == before
+    result = CliRunner().invoke(main, [str(word) for word in (*words[:5], tmp_path / "new", "--export-only")])
+    assert "no checkpoint yet" in str(result.exception)

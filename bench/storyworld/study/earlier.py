@@ -9,7 +9,8 @@ from typing import Any
 
 from .report import compact
 
-SAME = ("what", "stories", "frames", "first_seed", "settings", "start")
+IMPLIED = {"edition": 1}  # what reports said nothing of before there was a choice
+SAME = ("what", "edition", "stories", "frames", "first_seed", "settings", "start")
 FREE = ("threads",)  # settings that may differ: they change no picture by more than rounding
 
 
@@ -20,7 +21,7 @@ def add_earlier(study: Mapping[str, Any], path: Path, order: Sequence[str]) -> d
     """
     earlier = json.loads(path.read_text(encoding="utf-8"))
     for name in SAME:
-        ours, theirs = (_bound(part[name]) for part in (compact(study), earlier))
+        ours, theirs = (_bound(part.get(name, IMPLIED.get(name))) for part in (compact(study), earlier))
         if ours != theirs:
             raise ValueError(f"{path}: {name} is {theirs}, but this study has {ours}; give a report of the same study")
     rows = earlier["rows"] | dict(study["rows"])

@@ -142,6 +142,8 @@ def draw_row(
 
 @click.command(help="Draw and judge held-out stories in every variant; writes storyworld_quality.{json,md,png}.")
 @click.option("--bundle", default="storyworld", show_default=True)
+@click.option("--edition", default=1, show_default=True, help="Of the world that the bundle learned.")
+@click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="Another judge than the packaged one.")
 @click.option("--stories", "count", default=200, show_default=True, help="Held-out stories.")
 @click.option("--first-seed", default=100_000, show_default=True, help="Of the stories and of their draws.")
 @click.option("--paper-seeds", default=8, show_default=True, help="Draws of each of the paper's stories.")
@@ -158,8 +160,9 @@ def draw_row(
 )
 @click.option("--results", type=click.Path(path_type=Path), help="Directory of the report; OUT by default.")
 def evaluate(
-    bundle: str, count: int, first_seed: int, paper_seeds: int, names: str, draw_only: bool, batch: int, dtype: str,
-    device: str, backend: str, threads: int | None, out: Path, earlier: Path | None, results: Path | None,
+    bundle: str, edition: int, judge_path: Path | None, count: int, first_seed: int, paper_seeds: int, names: str,
+    draw_only: bool, batch: int, dtype: str, device: str, backend: str, threads: int | None, out: Path,
+    earlier: Path | None, results: Path | None,
 ) -> None:  # fmt: skip
     if threads is not None:
         torch.set_num_threads(threads)
@@ -171,11 +174,11 @@ def evaluate(
             raise click.UsageError(f"unknown row {name!r}; choose among {', '.join(row.name for row in rows)}")
     out.mkdir(parents=True, exist_ok=True)
     seeds = range(first_seed, first_seed + count)
-    stories = [sample_story(seed, "heldout") for seed in seeds]
+    stories = [sample_story(seed, "heldout", edition=edition) for seed in seeds]
     drawn = {row.name: draw_row(row, engine, stories, seeds, out, batch) for row in rows if row.name in chosen}
     if not draw_only:
         kept = [row for row in rows if row.name in drawn]
-        measured = study(engine, kept, drawn, stories, seeds, paper_seeds)
+        measured = study(engine, load_judge(judge_path), kept, drawn, stories, seeds, paper_seeds)
         names_in_order = [row.name for row in rows]
         measured["left_out"] = [name for name in names_in_order if name not in drawn]
         if earlier is not None:
@@ -185,6 +188,7 @@ def evaluate(
 
 def study(
     engine: Engine,
+    judge: Judge,
     rows: Sequence[Row],
     drawn: dict[str, Drawn],
     stories: Sequence[StorySample],
@@ -192,10 +196,10 @@ def study(
     paper_seeds: int,
 ) -> dict[str, Any]:
     """The whole study as JSON-ready values."""
-    judge, memory, truth = load_judge(), load_memory("rules"), story_labels(stories)
+    memory, truth, edition = load_memory("rules"), story_labels(stories), stories[0].scenes[0].edition
     refined = [memory.refine(s.sentences[: k + 1]) for s in stories for k in range(len(s.sentences))]
     texts = judge.embed_text(refined).numpy().reshape(len(stories), len(stories[0].sentences), -1)
-    others = [sample_story(REFERENCE_SEED + seed, "heldout") for seed in seeds]
+    others = [sample_story(REFERENCE_SEED + seed, "heldout", edition=edition) for seed in seeds]
     renders = draw_truth(engine, others, seeds, {}, len(others)).shown
     reference = judge.features(renders.reshape(-1, *renders.shape[2:])).numpy()
     measured: dict[str, Any] = {}
@@ -212,6 +216,7 @@ def study(
         "stories": len(stories),
         "frames": len(stories[0].sentences),
         "first_seed": seeds.start,
+        "edition": edition,
         "settings": engine.settings(StoryOptions()),
         "start": engine.start(StoryOptions()),
         "versions": versions(),

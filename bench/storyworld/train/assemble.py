@@ -14,7 +14,7 @@ import torch
 
 from ....engine.loading.bundle import FORMAT, find_bundle
 
-LIMIT = 30 * 2**20
+LIMIT = 60 * 10**6
 CARD = """# storyworld
 
 The embedded bundle of acdc: a small decoder of LWM's kind, a VQGAN of LWM's kind and a Stable Diffusion directory,
@@ -24,7 +24,7 @@ trained from scratch on rendered scenes by the scripts in `bench/storyworld/` (s
 
 
 def assemble(arm: Path, tokenizer: Path, corrector: Path, out: Path, guidance_scale: float, context: str) -> None:
-    """Copy the three parts and write ``bundle.json``. ``ValueError`` if the whole exceeds 30 MiB or does not load."""
+    """Copy the three parts and write ``bundle.json``. ``ValueError`` if the whole exceeds 60 MB or does not load."""
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -14,13 +14,16 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from .loop import StepFunction, fit, make_optimizers
+from .loop import StepFunction, fit, make_optimizers, restore
 from .matrix_muon import corrector_optimizers
 
 
 @dataclass(frozen=True)
 class Budget:
-    """Length, size and place of a run; ``minutes`` starts the decay early enough to end within that time."""
+    """Length, size and place of a run; ``minutes`` starts the decay early enough to end within that time.
+
+    ``export_only`` trains no further: the newest checkpoint is what is exported and measured.
+    """
 
     steps: int
     decay: int
@@ -29,6 +32,7 @@ class Budget:
     threads: int
     device: str
     minutes: float | None
+    export_only: bool = False
 
     def begin(self, seed: int) -> None:
         """Set torch's threads and its seed for the initial weights, and keep freed memory."""
@@ -45,6 +49,8 @@ class Budget:
         seed: int,
     ) -> int:
         """The shared loop within this budget; returns the number of steps done."""
+        if self.export_only:
+            return restore(out, modules)
         limit = None if self.minutes is None else 60.0 * self.minutes
         return fit(
             step_fn, modules, optimizers, steps=self.steps, decay=self.decay, run_dir=out, every=50,
@@ -90,6 +96,7 @@ def budget_options(
         click.option("--threads", default=1, show_default=True),
         click.option("--device", default="cpu", show_default=True),
         click.option("--minutes", type=float, help="Start the decay so that training ends within this time."),
+        click.option("--export-only", is_flag=True, help="Only export and measure the newest checkpoint."),
     )
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

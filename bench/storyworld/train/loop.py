@@ -149,6 +149,17 @@ def fit(
     return run.step
 
 
+def restore(run_dir: Path, modules: Mapping[str, nn.Module]) -> int:
+    """Load the newest checkpoint's ``modules``; returns its steps. ValueError where there is none."""
+    path = Path(run_dir) / "checkpoint.pt"
+    if not path.is_file():
+        raise ValueError(f"{path}: no checkpoint yet")
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    for name, module in modules.items():
+        module.load_state_dict(state["modules"][name])
+    return int(state["step"])
+
+
 def step_rng(seed: int, step: int) -> Any:
     """A numpy generator that depends on the seed and the step only, for drawing the step's batch."""
     import numpy as np
