@@ -1,4 +1,4 @@
-"""What README.md tells people to type works: Python blocks run, shell commands name options that exist."""
+"""What README.md and the pages of docs/ ask people to type works: Python blocks and ``sh`` blocks of ``acdc`` run."""
 
 import re
 import shlex
@@ -8,7 +8,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+PAGES = [README, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))]
+BLOCKS = [block for page in PAGES for block in re.findall(r"```(\w+)\n(.*?)```", page, flags=re.DOTALL)]
 PYTHON = [text for language, text in BLOCKS if language == "python"]
 ACDC = [
     part.strip().removeprefix(".venv/bin/")
