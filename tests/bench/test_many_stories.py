@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from acdc.bench import many, report
+from acdc.bench import many, tables
 from acdc.bench.many import HUNDRED, SETTLED, growth, main
 from acdc.bench.predict import FIRST_SEED
 from acdc.engine.options import StoryOptions
@@ -51,14 +51,14 @@ def test_latencies_take_turns_in_each_round(monkeypatch) -> None:
 
 
 def test_a_page_is_made_of_a_record_without_the_thousand(tiny_record, monkeypatch, tmp_path) -> None:
-    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    monkeypatch.setattr(tables, "RESULTS", tmp_path)
     record = json.loads(json.dumps(tiny_record))
     (tmp_path / "many_cpu_2026-01-01.json").write_text(json.dumps(record))
-    assert "2 stories of 7 frames in all, 4 runs of each. Source:" in report.many_table()
+    assert "2 stories of 7 frames in all, 4 runs of each. Source:" in tables.many_table()
     memory = {"stories": 500, "growth": 0.01, "from_the_start": 0.02, "settled_after": 200, "hundred": 50}
     record["backends"][0]["memory"] = memory
     (tmp_path / "many_cpu_2026-01-01.json").write_text(json.dumps(record))
-    assert "behind the first 200 grew the process by 1.00 %, those behind the first 50 by 2.0 %." in report.many_table()
+    assert "behind the first 200 grew the process by 1.00 %, those behind the first 50 by 2.0 %." in tables.many_table()
 
 
 def test_growth_is_that_of_medians() -> None:
