@@ -15,6 +15,7 @@ from ...engine.cli.story import load_engine
 from ...engine.examples import EXAMPLES
 from ...engine.options import StoryOptions
 from ...engine.utils.atomic import check_file, write_json
+from ...engine.utils.streams import log
 from ...engine.utils.versions import versions
 from .quick import ACDC, OUTSIDE, PLAIN, TOTAL, Overhead, measure, summarise
 
@@ -158,6 +159,6 @@ def print_overhead(result: Overhead, summary: dict[str, Any], settings: dict[str
 def _say(stories: int) -> Callable[[str, int], None]:
     def say(variant: str, number: int) -> None:
         what = "warm-up" if number < 0 else f"story {number + 1}/{stories}"
-        click.echo(f"{what}: {variant}", err=True)
+        log(f"{what}: {variant}")
 
     return say

@@ -14,6 +14,7 @@ from ...engine.memory import check_memory
 from ...engine.options import StoryOptions
 from ...engine.utils.atomic import check_parent, write_bytes, write_json
 from ...engine.utils.malloc import limit_malloc_arenas
+from ...engine.utils.streams import log
 from .study import Plan, run_study
 from .sweeps import SWEEPS, parse_counts
 from .table import page, table
@@ -51,8 +52,7 @@ def make_study(
     def reload(backend: str) -> Engine:
         return load({**given, "backend": backend})
 
-    say = lambda text: click.echo(text, err=True)  # noqa: E731
-    record = run_study(engine, options, plan, machine, reload, say, lambda so_far: write_json(target, so_far))
+    record = run_study(engine, options, plan, machine, reload, log, lambda so_far: write_json(target, so_far))
     write_report(record, stem)
     click.echo(table(record))
     click.echo(", ".join(f"{stem}.{suffix}" for suffix in SUFFIXES))

@@ -11,6 +11,7 @@ import click
 
 from ...engine.cli.options import with_options
 from ...engine.utils.atomic import check_file, write_json
+from ...engine.utils.streams import log
 from .simulated_memory import check_latency
 from .sizes import Way, parse_machines, ways_of
 
@@ -39,7 +40,7 @@ def plan(costs: str, stories: int, frames: int, machines: str, memory_ms: float 
     rows = []
     for way in ways:
         for count in counts:
-            click.echo(f"{way.title}: {count} machines", err=True)
+            log(f"{way.title}: {count} machines")
             rows.append(way.planned(stories, frames, count))
     if target is not None:
         write_json(target, {"costs": costs, "stories": stories, "frames": frames, "rows": rows})

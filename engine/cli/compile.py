@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from ...compile.cache import PlanCache
+from ..utils.streams import report
 from .options import BUNDLE, RUN, story_options, with_options
 from .story import load_engine
 
@@ -30,10 +31,10 @@ def compile(frames: int, stories: int, **given: Any) -> None:
     def say(what: str, seconds: float, peak_bytes: int) -> None:
         built.append(what)
         memory = f"{peak_bytes / MIB:6.0f} MiB" if peak_bytes else ""
-        click.echo(f"{seconds:6.1f} s  {memory:10}  {what}")
+        report(f"{seconds:6.1f} s  {memory:10}  {what}")
 
     plans = PlanCache(on_build=say)
     engine = load_engine(given, plans)
     seeds = range(given["seed"], given["seed"] + stories)
     engine.generate_batch([[SENTENCE] * frames] * stories, seeds=list(seeds), options=options)
-    click.echo(f"{plans.root}: {len(built)} plans built for {stories} x {frames} frames with {engine.backend}")
+    report(f"{plans.root}: {len(built)} plans built for {stories} x {frames} frames with {engine.backend}")

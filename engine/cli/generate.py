@@ -15,11 +15,11 @@ from ..scheduler.policy import SERIAL, SchedulerConfig
 from ..storage.resume_run import Earlier, check_folders, earlier_run, names_to_clear
 from ..storage.run_progress import RunProgress, make_many_progress
 from ..storage.run_writer import ManyWriter, frames_to_make
-from ..storage.stories_file import STDIN, read_requests
-from ..utils.atomic import check_directory
+from ..storage.stories_file import read_requests
 from ..utils.malloc import limit_malloc_arenas
+from ..utils.streams import is_input, log, report
 from ..utils.uninterrupted import uninterrupted
-from .inputs import check_seed
+from .inputs import check_seed, output_directory
 from .options import BUNDLE, CORRECTION, RUN, story_options, with_options
 from .story import DRAWING, begin_story, load_engine
 
@@ -75,9 +75,9 @@ def generate(stories: str, **given: Any) -> None:
     engine = load_engine(given)
     pattern = begin_story(engine, requests[0].sentences, 0, options, None)
     if remark := earlier.check(pattern, lambda: engine.bundle.old_fingerprint()):
-        click.echo(f"acdc: {remark}", err=True)
+        log(f"acdc: {remark}")
     if not left:
-        click.echo(f"{directory}: the {len(requests)} stories are finished, nothing to resume")
+        report(f"{directory}: the {len(requests)} stories are finished, nothing to resume")
         return
     tally = RunProgress(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
     known = None if given["overwrite"] else earlier.manifest
@@ -86,18 +86,14 @@ def generate(stories: str, **given: Any) -> None:
     how = pipelining(given, engine.device)
     draw_stories(engine.generate_many(asked, options=options, pipelining=how), writer)
     kept = "; no frame was made, and what was there before is still there" if writer.kept else ""
-    click.echo(f"{directory}: {summary(tally)}{kept}")
+    report(f"{directory}: {summary(tally)}{kept}")
     if tally.failed:
         raise click.exceptions.Exit(1)
 
 
 def out_directory(out: str | None, stories: str) -> Path:
     """Where the stories go; ``ValueError`` where they cannot."""
-    if out == "":
-        raise ValueError("--out is empty; give a directory")
-    directory = Path(out if out is not None else f"out/{'stories' if stories == STDIN else Path(stories).stem}")
-    check_directory(directory)
-    return directory
+    return output_directory(out, f"out/{'stories' if is_input(stories) else Path(stories).stem}")
 
 
 def draw_stories(run: Many, writer: ManyWriter) -> None:

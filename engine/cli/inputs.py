@@ -1,7 +1,6 @@
 """What a person gives on the command line, checked before anything heavy is imported."""
 
 import hashlib
-import sys
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from ..examples import EXAMPLES
 from ..options import check_sentences
-from ..storage.stories_file import SUFFIX, read_stories
+from ..storage.stories_file import SUFFIX, read_stories, split_lines
+from ..utils.atomic import check_directory
+from ..utils.streams import is_input, read_input
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -70,7 +71,7 @@ def read_lines(name: str) -> list[str]:
         raise ValueError(f"prompts file {name!r} is binary; give UTF-8 text with one sentence a line")
     if not text.strip():
         raise ValueError(f"prompts file {name!r} is empty; give UTF-8 text with one sentence a line")
-    return text.rstrip().splitlines()
+    return split_lines(text.rstrip())
 
 
 def read_init_image(name: str) -> "Image.Image":
@@ -105,6 +106,23 @@ def check_seed(seed: int) -> int:
     return seed
 
 
+def output_directory(out: str | None, default: str) -> Path:
+    """Where pictures go: ``out`` as it was given, or else ``default``. ``ValueError`` where they cannot."""
+    check_name("--out", default if out is None else out)
+    directory = Path(default if out is None else out)
+    check_directory(directory)
+    return directory
+
+
+def check_name(option: str, name: str) -> None:
+    """``ValueError`` for a path that is empty or holds a line break or another control character: a shell's variable
+    that is not set, or the output of a command that was meant to be one line."""
+    if not name.strip():
+        raise ValueError(f"{option} is empty; give a path")
+    if any(unicodedata.category(c) == "Cc" for c in name):
+        raise ValueError(f"{option} {name[:200]!r} holds a control character; give another path")
+
+
 def set_threads(threads: int | None) -> None:
     """Let torch use that many threads; the first place on the way where torch is imported."""
     import torch
@@ -115,9 +133,9 @@ def set_threads(threads: int | None) -> None:
 
 def _read_bytes(name: str) -> bytes:
     """At most one byte more than the limit, so that an endless file is noticed and not read."""
-    if name == "-":
-        return sys.stdin.buffer.read(MAX_PROMPTS_BYTES + 1)
     try:
+        if is_input(name):
+            return read_input(MAX_PROMPTS_BYTES + 1)
         if not Path(name).exists():
             raise ValueError(f"prompts file {name!r} does not exist; give a UTF-8 text file")
         if Path(name).is_dir():

@@ -1,7 +1,6 @@
 """The command ``acdc``: finds the subcommand, and turns every user mistake into one line and exit code 2."""
 
 import difflib
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -10,6 +9,7 @@ import click
 
 from ..memory.rewrite import MemoryFailure
 from ..utils.malloc import request_huge_pages
+from ..utils.streams import drop_output, log, open_streams, settle_output
 from ..utils.to_one_line import one_line
 from ..utils.versions import acdc_version
 
@@ -60,8 +60,15 @@ def acdc(ctx: click.Context) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0; 2 after a user's mistake, 1 where a language model or some of
     many stories failed, 130 after Ctrl-C."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    open_streams()
     request_huge_pages()
+    try:
+        return _run(list(sys.argv[1:] if argv is None else argv))
+    finally:
+        settle_output()
+
+
+def _run(arguments: list[str]) -> int:
     try:
         # Not acdc.main(): it prints an empty line at Ctrl-C, and usage text at mistakes.
         with acdc.make_context("acdc", arguments) as context:
@@ -70,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except click.exceptions.Exit as stop:
         return stop.exit_code
     except BrokenPipeError:
-        return _broken_pipe()
+        drop_output()  # the reader is gone (``acdc info | head -1``)
+        return FAILED
     except click.ClickException as error:
         return _fail(_describe(error), error.exit_code)
     except MemoryFailure as error:
@@ -82,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _fail(message: str, code: int) -> int:
-    click.echo(f"acdc: {one_line(message)}", err=True)
+    log(f"acdc: {one_line(message)}")
     return code
 
 
@@ -94,9 +102,3 @@ def _describe(error: click.ClickException) -> str:
     near = difflib.get_close_matches(error.option_name, known)
     choices = f"did you mean {' or '.join(near)}?" if near else f"choose among {', '.join(known)}"
     return f"unknown option {error.option_name}; {choices}"
-
-
-def _broken_pipe() -> int:
-    """The reader of our output is gone (``acdc info | head -1``); keep the interpreter's last flush quiet."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 1

@@ -1,7 +1,6 @@
 """``acdc story``: from sentences to a folder of pictures."""
 
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,9 +14,9 @@ from ..storage.progress import make_progress
 from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
 from ..storage.run_lock import story_lock
 from ..storage.story_writer import StoryWriter, shifted, story_title
-from ..utils.atomic import check_directory
+from ..utils.streams import log, report
 from ..utils.versions import versions
-from .inputs import check_seed, image_digest, read_init_image, set_threads, story_sentences
+from .inputs import check_seed, image_digest, output_directory, read_init_image, set_threads, story_sentences
 from .options import BUNDLE, CORRECTION, RUN, story_options, with_options
 
 if TYPE_CHECKING:
@@ -57,8 +56,7 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
     asked = story_sentences(sentences, example, prompts, given["number"])
     options = story_options(given, correction=not given["no_correction"])
     seed = check_seed(given["seed"])
-    directory = Path(given["out"] if given["out"] is not None else f"out/{example or 'story'}")
-    check_directory(directory)
+    directory = output_directory(given["out"], f"out/{example or 'story'}")
     lock = story_lock(directory)
     stored = stored_story(directory, resume=given["resume"], overwrite=given["overwrite"])
     if stored is not None:
@@ -72,7 +70,7 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
     if stored is not None:
         check_settings(stored.settings, new.settings, lambda: engine.bundle.old_fingerprint())
         if remark := changed_versions(stored.versions, new.versions):
-            click.echo(f"acdc: {remark}", err=True)
+            log(f"acdc: {remark}")
         new = stored
     with lock:
         continue_story(engine, new, options, init_image, StoryWriter(directory), title)
@@ -112,7 +110,7 @@ def continue_story(
     if done == total:
         written = writer.finish(result, title, missing_only=True)
         remark = f"; wrote {' and '.join(written)}" if written else ""
-        click.echo(f"{writer.sheet}: the story is finished, nothing to resume{remark}")
+        report(f"{writer.sheet}: the story is finished, nothing to resume{remark}")
         return
     try:
         seconds = draw_frames(engine, result, options, init_image, writer)
@@ -123,8 +121,8 @@ def continue_story(
         raise click.ClickException(f"{failure}; stopped after {_so_far(result, writer)}") from None
     for frame in result.frames[done:]:
         if frame.memory_note:
-            click.echo(f"acdc: frame {frame.index + 1}: {frame.memory_note}", err=True)
-    click.echo(f"{writer.sheet}: {total} frames, {seconds / (total - done):.2f} s a frame")
+            log(f"acdc: frame {frame.index + 1}: {frame.memory_note}")
+    report(f"{writer.sheet}: {total} frames, {seconds / (total - done):.2f} s a frame")
 
 
 def _so_far(result: StoryResult, writer: StoryWriter) -> str:

@@ -14,9 +14,9 @@ from ..storage.resume_story import changed_versions, check_request, check_settin
 from ..storage.run_lock import story_lock
 from ..storage.story_writer import StoryWriter, shifted
 from ..storage.video_io import no_mp4_reason, side_by_side, write_gif, write_mp4
-from ..utils.atomic import check_directory
+from ..utils.streams import log, report
 from ..utils.versions import versions
-from .inputs import check_seed
+from .inputs import check_seed, output_directory
 from .options import CORRECTION, RUN, story_options, with_options
 from .story import load_engine
 
@@ -67,8 +67,7 @@ def video(prompt: str | None, example: str | None, **given: Any) -> None:
     if given["context"] is not None:
         raise ValueError(f"context {given['context']!r} is for stories; an ARM sees of a video what it was taught to")
     seed, lengths = check_seed(given["seed"]), {"num_frames": given["frames"], "chunk_frames": given["chunk_frames"]}
-    directory = Path(given["out"] if given["out"] is not None else f"out/{f'{example}_video' if example else 'video'}")
-    check_directory(directory)
+    directory = output_directory(given["out"], f"out/{f'{example}_video' if example else 'video'}")
     lock = story_lock(directory)
     stored = stored_story(directory, resume=given["resume"], overwrite=given["overwrite"])
     if stored is not None:
@@ -79,7 +78,7 @@ def video(prompt: str | None, example: str | None, **given: Any) -> None:
     if stored is not None:
         check_settings(stored.settings, new.settings, lambda: engine.bundle.old_fingerprint())
         if remark := changed_versions(stored.versions, new.versions):
-            click.echo(f"acdc: {remark}", err=True)
+            log(f"acdc: {remark}")
         whole = len(stored.frames) // lengths["chunk_frames"] * lengths["chunk_frames"]
         if len(stored.frames) < lengths["num_frames"]:
             del stored.frames[whole:]  # of a chunk that a kill cut short
@@ -110,7 +109,7 @@ def _continue(
     writer.finish(result, "", missing_only=done == total)
     shown = _write_pictures(result, writer.directory, fps)
     told = f"{total - done} frames in {seconds:.1f} s" if done < total else "the video is finished, nothing to resume"
-    click.echo(f"{shown}: {told}")
+    report(f"{shown}: {told}")
 
 
 def _draw(
@@ -144,7 +143,7 @@ def _write_pictures(result: StoryResult, directory: Path, fps: int) -> Path:
         if (reason := no_mp4_reason()) is None:
             write_mp4(directory / f"{name}.mp4", images, fps)
     if reason is not None:
-        click.echo(f"acdc: no MP4 was written: {reason}", err=True)
+        log(f"acdc: no MP4 was written: {reason}")
     return directory / "video.gif"
 
 

@@ -14,7 +14,8 @@ from ..storage.run_lock import file_lock
 from ..storage.stories_file import SUFFIX, read_records, read_stories, write_records
 from ..storage.story_generator import POOL, SENTENCES, SHOWN, Written, draw_examples, write_story
 from ..utils.atomic import check_directory
-from .inputs import check_seed
+from ..utils.streams import log, report
+from .inputs import check_name, check_seed
 from .options import LANGUAGE_MODEL, with_options
 
 Record = dict[str, Any]
@@ -50,12 +51,12 @@ def write_stories(out: str, count: int, seed: int, examples: str | None, **given
     pool = POOL if examples is None else own_examples(Path(examples))
     records = stored_records(path, by, list(pool), resume=given["resume"], overwrite=given["overwrite"])
     if len(records) >= count:
-        click.echo(f"{path}: {len(records)} stories, nothing to write")
+        report(f"{path}: {len(records)} stories, nothing to write")
         return
     model = load_language_model(settings, device=given["device"])
     with lock:
         write_missing(path, records, count, model, pool, by, timeout_s=settings.timeout)
-    click.echo(f"{path}: {len(records)} stories")
+    report(f"{path}: {len(records)} stories")
 
 
 def write_missing(
@@ -77,7 +78,7 @@ def write_missing(
             taken.add(story.sentences)
             records.append(story_record(story, by))
             write_records(path, records)
-            click.echo(f"story {number}/{count}: {time.perf_counter() - began:.2f} s", err=True)
+            log(f"story {number}/{count}: {time.perf_counter() - began:.2f} s")
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted after {_so_far(path, records, count)}") from None
     except MemoryFailure as failure:
@@ -132,11 +133,12 @@ def check_device(memory: str, device: str) -> None:
 
 def check_file(name: str) -> Path:
     """The path, if stories may be written there; ``ValueError`` before anything is asked if not."""
+    check_name("--out", name)
     path = Path(name)
     if path.suffix != SUFFIX:
         raise ValueError(f"--out {name[:200]!r} does not end with {SUFFIX}; a story is one line of JSON")
     check_directory(path.parent)
-    if path.is_dir():
+    if path.is_dir() or name.endswith("/"):
         raise ValueError(f"--out {name!r} is a directory; give a file")
     return path
 

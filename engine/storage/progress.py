@@ -6,9 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
-import click
-
 from ..outputs import Frame, Phase
+from ..utils.streams import animates, lenient, log
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -67,7 +66,7 @@ def make_bar(*texts: str) -> RichProgress:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), *map(TextColumn, texts))
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Progress(*columns, console=Console(file=lenient(sys.stderr)), transient=True)
 
 
 class Lines(NoBar):
@@ -81,7 +80,7 @@ class Lines(NoBar):
 
     def frame(self, frame: Frame, seconds: float) -> None:
         times = ", ".join(f"{name} {ms:.0f}" for name, ms in frame.phases_ms.items() if ms >= 0.5)
-        click.echo(f"frame {frame.index + 1}/{self._total}: {seconds:.2f} s ({times or 'under 1'} ms)", err=True)
+        log(f"frame {frame.index + 1}/{self._total}: {seconds:.2f} s ({times or 'under 1'} ms)")
 
 
 class Bar(WithBar):
@@ -104,4 +103,4 @@ class Bar(WithBar):
 
 def make_progress(total: int, done: int) -> Progress:
     """A bar where stderr is a terminal, lines elsewhere."""
-    return Bar(total, done) if sys.stderr.isatty() else Lines(total)
+    return Bar(total, done) if animates() else Lines(total)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
 from typing import Protocol, Self
 
-import click
-
+from ..utils.streams import animates, log
 from .manifest import Failed, Finished
 from .progress import NoBar, WithBar, make_bar
 
@@ -100,8 +97,7 @@ class Lines(NoBar):
         self._say(f"acdc: {text}")
 
     def _say(self, line: str) -> None:
-        with suppress(BrokenPipeError):  # whoever read this is gone; the stories go on
-            click.echo(line, err=True)
+        log(line)
 
 
 class Bar(WithBar, Lines):
@@ -132,4 +128,4 @@ class Bar(WithBar, Lines):
 
 def make_many_progress(tally: RunProgress) -> ManyProgress:
     """A bar where stderr is a terminal, lines elsewhere."""
-    return Bar(tally) if sys.stderr.isatty() else Lines(tally)
+    return Bar(tally) if animates() else Lines(tally)

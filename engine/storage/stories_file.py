@@ -7,6 +7,7 @@ story came about.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,8 @@ from typing import Any
 from ..options import check_sentences
 from ..request import StoryRequest
 from ..utils.atomic import write_bytes
+from ..utils.streams import STDIN, is_input, read_input
 from .manifest import MANIFEST_FILE
-
-STDIN = "-"
 
 
 def read_requests(name: str | Path, seed: int) -> list[StoryRequest]:
@@ -24,7 +24,7 @@ def read_requests(name: str | Path, seed: int) -> list[StoryRequest]:
     or named."""
     if name == "":
         raise ValueError(f"--stories is empty; give a .jsonl file, or {STDIN} for standard input")
-    path = Path("/dev/stdin" if name == STDIN else name)
+    path = Path(name)
     lines: dict[str, int] = {}
     requests = []
     for number, record in enumerate(read_records(path), 1):
@@ -60,7 +60,12 @@ def read_records(path: Path) -> list[dict[str, Any]]:
     text = _read_text(path).rstrip()
     if not text:
         raise ValueError(f"stories file {str(path)!r} is empty; give one JSON object a line")
-    return [_parse(path, number, line) for number, line in enumerate(text.split("\n"), 1)]
+    return [_parse(path, number, line) for number, line in enumerate(split_lines(text), 1)]
+
+
+def split_lines(text: str) -> list[str]:
+    """Lines that end with \\n, \\r\\n or \\r, and with nothing else: U+2028 may be within a text."""
+    return re.split("\r\n|\r|\n", text)
 
 
 def read_stories(path: Path) -> list[tuple[str, ...]]:
@@ -77,8 +82,7 @@ def write_records(path: Path, records: Sequence[dict[str, Any]]) -> None:
 
 def _read_text(path: Path) -> str:
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
+        data = read_input(MAX_BYTES + 1) if is_input(str(path)) else _read_file(path)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise ValueError(f"stories file {str(path)[:200]!r} cannot be read: {reason}") from None
@@ -88,6 +92,11 @@ def _read_text(path: Path) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(f"stories file {str(path)!r} is not UTF-8 (byte {error.start})") from None
+
+
+def _read_file(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(MAX_BYTES + 1)
 
 
 def _parse(path: Path, number: int, line: str) -> dict[str, Any]:

@@ -61,7 +61,10 @@ def check_file(option: str, name: str) -> Path:
 
 def check_directory(path: Path) -> None:
     """``ValueError`` where ``path`` cannot be a folder to write to: it lies below a file, or may not be written."""
-    nearest = path.absolute()
+    try:
+        nearest = path.absolute()
+    except FileNotFoundError:
+        raise ValueError(f"output path {str(path)!r}: the current folder is gone; change to another") from None
     try:
         while not nearest.exists() and not nearest.is_symlink():
             nearest = nearest.parent
