@@ -144,7 +144,7 @@ class TestPaths:
     )
     def test_names_that_a_shell_made_by_mistake(self, capsys, command: list[str], out: str) -> None:
         """box-project/box#531: ``--out ""`` wrote into the current folder."""
-        assert "--out" in refuse(capsys, *command.split(), "--out", out)
+        assert "--out" in refuse(capsys, *command, "--out", out)
         assert files(".") == {}
 
     @pytest.mark.parametrize("out", ["", "a\n.jsonl", "s.jsonl/"])
