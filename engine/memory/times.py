@@ -35,7 +35,7 @@ TELLING = (
     """
     )
 )
-SUNNY = word_set("sunny fine clear bright lovely beautiful nice perfect sun-drenched warm")
+SUNNY = word_set("sunlit sunny fine clear bright lovely beautiful nice perfect sun-drenched warm")
 WHENS = DAYTIMES | SEASONS
 
 
@@ -97,6 +97,8 @@ def _daytime(parsed: Parsed, clause: Clause, phrase: NounPhrase, told: Time) -> 
     head, night = phrase.head, phrase.head in NIGHTS
     if night and not set(kept) & TELLING:
         return replace(told, phrase="at midnight" if head == "midnight" else "at night", night=True)
+    if head in {"morning", "afternoon", "noon", "midday"} and kept and set(kept) <= SUNNY:
+        return replace(told, phrase="", night=False)  # daylight is what a picture shows anyway; words cost attention
     if head in AT and not kept:
         return replace(told, phrase=f"at {head}", night=night)
     if head in SEASONS:
