@@ -12,19 +12,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from threading import RLock
 from typing import Any
-from weakref import WeakKeyDictionary
 
 import torch
 from torch import Tensor, nn
 
 from .cache import PlanCache
 from .capture import capture_hazards
-from .graph_pool import GraphPool
+from .graph_pool import POOLS, GraphPool
 from .spec import Plan, StageSpec
 
 CAPTURING = RLock()  # of the process, as a device is: a capture forbids that other threads wait for the whole device
 WARM_UPS = 3  # libraries choose kernels and take their workspace at first calls, which a capture must not see
-POOLS: WeakKeyDictionary[PlanCache, GraphPool] = WeakKeyDictionary()  # an engine has one cache, and is one slot
 
 
 def unsupported_reasons(spec: StageSpec) -> list[str]:
@@ -51,14 +49,15 @@ class GraphPlan:
     """A stage at one set of shapes; its graph is captured anew where the pool had to let it go."""
 
     def __init__(self, run: nn.Module, spec: StageSpec, pool: GraphPool) -> None:
-        self.run, self.spec, self.pool = run, spec, pool
+        self.run, self.spec, self.pool, self.captured = run, spec, pool, False
 
     def __call__(self, *inputs: Tensor) -> Any:
         """What the stage returns: a tensor, or a tuple of them; the caller's own."""
         assert StageSpec.of(self.spec.name, inputs) == self.spec, "a graph has one shape"
         held = {at: inputs[at] for at in getattr(self.run, "STATIC_INPUTS", ()) if at < len(inputs)}
         key = (self, *(value.data_ptr() for value in held.values()))
-        graph = self.pool.graph(key, lambda handle: StageGraph(self.run, self.spec, handle, held))
+        graph = self.pool.graph(key, lambda handle: StageGraph(self.run, self.spec, handle, held), self.captured)
+        self.captured = True
         return graph.replay(inputs)
 
 

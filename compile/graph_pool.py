@@ -7,10 +7,19 @@ pool keeps the blocks of a graph that has gone for the next capture, and gives i
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Hashable
-from typing import Any, Protocol
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, NamedTuple, Protocol
+from weakref import WeakKeyDictionary
 
 GIB = 1 << 30
+
+
+class Captures(NamedTuple):
+    """How many graphs were captured, and how many of these again, because a KV cache lay elsewhere or room was short:
+    each takes as long as several runs of its stage."""
+
+    total: int
+    again: int
 
 
 class Captured(Protocol):
@@ -22,7 +31,8 @@ class Captured(Protocol):
 class GraphPool:
     """At most ``max_graphs`` graphs, of which the one used longest ago goes first, in at most ``max_bytes``.
 
-    ``new_handle()`` opens a memory pool. ``ValueError`` for a limit below 1.
+    ``new_handle()`` opens a memory pool. ``num_captures`` counts all captures, ``num_recaptures`` those of a plan that
+    had been captured before: its static inputs moved, or its graph had to go. ``ValueError`` for a limit below 1.
     """
 
     def __init__(self, new_handle: Callable[[], Any], max_graphs: int = 64, max_bytes: int = 8 * GIB) -> None:
@@ -31,6 +41,7 @@ class GraphPool:
                 raise ValueError(f"{name} is {limit}, must be at least 1")
         self.new_handle, self.max_graphs, self.max_bytes = new_handle, max_graphs, max_bytes
         self._graphs: OrderedDict[Hashable, Any] = OrderedDict()
+        self.num_captures = self.num_recaptures = 0
         self.clear()
 
     def __len__(self) -> int:
@@ -41,13 +52,16 @@ class GraphPool:
         self._graphs.clear()
         self.handle, self.num_bytes = self.new_handle(), 0
 
-    def graph(self, key: Hashable, capture: Callable[[Any], Captured]) -> Any:
-        """The graph of ``key``; ``capture(handle)`` makes it if it is not there (any more).
+    def graph(self, key: Hashable, capture: Callable[[Any], Captured], again: bool = False) -> Any:
+        """The graph of ``key``; ``capture(handle)`` makes it if it is not there (any more). ``again``: its plan was
+        captured before.
 
         ``ValueError`` if it alone is larger than the pool may be.
         """
         if key not in self._graphs:
             self._graphs[key] = self._capture(capture)
+            self.num_captures += 1
+            self.num_recaptures += again
         self._graphs.move_to_end(key)
         return self._graphs[key]
 
@@ -68,3 +82,12 @@ class GraphPool:
         """Its bytes, and itself if they still fit: what does not fit must not be held while the pool begins anew."""
         fits = self.num_bytes + captured.num_bytes <= self.max_bytes
         return captured.num_bytes, captured if fits else None
+
+
+POOLS: WeakKeyDictionary[Any, GraphPool] = WeakKeyDictionary()  # by plan cache, of which a slot has one
+
+
+def count_captures(caches: Iterable[Any]) -> Captures:
+    """Of the plans of these plan caches so far."""
+    pools = [POOLS[cache] for cache in caches if cache in POOLS]
+    return Captures(sum(pool.num_captures for pool in pools), sum(pool.num_recaptures for pool in pools))

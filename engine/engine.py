@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 from ..compile.cache import PlanCache
+from ..compile.graph_pool import Captures
 from ..kernels.attention import find_attention
 from .loading.bundle import Bundle, find_bundle, parse_device, parse_dtype
 from .memory import LanguageModel, Memory, memory_maker
@@ -113,6 +114,11 @@ class Engine:
     def name(self) -> str:
         """The bundle's name."""
         return self.bundle.name
+
+    @property
+    def graph_captures(self) -> Captures:
+        """How many CUDA graphs were captured so far, and how many of them more than once (backend cudagraph)."""
+        return self.copies.captures
 
     @property
     def defaults(self) -> Mapping[str, Any]:

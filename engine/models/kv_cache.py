@@ -19,13 +19,15 @@ slot numbers, per row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from threading import Lock
+from collections.abc import Callable, Sequence
+from copy import copy
 from typing import Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from .kv_buffers import Buffers, SharedPair
 
 BUCKET = 128
 
@@ -58,52 +60,6 @@ class Cache(Protocol):
         ...
 
 
-class Buffers:
-    """Keys and values that outlive the caches made of them: a captured graph reads them where they lie, and a later
-    story finds them there. Of those that caches release, the last ``kept`` pairs are kept."""
-
-    def __init__(self, kept: int = 4) -> None:
-        self.kept, self._lock = kept, Lock()  # launches on several slots take and give back
-        self._free: list[tuple[Tensor, Tensor, torch.cuda.Event | None]] = []
-
-    def take(self, shape: tuple[int, ...], dtype: torch.dtype, device: torch.device) -> tuple[Tensor, Tensor]:
-        """A pair of that shape, all zeros."""
-        if (found := self._find((shape, dtype, device))) is not None:
-            keys, values, done = found
-            if done is not None:
-                torch.cuda.current_stream(device).wait_event(done)
-            return keys.zero_(), values.zero_()
-        with torch.inference_mode(False):  # such tensors may be written in any mode
-            return torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device)
-
-    def give_back(self, pair: tuple[Tensor, Tensor]) -> None:
-        """For the next one; nobody else may hold them."""
-        done = last_use(pair)
-        with self._lock:
-            self._free = [*self._free, (*pair, done)][-self.kept :]
-
-    def _find(
-        self, kind: tuple[tuple[int, ...], torch.dtype, torch.device]
-    ) -> tuple[Tensor, Tensor, torch.cuda.Event | None] | None:
-        with self._lock:
-            for at, (keys, *_) in enumerate(self._free):
-                if (tuple(keys.shape), keys.dtype, keys.device) == kind:
-                    return self._free.pop(at)
-        return None
-
-
-def last_use(tensors: Sequence[Tensor]) -> torch.cuda.Event | None:
-    """What another stream of a GPU waits for before it writes them: this one may not have come to its last launch that
-    reads them. The allocator, too, waits for it where they are let go. None on a CPU."""
-    device = tensors[0].device
-    if device.type != "cuda":
-        return None
-    stream = torch.cuda.current_stream(device)
-    for tensor in tensors:
-        tensor.record_stream(stream)
-    return stream.record_event()
-
-
 class KVCache:
     """Keys and values of ``rows`` streams. ``lengths`` int64 [rows] lives on the device, ``owned`` on the host."""
 
@@ -122,7 +78,8 @@ class KVCache:
         self.buffers = buffers or Buffers()
         shape = (layers, rows, heads, capacity, head_dim)
         # Zeros, not garbage: a masked slot still enters 0 * value, and 0 * inf is not 0.
-        self.keys, self.values = self.buffers.take(shape, dtype, torch.device(device))
+        self.keys, self.values = pair = self.buffers.take(shape, dtype, torch.device(device))
+        self.shared = SharedPair(self.buffers, pair)
         self.lengths = torch.zeros(rows, dtype=torch.int64, device=device)
         self.owned = [0] * rows
 
@@ -195,20 +152,29 @@ class KVCache:
 
     def release(self) -> None:
         """The buffers may go to another cache; this one is of no use any more."""
-        self.buffers.give_back((self.keys, self.values))
-        del self.keys, self.values
+        self.shared.release()
+        del self.keys, self.values, self.shared
+
+    def view(self, rows: slice) -> KVCache:
+        """These rows as a cache of their own in the same memory, with lengths of its own: nothing is copied. Until both
+        are released, either may write behind the slots that the other's rows own, and nowhere else."""
+        view = copy(self)
+        view.keys, view.values = self.keys[:, rows], self.values[:, rows]
+        view.lengths, view.owned = self.lengths[rows].clone(), self.owned[rows]
+        self.shared.hold()
+        return view
 
     def fork(self, rows: Sequence[int] | None = None) -> KVCache:
         """An independent copy, of the given rows in the given order, or of all."""
         chosen = list(range(self.rows)) if rows is None else list(rows)
         layers, _, heads, capacity, head_dim = self.keys.shape
         sizes = (layers, len(chosen), heads, capacity, head_dim)
-        copy = KVCache(*sizes, dtype=self.keys.dtype, device=self.keys.device, buffers=self.buffers)
-        copy.keys.copy_(self.keys[:, chosen])
-        copy.values.copy_(self.values[:, chosen])
-        copy.lengths = self.lengths[chosen].clone()
-        copy.owned = [self.owned[row] for row in chosen]
-        return copy
+        forked = KVCache(*sizes, dtype=self.keys.dtype, device=self.keys.device, buffers=self.buffers)
+        forked.keys.copy_(self.keys[:, chosen])
+        forked.values.copy_(self.values[:, chosen])
+        forked.lengths = self.lengths[chosen].clone()
+        forked.owned = [self.owned[row] for row in chosen]
+        return forked
 
     def paste(self, part: KVCache, rows: Sequence[int]) -> None:
         """Take the contents of another cache's rows, in order, as those of the given ones; it may be shorter, or longer
@@ -235,3 +201,38 @@ class KVCache:
 
     def _send(self) -> None:
         self.lengths.copy_(torch.tensor(self.owned, dtype=torch.int64))
+
+
+def gather(parts: Sequence[KVCache | None], capacity: int, make: Callable[[int], KVCache]) -> KVCache:
+    """The rows of all ``parts`` (None: a story's that are empty) in one cache of ``capacity``, branches before stories.
+
+    If the parts are views of one cache, all of it and in order, and nobody else looks into it, the result lies where
+    they lie; else it is ``make(capacity)`` with copies of them.
+    """
+    if (whole := _whole(parts, capacity)) is not None:
+        return whole
+    made = make(capacity)
+    for story, part in enumerate(parts):
+        if part is not None:
+            made.paste(part, range(story, made.rows, len(parts)))
+    return made
+
+
+def _whole(parts: Sequence[KVCache | None], capacity: int) -> KVCache | None:
+    views = [part for part in parts if part is not None]
+    if len(views) < len(parts):
+        return None
+    shared, keys = views[0].shared, views[0].shared.pair[0]
+    count = len(views)
+    if any(view.shared is not shared for view in views) or shared.users != count or keys.shape[3] != capacity:
+        return None
+    if any(view.keys.data_ptr() != keys[:, story].data_ptr() for story, view in enumerate(views)):
+        return None
+    if any(view.rows * count != keys.shape[1] for view in views):
+        return None
+    whole = copy(views[0])
+    whole.keys, whole.values = shared.pair
+    whole.lengths = torch.stack([view.lengths for view in views], 1).flatten()
+    whole.owned = [view.owned[branch] for branch in range(views[0].rows) for view in views]
+    shared.hold()
+    return whole

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...compile.cache import PlanCache
+from ...compile.graph_pool import Captures, count_captures
 from ..memory import Memory
 from ..models.model_set import Models
 from ..options import StoryOptions, check_sentences
@@ -34,6 +35,7 @@ class SlotModels:
         """``loaded`` are the models as they were read, before any plan; ``automatic`` as for :func:`planned`."""
         self.loaded, self.backends, self.cache, self.automatic = loaded, backends, cache, automatic
         self._made: dict[tuple[int, int], Models] = {}
+        self._caches = [cache]
 
     def slots(self, count: int, device: torch.device) -> list[tuple[Slot, Models]]:
         """Fresh slots, among which torch's threads are divided on a CPU."""
@@ -42,8 +44,14 @@ class SlotModels:
 
     def _models(self, slot: int, threads: int) -> Models:
         if (slot, threads) not in self._made:  # plans are compiled for as many threads as their slot has
-            self._made[slot, threads] = planned(self.loaded, self.backends, self.cache.shallow_copy(), self.automatic)
+            self._caches.append(self.cache.shallow_copy())
+            self._made[slot, threads] = planned(self.loaded, self.backends, self._caches[-1], self.automatic)
         return self._made[slot, threads]
+
+    @property
+    def captures(self) -> Captures:
+        """Of all slots' CUDA graphs so far."""
+        return count_captures(self._caches)
 
 
 class Many:

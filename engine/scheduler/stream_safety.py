@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..models.kv_buffers import SharedPair
 from ..models.kv_cache import KVCache
 from ..models.lwm.batch import SequenceState, SharedSession
 from ..models.lwm.chunk import Chunk
@@ -32,6 +33,7 @@ HOLDERS = (
     DecodeState,
     MaskGitState,
     KVCache,
+    SharedPair,
 )  # models, plans and free buffers are not a story's
 
 

@@ -10,6 +10,7 @@ from torch import nn
 from acdc.compile import cudagraph
 from acdc.compile.backends import compile_stage, unsupported_reasons
 from acdc.compile.cache import PlanCache
+from acdc.compile.graph_pool import count_captures
 from acdc.compile.spec import StageSpec
 
 X = torch.ones(2, 3)
@@ -79,6 +80,30 @@ def test_held_inputs_are_read_where_they_lie_and_others_are_copied(monkeypatch, 
     assert made[0].inputs[1] is one
     assert made[0].inputs[0] is not X
     assert torch.equal(X, torch.ones(2, 3)), "nothing is written into the caller's tensors"
+
+
+def test_captures_are_counted_and_those_that_had_to_be_done_again(monkeypatch, tmp_path):
+    """Of a buffer that moves, and of a graph that had to go; with objects in the place of graphs."""
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
+    graph = SimpleNamespace(num_bytes=1, replay=lambda inputs: inputs[0])
+    monkeypatch.setattr(cudagraph, "StageGraph", lambda *_: graph)
+    mine, other, unused = (PlanCache(tmp_path) for _ in range(3))
+    one, two = torch.ones(2, 3), torch.ones(2, 3)
+    spec = StageSpec.of("stage", [X, one])
+    first, second, third = (cudagraph.make_plan(Attending(), spec, cache) for cache in (mine, mine, other))
+    for _ in range(3):
+        first(X, one)
+    assert count_captures([mine]) == (1, 0)
+    second(X, one)
+    assert count_captures([mine]) == (2, 0), "another plan's first"
+    first(X, two)
+    first(X, one)
+    assert count_captures([mine]) == (3, 1), "it moved, and came back"
+    first.pool.clear()
+    first(X, one)
+    third(X, one)
+    assert count_captures([mine, unused]) == (4, 2)
+    assert count_captures([mine, other]) == (5, 2)
 
 
 @pytest.mark.gpu

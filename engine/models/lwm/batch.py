@@ -1,9 +1,10 @@
 """Stories that come together for a launch of the autoregressive model, and part again.
 
-Between frames a story sits alone (``SequenceState``): its sentences and codes are the truth, its cache a copy of its
+Between frames a story sits alone (``SequenceState``): its sentences and codes are the truth, its cache a view of its
 rows, or nothing where the context is a window, which is read anew for each frame. For a frame it joins a
-``RunningBatch``, whose session has one row a story and branch. Stories of a group stand at different frames: the ends
-of their streams are laid side by side, and who has fewer chunks has empty ones in front, which feed nothing:
+``RunningBatch``, whose session has one row a story and branch. Where the same stories come together again, the session
+goes on in the same memory; else their rows are copied. Stories of a group stand at different frames: the ends of their
+streams are laid side by side, and who has fewer chunks has empty ones in front, which feed nothing:
 
     story 0   text 0, image 0, text 1, image 1, text 2
     story 1                    text 0, image 0, text 1       its first two chunks have counts of 0
@@ -75,7 +76,8 @@ class SequenceState:
 
     def restore(self, sentences: Sequence[str], images: Sequence[Tensor]) -> None:
         """The frames of an earlier run with their sentences; they are fed with the next sentence."""
-        self.texts, self.images, self.cache = [self.encode(sentence) for sentence in sentences], list(images), None
+        self.drop_cache()
+        self.texts, self.images = [self.encode(sentence) for sentence in sentences], list(images)
 
     def replace(self, codes: Tensor) -> None:
         """Corrected codes [n] take the place of the last frame's; they enter with the next sentence."""
@@ -86,7 +88,14 @@ class SequenceState:
 
     def forget(self, frames: int) -> None:
         """Go back to where ``frames`` frames stood; all that is shown of them will be fed again."""
-        self.texts, self.images, self.cache = self.texts[:frames], self.images[:frames], None
+        self.drop_cache()
+        self.texts, self.images = self.texts[:frames], self.images[:frames]
+
+    def drop_cache(self) -> None:
+        """Somebody else has the rows now, or nobody needs them."""
+        if self.cache is not None:
+            self.cache.release()
+            self.cache = None
 
 
 class RunningBatch(SharedSession):
@@ -95,27 +104,25 @@ class RunningBatch(SharedSession):
     session: ArmSession
 
     def __init__(self, arm: LwmRunner, seats: Sequence[SequenceState], options: StoryOptions) -> None:
-        """Lay the streams side by side and copy what the caches hold."""
+        """Lay the streams side by side, and take over or copy what the caches hold."""
         super().__init__(len(seats))
         self.seats = list(seats)
         guided = options.arm_guidance_scale not in (None, 1.0)
         frames, tokens = (max(getattr(seat, name) for seat in seats) for name in ("frames", "text_tokens"))
-        self.session = ArmSession(arm, len(seats), frames, options.context, guided, tokens)
+        parts = [seat.cache for seat in seats]
+        self.session = ArmSession(arm, len(seats), frames, options.context, guided, tokens, parts=parts)
         self.session.chunks = chunks(self.session, seats)
-        for place, seat in enumerate(seats):
-            if seat.cache is not None:
-                self.session.cache.paste(seat.cache, self.rows(place))
 
-    def rows(self, place: int) -> list[int]:
+    def rows(self, place: int) -> slice:
         """The cache's rows of a story."""
-        return list(range(place, self.session.rows, self.session.stories))
+        return slice(place, None, self.session.stories)
 
     def begin(self, sentences: Sequence[str]) -> None:
         """One sentence a story enters, with what the caches lack of corrected codes and older frames."""
         self.session.begin(sentences)
         for seat, sentence in zip(self.seats, sentences, strict=True):
             seat.texts.append(self.session.arm.encode(sentence))
-            seat.cache = None  # its rows are the session's now
+            seat.drop_cache()
 
     def start(self, params: SamplingParams, keys: Tensor, window: int) -> None:
         """First codes and noise; guesses are each story's last frame, else what the first code's logits say."""
@@ -151,8 +158,8 @@ class RunningBatch(SharedSession):
         assert drawing is not None, "start() comes before leave()"
         codes = drawing.codes[place, : session.arm.stream.codes_per_frame].clone()
         seat.images.append(codes)
-        if session.context == "full":
-            seat.cache = session.cache.fork(self.rows(place))
+        if session.context == "full" and len(seat.images) < seat.frames:
+            seat.cache = session.cache.view(self.rows(place))
             seat.cache.settle([have + len(codes) - 1 for have in seat.cache.owned])
         self.release()
         return codes
@@ -163,7 +170,8 @@ class RunningBatch(SharedSession):
         if self.session.context == "full":
             self.session.catch_up()
             for place, seat in enumerate(self.seats):
-                seat.cache = self.session.cache.fork(self.rows(place))
+                seat.drop_cache()
+                seat.cache = self.session.cache.view(self.rows(place))
         self.session.close()
 
 
@@ -183,7 +191,7 @@ def merge_batches(
     for place, (group, at) in enumerate(members):
         assert group.session.frame is not None, "a story that is not being drawn"
         part = group.session.frame.part([at])
-        made.session.cache.paste(part.cache, made.rows(place))
+        made.session.cache.paste(part.cache, range(place, made.session.rows, len(members)))
         part.cache.release()
         parts.append(part)
     session = made.session

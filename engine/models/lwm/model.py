@@ -17,7 +17,8 @@ from torch import Tensor, nn
 from ....kernels.gated import swiglu, swiglu_reference
 from ....kernels.qk_norm_rope_kv import qk_norm_rope_kv
 from ..fields import check_fields
-from ..kv_cache import Buffers, Cache, KVCache
+from ..kv_buffers import Buffers
+from ..kv_cache import Cache, KVCache
 from ..layers.fused import Fused
 from ..layers.norms import RMSNorm
 from ..layers.rotary import Rotary, rotate

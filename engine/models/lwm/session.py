@@ -27,7 +27,7 @@ from ...options import Context
 from ...sampling import SamplingParams, choose
 from ...utils.rng import gumbel
 from ..checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
-from ..kv_cache import bucket
+from ..kv_cache import KVCache, bucket, gather
 from .chunk import Chunk, missing
 from .decode import DecodeState, draw
 from .decode_pass import pass_noise
@@ -48,10 +48,11 @@ class ArmSession:
         guided: bool = False,
         text_tokens: int | None = None,
         sentences: int | None = None,
+        parts: Sequence[KVCache | None] = (),
     ) -> None:
         """``frames`` bounds the story's length, ``text_tokens`` that of its sentences with their prompts (the stream's
         limit where None), ``sentences`` their number (one a frame where None); ``guided`` keeps the null branch for
-        guidance_scale != 1.
+        guidance_scale != 1. ``parts`` are caches of the stories' own rows, as :func:`gather` takes them.
 
         Raises ``ValueError`` for an unknown context and for more positions than the model has.
         """
@@ -64,7 +65,8 @@ class ArmSession:
         self.origin = 0  # the first chunk that the context shows
         self.text_tokens = arm.stream.prompt_tokens if text_tokens is None else text_tokens
         capacity = arm.stream.capacity(frames, self.context, self.text_tokens, sentences)
-        self.cache = arm.model.new_cache(self.rows, bucket(capacity, arm.model.config.max_position))
+        size, make = bucket(capacity, arm.model.config.max_position), partial(arm.model.new_cache, self.rows)
+        self.cache = gather(parts, size, make) if parts else make(size)
         self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
         self.passes = 0  # that drew the last frame
         self.frame: DecodeState | None = None  # while one is being drawn

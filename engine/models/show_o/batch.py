@@ -79,7 +79,7 @@ class RunningBatch(SharedSession):
             if any(segment is not None for segment in column):
                 self._feed(column, [place == 0 for place in at])
         for seat in self.seats:
-            seat.cache = None  # its rows are the session's now
+            seat.drop_cache()
 
     def shown(self, seat: SequenceState) -> list[list[int] | Tensor]:
         """What the next frame of a story sees: captions as text ids and frames as codes, its own caption last."""
@@ -116,8 +116,8 @@ class RunningBatch(SharedSession):
         session, seat = self.session, self.seats[place]
         codes = self.frame.drawn[place].clamp(0, session.config.codebook_size - 1)
         seat.images.append(codes)
-        if session.layout == "block-causal" and session.context == "full":
-            seat.cache = session.cache.fork(self.rows([place]))
+        if session.layout == "block-causal" and session.context == "full" and len(seat.images) < seat.frames:
+            seat.cache = session.cache.view(slice(place, None, session.stories))
         self.release()
         return codes
 

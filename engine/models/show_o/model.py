@@ -24,7 +24,8 @@ from torch import Tensor, nn
 
 from ....kernels.qk_norm_rope_kv import qk_norm_rope_kv, rotate_reference
 from ..fields import check_fields
-from ..kv_cache import Buffers, Cache, KVCache
+from ..kv_buffers import Buffers
+from ..kv_cache import Cache, KVCache
 from ..layers.rotary import Rotary
 
 NEW_TOKENS = 10  # [PAD], eight markers and tasks, and one id that no token has: codes begin behind them

@@ -1,11 +1,15 @@
 """Ownership of cache ranges: what is written, seen, given up and copied."""
 
+from concurrent.futures import ThreadPoolExecutor
+from threading import get_ident
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acdc.engine.models.kv_cache import Buffers, KVCache, bucket
+from acdc.engine.models.kv_buffers import Buffers
+from acdc.engine.models.kv_cache import KVCache, bucket, gather
 
 
 def new_cache(rows: int = 2, capacity: int = 10) -> KVCache:
@@ -137,3 +141,84 @@ def test_buffers_made_in_inference_mode_serve_outside_of_it():
     with torch.inference_mode():
         KVCache(1, 1, 1, 4, 2, buffers=buffers).release()
     KVCache(1, 1, 1, 4, 2, buffers=buffers).keys.fill_(1)
+
+
+def test_buffers_come_back_to_the_thread_that_used_them():
+    buffers, places = Buffers(), {}
+    caches = [KVCache(1, 1, 1, 4, 2, buffers=buffers) for _ in range(4)]
+
+    def give_back(cache: KVCache) -> None:
+        places[get_ident()] = cache.keys.data_ptr()
+        cache.release()
+
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        for pool, cache in zip((one, other, one, other), caches, strict=True):
+            pool.submit(give_back, cache).result()
+        for pool in (one, other):
+            made = pool.submit(lambda: (get_ident(), KVCache(1, 1, 1, 4, 2, buffers=buffers).keys.data_ptr()))
+            thread, place = made.result()
+            assert place == places[thread], "its own, the one that came back last"
+
+
+def full_cache(rows: int, seed: int = 0) -> KVCache:
+    """Rows of 1, 2, ... slots of random numbers."""
+    cache = KVCache(2, rows, 1, 9, 2)
+    for buffer in (cache.keys, cache.values):
+        buffer.copy_(torch.randn(buffer.shape, generator=torch.Generator().manual_seed(seed)))
+    cache.advance([row + 1 for row in range(rows)])
+    return cache
+
+
+def test_a_view_is_the_same_memory_with_lengths_of_its_own():
+    cache = full_cache(4)
+    view = cache.view(slice(1, None, 2))
+    assert (view.rows, view.owned, view.lengths.tolist()) == (2, [2, 4], [2, 4])
+    view.put(torch.full((2, 2, 1, 1, 2), 7.0), torch.full((2, 2, 1, 1, 2), 8.0))
+    view.advance([1, 1])
+    assert cache.keys[:, 1, :, 2].eq(7).all()
+    assert cache.values[:, 3, :, 4].eq(8).all()
+    assert cache.lengths.tolist() == cache.owned == [1, 2, 3, 4]
+    cache.release()
+    assert view.keys[:, 0, :, 2].eq(7).all()
+
+
+def test_the_last_to_let_go_gives_the_buffers_back():
+    buffers = Buffers()
+    cache = KVCache(1, 2, 1, 4, 2, buffers=buffers)
+    place, views = cache.keys.data_ptr(), [cache.view(slice(row, None, 2)) for row in range(2)]
+    for held in (views[0], cache):
+        held.release()
+        assert KVCache(1, 2, 1, 4, 2, buffers=buffers).keys.data_ptr() != place
+    views[1].release()
+    assert KVCache(1, 2, 1, 4, 2, buffers=buffers).keys.data_ptr() == place
+
+
+@pytest.mark.parametrize(
+    ("parts", "capacity", "released", "same"),
+    [
+        ([0, 1, 2], 9, True, True),
+        ([0, 1, 2], 9, False, False),  # the cache is still in use
+        ([0, 2, 1], 9, True, False),
+        ([0, 1], 9, True, False),
+        ([0, 1, None], 9, True, False),
+        ([0, 1, 2], 8, True, False),
+        ([0, 1, 2, 2], 9, True, False),
+    ],
+)
+def test_views_are_gathered_where_they_lie_if_they_are_all_of_a_cache(parts, capacity, released, same):
+    """Two branches of three stories; whichever way, the rows are the stories' own."""
+    cache = full_cache(6)
+    keys, place = cache.keys.clone(), cache.keys.data_ptr()
+    views = [cache.view(slice(story, None, 3)) for story in range(3)]
+    if released:
+        cache.release()
+    chosen = [None if part is None else views[part] for part in parts]
+    whole = gather(chosen, capacity, lambda size: KVCache(2, 2 * len(parts), 1, size, 2))
+    assert (whole.keys.data_ptr() == place) == same
+    assert whole.capacity == capacity
+    for at, part in enumerate(parts):
+        for branch in range(2):
+            row, owned = branch * len(parts) + at, 0 if part is None else branch * 3 + part + 1
+            assert whole.owned[row] == whole.lengths[row] == owned
+            if part is not None:
+                assert torch.equal(whole.keys[:, row, :, :owned], keys[:, branch * 3 + part, :, :owned])

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from acdc.engine.memory.none import NoMemory
-from acdc.engine.models import kv_cache
-from acdc.engine.models.kv_cache import Buffers
+from acdc.engine.models import kv_buffers
+from acdc.engine.models.kv_buffers import Buffers
 from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.options import StoryOptions
@@ -86,7 +86,7 @@ def test_nothing_is_told_where_there_are_no_streams(monkeypatch: pytest.MonkeyPa
 def test_buffers_of_another_stream_are_written_behind_their_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
     """With an event in the place of CUDA's: whoever takes the pair waits for whoever gave it back."""
     waited: list[str] = []
-    monkeypatch.setattr(kv_cache, "last_use", lambda pair: "the last pass")
+    monkeypatch.setattr(kv_buffers, "last_use", lambda pair: "the last pass")
     monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: SimpleNamespace(wait_event=waited.append))
     buffers, kind = Buffers(), ((2, 1, 1, 4, 2), torch.float32, torch.device("cpu"))
     pair = buffers.take(*kind)
@@ -97,7 +97,7 @@ def test_buffers_of_another_stream_are_written_behind_their_last_use(monkeypatch
 
 
 def test_buffers_on_a_cpu_have_nothing_to_wait_for() -> None:
-    assert kv_cache.last_use((torch.zeros(2), torch.zeros(2))) is None
+    assert kv_buffers.last_use((torch.zeros(2), torch.zeros(2))) is None
 
 
 def test_a_slot_waits_for_its_device_also_after_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from random import Random
+from typing import Any
 from weakref import ReferenceType, ref
 
 import pytest
@@ -12,11 +13,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acdc.engine.models.kv_buffers import SharedPair
 from acdc.engine.models.kv_cache import KVCache
 from acdc.engine.models.lwm.batch import merge_batches
 from acdc.engine.models.lwm.family import Arm
 from tests.helpers.small_arm import CONTEXTS, STREAM, make_arm
-from tests.helpers.tellers import Teller, again, alone, draw_on, fix, options_of, prefill, tell, teller
+from tests.helpers.tellers import Teller, again, alone, corrected, draw_on, fix, options_of, prefill, tell, teller
 
 WINDOWS = [(1,), (3,), (4, 2)]
 STORIES = st.lists(
@@ -114,22 +116,22 @@ def test_corrected_codes_leave_the_cache_before_their_frame(arm):
 
 
 class Counted:
-    """Caches under way: those that were made and are neither released nor forgotten."""
+    """Pairs of buffers under way: those that were taken and are neither given back nor forgotten."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.made: list[ReferenceType[KVCache]] = []
-        init = KVCache.__init__
+        self.made: list[ReferenceType[SharedPair]] = []
+        init = SharedPair.__init__
 
-        def watched(cache: KVCache, *args: object, **kwargs: object) -> None:
-            init(cache, *args, **kwargs)  # type: ignore[arg-type]
-            self.made.append(ref(cache))
+        def watched(shared: SharedPair, *args: Any) -> None:
+            init(shared, *args)
+            self.made.append(ref(shared))
 
-        monkeypatch.setattr(KVCache, "__init__", watched)
+        monkeypatch.setattr(SharedPair, "__init__", watched)
 
     @property
-    def held(self) -> list[KVCache]:
+    def held(self) -> list[SharedPair]:
         gc.collect()
-        return [cache for one in self.made if (cache := one()) is not None and hasattr(cache, "keys")]
+        return [shared for one in self.made if (shared := one()) is not None and shared.users > 0]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -144,7 +146,62 @@ def test_groups_give_their_buffers_back(arm, context, monkeypatch):
     for one in four:
         draw_on(arm, [one], options, (1,), None)
     assert len(counted.made) > 4
-    assert counted.held == [one.seat.cache for one in four if one.seat.cache is not None]
+    assert set(counted.held) == {one.seat.cache.shared for one in four if one.seat.cache is not None}
+    for one in four:
+        one.seat.drop_cache()
+    assert counted.held == []
+
+
+@pytest.mark.parametrize("guided", [False, True])
+@pytest.mark.parametrize("at_once", [False, True])
+def test_stories_that_stay_together_stay_in_their_buffers(arm, guided, at_once, monkeypatch):
+    """In full context: nothing is allocated and nothing copied from frame to frame; in another order it is."""
+    counted, options = Counted(monkeypatch), options_of("full", guided)
+    three = [teller(arm, seed, ["ab", "cd", "ef", "gh"]) for seed in range(3)]
+
+    def a_frame(company: Sequence[Teller]) -> int:
+        prefill(arm, company, options)
+        assert company[0].group is not None
+        place = company[0].group[0].session.cache.keys.data_ptr()
+        draw_on(arm, company, options, (1,), None)
+        for one in company:
+            if one.index < 3:
+                fix(arm, one, options, at_once=False)
+        if at_once and company[0].index < 3:
+            arm.group([one.seat for one in company], options).write_cache()
+        return place
+
+    first, second, third = (a_frame(order) for order in (three, three, three[::-1]))
+    assert len(counted.made) == 2
+    assert first == second != third
+    assert a_frame(three[::-1]) == third
+    assert counted.held == [], "nobody needs the last frame's"
+    for one in three:
+        assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)
+
+
+def test_who_goes_on_while_the_others_are_drawn_takes_a_copy(arm):
+    """One of two has its frame; its next one begins while the other writes into the buffers that both look into."""
+    options = options_of("full", False)
+    one, other = (teller(arm, seed, ["ab", "cd", "ef"]) for seed in range(2))
+    prefill(arm, [one, other], options)
+    quick, slow = one.group, other.group
+    assert quick is not None
+    assert slow is not None
+    quick[0].session.frame.accepted[0] = STREAM.codes_per_frame  # as if all its guesses had been right
+    drawn = quick[0].session.frame.codes[0, : STREAM.codes_per_frame].clone()
+    quick[0].session.cache.lengths[0] += STREAM.codes_per_frame - 1
+    codes = quick[0].pop(0)
+    assert torch.equal(codes, drawn)
+    one.seat.replace(corrected(arm, codes))
+    one.group, one.index = None, 1
+    prefill(arm, [one], options)
+    assert one.group is not None
+    assert one.group[0].session.cache.shared is not slow[0].session.cache.shared
+    before = one.group[0].session.cache.keys.clone()
+    draw_on(arm, [other], options, (1,), None)
+    assert torch.equal(one.group[0].session.cache.keys, before)
+    assert other.drawn == alone(arm, other.texts, other.seed, other.fixes, options)[:1]
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
@@ -171,7 +228,7 @@ def test_a_failure_in_the_middle_leaves_the_others_where_they_are(arm, context, 
     for one in four[:2]:
         again(arm, one, "failed")
     assert group.num_active == 2
-    assert counted.held == [group.session.cache]
+    assert counted.held == [group.session.cache.shared]
     prefill(arm, four[:2], options)
     for one in four:
         draw_on(arm, [one], options, (1,), None)
