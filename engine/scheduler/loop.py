@@ -126,21 +126,25 @@ class PipelinedLoop:
             yield from self._drop(story, story.prompt_error)
 
     def _ask(self) -> None:
+        self._note_starts()  # before the calls: a busy machine may run them before this thread goes on
         for story in self.scheduler.calls():
             _start(story)
             self.executor.call(story, partial(story.rewrite, story.prompts_ready))
 
     def _fill(self) -> None:
-        now = time.perf_counter()
-        for story in self.stories:
-            if story.state is not State.WAITING and story.frame_start is None:
-                story.frame_start = now  # in flight: that it waits for a slot counts
+        self._note_starts()
         for launch in self.scheduler.schedule():
             for story in launch.stories:
                 _start(story)
             run = self.phases[launch.slot].run
             self.executor.submit(launch.slot, launch, partial(run, launch.phase, launch.stories))
+
+    def _note_starts(self) -> None:
+        """Since when a story is in flight (that it waits for a slot counts), or waits for its prompt."""
+        now = time.perf_counter()
         for story in self.stories:
+            if story.state is not State.WAITING and story.frame_start is None:
+                story.frame_start = now
             if story.stall_start is None and self.scheduler.waits_for_memory(story):
                 story.stall_start = now
 

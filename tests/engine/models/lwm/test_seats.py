@@ -168,7 +168,7 @@ def test_stories_that_stay_together_stay_in_their_buffers(arm, guided, at_once, 
             if one.index < 3:
                 fix(arm, one, options, at_once=False)
         if at_once and company[0].index < 3:
-            arm.group([one.seat for one in company], options).write_cache()
+            arm.new_batch([one.seat for one in company], options).write_cache()
         return place
 
     first, second, third = (a_frame(order) for order in (three, three, three[::-1]))
