@@ -20,7 +20,7 @@ from ..utils.malloc import limit_malloc_arenas
 from ..utils.streams import is_input, log, report
 from ..utils.uninterrupted import uninterrupted
 from .inputs import check_seed, output_directory
-from .options import BUNDLE, CORRECTION, RUN, story_options, with_options
+from .options import BUNDLE, CORRECTION, RUN, remark_on_unused, story_options, with_options
 from .story import DRAWING, begin_story, load_engine
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def generate(stories: str, **given: Any) -> None:
         check_memory(options.memory_settings)
     limit_malloc_arenas()
     engine = load_engine(given)
+    remark_on_unused(options, engine.defaults)
     pattern = begin_story(engine, requests[0].sentences, 0, options, None)
     if remark := earlier.check(pattern, lambda: engine.bundle.old_fingerprint()):
         log(f"acdc: {remark}")

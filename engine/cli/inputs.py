@@ -75,8 +75,10 @@ def read_lines(name: str) -> list[str]:
 
 
 def read_init_image(name: str) -> "Image.Image":
-    """The picture in a file as RGB, upright, transparent parts white."""
-    from PIL import Image, ImageOps
+    """The picture in a file, prepared as the engine does; ``ValueError`` names the file."""
+    from PIL import Image
+
+    from ..utils.picture import upright_rgb
 
     path = Path(name)
     if not path.exists():
@@ -85,11 +87,11 @@ def read_init_image(name: str) -> "Image.Image":
         raise ValueError(f"init image {name!r} is a directory; give a PNG or JPEG file")
     try:
         with Image.open(path) as picture:
-            upright = ImageOps.exif_transpose(picture).convert("RGBA")
-    except Exception:  # the readers of damaged files raise whatever they meet
-        raise ValueError(f"init image {name!r} is not a readable picture; give a PNG or JPEG file") from None
-    white = Image.new("RGBA", upright.size, "white")
-    return Image.alpha_composite(white, upright).convert("RGB")
+            return upright_rgb(picture)
+    except Exception as error:  # the readers of damaged files raise whatever they meet
+        reason = str(error).partition("(")[2].rstrip(")") if isinstance(error, ValueError) else ""
+        why = f" ({reason})" if reason else ""
+        raise ValueError(f"init image {name!r} is not a readable picture{why}; give a PNG or JPEG file") from None
 
 
 def image_digest(image: "Image.Image | None") -> str | None:

@@ -8,6 +8,7 @@ import click
 from ..memory import MEMORY_NAMES
 from ..memory.settings import CALLS, ON_FAILURE
 from ..options import CONTEXTS, DECODINGS, LAYOUTS, StoryOptions, make_options
+from ..utils.streams import log
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -87,6 +88,14 @@ def with_options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[
         return command
 
     return decorate
+
+
+def remark_on_unused(options: StoryOptions, defaults: Mapping[str, Any]) -> None:
+    """Say on stderr which of the given options has no effect."""
+    guidance = options.resolved(defaults).guidance_scale
+    if options.negative_prompt and options.correction and guidance is not None and guidance <= 1:
+        why = f"guidance {guidance:g} draws without the branch that it steers; choose --guidance above 1"
+        log(f"acdc: --negative-prompt has no effect: {why}")
 
 
 def story_options(parameters: Mapping[str, Any], **fixed: Any) -> StoryOptions:

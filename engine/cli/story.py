@@ -13,11 +13,11 @@ from ..outputs import StoryResult
 from ..storage.progress import make_progress
 from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
 from ..storage.run_lock import story_lock
-from ..storage.story_writer import StoryWriter, shifted, story_title
+from ..storage.story_writer import StoryWriter, cut_remark, shifted, story_title
 from ..utils.streams import log, report
 from ..utils.versions import versions
 from .inputs import check_seed, image_digest, output_directory, read_init_image, set_threads, story_sentences
-from .options import BUNDLE, CORRECTION, RUN, story_options, with_options
+from .options import BUNDLE, CORRECTION, RUN, remark_on_unused, story_options, with_options
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -65,6 +65,7 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
         check_memory(options.memory_settings)
     init_image = None if given["init_image"] is None else read_init_image(given["init_image"])
     engine = load_engine(given)
+    remark_on_unused(options, engine.defaults)
     new = begin_story(engine, asked, seed, options, init_image)
     title = story_title(example or directory.name)
     if stored is not None:
@@ -122,6 +123,8 @@ def continue_story(
     for frame in result.frames[done:]:
         if frame.memory_note:
             log(f"acdc: frame {frame.index + 1}: {frame.memory_note}")
+        if frame.cut_prompt is not None:
+            log(f"acdc: frame {frame.index + 1}: {cut_remark(frame)}")
     report(f"{writer.sheet}: {total} frames, {seconds / (total - done):.2f} s a frame")
 
 

@@ -12,12 +12,12 @@ from ..outputs import StoryResult
 from ..storage.progress import make_progress
 from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
 from ..storage.run_lock import story_lock
-from ..storage.story_writer import StoryWriter, shifted
+from ..storage.story_writer import StoryWriter, cut_remark, shifted
 from ..storage.video_io import no_mp4_reason, side_by_side, write_gif, write_mp4
 from ..utils.streams import log, report
 from ..utils.versions import versions
 from .inputs import check_seed, output_directory
-from .options import CORRECTION, RUN, story_options, with_options
+from .options import CORRECTION, RUN, remark_on_unused, story_options, with_options
 from .story import load_engine
 
 if TYPE_CHECKING:
@@ -73,6 +73,7 @@ def video(prompt: str | None, example: str | None, **given: Any) -> None:
     if stored is not None:
         check_request(stored, (caption,) * len(stored.sentences), seed)
     engine = load_engine(given)
+    remark_on_unused(options, engine.defaults)
     settings = engine.video_settings(options, **lengths)
     new = StoryResult((caption,) * lengths["num_frames"], seed, settings, versions(), engine.start(options))
     if stored is not None:
@@ -106,6 +107,9 @@ def _continue(
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted after {_so_far(result, total, writer)}") from None
     seconds = time.perf_counter() - begun
+    for frame in result.frames[done : done + 1]:  # one caption for all
+        if frame.cut_prompt is not None:
+            log(f"acdc: {cut_remark(frame)}")
     writer.finish(result, "", missing_only=done == total)
     shown = _write_pictures(result, writer.directory, fps)
     told = f"{total - done} frames in {seconds:.1f} s" if done < total else "the video is finished, nothing to resume"

@@ -67,7 +67,13 @@ class Bundle:
     def load(self, device: torch.device | str, dtype: torch.dtype) -> Models:
         """Read the weights; ``ValueError`` names the file and the key that is wrong."""
         where = torch.device(device)
-        return Models(*(self.parts[role].load(where, dtype) for role in KINDS))
+        models = Models(*(self.parts[role].load(where, dtype) for role in KINDS))
+        frame, config = models.arm.stream, models.tokenizer.config
+        for name in ("codes_per_frame", "codebook_size"):
+            if getattr(frame, name) != (found := getattr(config, name)):
+                said = f"{name} {getattr(frame, name)} of the ARM, {found} of the tokenizer"
+                raise ValueError(f"bundle {self.name!r}: its parts do not fit: {said}")
+        return models
 
     def fingerprint(self) -> str:
         """Digits that change with the name or any byte of any file of weights; "random" for weights of noise. The

@@ -24,10 +24,15 @@ def find_model(models: Path, repository: str) -> Path:
         raise ValueError(f"{repository!r} is no repository's name; it is OWNER/NAME")
     cached = models / f"models--{owner}--{name}"
     for place in (models / owner / name, models / name, _current(cached)):
-        if place is not None and place.is_dir():
+        if place is not None and _holds_files(place):
             return place
     sought = f"{owner}/{name}, {name} or {cached.name}"
     raise ValueError(f"no {repository} under {str(models)!r} (sought: {sought}); download it: hf download {repository}")
+
+
+def _holds_files(place: Path) -> bool:
+    """An owner's folder holds folders alone, and an interrupted download none."""
+    return place.is_dir() and any(path.is_file() for path in place.iterdir() if not path.name.startswith("."))
 
 
 def _current(cached: Path) -> Path | None:

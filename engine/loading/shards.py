@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from ..utils.atomic import write_json
-from ..utils.weights import read_json
+from ..utils.weights import cast, read_json
 
 INDEX = "model.safetensors.index.json"
 
@@ -73,10 +73,6 @@ def _read(
                 if found != shape:
                     said = "is missing" if found is None else f"has shape {list(found)}, expected {list(shape)}"
                     raise ValueError(f"{path}: key {name!r} {said}")
-            return {name: _placed(file.get_tensor(name), device, dtype) for name in wanted}
+            return {name: cast(path, name, file.get_tensor(name), dtype).to(device) for name in wanted}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a complete safetensors file ({' '.join(str(error).split())})") from None
-
-
-def _placed(value: Tensor, device: torch.device | str, dtype: torch.dtype) -> Tensor:
-    return value.to(device, dtype if value.is_floating_point() else value.dtype)

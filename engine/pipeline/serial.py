@@ -19,7 +19,7 @@ from ..outputs import Frame, Phase
 from ..sampling import SamplingParams
 from ..sdedit.correct import Conditioning
 from ..sdedit.correction import Correction
-from ..sdedit.pixels import to_uint8
+from ..sdedit.pixels import check_finite, to_uint8
 from ..utils.rng import Purpose, make_keys
 from .clock import Clock
 
@@ -141,6 +141,7 @@ class SerialPipeline:
             raise ValueError(f"frame {index + 1} is not what this computation draws; start the story anew")
 
     def _finish(self, index: int, chunk: Chunk, clock: Clock) -> list[Frame]:
+        check_finite(index, chunk.draft, chunk.shown)
         drafts, images = to_uint8(torch.stack((chunk.draft, chunk.shown)))
         draft_codes, codes, spans = chunk.draft_codes.tolist(), chunk.codes.tolist(), clock.take()
         return [

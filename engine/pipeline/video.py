@@ -19,7 +19,7 @@ from ..models.model_set import Models
 from ..options import StoryOptions
 from ..outputs import Frame, Phase, Span
 from ..sdedit.correction import Correction
-from ..sdedit.pixels import to_uint8
+from ..sdedit.pixels import check_finite, to_uint8
 from ..utils.rng import Purpose, make_keys
 from .clock import Clock
 from .serial import make_sampling_params, stored_codes
@@ -161,6 +161,8 @@ class VideoPipeline:
                 raise ValueError(f"frame {index + 1} is not what this computation draws; start the video anew")
 
     def _finish(self, clip: Clip, frames: range, spans: Sequence[tuple[Span, ...]]) -> list[Frame]:
+        for place, index in enumerate(frames):
+            check_finite(index, clip.draft[place], clip.shown[place])
         drafts, images = to_uint8(torch.stack((clip.draft, clip.shown)))
         draft_codes, codes = clip.draft_codes.tolist(), clip.codes.tolist()
         return [

@@ -13,7 +13,7 @@ from ..memory import Memory, Rewrite
 from ..models.interfaces import RunningBatch, SequenceState
 from ..outputs import Frame, Phase, Span
 from ..request import StoryRequest
-from ..sdedit.pixels import to_uint8
+from ..sdedit.pixels import check_finite, to_uint8
 from .scheduler import ScheduledStory
 
 
@@ -91,6 +91,8 @@ def finish(states: Sequence[StoryState], corrected: bool) -> None:
     drafts, shown = ([getattr(state, name) for state in states] for name in ("draft", "shown"))
     if not corrected:
         shown = drafts
+    for state, draft, final in zip(states, drafts, shown, strict=True):
+        check_finite(state.index, draft, final)
     pictures = to_uint8(torch.stack([torch.stack(drafts), torch.stack(shown)]))
     for place, state in enumerate(states):
         assert state.draft_codes is not None, "a frame that was not drawn"

@@ -131,8 +131,21 @@ def correct(
         add = noise_kernel.add_noise if noise.dtype == torch.int64 else add_noise
         latents = add(latents, noise, schedule.start.alpha)
     latents = denoise(unet, latents, conditioning, schedule, table)
-    shown = in_portions(partial(decode_latents, vae), at_once, latents.flatten(0, -4))
-    return resize(shown, (height, width)).unflatten(0, lead)
+    decoded = in_portions(lambda z: vae.decode(z / vae.scaling_factor), at_once, latents.flatten(0, -4))
+    shown = resize(decoded.clamp(-1, 1), (height, width)).unflatten(0, lead)
+    return mark_overflow(shown, latents, decoded.unflatten(0, lead))
+
+
+def mark_overflow(shown: Tensor, latents: Tensor, decoded: Tensor) -> Tensor:
+    """``shown`` with NaN in every picture whose latents or decoded pixels are not finite; [..., C, H, W] each.
+
+    Clamping makes an infinity a colour, and some backends' clamps make NaN one. A sum of magnitudes and a comparison
+    are the same on all of them and need no look from the host: whoever shows the picture checks it (pixels.py).
+    """
+    wide = torch.promote_types(shown.dtype, torch.float32)
+    total = latents.flatten(-3).abs().sum(-1, dtype=wide) + decoded.flatten(-3).abs().sum(-1, dtype=wide)
+    finite = total <= torch.finfo(wide).max  # false for NaN as well
+    return shown.masked_fill(~finite[..., None, None, None], float("nan"))
 
 
 def portion(pixels: Tensor) -> int:

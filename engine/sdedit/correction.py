@@ -81,9 +81,8 @@ class Correction:
 
 
 def check_size(corrector: StableDiffusion, size: int | None) -> None:
-    """``ValueError`` for a working size that VAE and UNet cannot halve as often as they do."""
-    levels = len(corrector.unet.config.block_out_channels)
-    step = corrector.vae.downscale * 2 ** (levels - 1)
+    """``ValueError`` for a working size that the VAE cannot halve as often as it does; the UNet takes any latents."""
+    step = corrector.vae.downscale
     if size is not None and size % step:
         below, above = size // step * step, (size // step + 1) * step
         choices = f"{below} or {above}" if below else str(above)

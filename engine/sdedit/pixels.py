@@ -6,6 +6,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from ..utils.picture import upright_rgb
+
 
 def to_uint8(pixels: Tensor) -> NDArray[np.uint8]:
     """[..., 3, H, W] in [-1, 1] -> [..., H, W, 3], rounded to the nearest of 256 levels."""
@@ -13,9 +15,24 @@ def to_uint8(pixels: Tensor) -> NDArray[np.uint8]:
     return levels.movedim(-3, -1).contiguous().cpu().numpy()
 
 
+def check_finite(index: int, draft: Tensor, shown: Tensor) -> None:
+    """``ValueError`` (one line, with what helps) where a picture of frame ``index`` holds NaN or infinity.
+
+    Without it both become black pixels, and the ARM draws on after them.
+    """
+    for part, pixels in (("tokenizer's decoder", draft), ("corrector", shown)):
+        if not bool(torch.isfinite(pixels).all()):
+            kind = str(pixels.dtype).removeprefix("torch.")
+            advice = "choose --dtype float32"
+            if pixels.dtype.itemsize >= 4:
+                advice = "check its weights, choose a lower --guidance, or an exact --backend (eager)"
+            raise ValueError(f"frame {index + 1}: the {part} made numbers that are not finite in {kind}; {advice}")
+
+
 def from_image(image: Image.Image, resolution: int) -> Tensor:
-    """A picture of any size -> [3, R, R] in [-1, 1]: the shorter side scaled to R, then the centre cut out."""
-    picture = image.convert("RGB")
+    """A picture of any size and mode -> [3, R, R] in [-1, 1]: upright on white, the shorter side scaled to R, then the
+    centre cut out. ``ValueError`` for one that cannot be read."""
+    picture = upright_rgb(image)
     scale = resolution / min(picture.size)
     width, height = (max(resolution, round(side * scale)) for side in picture.size)
     left, top = (width - resolution) // 2, (height - resolution) // 2

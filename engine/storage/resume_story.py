@@ -43,7 +43,7 @@ def check_settings(
     """
     current = json.loads(json.dumps(dict(current)))
     if old_weights is not None and re.fullmatch(OLD_FINGERPRINT, str(stored.get("weights"))):
-        current["weights"] = old_weights()
+        current = {**current, "weights": old_weights()}
     for name in [*current, *(name for name in stored if name not in current)]:
         old, new = stored.get(name), current.get(name)
         if old != new or isinstance(old, bool) != isinstance(new, bool):  # 3 is 3.0, but 1 is not true

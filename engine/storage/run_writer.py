@@ -20,7 +20,7 @@ from .manifest import MANIFEST_FILE, Failed, Finished, Manifest, ManifestWriter,
 from .resume_run import clear_stories
 from .run_progress import ManyProgress
 from .story_reader import FRAMES, read_story
-from .story_writer import StoryWriter, shifted, story_title
+from .story_writer import StoryWriter, cut_remark, shifted, story_title
 
 MAX_PENDING_SHEETS = 4  # finished stories whose sheets may wait to be drawn, before everything waits for them
 
@@ -124,6 +124,8 @@ class ManyWriter:
         self.progress.frame()
         if frame.memory_note:
             self.progress.note(f"story {request.id!r}, frame {frame.index + 1}: {one_line(frame.memory_note)}")
+        if frame.cut_prompt is not None:
+            self.progress.note(f"story {request.id!r}, frame {frame.index + 1}: {one_line(cut_remark(frame))}")
         if made.last:
             self._finish(request)
 

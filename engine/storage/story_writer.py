@@ -13,6 +13,12 @@ SHEET_FILE = "sheet.png"
 TRACE_FILE = "trace.json"
 
 
+def cut_remark(frame: Frame) -> str:
+    """What a person should know of a prompt that the text encoder did not see whole."""
+    end = " ".join((frame.cut_prompt or "").split()[-4:])
+    return f"the prompt is too long for the text encoder, which saw it up to {end!r}"
+
+
 class StoryWriter:
     """Writes one story into ``directory``: pictures, ``story.json``, contact sheet, trace.
 

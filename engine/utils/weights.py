@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -67,7 +68,7 @@ def load_into(module: nn.Module, path: Path, dtype: torch.dtype) -> None:
         with safe_open(str(path), framework="pt", device="cpu") as file:
             found = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
             _compare(path, expected, found)
-            state = {name: _cast(file.get_tensor(name), dtype) for name in expected}
+            state = {name: cast(path, name, file.get_tensor(name), dtype) for name in expected}
     except (SafetensorError, OSError) as error:
         raise ValueError(f"{path}: not a complete safetensors file ({_one_line(error)})") from None
     module.load_state_dict(state, strict=True, assign=True)
@@ -83,8 +84,21 @@ def _compare(path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, 
             raise ValueError(f"{path}: key {name!r} has shape {list(found[name])}, expected {list(shape)}")
 
 
-def _cast(value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    return value.to(dtype) if value.is_floating_point() else value
+def cast(path: Path, name: str, value: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """A weight in ``dtype`` (integers stay). ``ValueError`` (names the file and the key) for NaN and infinity, which
+    would pass through all networks into a picture, and for numbers that ``dtype`` cannot hold."""
+    if not value.is_floating_point():
+        return value
+    made = value.to(dtype)
+    if not _is_finite(made):
+        why = "is damaged" if not _is_finite(value) else f"does not fit into {str(dtype)[6:]}: choose --dtype float32"
+        raise ValueError(f"{path}: key {name!r} {why} (it holds NaN or infinity)")
+    return made
+
+
+def _is_finite(value: torch.Tensor) -> bool:
+    """By a sum, which reads each number once and writes none."""
+    return math.isfinite(value.sum(dtype=torch.promote_types(value.dtype, torch.float32)).item())
 
 
 def _one_line(error: Exception) -> str:

@@ -9,9 +9,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ...utils.weights import read_json
+from ...utils.weights import cast, read_json
 
 STEMS = ("diffusion_pytorch_model", "model")
+OTHERS = (".bin", ".safetensors", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".gguf")
 Rename = Callable[[str], str | None]
 
 
@@ -29,7 +30,10 @@ def find_weights(folder: Path, dtype: torch.dtype) -> list[Path]:
             index = folder / f"{stem}.safetensors.index{variant}.json"
             if index.exists():
                 return _shards(index)
-    raise ValueError(f"{folder}: no weights ({STEMS[0]}[.fp16].safetensors or {STEMS[1]}[.fp16].safetensors)")
+    wanted = f"{STEMS[0]}[.fp16].safetensors or {STEMS[1]}[.fp16].safetensors"
+    there = sorted(path.name for path in folder.glob("*") if path.suffix in OTHERS or ".index" in path.name)
+    why = f"; {', '.join(there)} cannot be read: save them as safetensors under these names" if there else ""
+    raise ValueError(f"{folder}: no weights ({wanted}){why}")
 
 
 def load_component(
@@ -49,7 +53,10 @@ def load_component(
     state = {name: value.to(dtype) for name, value in (computed or {}).items()}
     files = find_weights(folder, dtype)
     for path in files:
-        state |= _read(path, expected, dtype, rename)
+        found = _read(path, expected, dtype, rename)
+        for name in sorted(found.keys() & state.keys() - (computed or {}).keys()):
+            raise ValueError(f"{path}: key {name!r} is in another file of the same weights too")
+        state |= found
     for name in expected:
         if name not in state:
             raise ValueError(f"{files[0]}: key {name!r} is missing")
@@ -69,7 +76,7 @@ def _read(path: Path, expected: dict[str, torch.Size], dtype: torch.dtype, renam
                     raise ValueError(f"{path}: key {stored!r} is unexpected")
                 if tuple(shape) != tuple(expected[name]):
                     raise ValueError(f"{path}: key {stored!r} has shape {shape}, expected {list(expected[name])}")
-                state[name] = file.get_tensor(stored).to(dtype)
+                state[name] = cast(path, stored, file.get_tensor(stored), dtype)
     except (SafetensorError, OSError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: not a complete safetensors file ({reason})") from None

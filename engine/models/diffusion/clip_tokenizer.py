@@ -53,8 +53,12 @@ class CLIPTokenizer:
         """
         folder = Path(folder)
         vocab, merges = _read_bpe(folder)
+        for token, number in vocab.items():
+            if type(number) is not int or number < 0:
+                raise ValueError(f"{folder}: the vocabulary has {number!r} as the id of {token!r}; give an integer")
         path = folder / "tokenizer_config.json"
         config = read_json(path)
+        _refuse_added(folder, config, vocab)
         length = config.get("model_max_length", 77)
         if not isinstance(length, int) or isinstance(length, bool) or not 3 <= length <= 10**6:
             raise ValueError(f"{path}: model_max_length={length!r} is not a length from 3 to 1000000")
@@ -89,7 +93,7 @@ def _build(vocab: dict[str, int], merges: Sequence[tuple[str, str]], special: di
         unknown = _content(special["unk_token"])
         model = BPE(vocab=vocab, merges=list(merges), end_of_word_suffix="</w>", unk_token=unknown)
     except Exception as error:  # the library raises a bare Exception here
-        raise ValueError(f"vocabulary and merges do not fit together ({error})") from None
+        raise ValueError(f"vocabulary and merges do not fit together ({' '.join(str(error).split())})") from None
     tokenizer = Tokenizer(model)
     tokenizer.normalizer = normalizers.Sequence(
         [normalizers.NFC(), normalizers.Replace(Regex(r"\s+"), " "), normalizers.Lowercase()]
@@ -136,6 +140,17 @@ def _merge(path: Path, pieces: list[str]) -> tuple[str, str]:
     if not isinstance(pieces, list) or len(pieces) != 2:
         raise ValueError(f"{path}: {pieces!r} is not a merge of two pieces")
     return pieces[0], pieces[1]
+
+
+def _refuse_added(folder: Path, config: dict[str, Any], vocab: dict[str, int]) -> None:
+    """``ValueError`` for a token that a fine-tuning added (textual inversion): in a prompt it would be read as plain
+    text, and what was learnt for it never used."""
+    added = list(read_json(folder / "added_tokens.json")) if (folder / "added_tokens.json").exists() else []
+    decoder = config.get("added_tokens_decoder", {})
+    added += [str(token.get("content")) for token in decoder.values() if isinstance(token, dict)]
+    for token in added:
+        if token not in vocab:
+            raise ValueError(f"{folder}: the added token {token!r} is not supported; leave textual inversions out")
 
 
 def _read_special(folder: Path, config: dict[str, Any]) -> dict[str, str | AddedToken]:

@@ -25,6 +25,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import zip_longest
+from typing import get_args
 
 import torch
 import torch.nn.functional as F
@@ -237,8 +238,22 @@ class ShowOSession:
         if before + self.config.block > self.config.max_position:
             said = f"layout {self.layout!r} of {held_frames(self.layout, self.context, self.frames)} frames"
             limit = f"needs {before + self.config.block} positions, the model has {self.config.max_position}"
-            raise ValueError(f"{said} {limit}; choose fewer frames, context window, or another layout")
+            raise ValueError(f"{said} {limit}; choose {self._what_fits(text_tokens)}")
         return before
+
+    def _what_fits(self, text_tokens: int | None) -> str:
+        """The changes of which each alone would make the row short enough."""
+
+        def fits(layout: Layout, context: Context, frames: int) -> bool:
+            before = slots_before(self.config, layout, context, frames, text_tokens)
+            return before + self.config.block <= self.config.max_position
+
+        choices = ["fewer frames"] if fits(self.layout, self.context, 1) else []
+        choices += ["context window"] if fits(self.layout, "window", self.frames) else []
+        others = [
+            layout for layout in get_args(Layout) if layout != self.layout and fits(layout, self.context, self.frames)
+        ]
+        return " or ".join([*choices, *(f"layout {layout}" for layout in others)]) or "shorter sentences"
 
 
 def held_frames(layout: Layout, context: Context, frames: int) -> int:

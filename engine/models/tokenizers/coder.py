@@ -113,4 +113,6 @@ class Coder(nn.Module, ABC):
         count = self.config.codes_per_frame
         if codes.ndim != 2 or codes.shape[1] != count:
             raise ValueError(f"codes have shape {list(codes.shape)}, expected [B, {count}]")
-        return self.reconstruct(self.lookup(codes)).clamp(-1.0, 1.0)
+        pixels = self.reconstruct(self.lookup(codes))
+        # Infinity stays visible as NaN: clamped it would be a colour.
+        return pixels.masked_fill(pixels.isinf(), float("nan")).clamp(-1.0, 1.0)

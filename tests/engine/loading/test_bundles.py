@@ -40,6 +40,7 @@ def test_every_bundle_names_known_kinds_options_and_repositories(name: str, tmp_
     names = [said[key] for said in (raw[role] for role in KINDS) for key in said if key not in ("kind", "config")]
     for repository in names:
         (tmp_path / repository).mkdir(parents=True, exist_ok=True)
+        (tmp_path / repository / "config.json").write_text("{}")
     found = find_bundle(name, tmp_path)
     assert found.name == name
     assert {folder for part in found.parts.values() for folder in part.folders.values()} == {
@@ -192,6 +193,7 @@ def test_folders_beside_a_bundle_come_before_the_models_folder(tmp_path: Path) -
     bundle, models = tmp_path / "bundle", tmp_path / "models"
     for place in (bundle / "own" / "arm", bundle / "own" / "text", models / "own" / "arm", models / "own" / "coder"):
         place.mkdir(parents=True)
+        (place / "config.json").write_text("{}")
     (bundle / "corrector").mkdir()
     raw: dict[str, object] = {"arm": {"kind": "show-o", "repository": "own/arm", "text": "own/text"}}
     raw |= {"tokenizer": {"kind": "magvit2", "repository": "own/coder"}, "corrector": "corrector"}

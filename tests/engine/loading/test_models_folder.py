@@ -13,6 +13,7 @@ COMMIT = "0123abcd"
 def made(*parts: str | Path) -> Path:
     path = Path(*parts)
     path.mkdir(parents=True)
+    (path / "config.json").write_text("{}")
     return path
 
 

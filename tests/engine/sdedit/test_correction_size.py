@@ -188,9 +188,15 @@ def test_no_size_at_all_is_refused(size) -> None:
         StoryOptions(correction_size=size)
 
 
-@pytest.mark.parametrize(("size", "choices"), [(20, "16 or 24"), (7, "8"), (33, "32 or 40")])
+def test_sizes_that_the_unet_halves_unevenly_are_served(tiny_engine) -> None:
+    """As diffusers serves 72 px: 5 x 5 latents of two levels."""
+    (frame,) = tiny_engine.generate(["A cat sat."], correction_size=20, num_inference_steps=2).frames
+    assert frame.image.shape == (16, 16, 3)
+
+
+@pytest.mark.parametrize(("size", "choices"), [(18, "16 or 20"), (3, "4"), (33, "32 or 36")])
 def test_sizes_that_the_corrector_cannot_halve_name_their_neighbours(tiny_engine, size, choices) -> None:
-    with pytest.raises(ValueError, match=rf"^correction_size {size} is not a multiple .* 8 pixels; choose {choices}$"):
+    with pytest.raises(ValueError, match=rf"^correction_size {size} is not a multiple .* 4 pixels; choose {choices}$"):
         tiny_engine.generate(["A cat sat."], correction_size=size)
 
 
