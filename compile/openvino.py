@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from . import processor
 from .builder import PlanRefused
 from .cache import PlanCache, find_beside, keep_beside
+from .exact_half import exact_in_half
 from .key import plan_key
 from .openvino_ir import FILE
 from .quiet import quiet
@@ -115,7 +116,7 @@ def size(folder: Path) -> int:
 
 
 def save_ir(run: nn.Module, spec: StageSpec, folder: Path) -> None:
-    """Write the IR of ``run`` with static shapes and float32 weights into ``folder``."""
+    """Write the IR of ``run`` with static shapes into ``folder``, its weights in two bytes each where that is exact."""
     import openvino
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
@@ -135,7 +136,7 @@ def save_ir(run: nn.Module, spec: StageSpec, folder: Path) -> None:
     for port, given in zip(model.inputs, spec.inputs, strict=True):
         port.get_node().set_partial_shape(openvino.PartialShape(list(given.shape)))
     model.validate_nodes_and_infer_types()
-    openvino.save_model(model, str(folder / FILE), compress_to_fp16=False)
+    openvino.save_model(model, str(folder / FILE), compress_to_fp16=exact_in_half(model))
 
 
 class OpenVINOPlan:

@@ -20,6 +20,7 @@ EXAMPLE = EMBEDDED / "storyworld"  # its CLIP tokenizer, ARM and visual tokenize
 CORRECTOR = "corrector"
 FILES = {"unet": "diffusion_pytorch_model", "vae": "diffusion_pytorch_model", "text_encoder": "model"}
 CLASSES = {"unet": "UNet2DConditionModel", "vae": "AutoencoderKL"}
+SAMPLE = 64  # latents a side; diffusers' pipeline compares it with a number
 
 
 def write_bundle(folder: Path, sizes: Mapping[str, Mapping[str, Any]] = SIZES) -> Path:
@@ -39,7 +40,7 @@ def write_bundle(folder: Path, sizes: Mapping[str, Mapping[str, Any]] = SIZES) -
     _write(corrector / "text_encoder", text, model.text_encoder, "text_encoder")
     for name, network in (("unet", model.unet), ("vae", model.vae)):
         assert isinstance(network, nn.Module)
-        _write(corrector / name, {"_class_name": CLASSES[name], **sizes[name]}, network, name)
+        _write(corrector / name, {"_class_name": CLASSES[name], "sample_size": SAMPLE, **sizes[name]}, network, name)
     _write_json(
         corrector / "scheduler" / "scheduler_config.json", {"_class_name": "DDIMScheduler", **sizes["scheduler"]}
     )
