@@ -80,6 +80,7 @@ def measure(
         "size": size,
         "steps": steps,
         "processes": "one for all" if together else "one each",
+        "contenders": list(names),
         "pages": "huge" if huge_pages else "small",
         "threads": torch.get_num_threads(),
         "unet_pass": cost,

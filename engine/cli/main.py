@@ -8,7 +8,6 @@ from importlib import import_module
 import click
 
 from ..memory.rewrite import MemoryFailure
-from ..utils.malloc import request_huge_pages
 from ..utils.streams import drop_output, log, open_streams, settle_output
 from ..utils.to_one_line import one_line
 from ..utils.versions import acdc_version
@@ -61,7 +60,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return its exit code: 0; 2 after a user's mistake, 1 where a language model or some of
     many stories failed, 130 after Ctrl-C."""
     open_streams()
-    request_huge_pages()
     try:
         return _run(list(sys.argv[1:] if argv is None else argv))
     finally:

@@ -1,4 +1,4 @@
-"""How the C library and PyTorch take memory: one heap for all threads, huge pages for large tensors.
+"""Memory that many threads take and give back: one heap for all of them, where the C library is glibc.
 
 By default glibc gives each thread a heap of its own, up to eight a core. Tensors that one slot makes and another lets
 go leave holes there that are never given back, and a process grows from story to story though it holds no more.
@@ -7,7 +7,6 @@ go leave holes there that are never given back, and a process grows from story t
 from __future__ import annotations
 
 import ctypes
-import os
 import platform
 
 # Parameters of mallopt (malloc.h), and what they are set to.
@@ -26,14 +25,3 @@ def limit_malloc_arenas() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     return min(mallopt(name, value) for name, value in SETTINGS.items()) == 1  # each says 1, or 0
-
-
-def request_huge_pages() -> None:
-    """Ask PyTorch for huge pages (2 MiB) below every tensor of that size or more, unless the user's environment says
-    otherwise. For a process of ours, before torch is imported, which reads the variable at its first tensor.
-
-    Weights of a large network are read once a pass and fill no cache, so each page of 4 KiB costs a look-up of its
-    address; and every large result costs a fault a page. Linux with huge pages on request is the usual setting; where
-    there are none, nothing changes.
-    """
-    os.environ.setdefault("THP_MEM_ALLOC_ENABLE", "1")

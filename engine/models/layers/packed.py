@@ -43,7 +43,8 @@ def pack(*models: nn.Module) -> None:
     """Every linear layer and convolution of the models with a bfloat16 or float16 weight, in place, for good: a packed
     weight is neither saved, moved nor exported. The modules stay the very same ones.
 
-    The plain weight is freed as its layer is packed, so at most one of them is held twice.
+    The plain weight is freed as its layer is packed, so at most one of them is held twice. What is not packed is
+    copied: biases and norms would keep the whole file mapped that they were read from.
     """
     for layer in (module for model in models for module in model.modules()):
         if type(layer) is nn.Linear and layer.weight.dtype in HALVES:
@@ -56,3 +57,5 @@ def pack(*models: nn.Module) -> None:
         else:
             continue
         layer.weight = nn.Parameter(packed, requires_grad=False)
+    for value in (value for model in models for value in model.parameters() if not value.is_mkldnn):
+        value.data = value.data.clone()
