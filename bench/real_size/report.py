@@ -44,8 +44,9 @@ def section(table: Mapping[str, Any]) -> Iterator[str]:
         name, seconds = row["name"], row["median"]
         exact = name == "openvino" or name.endswith("float32")
         busy = sum(turn["others_cpu_seconds"] for turn in row["turns"]) / sum(turn["seconds"] for turn in row["turns"])
+        times = f"{peer / seconds:.2f}" if peer else ""
         yield (
-            f"| {name} | {seconds:.3f} | {row['min']:.3f} to {row['max']:.3f} | {peer / seconds if peer else 0:.2f} "
+            f"| {name} | {seconds:.3f} | {row['min']:.3f} to {row['max']:.3f} | {times} "
             f"| {floor(table, exact) / seconds:.0%} | {row['mib']:.0f} ({row['peak_mib']:.0f}) "
             f"| {table['relative_difference'][name]:.1e} | {busy:.0%} |"
         )
