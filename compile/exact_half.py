@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-AT_ONCE = 1 << 22  # numbers that are compared at a time: 16 MiB
+VAE_BATCH = 1 << 22  # numbers that are compared at a time: 16 MiB
 
 
 def exact_in_half(model: Any) -> bool:
@@ -25,5 +25,5 @@ def _exact(values: np.ndarray[Any, Any]) -> bool:
     with np.errstate(over="ignore"):  # infinite in float16: then they differ
         return all(
             np.array_equal(part.astype(np.float16).astype(np.float32), part)
-            for part in (flat[start : start + AT_ONCE] for start in range(0, flat.size, AT_ONCE))
+            for part in (flat[start : start + VAE_BATCH] for start in range(0, flat.size, VAE_BATCH))
         )

@@ -13,7 +13,7 @@ from torch import nn
 
 from acdc.compile.backends import compile_stage
 from acdc.compile.cache import PlanCache
-from acdc.compile.exact_half import AT_ONCE, _exact
+from acdc.compile.exact_half import VAE_BATCH, _exact
 from acdc.compile.spec import StageSpec
 
 SIDE = 96
@@ -43,9 +43,9 @@ def test_a_number_is_exact_if_float16_gives_it_back(value: float) -> None:
     assert _exact(np.array([1.0, value], np.float32)) == bool(back == np.float32(value))
 
 
-@pytest.mark.parametrize("at", [0, AT_ONCE - 1, AT_ONCE, AT_ONCE + 6])
+@pytest.mark.parametrize("at", [0, VAE_BATCH - 1, VAE_BATCH, VAE_BATCH + 6])
 def test_one_number_of_many_is_found_wherever_it_lies(at: int) -> None:
-    values = np.ones(AT_ONCE + 7, np.float32)
+    values = np.ones(VAE_BATCH + 7, np.float32)
     assert _exact(values)
     values[at] = 1e-5
     assert not _exact(values)
