@@ -44,9 +44,9 @@ class Builder:
     """Runs jobs in one child process, one at a time."""
 
     def __init__(self) -> None:
-        self._lock, self._child, self._close = threading.Lock(), None, None
-        self._child: _Child | None
-        self._close: Callable[[], None] | None
+        self._lock = threading.Lock()
+        self._child: _Child | None = None
+        self._close: Callable[[], None] | None = None
 
     def run(self, function: str, arguments: dict[str, Any], seconds: float) -> int:
         """Call ``function`` ("package.module:name") in the child; returns the most memory that it took, in bytes.

@@ -94,8 +94,8 @@ def load(folder: Path, what: str, cache: PlanCache, precision: str) -> Any:
         except RuntimeError as error:
             said = str(error).splitlines()[0]
             LOG.warning("plan cache: %s is not read (%s), compiling again", folder / f"compiled-{name}", said)
-    if (reason := find_beside(folder, f"refused-{name}")) is not None:
-        raise PlanRefused(reason.decode())
+    if (refused := find_beside(folder, f"refused-{name}")) is not None:
+        raise PlanRefused(refused.decode())
     try:
         blob = cache.built(COMPILE, {"folder": str(folder), "options": options}, BUILD_SECONDS + size(folder) / MIB)
     except PlanRefused as error:

@@ -69,7 +69,7 @@ def stories(output: Output, only: str, device: str) -> None:
     "--backends", default=",".join(BACKENDS), callback=backends_chosen, help="Separated by commas; all by default."
 )
 @click.option("--batches", default="1,4,16", show_default=True, callback=numbers, help="Stories side by side.")
-def stages(output: Output, bundle: str, backends: list[str], batches: list[int], **how: str) -> None:
+def stages(output: Output, bundle: str, backends: list[str], batches: list[int], **how: Any) -> None:
     """Compare every stage x backend with eager and time it; a short table last."""
     from ...engine.engine import Engine
     from .stages import run

@@ -29,10 +29,14 @@ def run(device: str, output: Output) -> dict[str, Any]:
     record.found["packages"] = {"torch": version("torch")} | {name: installed(name) for name in OPTIONAL}
     for kind in KINDS:
         name = str(kind).removeprefix("torch.")
-        record.add({"rates": name}, lambda kind=kind: Machine.measure(kind, device)._asdict())
+        record.add({"rates": name}, partial(_rates, kind, device))
     for name, make in (("one by one", _launches), ("one graph", _captured)):
         record.add({"launches": name}, partial(_launch, make, device))
     return record.finish()
+
+
+def _rates(kind: torch.dtype, device: str) -> dict[str, Any]:
+    return Machine.measure(kind, device)._asdict()
 
 
 def properties(device: str) -> dict[str, Any]:

@@ -61,7 +61,7 @@ class Record:
             self.found = earlier
             if output.retry:
                 self.found["rows"] = [row for row in earlier["rows"] if not faults(row) and "refused" not in row]
-        process = {"began": datetime.now(UTC).isoformat(timespec="seconds"), "commit": source_commit()}
+        process: dict[str, Any] = {"began": datetime.now(UTC).isoformat(timespec="seconds"), "commit": source_commit()}
         process |= {"versions": versions(), "cuda": torch.version.cuda, "clocks": self.clocks.read()}
         self.found["processes"] = [*self.found.get("processes", []), process]
         self.found |= {"rows": self.found.get("rows", []), "under_way": None, "not_reached": [], "complete": False}

@@ -73,7 +73,7 @@ def run(systems: Sequence[System], ways: Sequence[str], device: str, dtype: str,
 def counted_before(record: Record, system: System) -> dict[Phase, Cost]:
     """What the plain way of this system needs, where the file has it already."""
     rows = (row for row in record.found["rows"] if (row["system"], row["way"]) == (system.name, "plain"))
-    phases = next((row.get("phases", {}) for row in rows), {})
+    phases: dict[str, Any] = next((row.get("phases", {}) for row in rows), {})
     return {Phase(name): Cost(row["flops"], row["bytes"]) for name, row in phases.items() if "flops" in row}
 
 
@@ -113,7 +113,7 @@ def draw(
     """The row's frames: of a story, or of a video whose first chunk is corrected."""
     if not system.frames:
         return list(engine.stream(sentences, on_phase=alive, **options))
-    lengths = {"num_frames": system.frames, "chunk_frames": system.frames}
+    lengths: dict[str, Any] = {"num_frames": system.frames, "chunk_frames": system.frames}
     chunks = engine.stream_video(SENTENCES[0], on_phase=alive, **lengths, **options)
     return [frame for chunk in chunks for frame in chunk]
 

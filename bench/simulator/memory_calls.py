@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from statistics import fmean
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...engine.options import StoryOptions
 from .stories import TOLD
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 def by_rules(options: StoryOptions) -> StoryOptions:
     """The same without a language model."""
     asked = ("memory_model", "memory_url", "memory_calls", "memory_on_failure", "memory_timeout")
-    return replace(options, memory="rules", **dict.fromkeys(asked))
+    unasked: dict[str, Any] = dict.fromkeys(asked)
+    return replace(options, memory="rules", **unasked)
 
 
 def call_seconds(engine: Engine, options: StoryOptions) -> float:
