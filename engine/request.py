@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ from .options import check_sentences
 from .outputs import Frame
 
 MAX_ID = 100  # bytes: file systems count them
+JOINERS = "\u200c\u200d"  # within words of Persian and of Indian languages
 
 
 @dataclass(frozen=True)
@@ -26,8 +28,9 @@ class StoryRequest:
             if not isinstance(getattr(self, name), kind):
                 raise ValueError(f"{name} {getattr(self, name)!r} of a story is no {kind.__name__}")
         object.__setattr__(self, "sentences", check_sentences(self.sentences))
+        object.__setattr__(self, "id", unicodedata.normalize("NFC", self.id))  # one folder, however it was typed
         size = len(self.id.encode("utf-8", "replace"))
-        if not (0 < size <= MAX_ID and self.id[0].isalnum() and all(c.isalnum() or c in "-_." for c in self.id)):
+        if not (0 < size <= MAX_ID and self.id[0].isalnum() and all(map(_fits_a_name, self.id))):
             told = f"1 to {MAX_ID} bytes of letters, digits, - _ and . , a letter or digit first"
             raise ValueError(f"story id {self.id[:MAX_ID]!r} cannot be a folder's name; choose {told}")
         if not 0 <= self.seed < 2**64:
@@ -36,3 +39,8 @@ class StoryRequest:
             raise ValueError(
                 f"story {self.id!r} has {len(self.done)} finished frames of {len(self.sentences)} sentences"
             )
+
+
+def _fits_a_name(character: str) -> bool:
+    """Letters, digits, the marks that belong to letters, and a few signs."""
+    return character.isalnum() or character in "-_." + JOINERS or unicodedata.category(character).startswith("M")

@@ -15,6 +15,7 @@ from PIL import Image
 from ..utils.atomic import write_bytes
 
 Pictures = Sequence[NDArray[np.uint8]]  # [H, W, 3] each
+BT709 = 1  # ITU-T H.273: colour primaries, transfer characteristics and matrix coefficients alike
 SHORTEST = 2  # hundredths of a second
 SMALLEST = 256  # pixels a side of what is written; smaller frames are enlarged by whole numbers, pixel by pixel
 
@@ -49,17 +50,26 @@ def delays(count: int, fps: int) -> list[int]:
 
 
 def write_mp4(path: Path, pictures: Pictures, fps: int) -> None:
-    """Replace ``path`` by an MP4 that browsers play (yuv420p, even sides)."""
+    """Replace ``path`` by an MP4 that browsers play (yuv420p, even sides).
+
+    Colours are converted by BT.709 in the limited range, and the file says so: players guess where nothing is said, by
+    the size of the picture, and guess differently.
+    """
     import av  # an extra, and slow to import
+    from av.video.reformatter import ColorRange, Colorspace
 
     shown, buffer = enlarged(pictures), BytesIO()
     height, width = shown[0].shape[0] // 2 * 2, shown[0].shape[1] // 2 * 2
     with av.open(buffer, "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=fps, options={"crf": "15"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        context = stream.codec_context
+        context.colorspace = context.color_primaries = context.color_trc = BT709
+        context.color_range = ColorRange.MPEG
         for picture in shown:
-            cut = np.ascontiguousarray(picture[:height, :width])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(cut, format="rgb24")))
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
+            how = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
+            container.mux(stream.encode(frame.reformat(format="yuv420p", src_color_range=ColorRange.JPEG, **how)))
         container.mux(stream.encode())
     write_bytes(path, buffer.getvalue())
 

@@ -149,3 +149,21 @@ def test_small_pictures_are_enlarged_by_whole_numbers(tmp_path: Path) -> None:
     for index, picture in enumerate(shown):
         assert abs(float(picture[:, :280].mean()) - 20 * index) < 3
         assert abs(float(picture[:, 296:].mean()) - 20 * (5 - index)) < 3
+
+
+@pytest.mark.parametrize("side", [64, 1280])  # players that guess take BT.601 for small pictures and BT.709 for large
+@pytest.mark.parametrize("colour", [(255, 0, 0), (0, 255, 0), (30, 60, 200), (100, 100, 100), (255, 255, 255)])
+def test_an_mp4_says_by_what_its_colours_were_converted(tmp_path: Path, side: int, colour: tuple[int, ...]) -> None:
+    """PyAV-Org/PyAV#1378"""
+    import av
+
+    write_mp4(tmp_path / "a.mp4", [np.full((side, side, 3), colour, np.uint8)] * 2, 8)
+    with av.open(str(tmp_path / "a.mp4")) as container:
+        context = container.streams.video[0].codec_context
+        assert (context.colorspace, context.color_primaries, context.color_trc, context.color_range) == (1, 1, 1, 1)
+        frame = next(container.decode(video=0))
+    red, green, blue = (value / 255 for value in colour)
+    luma = 0.2126 * red + 0.7152 * green + 0.0722 * blue  # ITU-R BT.709, 3.2
+    chroma = [128 + 224 * (blue - luma) / 1.8556, 128 + 224 * (red - luma) / 1.5748]
+    planes = [np.frombuffer(plane, np.uint8)[0] for plane in frame.planes]
+    assert planes == pytest.approx([16 + 219 * luma, *chroma], abs=2)

@@ -36,9 +36,17 @@ def test_an_id_stands_for_one_story():
         list(as_requests([StoryRequest("000002", ("A cat sat.",)), ["A dog ran."]], seed=0))
 
 
-@pytest.mark.parametrize("name", ["a", "0", "story-1", "a_b.c", "x" * MAX_ID, "été"])
+@pytest.mark.parametrize(
+    "name", ["a", "0", "story-1", "a_b.c", "x" * MAX_ID, "été", "कहानी", "เรื่อง", "می\u200cروم", "狐"]
+)
 def test_names_that_can_be_folders(name):
     assert StoryRequest(name, ("A cat sat.",)).id == name
+
+
+def test_a_name_is_one_however_it_was_typed():
+    assert StoryRequest("e\u0301te\u0301", ("A cat sat.",)).id == "été"
+    with pytest.raises(ValueError, match="cannot be a folder's name"):
+        StoryRequest("\u0301a", ("A cat sat.",))
 
 
 @pytest.mark.parametrize(
