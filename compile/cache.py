@@ -4,53 +4,61 @@
     ROOT/<key>/...              the backend's own files
 
 An entry is written beside its place and renamed into it, so processes that build the same plan at once do not
-disturb each other. One that is damaged is built again, with one line of warning. Nothing here is unpickled.
+disturb each other. One that is damaged is built again, with one line of warning. What a killed process left half
+written begins with a dot; it is counted, and swept after a day. Nothing here is unpickled.
+
+A folder that may only be read is used, and where there is none a temporary one takes its place: that costs time, and
+is no reason to stop.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
+import errno
 import logging
 import os
 import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from .builder import Builder
+from .entry import MANIFEST, Entry, intact, keep_beside, measured, publish, read_manifest, remove, seal
 
 LOG = logging.getLogger("acdc")
-MANIFEST = "manifest.json"
+MEASURED = "*.timings"  # files beside the entries, of backends that time kernels
 GIB = 1 << 30
+DAY = 86_400.0  # seconds
 
 
 def default_root() -> Path:
-    """``$ACDC_CACHE/plans``, else the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``) ``/acdc/plans``."""
+    """``$ACDC_CACHE/plans``, else the user's cache folder (``$XDG_CACHE_HOME`` or ``~/.cache``) ``/acdc/plans``.
+
+    ``RuntimeError`` where the user has no home (a container's user without an entry in its passwd file).
+    """
     if own := os.environ.get("ACDC_CACHE"):
         return Path(own) / "plans"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "acdc" / "plans"
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One plan on disk."""
+@dataclass
+class _Shared:
+    """What a cache has in common with its copies."""
 
-    folder: Path
-    what: str
-    num_bytes: int
-    used: float  # seconds since the epoch
+    builder: Builder
+    warned: set[str] = field(default_factory=set)
+    temporary: tempfile.TemporaryDirectory[str] | None = None
 
 
 class PlanCache:
     """The folder. ``limit`` bytes bound it: the entries that were used longest ago make room.
 
     ``on_build(what, seconds, peak_bytes)`` is told of each plan that had to be built, with the most memory that its
-    compiler took in a process of its own (0: there was none). ``builder`` runs such compilers.
+    compiler took in a process of its own (0: there was none). ``builder`` runs such compilers. ``root`` is None where
+    the user has no folder for it.
     """
 
     def __init__(
@@ -60,21 +68,24 @@ class PlanCache:
         on_build: Callable[[str, float, int], None] | None = None,
         builder: Builder | None = None,
     ) -> None:
-        self.root, self.limit, self.on_build = root or default_root(), limit, on_build
-        self.builder = builder or Builder()
-        self._warned: set[str] = set()
+        self.limit, self.on_build = limit, on_build
+        self.root: Path | None = root
+        if root is None:
+            with suppress(RuntimeError):
+                self.root = default_root()
+        self._shared = _Shared(builder or Builder())
         self._builds: list[int] = []  # the peaks of what was built since ``reported`` began
 
     def shallow_copy(self) -> PlanCache:
         """Another cache over the same folder and with the same builder."""
-        shallow_copy = PlanCache(self.root, self.limit, self.on_build, self.builder)
-        shallow_copy._warned = self._warned
-        return shallow_copy
+        copied = PlanCache(self.root, self.limit, self.on_build)
+        copied._shared = self._shared
+        return copied
 
     def warn_once(self, about: str, message: str) -> None:
-        """Log ``message``, unless this cache or a twin has warned of ``about`` before."""
-        if about not in self._warned:
-            self._warned.add(about)
+        """Log ``message``, unless this cache or a copy has warned of ``about`` before."""
+        if about not in self._shared.warned:
+            self._shared.warned.add(about)
             LOG.warning("%s", message)
 
     @contextmanager
@@ -91,109 +102,121 @@ class PlanCache:
 
         Raises ``PlanRefused``, as :meth:`Builder.run` does.
         """
-        with tempfile.TemporaryDirectory(prefix="acdc-") as folder:
-            blob = Path(folder) / "blob"
-            self._builds.append(self.builder.run(function, {**arguments, "blob": str(blob)}, seconds))
-            return blob.read_bytes()
+        part = self._staging("blob")
+        try:
+            self._builds.append(self._shared.builder.run(function, {**arguments, "blob": str(part / "blob")}, seconds))
+            return (part / "blob").read_bytes()
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
     def entry(self, key: str, what: str, build: Callable[[Path], object]) -> Path:
         """The folder of ``key``; ``build(folder)`` fills it if it is missing or damaged."""
-        folder = self.root / key
-        if folder.is_dir():
+        blocked = False
+        for root in self._roots():
+            folder = root / key
+            if not folder.is_dir():
+                continue
             if intact(folder):
-                os.utime(folder)
+                with suppress(OSError):  # it may only be read: its age does not matter then
+                    os.utime(folder)
                 return folder
             LOG.warning("plan cache: %s is damaged, building %s again", folder, what)
             shutil.rmtree(folder, ignore_errors=True)
-        self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        part = Path(tempfile.mkdtemp(prefix=f".{key}.", dir=self.root))
+            blocked = folder.is_dir()
+        self._sweep()
+        part = self._staging(key, blocked)
         try:
             build(part)
             seal(part, what)
-            _publish(part, folder)
+            publish(part, part.parent / key)
         finally:
             shutil.rmtree(part, ignore_errors=True)
-        self._make_room(folder)
+        self._make_room(part.parent / key)
         self._builds.append(0)
-        return folder
+        return part.parent / key
+
+    def keep(self, folder: Path, name: str, data: bytes) -> None:
+        """Put what was learnt of a plan later (code for one processor) into its entry; failing costs only that."""
+        try:
+            keep_beside(folder, name, data)
+        except OSError as error:
+            self.warn_once("keep", f"plan cache: what is compiled here is not kept ({error})")
 
     def entries(self) -> Iterator[Entry]:
         """What lies there, the longest unused first."""
         found = []
-        for manifest in self.root.glob(f"[!.]*/{MANIFEST}"):
-            folder = manifest.parent
-            size = sum(path.stat().st_size for path in folder.iterdir())  # also of what was kept beside
-            found.append(Entry(folder, str(_read(manifest).get("what", "?")), size, folder.stat().st_mtime))
+        for root in self._roots():
+            for manifest in root.glob(f"[!.]*/{MANIFEST}"):
+                with suppress(FileNotFoundError):  # another process has removed it
+                    what = str(read_manifest(manifest).get("what", "?"))
+                    found.append(measured(manifest.parent, what))
         yield from sorted(found, key=lambda entry: entry.used)
 
+    def others(self) -> Iterator[Entry]:
+        """What else lies there: what is being written or was left half written, and what backends measured."""
+        for root in self._roots():
+            for path in (*root.glob(".*"), *root.glob(MEASURED)):
+                with suppress(FileNotFoundError):
+                    yield measured(path, "left half written" if path.name.startswith(".") else path.name)
+
     def clear(self) -> int:
-        """Remove every entry; returns how many there were."""
+        """Remove everything; returns how many entries there were."""
         entries = list(self.entries())
-        for entry in entries:
-            shutil.rmtree(entry.folder, ignore_errors=True)
+        for entry in (*entries, *self.others()):
+            remove(entry.folder)
         return len(entries)
+
+    def check_kept(self) -> None:
+        """``ValueError`` where what is built would be gone with this process."""
+        part, reason = self._staging_in_root("check")
+        if part is None:
+            raise ValueError(f"plans cannot be kept: {reason}; set ACDC_CACHE to a folder that can be written")
+        remove(part)
+
+    def _roots(self) -> list[Path]:
+        """Where entries are looked for."""
+        temporary = [Path(self._shared.temporary.name)] if self._shared.temporary else []
+        return [self.root, *temporary] if self.root is not None else temporary
+
+    def _staging(self, name: str, blocked: bool = False) -> Path:
+        """A new folder beside the entries, or in a temporary root where nothing can be written there.
+
+        ``blocked``: what it will become is there, and can neither be used nor removed.
+        """
+        part, reason = self._staging_in_root(name, blocked)
+        if part is not None:
+            return part
+        if self._shared.temporary is None:
+            self._shared.temporary = tempfile.TemporaryDirectory(prefix="acdc-plans-")
+        self.warn_once(
+            "root", f"plan cache: plans of this run are not kept ({reason}); ACDC_CACHE names another folder"
+        )
+        return Path(tempfile.mkdtemp(prefix=f".{name}.", dir=self._shared.temporary.name))
+
+    def _staging_in_root(self, name: str, blocked: bool = False) -> tuple[Path | None, str]:
+        """The new folder, or why there can be none. A full disk raises ``OSError``."""
+        if self.root is None:
+            return None, "this user has no home folder"
+        if blocked:
+            return None, f"{self.root / name} is damaged and cannot be removed"
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            return Path(tempfile.mkdtemp(prefix=f".{name}.", dir=self.root)), ""
+        except OSError as error:
+            if error.errno == errno.ENOSPC:
+                raise
+            return None, str(error)
+
+    def _sweep(self) -> None:
+        """Remove what has been half written for a day: its process is gone."""
+        for entry in self.others():
+            if entry.folder.name.startswith(".") and time.time() - entry.used > DAY:
+                remove(entry.folder)
 
     def _make_room(self, keep: Path) -> None:
         entries = list(self.entries())
-        excess = sum(entry.num_bytes for entry in entries) - self.limit
+        excess = sum(entry.num_bytes for entry in (*entries, *self.others())) - self.limit
         for entry in entries:
             if excess > 0 and entry.folder != keep:
                 shutil.rmtree(entry.folder, ignore_errors=True)
                 excess -= entry.num_bytes
-
-
-def keep_beside(folder: Path, name: str, data: bytes) -> None:
-    """Put what was learnt of a plan later (code for one processor) into its entry; a full disk costs only that."""
-    part = folder / f".{name}.{os.getpid()}"
-    try:
-        part.write_bytes(hashlib.blake2b(data).digest() + data)
-        part.rename(folder / name)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        LOG.warning("plan cache: %s cannot be kept (%s)", folder / name, error)
-
-
-def find_beside(folder: Path, name: str) -> bytes | None:
-    """What :func:`keep_beside` put there; None if nothing is there, or it is damaged."""
-    try:
-        stored = (folder / name).read_bytes()
-    except OSError:
-        return None
-    size = hashlib.blake2b().digest_size
-    digest, data = stored[:size], stored[size:]
-    return data if hashlib.blake2b(data).digest() == digest else None
-
-
-def seal(folder: Path, what: str) -> None:
-    """Write the manifest, last: a folder without one is not an entry."""
-    files = {path.name: _digest(path) for path in sorted(folder.iterdir())}
-    (folder / MANIFEST).write_text(json.dumps({"what": what, "files": files}, indent=1), encoding="utf-8")
-
-
-def intact(folder: Path) -> bool:
-    """Do all files of the manifest lie there, unchanged?"""
-    files = _read(folder / MANIFEST).get("files")
-    if not isinstance(files, dict) or not files:
-        return False
-    return all((folder / name).is_file() and _digest(folder / name) == digest for name, digest in files.items())
-
-
-def _publish(part: Path, folder: Path) -> None:
-    try:
-        part.rename(folder)
-    except OSError:  # another process was first: its plan is as good
-        if not intact(folder):
-            raise
-
-
-def _read(manifest: Path) -> dict[str, object]:
-    try:
-        content = json.loads(manifest.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "blake2b").hexdigest()

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 
 from . import processor
 from .builder import PlanRefused
-from .cache import PlanCache, find_beside, keep_beside
+from .cache import PlanCache
+from .entry import find_beside
 from .exact_half import exact_in_half
 from .key import plan_key
 from .openvino_ir import FILE
@@ -95,7 +96,7 @@ def load(folder: Path, what: str, cache: PlanCache, precision: str) -> Any:
             said = str(error).splitlines()[0]
             LOG.warning("plan cache: %s is not read (%s), compiling again", folder / f"compiled-{name}", said)
     if (refused := find_beside(folder, f"refused-{name}")) is not None:
-        raise PlanRefused(refused.decode())
+        raise PlanRefused(refused.decode(), lasting=True)
     try:
         blob = cache.built(COMPILE, {"folder": str(folder), "options": options}, BUILD_SECONDS + size(folder) / MIB)
     except PlanRefused as error:
@@ -104,9 +105,9 @@ def load(folder: Path, what: str, cache: PlanCache, precision: str) -> Any:
         reason = f"backend {backend!r} cannot build {what} {on}: OpenVINO {installed_version()} {error}"
         if error.lasting:
             reason += "; choose another backend (acdc cache --clear tries this one again)"
-            keep_beside(folder, f"refused-{name}", reason.encode())
+            cache.keep(folder, f"refused-{name}", reason.encode())
         raise PlanRefused(reason) from None
-    keep_beside(folder, f"compiled-{name}", blob)
+    cache.keep(folder, f"compiled-{name}", blob)
     return core.import_model(io.BytesIO(blob), "CPU", options)
 
 

@@ -96,7 +96,7 @@ class TensorRT:
     def stored(self, run: nn.Module, spec: StageSpec, cache: PlanCache) -> Path:
         """The folder of ``run``'s engine, which is built if it does not lie there."""
         key = plan_key(run, spec, self.name, self._version())
-        timings = None if self.portable else cache.root / f"{self.name}.timings"
+        timings = None if self.portable or cache.root is None else cache.root / f"{self.name}.timings"
         return cache.entry(key, str(spec), lambda folder: self.build_engine(run, spec, folder, timings))
 
     def build_engine(self, run: nn.Module, spec: StageSpec, folder: Path, timings: Path | None = None) -> Built:
@@ -195,7 +195,7 @@ def _with_timings(config: Any, path: Path | None, build: Callable[[], Any]) -> A
 
 def _replace(path: Path, content: memoryview) -> None:
     """Whole or not at all, as other processes may read it; the last one that writes stays."""
-    with suppress(FileNotFoundError):  # the folder may have made room for other plans
+    with suppress(OSError):  # it may only be read, be full, or have made room for other plans
         handle, part = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(content)

@@ -34,6 +34,7 @@ def compile(frames: int, stories: int, **given: Any) -> None:
         report(f"{seconds:6.1f} s  {memory:10}  {what}")
 
     plans = PlanCache(on_build=say)
+    plans.check_kept()
     engine = load_engine(given, plans)
     seeds = range(given["seed"], given["seed"] + stories)
     engine.generate_batch([[SENTENCE] * frames] * stories, seeds=list(seeds), options=options)
