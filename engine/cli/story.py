@@ -125,6 +125,8 @@ def continue_story(
             log(f"acdc: frame {frame.index + 1}: {frame.memory_note}")
         if frame.cut_prompt is not None:
             log(f"acdc: frame {frame.index + 1}: {cut_remark(frame)}")
+    if writer.remark:
+        log(f"acdc: {writer.remark}")
     report(f"{writer.sheet}: {total} frames, {seconds / (total - done):.2f} s a frame")
 
 

@@ -111,6 +111,8 @@ def _continue(
         if frame.cut_prompt is not None:
             log(f"acdc: {cut_remark(frame)}")
     writer.finish(result, "", missing_only=done == total)
+    if writer.remark:
+        log(f"acdc: {writer.remark}")
     shown = _write_pictures(result, writer.directory, fps)
     told = f"{total - done} frames in {seconds:.1f} s" if done < total else "the video is finished, nothing to resume"
     report(f"{shown}: {told}")

@@ -61,7 +61,8 @@ class ManyWriter:
         self.obsolete = obsolete
         self._early: list[Failed] | None = [] if obsolete else None  # failures while the obsolete stories stand
         self._open: dict[str, _Open] = {}
-        self._finishing: deque[tuple[Future[None], Finished]] = deque()
+        self._remarked = False  # that a sheet has boxes is said of the first one
+        self._finishing: deque[tuple[Future[str], Finished]] = deque()
         self._manifest: ManifestWriter | None = None
 
     def __enter__(self) -> Self:
@@ -159,13 +160,16 @@ class ManyWriter:
         while self._finishing and (len(self._finishing) > behind or self._finishing[0][0].done()):
             future, entry = self._finishing.popleft()
             try:
-                future.result()
+                remark = future.result()
             except Exception as error:  # out of memory, for one: the frames stand, and the other stories go on
                 reason = f"its frames are there, its sheet or trace is not: {type(error).__name__}: {error}"
                 self._note_failed(entry.id, reason, 0)
                 continue
             self._manifest.append(entry)
             self.progress.story(entry)
+            if remark and not self._remarked:
+                self._remarked = True
+                self.progress.note(f"story {entry.id!r}: {remark}")
 
     def _note_failed(self, name: str, reason: str, missing: int) -> None:
         assert self._manifest is not None
@@ -193,8 +197,10 @@ def frames_to_make(asked: Sequence[StoryRequest], begun: Mapping[str, int]) -> i
     return sum(len(request.sentences) - begun.get(request.id, 0) for request in asked)
 
 
-def _complete(writer: StoryWriter, story: StoryResult, title: str) -> None:
-    """What a story has besides its frames; then all of its names are on disk."""
+def _complete(writer: StoryWriter, story: StoryResult, title: str) -> str:
+    """What a story has besides its frames; then all of its names are on disk. Returns what cannot be read on its
+    sheet."""
     writer.finish(story, title)
     for folder in (writer.directory / FRAMES, writer.directory, writer.directory.parent):
         sync_directory(folder)
+    return writer.remark

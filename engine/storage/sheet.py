@@ -1,13 +1,17 @@
 """The contact sheet: a column a frame with its sentence, the draft, the corrected picture and the prompt."""
 
+import unicodedata
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from ..outputs import Frame, StoryResult
+from .fonts import draw_line, letters_without_font, text_width
 
 COLUMNS = 6
 CELL = 256
@@ -30,10 +34,13 @@ class Style:
     size: int
     colour: tuple[int, int, int]
 
-    @property
-    def font(self) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-        """The face that Pillow itself ships, so that a sheet looks the same on every machine."""
-        return ImageFont.load_default(self.size)
+    def width(self, text: str) -> float:
+        """Of one line, in px."""
+        return text_width(text, self.size)
+
+    def write(self, pen: ImageDraw.ImageDraw, left: int, top: int, text: str) -> None:
+        """One line."""
+        draw_line(pen, left, top, text, self.size, self.colour)
 
     @property
     def leading(self) -> int:
@@ -68,22 +75,39 @@ def draw_sheet(story: StoryResult, title: str = "") -> Image.Image:
 
 def wrap(text: str, style: Style, width: int) -> list[str]:
     """Break ``text`` into lines at most ``width`` px wide; a word that is wider by itself is split."""
-    font = style.font
     lines: list[str] = []
     line = ""
     for word in text.split():
         candidate = f"{line} {word}" if line else word
-        if font.getlength(candidate) <= width:
+        if style.width(candidate) <= width:
             line = candidate
             continue
         if line:
             lines.append(line)
-        while font.getlength(word) > width and len(word) > 1:
-            fits = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or font.getlength(word[:n]) <= width)
+        while style.width(word) > width and len(word) > 1:
+            fits = _fitting(word, style, width)
             lines.append(word[:fits])
             word = word[fits:]
         line = word
     return [*lines, line] if line else lines
+
+
+def _fitting(word: str, style: Style, width: int) -> int:
+    """How many letters of ``word`` go into ``width`` px, one at least; a letter keeps its marks."""
+    count = bisect_right(range(1, len(word)), width, key=lambda n: ceil(style.width(word[:n])))
+    while count > 1 and unicodedata.category(word[count])[0] in "MC":
+        count -= 1
+    return max(1, count)
+
+
+def sheet_remark(story: StoryResult, title: str = "") -> str:
+    """What cannot be read on the sheet, and what helps; or nothing."""
+    texts = [title, *(text for frame in story.frames for text in (frame.sentence, frame.refined_prompt))]
+    letters = letters_without_font(" ".join(texts))
+    if not letters:
+        return ""
+    shown = letters if len(letters) <= 8 else f"{letters[:8]}..."
+    return f"the contact sheet has boxes for {shown!r}, which no font of this system has; install one (Noto has all)"
 
 
 def _draw_heading(story: StoryResult, title: str, width: int) -> Image.Image:
@@ -94,7 +118,7 @@ def _draw_heading(story: StoryResult, title: str, width: int) -> Image.Image:
     pen = ImageDraw.Draw(heading)
     top = MARGIN
     for line, style in lines:
-        pen.text((MARGIN, top), line, style.colour, style.font)
+        style.write(pen, MARGIN, top, line)
         top += style.leading
     pen.rectangle((MARGIN, top + GAP, width - MARGIN - 1, top + GAP + RULE - 1), LINE)
     return heading
@@ -129,7 +153,7 @@ def _draw_row(frames: Sequence[Frame], drafts: bool) -> Image.Image:
     pen = ImageDraw.Draw(band)
     for column, frame in enumerate(frames):
         left = column * (CELL + GAP)
-        pen.text((left, 0), f"{frame.index + 1}", NUMBER.colour, NUMBER.font)
+        NUMBER.write(pen, left, 0, f"{frame.index + 1}")
         top = NUMBER.leading + 6
         _write(pen, left, top, sentences[column], SENTENCE)
         top += text_height + 14
@@ -145,7 +169,7 @@ def _place(
     band: Image.Image, pen: ImageDraw.ImageDraw, left: int, top: int, label: str, image: NDArray[np.uint8]
 ) -> int:
     """A picture with its label above it; returns where the next thing starts."""
-    pen.text((left, top), label, LABEL.colour, LABEL.font)
+    LABEL.write(pen, left, top, label)
     top += LABEL.leading + 2
     picture = Image.fromarray(image)
     scale = CELL / max(picture.size)
@@ -164,7 +188,7 @@ def _rounded(size: tuple[int, int]) -> Image.Image:
 
 def _write(pen: ImageDraw.ImageDraw, left: int, top: int, lines: Sequence[str], style: Style) -> None:
     for number, line in enumerate(lines):
-        pen.text((left, top + number * style.leading), line, style.colour, style.font)
+        style.write(pen, left, top + number * style.leading, line)
 
 
 def _columns_width(columns: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 from ..outputs import Frame, Span, StoryResult
 from ..utils.atomic import write_json, write_png
 from .perfetto import trace_events
-from .sheet import draw_sheet
+from .sheet import draw_sheet, sheet_remark
 from .story_reader import FRAMES, STORY_FILE, draft_name, image_name, story_record
 
 SHEET_FILE = "sheet.png"
@@ -31,6 +31,7 @@ class StoryWriter:
         self.directory = Path(directory)
         self.sheet = self.directory / SHEET_FILE
         self.trace = self.directory / TRACE_FILE
+        self.remark = ""  # what cannot be read on the sheet
 
     def add(self, story: StoryResult, frame: Frame) -> None:
         """Append ``frame`` to ``story`` and to the folder."""
@@ -48,6 +49,7 @@ class StoryWriter:
         written = []
         if not (missing_only and self.sheet.exists()):
             write_png(self.sheet, draw_sheet(story, title))
+            self.remark = sheet_remark(story, title)
             written.append(SHEET_FILE)
         if not (missing_only and self.trace.exists()):
             write_json(self.trace, trace_events(story))
