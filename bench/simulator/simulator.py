@@ -204,7 +204,8 @@ class _Run:
         story, index = self.stories[task], task.prompts_ready
         self.scheduler.tell(task)
         if index == task.index and story.stood is not None:
-            story.waited, story.stood = finished.end - story.stood, None
+            story.waited = max(0.0, finished.end - story.stood)  # it may have come before it was missed
+            story.stood = None
 
     def _launched(self, launch: Launch[ScheduledStory], finished: Finished) -> None:
         self._note(launch.slot, launch.phase, launch.stories, finished)
