@@ -55,7 +55,7 @@ PIPELINING = (
 @click.command(short_help="Draw a file of stories.")
 @with_options(STORIES, BUNDLE, RUN, PIPELINING, CORRECTION, DRAWING)
 def generate(stories: str, **given: Any) -> None:
-    """Draw the stories of FILE, many at a time: language model, autoregressive model and corrector beside one another.
+    """Draw the stories of FILE, many at a time: language model, autoregressive model and corrector run concurrently.
 
     A line of FILE is {"sentences": ["A fox sat.", "It ran."]}, with "id" and "seed" if wanted. DIR/<id>/ holds what
     `acdc story` writes; DIR/manifest.jsonl says which stories are finished, and which failed. Exit code 1: some failed.
@@ -119,7 +119,7 @@ def summary(tally: RunProgress) -> str:
 
 
 def pipelining(given: Mapping[str, Any], device: torch.device) -> SchedulerConfig:
-    """How the stories run beside one another: as it suits the device, but for what was asked."""
+    """What runs concurrently: the defaults of the device, with the given options in their place."""
     from ..scheduler.run import for_device
 
     base = SERIAL if given["serial"] else for_device(None, device)
