@@ -1,6 +1,7 @@
 """What a person gives on the command line, checked before anything heavy is imported."""
 
 import hashlib
+import os
 import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
@@ -125,10 +126,17 @@ def check_name(option: str, name: str) -> None:
         raise ValueError(f"{option} {name[:200]!r} holds a control character; give another path")
 
 
+THREADS_PER_CORE = 16  # beyond that OpenMP gains nothing, and ends the process where it cannot start them all
+
+
 def set_threads(threads: int | None) -> None:
-    """Let torch use that many threads; the first place on the way where torch is imported."""
+    """Let torch use that many threads; the first place on the way where torch is imported. ``ValueError`` for more
+    than the machine can start."""
     import torch
 
+    most = THREADS_PER_CORE * (os.cpu_count() or 1)
+    if threads is not None and threads > most:
+        raise ValueError(f"--threads {threads} is too many for {os.cpu_count()} cores; choose 1 to {most}")
     if threads is not None:
         torch.set_num_threads(threads)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,20 @@ def read_requests(name: str | Path, seed: int) -> list[StoryRequest]:
     return requests
 
 
+KEYS = ("id", "seed", "sentences")
+
+
+def _check_keys(record: dict[str, Any]) -> None:
+    """Other keys are the user's notes. One that nearly spells a known key is a typing error: without a word, the story
+    would be drawn from another seed."""
+    for key in record:
+        near = get_close_matches(key.lower(), KEYS, n=1, cutoff=0.75)
+        if near and key not in KEYS:
+            raise ValueError(f"key {key[:100]!r} is unknown; did you mean {near[0]!r}?")
+
+
 def _request(record: dict[str, Any], number: int, seed: int) -> StoryRequest:
+    _check_keys(record)
     name, own = record.get("id", f"{number:06d}"), record.get("seed", seed + number - 1)
     if not isinstance(name, str):
         raise ValueError(f"'id' is {name!r}; give a text")

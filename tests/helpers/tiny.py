@@ -48,7 +48,7 @@ def _write_arm(directory: Path) -> None:
     stream = {"codes_per_frame": GRID**2, "codebook_size": CODES, "eof": CODES, "bos": [1], "vision": [2]}
     stream |= {"max_text_tokens": 400, "context": "window", "recent_frames": 2}
     _save(LWM(config), directory / "model.safetensors", spread=2.0)
-    _json(directory / "config.json", {"family": "lwm", "stream": stream, "transformer": asdict(config)})
+    _json(directory / "config.json", {"format": 1, "family": "lwm", "stream": stream, "transformer": asdict(config)})
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {token: index for index, token in enumerate(["<pad>", "<s>", "<vision>", *alphabet])}
     tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=[]))

@@ -99,7 +99,12 @@ def _as_it_is(run: DrawPass) -> Pass:
     return run
 
 
+FORMAT = 1
+
+
 def _settings(path: Path, config: dict[str, Any]) -> tuple[StreamConfig, LWMConfig]:
+    if config.get("format") != FORMAT:
+        raise ValueError(f"{path}: format {config.get('format')!r} is unknown; this version reads {FORMAT}")
     if config.get("family") != "lwm":
         raise ValueError(f"{path}: unknown ARM family {config.get('family')!r}; choose from lwm")
     try:

@@ -38,6 +38,7 @@ class TestMistakes:
             (["A cat.", "--context", "none"], ["none", "window", "full"]),
             (["A cat.", "--dtype", "int4"], ["int4", "float32"]),
             (["A cat.", "--threads", "0"], ["--threads", "0", "x>=1"]),
+            (["A cat.", "--threads", "100000"], ["--threads 100000", "choose 1 to"]),
             (["A cat.", "--seed", "-1"], ["-1", "0 to"]),
             (["A cat.", "--seed", str(2**64)], [str(2**64), "0 to"]),
             (["A cat.", "--temperature", "-1"], ["-1", "0 (greedy)"]),

@@ -23,6 +23,7 @@ from acdc.engine.outputs import Frame
 from acdc.engine.scheduler.phases import Phases
 from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
 from acdc.engine.storage.run_writer import MAX_PENDING_SHEETS
+from acdc.engine.storage.stories_file import read_requests
 from tests.helpers.cli_runs import files, without_times
 from tests.helpers.generate_runs import TEXTS, assert_same, manifest, write_file
 
@@ -101,6 +102,13 @@ class TestWritten:
         ran = subprocess.run(argv, input=story + "\n{}", capture_output=True, text=True, check=False)
         assert ran.returncode == 2
         assert "line 2 has no list of texts 'sentences'" in ran.stderr
+
+    @pytest.mark.parametrize(("key", "meant"), [("sed", "seed"), ("Seed", "seed"), ("ID", "id"), ("seeds", "seed")])
+    def test_a_misspelt_key_is_refused(self, tmp_path, key, meant):
+        file = tmp_path / "stories.jsonl"
+        file.write_text(json.dumps({"sentences": [TEXTS[0]], key: 1, "note": "any other key is the user's"}))
+        with pytest.raises(ValueError, match=f"line 1: key '{key}' is unknown; did you mean '{meant}'"):
+            read_requests(file, 0)
 
     def test_help_needs_no_torch(self):
         script = (

@@ -40,6 +40,7 @@ def test_a_directory_gives_the_same_model(arm: Arm, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        ({"format": 2}, "format 2 is unknown; this version reads 1"),
         ({"family": "gpt"}, "unknown ARM family 'gpt'; choose from lwm"),
         ({"stream": {**STREAM.__dict__, "context": "endless"}}, "unknown context 'endless'; choose from window, full"),
         ({"stream": {**STREAM.__dict__, "codes_per_frame": 0}}, "codes_per_frame is 0, expected a positive integer"),
