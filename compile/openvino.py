@@ -1,4 +1,4 @@
-"""OpenVINO on the CPU: a stage exported by torch.export, kept on disk as OpenVINO's IR, compiled in float32.
+"""OpenVINO on the CPU: a stage traced or exported by torch, kept on disk as OpenVINO's IR, compiled in float32.
 
 The IR is made by OpenVINO's PyTorch frontend itself: ``openvino.convert_model`` would report its use over the network.
 """
@@ -24,14 +24,19 @@ from .entry import find_beside
 from .exact_half import exact_in_half
 from .key import plan_key
 from .openvino_ir import FILE
+from .proof import Proof
 from .quiet import quiet
 from .spec import Plan, StageSpec
+from .torchscript import trace
 
 LOG = logging.getLogger("acdc")
 COMPILE = "acdc.compile.openvino_ir:compile_ir"
 MIB = 1 << 20
 BUILD_SECONDS = 120.0  # of a small plan, on a slow and busy machine; and a second for each MiB of weights
-MAKER = "1"  # counts up when this module makes another IR of the same stage
+TYPES = {torch.float32: "f32", torch.int64: "i64", torch.bool: "boolean"}  # of inputs: OpenVINO's names
+ERRORS = {"f32": 1e-3, "bf16": 0.3}  # of a result's norm: far more than rounding, far less than another function
+CODES = 0.1  # a share: near ties are rare
+MAKER = "2"  # counts up when this module makes another IR of the same stage
 
 
 def unsupported_reasons(spec: StageSpec) -> list[str]:
@@ -66,12 +71,12 @@ def capabilities() -> list[str]:
 
 def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache, precision: str = "f32") -> Plan:
     """Compile ``run`` for the shapes of ``spec`` and for as many threads as torch has now."""
-    key = plan_key(run, spec, "openvino", f"{installed_version()}-{MAKER}")
-    folder = cache.entry(key, str(spec), lambda folder: save_ir(run, spec, folder))
-    return OpenVINOPlan(load(folder, str(spec), cache, precision))
+    key, proof = plan_key(run, spec, "openvino", f"{installed_version()}-{MAKER}"), Proof(run, spec)
+    folder = cache.entry(key, str(spec), lambda folder: save_ir(proof, folder))
+    return OpenVINOPlan(load(folder, proof, cache, precision))
 
 
-def load(folder: Path, what: str, cache: PlanCache, precision: str) -> Any:
+def load(folder: Path, proof: Proof, cache: PlanCache, precision: str) -> Any:
     """The IR in ``folder`` compiled for this processor; ``precision`` (f32 or bf16) is what products are computed in.
 
     It is compiled, and run once, in another process, and kept beside the IR for this kind of processor and number of
@@ -99,16 +104,27 @@ def load(folder: Path, what: str, cache: PlanCache, precision: str) -> Any:
         raise PlanRefused(refused.decode(), lasting=True)
     try:
         blob = cache.built(COMPILE, {"folder": str(folder), "options": options}, BUILD_SECONDS + size(folder) / MIB)
+        compiled = core.import_model(io.BytesIO(blob), "CPU", options)
+        check(compiled, proof, precision)
     except PlanRefused as error:
         backend = "openvino-bf16" if precision == "bf16" else "openvino"
         on = f"for {threads} thread{'s' if threads > 1 else ''}"
-        reason = f"backend {backend!r} cannot build {what} {on}: OpenVINO {installed_version()} {error}"
+        reason = f"backend {backend!r} cannot build {proof.spec} {on}: OpenVINO {installed_version()} {error}"
         if error.lasting:
             reason += "; choose another backend (acdc cache --clear tries this one again)"
             cache.keep(folder, f"refused-{name}", reason.encode())
         raise PlanRefused(reason) from None
     cache.keep(folder, f"compiled-{name}", blob)
-    return core.import_model(io.BytesIO(blob), "CPU", options)
+    return compiled
+
+
+def check(compiled: Any, proof: Proof, precision: str) -> None:
+    """``PlanRefused`` where a compiled model does something else than its stage: not rounding, but another function."""
+    error, share = proof.deviation(OpenVINOPlan(compiled))
+    if error > ERRORS[precision]:
+        raise PlanRefused(f"made results that are {error:.1g} of their norm from plain PyTorch's", lasting=True)
+    if precision == "f32" and share > CODES:
+        raise PlanRefused(f"made other codes than plain PyTorch, {share:.0%} of them", lasting=True)
 
 
 def size(folder: Path) -> int:
@@ -116,28 +132,40 @@ def size(folder: Path) -> int:
     return (folder / FILE).with_suffix(".bin").stat().st_size
 
 
-def save_ir(run: nn.Module, spec: StageSpec, folder: Path) -> None:
-    """Write the IR of ``run`` with static shapes into ``folder``, its weights in two bytes each where that is exact."""
+def save_ir(proof: Proof, folder: Path) -> None:
+    """Write the IR of a stage with static shapes into ``folder``, its weights in two bytes each where that is exact."""
     import openvino
     from openvino.frontend import FrontEndManager
-    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
 
     # The frontend logs operators that its decomposition table does not know and does not need.
     with torch.no_grad(), warnings.catch_warnings(), quiet():
-        warnings.simplefilter("ignore", FutureWarning)
-        program = torch.export.export(run, spec.examples())
-        decoder = TorchFXPythonDecoder.from_exported_program(program)  # the frontend does not keep it alive
+        warnings.simplefilter("ignore")
+        decoder = _decoder(proof)  # the frontend does not keep it alive
         frontend = FrontEndManager().load_by_framework("pytorch")
         try:
             model = frontend.convert(frontend.load(decoder))
         except Exception as error:  # of the frontend's own kinds
             lines = [line.strip() for line in str(error).splitlines() if "aten" in line or "No conversion" in line]
             said = lines[0][:200] if lines else type(error).__name__
-            raise ValueError(f"backend 'openvino' cannot translate {spec.name}: {said}; choose eager for it") from None
-    for port, given in zip(model.inputs, spec.inputs, strict=True):
+            raise ValueError(
+                f"backend 'openvino' cannot translate {proof.spec.name}: {said}; choose eager for it"
+            ) from None
+    for port, given in zip(model.inputs, proof.spec.inputs, strict=True):
+        port.get_node().set_element_type(getattr(openvino.Type, TYPES[given.dtype]))
         port.get_node().set_partial_shape(openvino.PartialShape(list(given.shape)))
     model.validate_nodes_and_infer_types()
     openvino.save_model(model, str(folder / FILE), compress_to_fp16=exact_in_half(model))
+
+
+def _decoder(proof: Proof) -> Any:
+    """What the frontend reads a stage from: a trace, or where that would not be the stage, an exported program."""
+    if (traced := trace(proof)) is not None:
+        from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
+
+        return TorchScriptPythonDecoder(traced)
+    from openvino.frontend.pytorch.fx_decoder import TorchFXPythonDecoder
+
+    return TorchFXPythonDecoder.from_exported_program(torch.export.export(proof.run, proof.spec.examples()))
 
 
 class OpenVINOPlan:
