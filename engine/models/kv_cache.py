@@ -21,12 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from copy import copy
-from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from .attention import KVView
 from .kv_buffers import Buffers, SharedPair
 
 BUCKET = 128
@@ -40,28 +39,10 @@ def bucket(capacity: int, limit: int) -> int:
     return max(capacity, min(-(-capacity // BUCKET) * BUCKET, limit))
 
 
-class Cache(Protocol):
-    """What a transformer asks of a cache, whoever holds the buffers."""
-
-    def positions(self, new: int) -> Tensor:
-        """The slots of ``new`` tokens in every row: int64 [rows, new]."""
-        ...
-
-    def mask(self, positions: Tensor) -> Tensor:
-        """Which slots the queries at ``positions`` see; passed back to ``attend``."""
-        ...
-
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention of ``q`` over the layer's cache and the new ``k`` and ``v``, all [rows, H, new, head_dim]."""
-        ...
-
-    def advance(self, counts: Sequence[int]) -> None:
-        """Row r keeps its next ``counts[r]`` slots."""
-        ...
-
-
 class KVCache:
     """Keys and values of ``rows`` streams. ``lengths`` int64 [rows] lives on the device, ``owned`` on the host."""
+
+    is_causal = False  # earlier slots are attended to as well
 
     def __init__(
         self,
@@ -97,7 +78,8 @@ class KVCache:
         return self.lengths[:, None] + torch.arange(new, device=self.lengths.device)
 
     def mask(self, positions: Tensor) -> Tensor:
-        """Which slots each query sees, itself included: bool [rows, 1, new, S], S = the longest row afterwards."""
+        """True = may be attended: bool [rows, 1, new, S], S = the longest row afterwards. A query sees its row up to
+        itself."""
         slots = torch.arange(self._extent(positions), device=positions.device)
         return (slots <= positions[:, :, None]).unsqueeze(1)
 
@@ -110,10 +92,10 @@ class KVCache:
             buffer.scatter_(2, where, fresh.to(buffer.dtype))
         return stored[0][:, :, :extent], stored[1][:, :, :extent]
 
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
-        """Write the new keys and values, then attend: all [rows, H, new, head_dim]."""
-        keys, values = self.write(layer, k, v, positions)
-        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+    def store(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> KVView:
+        """As :meth:`write`, for an attention backend."""
+        held, held_values = self.write(layer, keys, values, positions)
+        return KVView((held,), (held_values,))
 
     def put(self, keys: Tensor, values: Tensor) -> None:
         """Write [layers, rows, H, new, head_dim], computed elsewhere, behind each row's own slots, which stay its own.

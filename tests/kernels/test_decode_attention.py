@@ -5,6 +5,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acdc.engine.models.attention import SDPA
 from acdc.engine.models.kv_cache import KVCache
 from acdc.kernels import decode_attention as module
 from acdc.kernels.decode_attention import PROGRAMS, decode_attention, decode_attention_reference, split_count, tile
@@ -155,7 +156,7 @@ def test_as_the_cache_attends():
     cache.advance([7, 4])
     q, k, v = torch.randn(3, 2, 2, 3, 16)
     positions = cache.positions(3)
-    wanted = cache.attend(0, q, k, v, positions, cache.mask(positions))
+    wanted = SDPA(q, cache.store(0, k, v, positions), cache.mask(positions))
     found = decode_attention(q, cache.keys[0], cache.values[0], cache.lengths)
     near(found, wanted)
     assert torch.equal(decode_attention(q, cache.keys[0], cache.values[0], cache.lengths, k, v), found)

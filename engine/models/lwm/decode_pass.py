@@ -24,7 +24,7 @@ from ....kernels.accept_tokens import accept_tokens, accept_tokens_reference
 from ....kernels.sample_tokens import sample_tokens
 from ...sampling import SamplingParams, choose
 from ...utils.rng import gumbel
-from ..read_cache import KernelCache, ReadCache
+from ..read_cache import ReadCache
 from .model import LWM
 
 
@@ -56,8 +56,9 @@ class DrawPass(nn.Module):
         values [layers, R, H, W, head_dim], of which those of the newly accepted count belong to the cache."""
         slots = accepted[:, None] + torch.arange(self.window, device=codes.device)
         fed = codes.gather(1, slots - 1).repeat(lengths.shape[0] // codes.shape[0], 1)
-        cache = (KernelCache if self.model.use_triton else ReadCache)(keys, values, lengths)
-        logits = self.model.vision_logits(self.model(fed, torch.ones_like(fed, dtype=torch.bool), cache))
+        cache, is_vision = ReadCache(keys, values, lengths), torch.ones_like(fed, dtype=torch.bool)
+        hidden = self.model(fed, is_vision, cache, backend=self.model.read_backend)
+        logits = self.model.vision_logits(hidden)
         cond, null = logits[: len(codes)], logits[len(codes) :] if self.params.guided else None
         if self.model.use_triton:
             computed = sample_tokens(cond, null, noise, accepted, self.forced, self.params.sampling)

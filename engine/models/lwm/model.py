@@ -11,14 +11,14 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....kernels.gated import swiglu, swiglu_reference
 from ....kernels.qk_norm_rope_kv import qk_norm_rope_kv
+from ..attention import PRODUCTS, SDPA, TRITON, AttentionBackend, AttentionMetadata, Cache
 from ..fields import check_fields
 from ..kv_buffers import Buffers
-from ..kv_cache import Cache, KVCache
+from ..kv_cache import KVCache
 from ..layers.fused import Fused
 from ..layers.norms import RMSNorm
 from ..layers.rotary import Rotary, rotate
@@ -84,14 +84,18 @@ class Attention(nn.Module):
         parts = (self.wq(x), self.wk(x), self.wv(x)) if self.fused is None else self.fused(x)
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # [R, H, T, head_dim]
         if self.use_triton:
-            q, k, v = place.rotated(q, k, v)
+            q, k, v = _rotate_by_kernel(q, k, v, place)
         else:
             q, k = rotate(q, place.cos, place.sin), rotate(k, place.cos, place.sin)
-        if place.cache is None:
-            out = F.scaled_dot_product_attention(q, k, v, is_causal=True)
-        else:
-            out = place.cache.attend(layer, q, k, v, place.positions, place.mask)
+        out = place.attend(layer, q, k, v)
         return self.wo(out.transpose(1, 2).flatten(2))
+
+
+def _rotate_by_kernel(q: Tensor, k: Tensor, v: Tensor, place: AttentionMetadata) -> tuple[Tensor, Tensor, Tensor]:
+    """q and k rotated by our kernel; all [R, H, T, head_dim], each in memory of its own."""
+    keys, values = (torch.empty(k.shape, dtype=k.dtype, device=k.device) for _ in range(2))
+    tables = (place.rope.cos, place.rope.sin, place.positions.expand(len(q), -1), keys, values)
+    return qk_norm_rope_kv(q, k, v, *tables, apart=True), keys, values
 
 
 class FeedForward(nn.Module):
@@ -132,25 +136,6 @@ class Block(nn.Module):
         return x + self.feed_forward(self.ffn_norm(x))
 
 
-@dataclass(frozen=True)
-class AttentionMetadata:
-    """Where a pass stands in the stream: the same for all layers."""
-
-    positions: Tensor  # [R, T], or [1, T] without a cache
-    cos: Tensor  # [R, 1, T, head_dim]
-    sin: Tensor
-    mask: Tensor | None  # [R, 1, T, S], True = visible; None without a cache, where attention is plainly causal
-    cache: Cache | None
-    rope: Rotary
-
-    def rotated(self, q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """q and k rotated by our kernel; all [R, H, T, head_dim], each in memory of its own."""
-        keys, values = (torch.empty(k.shape, dtype=k.dtype, device=k.device) for _ in range(2))
-        positions = self.positions.expand(len(q), -1)
-        q = qk_norm_rope_kv(q, k, v, self.rope.cos, self.rope.sin, positions, keys, values, apart=True)
-        return q, keys, values
-
-
 class LWM(nn.Module):
     """The transformer. Knows no sampling, no text and no backend."""
 
@@ -171,6 +156,7 @@ class LWM(nn.Module):
         is_vision: Tensor,
         cache: Cache | None = None,
         counts: Sequence[int] | None = None,
+        backend: AttentionBackend = SDPA,
     ) -> Tensor:
         """``ids`` int64 [R, T], ``is_vision`` bool [R, T] -> hidden [R, T, D] after the final norm.
 
@@ -180,22 +166,19 @@ class LWM(nn.Module):
         """
         text, vision = ids.masked_fill(is_vision, 0), ids.masked_fill(~is_vision, 0)
         x = torch.where(is_vision[..., None], self.vte(vision), self.wte(text))
-        place = self._place(ids, cache)
+        new = ids.shape[1]
+        positions = torch.arange(new, device=ids.device)[None] if cache is None else cache.positions(new)
+        place = AttentionMetadata.of(positions, self.rope, cache, backend)
         for layer, block in enumerate(self.blocks):
             x = block(x, place, layer)
         if cache is not None:
             cache.advance(counts if counts is not None else [ids.shape[1]] * ids.shape[0])
         return self.ln_f(x)
 
-    def _place(self, ids: Tensor, cache: Cache | None) -> AttentionMetadata:
-        if cache is None:
-            positions = torch.arange(ids.shape[1], device=ids.device)[None]
-            mask = None
-        else:
-            positions = cache.positions(ids.shape[1])
-            mask = cache.mask(positions)
-        cos, sin = self.rope(positions)
-        return AttentionMetadata(positions, cos, sin, mask, cache, self.rope)
+    @property
+    def read_backend(self) -> AttentionBackend:
+        """What attends in the passes that only read their cache."""
+        return TRITON if self.use_triton else PRODUCTS
 
     def enable_triton(self) -> None:
         """Stages that draw attend by our kernel."""

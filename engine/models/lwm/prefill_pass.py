@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
-from ..read_cache import EmptyCache, KernelCache, ReadCache
+from ..attention import SDPA
+from ..read_cache import EmptyCache, ReadCache
 from .model import LWM
 
 
@@ -21,8 +22,7 @@ class Prefill(nn.Module):
         """``ids`` int64 and ``is_vision`` bool [R, T], of which row r's first ``counts[r]`` are real, behind what is
         ``held``: the keys, values and lengths of a cache, or nothing -> logits [R, vision_vocab] after each row's last
         id, and the new keys and values [layers, R, H, T, head_dim]."""
-        over = KernelCache if self.model.use_triton else ReadCache
-        cache = over(*held) if held else EmptyCache(ids.device)
-        hidden = self.model(ids, is_vision, cache)
+        cache, backend = (ReadCache(*held), self.model.read_backend) if held else (EmptyCache(ids.device), SDPA)
+        hidden = self.model(ids, is_vision, cache, backend=backend)
         last = (counts - 1)[:, None, None].expand(-1, 1, hidden.shape[-1])
         return self.model.vision_logits(hidden.gather(1, last)[:, 0]), *cache.collected()

@@ -14,7 +14,6 @@ published mask once its pads are dropped: rotary embedding depends on distances 
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..read_cache import EmptyCache, ReadCache
@@ -29,22 +28,18 @@ class SegmentCache(ReadCache):
         self.causal = causal
 
     def positions(self, new: int) -> Tensor:
-        """int64 [R, new]: behind each row's own slots."""
+        """int64 [R, new]: after each row's own slots."""
         return self.lengths[:, None] + torch.arange(new, device=self.lengths.device)
 
     def mask(self, positions: Tensor) -> Tensor:
-        """What a query sees of the slots and the new ids: bool [R, 1, new or 1, S + new], True = visible."""
+        """True = may be attended: bool [R, 1, new, S + new], the slots before the new ids. The queries of a frame all
+        see the same, so they share one row of memory."""
         rows, new = positions.shape
         slots, order = (torch.arange(size, device=positions.device) for size in (self.keys.shape[3], new))
         owned = slots < self.lengths[:, None, None]  # [R, 1, S]
         own = order <= order[:, None] if self.causal else order[None] >= 0  # [new or 1, new]
-        return torch.cat((owned.expand(rows, len(own), -1), own.expand(rows, -1, -1)), 2)[:, None]
-
-    def attend(self, layer: int, q: Tensor, k: Tensor, v: Tensor, positions: Tensor, mask: Tensor | None) -> Tensor:
-        """Attention of ``q`` over the layer's slots and the new ids, [R, H, new, head_dim] each."""
-        self.fresh.append((k, v))
-        keys, values = torch.cat((self.keys[layer], k), 2), torch.cat((self.values[layer], v), 2)
-        return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask)
+        visible = torch.cat((owned.expand(rows, len(own), -1), own.expand(rows, -1, -1)), 2)
+        return visible[:, None].expand(-1, -1, new, -1)
 
 
 class FeedPass(nn.Module):

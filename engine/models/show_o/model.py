@@ -23,9 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ....kernels.qk_norm_rope_kv import qk_norm_rope_kv, rotate_reference
+from ..attention import SDPA, AttentionMetadata, Cache
 from ..fields import check_fields
 from ..kv_buffers import Buffers
-from ..kv_cache import Cache, KVCache
+from ..kv_cache import KVCache
 from ..layers.rotary import Rotary
 
 NEW_TOKENS = 10  # [PAD], eight markers and tasks, and one id that no token has: codes begin behind them
@@ -124,18 +125,6 @@ class HalfRotary(Rotary):
         return tuple(torch.cat((table[:, ::2], table[:, 1::2]), 1) for table in (cos, sin))  # type: ignore[return-value]
 
 
-@dataclass(frozen=True)
-class AttentionMetadata:
-    """Where a pass stands: the same for all layers."""
-
-    positions: Tensor  # [R, T], or [1, T] where all rows begin
-    cos: Tensor  # [R or 1, 1, T, rotary_dim]
-    sin: Tensor
-    mask: Tensor | None  # what the cache made for itself
-    cache: Cache
-    rope: Rotary
-
-
 class Attention(nn.Module):
     """Multi-head attention with biases; queries and keys are normed per head before they are rotated."""
 
@@ -154,7 +143,7 @@ class Attention(nn.Module):
         parts = (self.q_proj(x), self.k_proj(x), self.v_proj(x))
         q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # [R, H, T, head_dim]
         q, k, v = self._by_kernel(q, k, v, place) if self.use_triton else self._rotated(q, k, v, place)
-        out = place.cache.attend(layer, q, k, v, place.positions, place.mask)
+        out = place.attend(layer, q, k, v)
         attended: Tensor = self.dense(out.transpose(1, 2).flatten(2))
         return attended
 
@@ -220,8 +209,7 @@ class ShowO(nn.Module):
         trunk: Any = self.showo.model
         # What pads a text may stand beyond the tables; nothing sees it.
         positions = cache.positions(ids.shape[1]).clamp(max=self.config.max_position - 1)
-        cos, sin = self.rope(positions)
-        place = AttentionMetadata(positions, cos, sin, cache.mask(positions), cache, self.rope)
+        place = AttentionMetadata.of(positions, self.rope, cache, SDPA)
         x = trunk.embed_tokens(ids)
         for number, layer in enumerate(trunk.layers):
             x = layer(x, place, number)

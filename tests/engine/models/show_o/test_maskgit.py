@@ -12,7 +12,7 @@ from torch import Tensor
 
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
-from acdc.engine.models.kv_cache import Cache
+from acdc.engine.models.attention import Cache
 from acdc.engine.models.layers.kernels import enable_triton
 from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.models.show_o.feed_pass import FeedPass
