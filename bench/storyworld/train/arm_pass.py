@@ -7,6 +7,7 @@ keys they may see, and the norm and the rotation have their own backward. On a G
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -19,23 +20,86 @@ from ....engine.models.lwm.model import LWM, Attention, Block, FeedForward
 BLOCK = 128  # queries of one attention block
 
 
-class _Rotate(torch.autograd.Function):
-    """Interleaved rotary embedding as a complex product; its backward turns the other way."""
+class _Attention(torch.autograd.Function):
+    """Rotary embedding and causal attention of a joint projection: [R, T, 3 D] -> [R, T, D].
+
+    Each block's gradients are added in place into those of all keys and values; autograd's slices would add a zero
+    tensor of full size for every block.
+    """
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, turn: Tensor) -> Tensor:
-        ctx.save_for_backward(turn)
-        return _Rotate.apply_turn(x, turn)
-
-    @staticmethod
-    def apply_turn(x: Tensor, turn: Tensor) -> Tensor:
-        wide = x.to(turn.real.dtype, copy=True).contiguous()
-        torch.view_as_complex(wide.unflatten(-1, (-1, 2))).mul_(turn)
-        return wide.to(x.dtype)
+    def forward(ctx: Any, qkv: Tensor, turns: Tensor, heads: int) -> Tensor:
+        q, k, v = parts = _split_heads(qkv, turns, heads)
+        rows, length = qkv.shape[:2]
+        later = torch.full((BLOCK, BLOCK), -torch.inf, dtype=qkv.dtype).triu(1)
+        out, probs = torch.empty_like(v), []
+        for start, end in _blocks(length):
+            scores = torch.bmm(q[:, start:end], k[:, :end].mT)
+            scores[:, :, start:] += later[: end - start, : end - start]
+            probs.append(scores.softmax(-1))
+            out[:, start:end] = torch.bmm(probs[-1], v[:, :end])
+        ctx.save_for_backward(turns, *parts, *probs)
+        return out.view(rows, heads, length, -1).transpose(1, 2).flatten(2)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        return _Rotate.apply_turn(grad, ctx.saved_tensors[0].conj()), None
+        turns, q, k, v, *probs = ctx.saved_tensors
+        rows, length, hidden = grad.shape
+        heads = hidden // q.shape[-1]
+        grad = grad.unflatten(-1, (heads, -1)).transpose(1, 2).flatten(0, 1)
+        grads = q.new_zeros(3, *q.shape)
+        dq, dk, dv = grads
+        for (start, end), p in zip(_blocks(length), probs, strict=True):
+            g = grad[:, start:end]
+            dv[:, :end].baddbmm_(p.mT, g)
+            back = torch.bmm(g, v[:, :end].mT)
+            back = torch._softmax_backward_data(back, p, -1, back.dtype)
+            torch.bmm(back, k[:, :end], out=dq[:, start:end])
+            dk[:, :end].baddbmm_(back.mT, q[:, start:end])
+        grads = grads.unflatten(1, (rows, heads))  # [3, R, H, T, head_dim]
+        result = grad.new_empty(rows, length, 3, heads, hidden // heads)
+        target = result.permute(2, 0, 3, 1, 4)
+        target[:2].copy_(_turned(grads[:2], turns.conj()))
+        target[2].copy_(grads[2])
+        return result.flatten(2), None, None
+
+
+def _split_heads(qkv: Tensor, turns: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries and keys turned, the former scaled too, and values: each [R * H, T, head_dim]."""
+    parts = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
+    q, k = _turned(parts[:2], turns).to(qkv.dtype).flatten(1, 2)
+    return q, k, parts[2].flatten(0, 1)
+
+
+def _turned(x: Tensor, turns: Tensor) -> Tensor:
+    """Interleaved rotary embedding as a complex product: [2, R, H, T, head_dim] in the precision of ``turns``."""
+    wide = torch.empty(x.shape, dtype=turns.real.dtype).copy_(x)
+    torch.view_as_complex(wide.unflatten(-1, (-1, 2))).mul_(turns)
+    return wide
+
+
+def _blocks(length: int) -> Iterator[tuple[int, int]]:
+    return ((start, min(start + BLOCK, length)) for start in range(0, length, BLOCK))
+
+
+class _Gate(torch.autograd.Function):
+    """SiLU of the first half times the second: [..., 2 F] -> [..., F]; both gradients go into one tensor."""
+
+    @staticmethod
+    def forward(ctx: Any, both: Tensor) -> Tensor:
+        ctx.save_for_backward(both)
+        gate, up = both.chunk(2, -1)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        (both,) = ctx.saved_tensors
+        gate, up = both.chunk(2, -1)
+        result = torch.empty_like(both)
+        of_gate, of_up = result.chunk(2, -1)
+        torch.mul(F.silu(gate), grad, out=of_up)
+        torch.ops.aten.silu_backward.grad_input(grad * up, gate, grad_input=of_gate)
+        return result
 
 
 class _Norm(torch.autograd.Function):
@@ -68,11 +132,11 @@ def fast_hidden(model: LWM, ids: Tensor, is_vision: Tensor, dtype: torch.dtype =
     x = torch.where(is_vision[..., None], model.vte(vision), model.wte(text))
     length = ids.shape[1]
     cos, sin = model.rope.cos[:length, ::2], model.rope.sin[:length, 1::2]
-    turn = torch.complex(cos, sin)[None, :, None]  # [1, T, 1, head_dim / 2]
-    bias = torch.full((length, length), -torch.inf, dtype=dtype).triu(1)
+    turn = torch.complex(cos, sin)  # [T, head_dim / 2]
+    turns = torch.stack((turn * (2 * turn.shape[-1]) ** -0.5, turn))[:, None, None]  # scaled for queries
     for block in model.blocks:
         assert isinstance(block, Block)
-        x = x + _attend(block.attention, _norm(block.attention_norm, x, dtype), turn, bias)
+        x = x + _attend(block.attention, _norm(block.attention_norm, x, dtype), turns)
         x = x + _feed(block.feed_forward, _norm(block.ffn_norm, x, dtype))
     return _norm(model.ln_f, x, dtype)
 
@@ -81,26 +145,12 @@ def _norm(norm: RMSNorm, x: Tensor, dtype: torch.dtype) -> Tensor:
     return _Norm.apply(x, norm.weight, norm.eps, dtype)
 
 
-def _attend(attention: Attention, x: Tensor, turn: Tensor, bias: Tensor) -> Tensor:
-    rows, length, hidden = x.shape
+def _attend(attention: Attention, x: Tensor, turns: Tensor) -> Tensor:
     weight = torch.cat((attention.wq.weight, attention.wk.weight, attention.wv.weight)).to(x.dtype)
-    qk, v = F.linear(x, weight).split((2 * hidden, hidden), -1)
-    qk = _Rotate.apply(qk.unflatten(-1, (2 * attention.heads, -1)), turn)
-    q, k = qk.transpose(1, 2).split(attention.heads, 1)  # [R, H, T, head_dim]
-    q, k = q.flatten(0, 1), k.flatten(0, 1).transpose(1, 2)
-    v = v.unflatten(-1, (attention.heads, -1)).transpose(1, 2).flatten(0, 1)
-    out = torch.cat([_block(q, k, v, bias, start) for start in range(0, length, BLOCK)], 1)
-    out = out.unflatten(0, (rows, attention.heads)).transpose(1, 2).flatten(2)
+    out = _Attention.apply(F.linear(x, weight), turns, attention.heads)
     return F.linear(out, attention.wo.weight.to(x.dtype))
 
 
-def _block(q: Tensor, k: Tensor, v: Tensor, bias: Tensor, start: int) -> Tensor:
-    end = min(start + BLOCK, q.shape[1])
-    mask = bias[start:end, :end].expand(q.shape[0], -1, -1)
-    scores = torch.baddbmm(mask, q[:, start:end], k[:, :, :end], alpha=q.shape[-1] ** -0.5)
-    return torch.bmm(scores.softmax(-1), v[:, :end])
-
-
 def _feed(feed: FeedForward, x: Tensor) -> Tensor:
-    gate, up = F.linear(x, torch.cat((feed.w1.weight, feed.w3.weight)).to(x.dtype)).chunk(2, -1)
-    return F.linear(F.silu(gate) * up, feed.w2.weight.to(x.dtype))
+    both = F.linear(x, torch.cat((feed.w1.weight, feed.w3.weight)).to(x.dtype))
+    return F.linear(_Gate.apply(both), feed.w2.weight.to(x.dtype))
