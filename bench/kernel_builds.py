@@ -49,10 +49,10 @@ def resources(build: Any, capability: int) -> dict[str, Any]:
     from triton.compiler import ASTSource
 
     signature = {**build.signature, **dict.fromkeys(build.constants, "constexpr")}
-    ordered = {name: signature[name] for name in build.kernel.arg_names}
+    ordered = {name: signature[name] for name in build.kernel.made.arg_names}
     # As a launch finds most of them at these sizes: addresses and strides are multiples of 16.
     aligned = {(at,): [["tt.divisibility", 16]] for at, kind in enumerate(ordered.values()) if kind[0] in "*i"}
-    source = ASTSource(fn=build.kernel, signature=ordered, constexprs=dict(build.constants), attrs=aligned)
+    source = ASTSource(fn=build.kernel.made, signature=ordered, constexprs=dict(build.constants), attrs=aligned)
     options = {"num_warps": build.num_warps, "num_stages": build.num_stages, "enable_fp_fusion": build.fp_fusion}
     compiled = triton.compile(source, target=GPUTarget("cuda", capability, WARP), options=options)
     with tempfile.NamedTemporaryFile(suffix=".cubin") as file:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from acdc.kernels.jit import interpreted, triton
+from acdc.kernels.jit import installed, interpreted
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -12,7 +12,7 @@ def kernels_run():
 
     from tests.helpers.on_device import run_on
 
-    assert triton is not None, "install the extra 'test'"
+    assert installed(), "install the extra 'test'"
     assert torch.cuda.is_available() or interpreted(), "TRITON_INTERPRET=1 must be set before Triton is imported"
     if not interpreted():
         run_on("cuda")

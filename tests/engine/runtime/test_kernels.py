@@ -75,7 +75,7 @@ def test_steps_by_the_kernel_are_plain_steps(prediction_type, scale, clip):
 
 def test_every_reason_is_said_in_one_line(monkeypatch, tiny_path):
     backends = {"unet": "openvino", "vae_encoder": "tensorrt", "arm_draw": "openvino"}
-    monkeypatch.setattr(jit, "triton", None)
+    monkeypatch.setattr(jit, "installed", lambda: False)
     with pytest.raises(ValueError, match="kernels 'triton' cannot run") as error:
         check_kernels("triton", backends, "cpu", torch.float64)
     said = str(error.value)
