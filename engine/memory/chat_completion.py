@@ -24,6 +24,7 @@ UNFINISHED = {  # finish reasons, those of OpenAI first, then what others call t
 FAILED = "error"  # a finish reason of gateways
 COMPRESSED = {"gzip", "x-gzip", "deflate"}  # what zlib reads
 OTHER_COMPRESSION = {"br", "zstd", "compress"}
+DONE = {"choices": [{"finish_reason": "stop"}]}  # what the last event of a stream says
 TEXT_PARTS = (None, "text", "output_text")
 
 
@@ -91,7 +92,7 @@ def read_text(content: bytes) -> str:
 def _parsed(content: bytes) -> Any:
     """The JSON of ``content``; a stream of server-sent events as the completion that it adds up to."""
     if content.lstrip()[:1] in {b"d", b":", b"e"}:  # data:, a comment, event:
-        return _joined(_events(content))
+        return _joined(list(_events(content)))
     try:
         return json.loads(content)
     except (ValueError, RecursionError):
@@ -104,6 +105,7 @@ def _events(content: bytes) -> Iterator[Any]:
         raise NoCompletion(error_reason(content))
     for piece in data:
         if piece == b"[DONE]":
+            yield DONE
             return
         try:
             yield json.loads(piece)
@@ -111,7 +113,8 @@ def _events(content: bytes) -> Iterator[Any]:
             raise NoCompletion(error_reason(piece)) from None
 
 
-def _joined(events: Iterator[Any]) -> dict[str, Any]:
+def _joined(events: list[Any]) -> dict[str, Any]:
+    """One completion of all events. Without a reason to finish and without ``[DONE]`` the connection was cut."""
     texts, end = [], None
     for event in events:
         choices = event.get("choices") if isinstance(event, dict) else None
@@ -124,8 +127,8 @@ def _joined(events: Iterator[Any]) -> dict[str, Any]:
             raise NoCompletion(error_within(choice), error_status(choice))
         piece = choice.get("delta") or choice.get("message")
         texts.append(_text(piece.get("content") if isinstance(piece, dict) else choice.get("text")))
-        end = choice.get("finish_reason") or end
-    return {"choices": [{"message": {"content": "".join(texts)}, "finish_reason": end}]}
+        end = end or choice.get("finish_reason")
+    return {"choices": [{"message": {"content": "".join(texts)}, "finish_reason": end or "length"}]}
 
 
 def _text(content: Any) -> str:

@@ -216,6 +216,7 @@ ANSWERS = {
     "status 201": raw(BODY, 201),
 }
 WITHHELD = {
+    "a stream that is cut": (raw(STREAM[: STREAM.index(b'"finish_reason"')].rsplit(b"data:", 1)[0]), "it was cut off"),
     "length": (says("2. Fine.", "length"), "it was cut off"),
     "LENGTH": (says("2. Fine.", "LENGTH"), "it was cut off"),
     "max_tokens": (says("2. Fine.", "max_tokens"), "it was cut off"),
