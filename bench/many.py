@@ -19,7 +19,7 @@ import click
 
 from ..engine.engine import Engine
 from ..engine.memory import Memory, load_memory
-from ..engine.options import StoryOptions
+from ..engine.options import StoryOptions, make_options
 from ..engine.pipeline.clock import Clock
 from ..engine.pipeline.serial import SerialPipeline, Story
 from ..engine.request import StoryRequest
@@ -183,10 +183,10 @@ def main(
     }
     for name in backend.split(","):
         engine = Engine.from_pretrained(bundle, device=device, backend=name)
-        options = StoryOptions(num_inference_steps=steps).resolved(engine.defaults)
+        options = make_options(num_inference_steps=steps).resolved(engine.defaults)
         warm_up(engine, told, options, how)
         rows = compare(engine, told, options, memory_ms, how, rounds)
-        group: dict[str, Any] = {"settings": engine.settings(options), "options": asdict(options), "rows": rows}
+        group: dict[str, Any] = {"settings": engine.settings(options), "options": options.flat(), "rows": rows}
         record["backends"].append(group)
         for row in rows:
             click.echo(line(name, row))

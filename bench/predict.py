@@ -22,7 +22,7 @@ from typing import Any
 import click
 
 from ..engine.engine import Engine
-from ..engine.options import StoryOptions
+from ..engine.options import StoryOptions, make_options
 from ..engine.outputs import Phase
 from ..engine.request import StoryRequest
 from ..engine.scheduler.policy import SchedulerConfig, batch
@@ -223,7 +223,7 @@ def main(
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     engine = Engine.from_pretrained(bundle, device=device, backend=backend)
-    options = StoryOptions(num_inference_steps=steps).resolved(engine.defaults)
+    options = make_options(num_inference_steps=steps).resolved(engine.defaults)
     told, groups = held_out(stories), list[dict[str, Any]]()
     seeds = {"first_seed": FIRST_SEED, "calibrated_on": CALIBRATED_ON}
     record = {

@@ -77,7 +77,7 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     yield Workload("text_encoder", text.encoder, [random(batch, tokens, text.config.hidden_size)])
     yield Workload("vae_decoder", corrector.vae.decoder, [random(batch, channels, latent, latent)])
     yield Workload("vae_encoder", corrector.vae.encoder, [random(batch, 3, side, side)])
-    guidance = StoryOptions().resolved(engine.defaults).guidance_scale
+    guidance = StoryOptions().resolved(engine.defaults).correction.guidance_scale
     rows = 2 * batch if guidance is not None and guidance > 1 else batch
     assert isinstance(corrector.unet, UNet), "workloads are of an eager engine"
     unet = corrector.unet

@@ -1,7 +1,6 @@
 """The engine as a library: load a bundle once, then generate stories."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from .models.layers.packed import pack
 from .models.layers.quantized import check_quantization, quantize
 from .models.model_set import Models
 from .models.show_o.family import ShowOArm
-from .options import StoryOptions, check_sentences, make_options
+from .options import EngineOptions, StoryOptions, check_sentences, make_options
 from .outputs import Frame, Phase, StoryResult
 from .pipeline.clock import Clock
 from .pipeline.serial import SerialPipeline, Story, make_sampling_params
@@ -61,16 +60,16 @@ class Engine:
     @classmethod
     def from_pretrained(
         cls,
-        bundle: str | Path = "storyworld",
+        bundle: str | Path = EngineOptions.bundle,
         *,
         models: str | Path | None = None,
         random_weights: bool = False,
-        device: str = "cpu",
-        dtype: str = "float32",
-        backend: str = "eager",
-        attention: str = "sdpa",
-        kernels: str = "torch",
-        quantization: str = "none",
+        device: str = EngineOptions.device,
+        dtype: str = EngineOptions.dtype,
+        backend: str = EngineOptions.backend,
+        attention: str = EngineOptions.attention,
+        kernels: str = EngineOptions.kernels,
+        quantization: str = EngineOptions.quantization,
         cache: PlanCache | None = None,
     ) -> "Engine":
         """Load a bundle by its name or directory.
@@ -132,8 +131,8 @@ class Engine:
         machine = {"device": str(self.device), "threads": torch.get_num_threads()}
         chosen = {"backend": self.backend, "attention": self.attention, "kernels": self.kernels}
         lossy = {"quantization": self.quantization}
-        asked = {name: value for name, value in asdict(resolved).items() if not name.startswith("memory_")}
-        return {**loaded, **machine, **chosen, **lossy, **asked, **resolved.memory_settings.recorded()}
+        options_used = {name: value for name, value in resolved.flat().items() if not name.startswith("memory_")}
+        return {**loaded, **machine, **chosen, **lossy, **options_used, **resolved.memory.recorded()}
 
     def video_settings(self, options: StoryOptions, num_frames: int, chunk_frames: int) -> dict[str, Any]:
         """The same of a video, with its lengths; and ``later_frames``, where the ARM draws those behind the first by
@@ -147,7 +146,7 @@ class Engine:
 
     def start(self, options: StoryOptions) -> dict[str, float]:
         """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction off."""
-        if not options.correction:
+        if not options.correction.enabled:
             return {}
         start = Correction(self.models.corrector, options.resolved(self.defaults)).schedule.start
         return {"timestep": start.timestep, "alpha_bar": start.alpha}
@@ -254,7 +253,7 @@ class Engine:
         """
         resolved = _merge(options, overrides).resolved(self.defaults)
         (caption,) = check_sentences([prompt])
-        resolved.memory_settings.check_for_video()
+        resolved.memory.check_for_video()
         video = Video(caption, seed, num_frames, chunk_frames, tuple(done))
         run = VideoPipeline(self.models, video, resolved, self._memory(resolved))
         return run.chunks(Clock(self.device, on_phase))
@@ -274,7 +273,7 @@ class Engine:
         return self._memories(options)()
 
     def _memories(self, options: StoryOptions) -> Callable[[], Memory]:
-        return memory_maker(options.memory_settings, device=str(self.device), loaded=self._language_models)
+        return memory_maker(options.memory, device=str(self.device), loaded=self._language_models)
 
     def _draft(self, init_image: Image.Image | None) -> torch.Tensor | None:
         if init_image is None:

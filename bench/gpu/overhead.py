@@ -25,7 +25,7 @@ import torch
 
 from ...engine.engine import Engine
 from ...engine.loading.bundle import embedded_names
-from ...engine.options import StoryOptions
+from ...engine.options import StoryOptions, make_options
 from ...engine.request import StoryRequest
 from ...engine.scheduler.run import for_device
 from ..overhead.bounds import Floors
@@ -90,7 +90,7 @@ class Rows:
         noise = system.bundle not in embedded_names()
         self.how = {**WAYS[way], "device": device, "dtype": dtype, "random_weights": noise}
         sequential = way == "plain" and not system.bundle.startswith("show-o")
-        self.options = StoryOptions(**{**system.options, **({"decoding": "sequential"} if sequential else {})})
+        self.options = make_options(**{**system.options, **({"decoding": "sequential"} if sequential else {})})
         self.loaded: Loaded | None = None
 
     def row(self, n: int) -> dict[str, Any]:
@@ -152,7 +152,7 @@ class Loaded(NamedTuple):
 def load(engine: Engine, system: System, options: StoryOptions, size: Size) -> Loaded:
     """What is known before the first row."""
     if system.frames:
-        given = {"num_inference_steps": options.num_inference_steps, **system.options}
+        given = {"num_inference_steps": options.correction.num_inference_steps, **system.options}
         return Loaded(engine, ClipFloors.of(engine, system, given), None)
     resolved = options.resolved(engine.defaults)
     predicts = predictor(engine, resolved, max(size.counts)) if size.predict else None

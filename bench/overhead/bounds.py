@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...engine.options import StoryOptions
@@ -44,8 +44,8 @@ class Floors:
     def launches(self, options: StoryOptions, stories: int, frames: int) -> Iterator[Need]:
         """What so many stories of ``frames`` frames side by side need: correction where ``options`` correct, and its
         codes' way back into the ARM with the sentence behind it."""
-        plain = self.needs(replace(options, correction=False), stories)
-        corrected = self.needs(replace(options, correct_first=None, correct_every=1), stories)
+        plain = self.needs(options.replace(correction=False), stories)
+        corrected = self.needs(options.replace(correct_first=None, correct_every=1), stories)
         for index in range(frames):
             kind = min(index, 1)  # the first frame has nothing before it; the later ones are alike
             read = corrected if index and options.corrects(index - 1) else plain
@@ -56,8 +56,8 @@ class Floors:
 
     def needs(self, options: StoryOptions, stories: int) -> Sequence[Needs]:
         """Of a first and of a later frame of so many stories; the plain ARM's hang on nothing about correction."""
-        asked = (options.feed_back, options.num_inference_steps, options.strength) if options.correction else ()
-        key = (*asked, stories)
+        used = options.correction
+        key = ((used.feed_back, used.num_inference_steps, used.strength) if used.enabled else None, stories)
         if key not in self.counted:
             self.counted[key] = count(self.engine, options, stories, self.rates.cache_bytes)
         return self.counted[key]

@@ -8,77 +8,129 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
+from cloup import option, option_group
 
+from ...engine.cli.flags import Given, with_options
 from ...engine.cli.inputs import SEED_LIMIT, check_seed
-from ...engine.cli.options import BUNDLE, CORRECTION, RUN, story_options, with_options
+from ...engine.cli.options import EXECUTION, MEMORY, RARE, SAMPLING, SHOW_O, STRENGTH, models
 from ...engine.cli.story import load_engine
 from ...engine.examples import EXAMPLES
-from ...engine.options import StoryOptions
+from ...engine.options import EngineOptions, StoryOptions
 from ...engine.utils.atomic import check_file, write_json
 from ...engine.utils.streams import log
 from ...engine.utils.versions import versions
 from .quick import ACDC, OUTSIDE, PLAIN, TOTAL, Overhead, measure, summarise
 
+WARMUP, STEM, FRAMES, ROUNDS = 1, "overhead", 4, 2
 TITLES = {OUTSIDE: "outside the models"}
-MEASURING = (
-    click.option("--stories", type=click.IntRange(min=1), help="How many stories.  [default: 3; of a study 4]"),
-    click.option("--warmup", type=click.IntRange(min=0), help="Unmeasured rounds.  [default: 1]"),
-    click.option("--json", "json_file", metavar="FILE", help="Write every figure there."),
-)
-STUDY = (
-    click.option("--study", is_flag=True, help="Many stories at once, ablations, sweeps, floors: minutes."),
-    click.option("--out", metavar="STEM", help="Of a study: STEM.json, .md and .html.  [default: overhead]"),
-    click.option("--concurrency", metavar="N,...", help="Of a study: stories in flight, 2^k.  [default: 1,2,4]"),
-    click.option(
-        "--sweep", "sweeps", multiple=True, metavar="NAME", help="Of a study, repeatable; or none.  [default: all]"
+COUNT = click.IntRange(min=1)
+MEASURING = option_group(
+    "Measurement",
+    option("--stories", type=COUNT, metavar="N", help="Measure N stories.  [default: 3; 4 with --study]"),
+    option(
+        "--warmup",
+        type=click.IntRange(min=0),
+        metavar="N",
+        help=f"Run N rounds before the measured ones.  [default: {WARMUP}]",
     ),
-    click.option("--frames", type=click.IntRange(min=1), help="Of a study: frames a story at most.  [default: 4]"),
-    click.option("--rounds", type=click.IntRange(min=1), help="Of a study: each variant runs so often.  [default: 2]"),
+    option("--json", "json_file", metavar="FILE", help="Write every figure to this JSON file."),
+)
+STUDY = option_group(
+    "Study",
+    option(
+        "--study",
+        is_flag=True,
+        help="Measure many stories at once, variants without single parts, and sweeps of options; this takes minutes.",
+    ),
+    option(
+        "--out",
+        metavar="STEM",
+        help=f"Write the report of a study to STEM.json, STEM.md and STEM.html.  [default: {STEM}]",
+    ),
+    option(
+        "--concurrency",
+        metavar="N,...",
+        help="Hold these numbers of stories in memory at the same time in a study, powers of two.  [default: 1,2,4]",
+    ),
+    option(
+        "--sweep",
+        "sweeps",
+        multiple=True,
+        metavar="NAME",
+        help="Sweep this option in a study, or none; give the flag once for each.  [default: all]",
+    ),
+    option("--frames", type=COUNT, metavar="N", help=f"Draw at most N frames a story in a study.  [default: {FRAMES}]"),
+    option("--rounds", type=COUNT, metavar="N", help=f"Run each variant of a study N times.  [default: {ROUNDS}]"),
 )
 
 
-@click.command(short_help="Measure what the correction costs.")
-@with_options(MEASURING, STUDY, BUNDLE, RUN, CORRECTION)
-def overhead(study: bool, **given: Any) -> None:
+@cloup.command(short_help="Measure what the correction costs.")
+@with_options(
+    MEASURING,
+    STUDY,
+    models(),
+    EXECUTION,
+    option_group("Sampling", *SAMPLING),
+    option_group("Correction", *STRENGTH),
+    MEMORY,
+    SHOW_O,
+    RARE,
+)
+def overhead(
+    stories: int | None,
+    warmup: int | None,
+    json_file: str | None,
+    study: bool,
+    out: str | None,
+    concurrency: str | None,
+    sweeps: tuple[str, ...],
+    frames: int | None,
+    rounds: int | None,
+    seed: int,
+    given: Given,
+) -> None:
     """Run the plain autoregressive model and ACDC on the same stories, alternating, and compare them.
 
-    The stories are the paper's, one after the other. Times are milliseconds a chunk (one frame). With --study they are
-    run side by side as well, at several concurrencies, and a report is written.
+    The stories are the paper's, one after the other. Times are milliseconds a chunk (one frame). With --study they also
+    run concurrently, several at a time, and the command writes a report.
     """
-    refuse_others(study, given)
-    options = story_options(given)
     if study:
-        from .command import make_study  # here, because it imports torch
-
-        make_study(options, given, check_stories(given, 4), machine(), load_engine)
+        refuse("is not for a study; leave out --study or it", warmup=warmup, json=json_file)
     else:
-        compare(options, given, check_stories(given, 3))
+        of_studies = {"out": out, "concurrency": concurrency, "sweep": sweeps, "frames": frames, "rounds": rounds}
+        refuse("is for a study; give --study with it", **of_studies)
+    options = given.story()
+    count = check_stories(stories or (4 if study else 3), seed)
+    if study:
+        from .command import Sizes, make_study  # here, because it imports torch
+
+        sizes = Sizes(count, concurrency, sweeps, frames or FRAMES, rounds or ROUNDS, seed)
+        make_study(options, given.engine(), sizes, STEM if out is None else out, machine(), load_engine)
+    else:
+        compare(options, given.engine(), count, seed, WARMUP if warmup is None else warmup, json_file)
 
 
-def refuse_others(study: bool, given: dict[str, Any]) -> None:
-    """``ValueError`` for options of a study without one, and the other way round."""
-    there = ("warmup", "json_file") if study else ("out", "concurrency", "sweeps", "frames", "rounds")
-    for name in there:
-        if given[name] not in (None, ()):
-            option = {"json_file": "json", "sweeps": "sweep"}.get(name, name)
-            told = "is not for a study; leave out --study or it" if study else "is for a study; give --study with it"
-            raise ValueError(f"--{option} {told}")
+def refuse(reason: str, **options: object) -> None:
+    """``ValueError`` for an option that was given, with the reason why it may not."""
+    for name, value in options.items():
+        if value not in (None, ()):
+            raise ValueError(f"--{name} {reason}")
 
 
-def check_stories(given: dict[str, Any], default: int) -> int:
-    """How many stories; ``ValueError`` where the seeds do not reach for them."""
-    stories, seed = given["stories"] or default, check_seed(given["seed"])
-    if seed + stories > SEED_LIMIT:
+def check_stories(stories: int, seed: int) -> int:
+    """The number of stories; ``ValueError`` where the seeds do not reach for them."""
+    if check_seed(seed) + stories > SEED_LIMIT:
         raise ValueError(f"seed {seed} is too large for {stories} stories; choose at most {SEED_LIMIT - stories}")
-    return int(stories)
+    return stories
 
 
-def compare(options: StoryOptions, given: dict[str, Any], stories: int) -> None:
+def compare(
+    options: StoryOptions, engine_options: EngineOptions, stories: int, seed: int, warmup: int, json_file: str | None
+) -> None:
     """The quick form: stories one at a time."""
-    seed, json_file = given["seed"], given["json_file"]
-    warmup = 1 if given["warmup"] is None else given["warmup"]
     target = None if json_file is None else check_file("--json", json_file)
-    engine = load_engine(given)
+    engine = load_engine(engine_options)
     chosen = list(itertools.islice(itertools.cycle(EXAMPLES.values()), stories))
     result = measure(engine, chosen, options, seed=seed, warmup=warmup, on_story=_say(stories))
     summary = summarise(result.chunks)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from ...engine.examples import EXAMPLES
 from ...engine.memory import check_memory
-from ...engine.options import StoryOptions
+from ...engine.options import EngineOptions, StoryOptions
 from ...engine.utils.atomic import check_parent, write_bytes, write_json
 from ...engine.utils.malloc import limit_malloc_arenas
 from ...engine.utils.streams import log
@@ -27,30 +28,51 @@ VIDEO = "chunk_frames"  # the one sweep that not every bundle can serve
 NONE = "none"  # in the place of sweeps
 
 
+class Sizes(NamedTuple):
+    """What a user chooses of a study: see the command's options of these names."""
+
+    stories: int
+    concurrency: str | None
+    sweeps: Sequence[str]
+    frames: int
+    rounds: int
+    seed: int
+
+
 def make_study(
     options: StoryOptions,
-    given: Mapping[str, Any],
-    stories: int,
+    engine_options: EngineOptions,
+    sizes: Sizes,
+    out: str,
     machine: Mapping[str, Any],
-    load: Callable[[dict[str, Any]], Engine],
+    load: Callable[[EngineOptions], Engine],
 ) -> None:
     """Measure, write STEM.json after each point, and STEM.md and STEM.html at the end; exit code 1 where some points
     failed. ``ValueError`` before anything is measured."""
-    stem = check_stem("overhead" if given["out"] is None else given["out"])
-    counts = parse_counts(given["concurrency"], stories)
-    sweeps, asked = check_sweeps(given["sweeps"]), bool(given["sweeps"])
-    sizes = {"frames": check_frames(given["frames"] or 4), "rounds": given["rounds"] or 2, "seed": given["seed"]}
+    stem = check_stem(out)
+    counts = parse_counts(sizes.concurrency, sizes.stories)
+    sweeps, asked = check_sweeps(sizes.sweeps), bool(sizes.sweeps)
+    check_frames(sizes.frames)
     check_plots()
-    check_memory(options.memory_settings)
+    check_memory(options.memory)
     limit_malloc_arenas()
-    engine = load(dict(given))
+    engine = load(engine_options)
     if not asked and not draws_videos(engine):
         sweeps.remove(VIDEO)
-    plan = Plan(stories=stories, concurrency=counts, sweeps=sweeps, asked=asked, backend=given["backend"], **sizes)
+    plan = Plan(
+        stories=sizes.stories,
+        concurrency=counts,
+        sweeps=sweeps,
+        asked=asked,
+        backend=engine_options.backend,
+        frames=sizes.frames,
+        rounds=sizes.rounds,
+        seed=sizes.seed,
+    )
     target = stem.with_name(f"{stem.name}.json")
 
     def reload(backend: str) -> Engine:
-        return load({**given, "backend": backend})
+        return load(replace(engine_options, backend=backend))
 
     record = run_study(engine, options, plan, machine, reload, log, lambda so_far: write_json(target, so_far))
     write_report(record, stem)

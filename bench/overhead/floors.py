@@ -14,7 +14,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -116,7 +115,7 @@ def count(engine: Engine, options: StoryOptions, stories: int, cache: int) -> li
     drawn = _frames(phases, stories, cache)
     if phases.windows(stories) == SEQUENTIAL:
         return drawn
-    one_by_one = replace(options, decoding="sequential", correction=False)
+    one_by_one = options.replace(decoding="sequential", correction=False)
     single = _frames(_plain(engine, one_by_one, stories), stories, cache)
     draw = Phase.DRAW
     return [{**a, draw: Need(*map(min, a[draw], b[draw]))} for a, b in zip(drawn, single, strict=True)]
@@ -142,7 +141,7 @@ def _plain(engine: Engine, options: StoryOptions, stories: int) -> Phases:
 def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
     """Draw two frames, and count. Corrected codes of the first enter with the second sentence."""
     options, correction = phases.options, phases.correction
-    if options.correction:
+    if options.correction.enabled:
         _ = correction.null_context, correction.table  # made once for all frames, so no frame's
     requests = [StoryRequest(f"story-{k}", SENTENCES, seed=k) for k in range(stories)]
     works = [StoryState.of(request, NoMemory(), phases.models.arm.new_sequence(SENTENCES)) for request in requests]
@@ -150,7 +149,7 @@ def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
     for index in range(len(SENTENCES)):
         for work in works:
             work.rewrites[index] = work.rewrite(index)
-        ran = frame_phases(options.corrects(index), options.feed_back, False, True)
+        ran = frame_phases(options.corrects(index), options.correction.feed_back, False, True)
         found.append({phase: _count(phases, phase, works, cache) for phase in ran})
         for work in works:
             work.next_frame()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from ...engine.memory import LANGUAGE_MEMORIES, MemorySettings
+from ...engine.memory import MemorySettings
 from ...engine.options import StoryOptions
 from ...engine.outputs import Phase
 from ...engine.request import StoryRequest
@@ -50,7 +50,7 @@ class Predictor:
         for variant in point.variants:
             options = options_of(point, variant)
             self._calibrate(options, variant.how, lengths)
-            settings = options.memory_settings
+            settings = options.memory
             if point.latency_s is None and settings.by_language_model and settings not in self.seconds_of_calls:
                 self.seconds_of_calls[settings] = self.call_seconds(options)
         fresh = [name for name in self.models if name not in self.told]
@@ -65,7 +65,7 @@ class Predictor:
         from ..simulator.simulator import simulate
 
         options, how = options_of(point, variant), variant.how
-        if options.memory == "local":
+        if options.memory.name == "local":
             how = replace(how, calls=1)  # as ``many.begin`` has it
         name = self._name(options, how)
         assert name in self.models, "prepare the point before it is measured"
@@ -86,24 +86,24 @@ class Predictor:
         options = options_of(point, variant)
         if variant.correction and point.latency_s is not None:
             return point.latency_s + self.models[self._name(options, variant.how)].memory_s
-        if options.memory in LANGUAGE_MEMORIES:
-            return self.seconds_of_calls[options.memory_settings]
-        return 0.0 if options.memory == "none" else self.models[self._name(options, variant.how)].memory_s
+        if options.memory.by_language_model:
+            return self.seconds_of_calls[options.memory]
+        return 0.0 if options.memory.name == "none" else self.models[self._name(options, variant.how)].memory_s
 
     def _calibrate(self, options: StoryOptions, how: SchedulerConfig, lengths: Sequence[int]) -> None:
         """With as many slots as ``how`` has, at the default number of steps, scaled to that of ``options``."""
         name, base = self._name(options, how), self._measured(self.options, how, lengths)
         if name in self.models:
             return
-        other = 1 if self.options.num_steps_run > 1 else 2
-        two = self._measured(replace(self.options, strength=1.0, num_inference_steps=other), how, lengths)
-        points = [(self.options.num_steps_run, base), (other, two)]
-        scaled = {**base.seconds, Phase.CORRECT: on_a_line(points, options.num_steps_run)}
+        other = 1 if self.options.correction.num_steps_run > 1 else 2
+        two = self._measured(self.options.replace(strength=1.0, num_inference_steps=other), how, lengths)
+        points = [(self.options.correction.num_steps_run, base), (other, two)]
+        scaled = {**base.seconds, Phase.CORRECT: on_a_line(points, options.correction.num_steps_run)}
         self.models.setdefault(name, replace(base, seconds=scaled))
 
     def _measured(self, options: StoryOptions, how: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
         """With launches of every size that may occur. What decides which frames are corrected changes no launch."""
-        options = replace(options, correction=True, correct_first=None, correct_every=1)
+        options = options.replace(correction=True, correct_first=None, correct_every=1)
         wide = replace(how, stories=self.largest, draw_batch=self.largest, correct_batch=self.largest, waiting=0)
         wide = replace(wide, merge_replace=self._merges(how), run_ahead=0)
         name = self._name(options, how)
@@ -114,7 +114,7 @@ class Predictor:
     def _name(self, options: StoryOptions, how: SchedulerConfig) -> str:
         """Of what launches cost: "2 slots, 25 steps, share, merge_replace". Without correction no steps are run, and
         the default's model serves."""
-        run = (options if options.correction else self.options).num_steps_run
+        run = (options if options.correction.enabled else self.options).correction.num_steps_run
         parts = [f"{how.slots} slots", f"{run} steps"]
         parts += [] if how.quantum is None else [f"quantum {how.quantum}"]
         parts += ["share"] if how.share else []
@@ -123,7 +123,7 @@ class Predictor:
     def _merges(self, how: SchedulerConfig) -> bool:
         """Where the context is a window it is read anew for each frame, and it makes no difference to its reading
         whether corrected codes were entered before."""
-        return how.merge_replace and self.options.context == "full"
+        return how.merge_replace and self.options.sampling.context == "full"
 
 
 def on_a_line(costs: Sequence[tuple[int, CostModel]], steps: int) -> dict[int, float]:

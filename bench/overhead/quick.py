@@ -7,7 +7,7 @@ chunk (same story, same frame), so that slow chunks weigh no more than quick one
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -72,7 +72,7 @@ def measure(
     ``rss_mib`` is a high-water mark of the process: that of "plain" is read after the first plain run and before
     any corrected one. ``cuda_mib`` is reset before each run, and empty on a CPU.
     """
-    choices = {PLAIN: replace(options, correction=False), ACDC: replace(options, correction=True)}
+    choices = {PLAIN: options.replace(correction=False), ACDC: options.replace(correction=True)}
     chunks: list[Chunk] = []
     rss: dict[str, float] = {}
     peak: dict[str, float] = {}

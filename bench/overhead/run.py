@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from ...engine.memory import Memory
@@ -88,7 +87,7 @@ def options_of(point: Point, variant: Variant) -> StoryOptions:
     if variant.correction:
         return point.options
     silent = {f"memory_{name}": None for name in ("model", "url", "calls", "on_failure")}
-    return replace(point.options, correction=False, memory="none", **silent)  # type: ignore[arg-type]
+    return point.options.replace(correction=False, memory="none", **silent)  # type: ignore[arg-type]
 
 
 def _memory(point: Point, variant: Variant) -> Callable[[], Memory] | None:

@@ -163,7 +163,7 @@ def _row(bench: Bench, runs: Runs, stories: Sequence[StoryRequest]) -> dict[str,
 def _described(point: Point, backend: str) -> dict[str, Any]:
     names = ("sweep", "value", "concurrency", "latency_s", "chunk_frames")
     described = {name: getattr(point, name) for name in names}
-    return {**described, "backend": backend, "options": asdict(point.options)}
+    return {**described, "backend": backend, "options": point.options.flat()}
 
 
 def _failed(point: Point, backend: str, error: Exception) -> dict[str, Any]:

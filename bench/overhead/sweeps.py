@@ -44,7 +44,7 @@ class Point:
         """Which frames are corrected stands in the place of the rule that says so: of 2 frames correct_first 2 corrects
         those that correct_first 3 does."""
         corrected = tuple(self.options.corrects(index) for index in range(frames))
-        every = replace(self.options, correct_first=None, correct_every=1)
+        every = self.options.replace(correct_first=None, correct_every=1)
         return every, corrected, self.latency_s, self.backend, self.chunk_frames
 
 
@@ -68,7 +68,7 @@ class Around:
     def point(self, sweep: str, value: Any, **changed: Any) -> Point:
         """The main variants with ``changed`` options."""
         variants = main_variants(self.concurrency, self.base)
-        return Point(sweep, value, self.concurrency, replace(self.options, **changed), tuple(variants))
+        return Point(sweep, value, self.concurrency, self.options.replace(**changed), tuple(variants))
 
     def each(self, sweep: str, option: str, values: Iterable[Any]) -> list[Point | Skipped]:
         """A point for each value of an option; one that does not go with the other options is skipped."""
@@ -90,21 +90,22 @@ def concurrency_points(
 
 
 def _strength(around: Around) -> list[Point | Skipped]:
-    return around.each("strength", "strength", _with((0.3, 0.5, 0.7), around.options.strength))
+    return around.each("strength", "strength", _with((0.3, 0.5, 0.7), around.options.correction.strength))
 
 
 def _steps(around: Around) -> list[Point | Skipped]:
-    return around.each("steps", "num_inference_steps", _with((10, 20, 50), around.options.num_inference_steps))
+    values = _with((10, 20, 50), around.options.correction.num_inference_steps)
+    return around.each("steps", "num_inference_steps", values)
 
 
 def _correct_first(around: Around) -> list[Point]:
-    first = around.options.correct_first
+    first = around.options.correction.first
     values = [*_with((1, 2), *([] if first is None else [first])), None]
     return [around.point("correct_first", ALL if k is None else k, correct_first=k) for k in values]
 
 
 def _correct_every(around: Around) -> list[Point]:
-    values = _with((1, 2, 3), around.options.correct_every)
+    values = _with((1, 2, 3), around.options.correction.every)
     return [around.point("correct_every", value, correct_every=value) for value in values]
 
 
@@ -118,10 +119,10 @@ def _batch(around: Around) -> list[Point]:
 
 
 def _memory(around: Around) -> list[Point]:
-    asked = around.options
+    asked = around.options.memory.name
     silent = {f"memory_{name}": None for name in ("model", "url", "calls", "on_failure")}
-    found = [around.point("memory", kind, memory=kind, **silent) for kind in ("none", "rules") if kind != asked.memory]
-    return sorted([*found, around.point("memory", asked.memory)], key=lambda point: str(point.value))
+    found = [around.point("memory", kind, memory=kind, **silent) for kind in ("none", "rules") if kind != asked]
+    return sorted([*found, around.point("memory", asked)], key=lambda point: str(point.value))
 
 
 def _latency(around: Around) -> list[Point]:
@@ -129,7 +130,7 @@ def _latency(around: Around) -> list[Point]:
     found = []
     for seconds in SECONDS:
         point = around.point("latency", check_latency(seconds))
-        is_there = seconds == 0 and around.options.memory == "rules"
+        is_there = seconds == 0 and around.options.memory.name == "rules"
         found.append(point if is_there else replace(point, latency_s=seconds))
     return found
 

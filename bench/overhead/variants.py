@@ -57,7 +57,7 @@ def main_variants(n: int, base: SchedulerConfig, batch: int | None = None) -> li
 def enters(options: StoryOptions) -> bool:
     """Is there anything to do where corrected codes enter by themselves? In the window context nothing is kept, and
     Show-o (which alone has a ``layout``) lets a frame in with the next sentence always. ``options`` are resolved."""
-    return options.feed_back and options.context == "full" and options.layout is None
+    return options.correction.feed_back and options.sampling.context == "full" and options.show_o.layout is None
 
 
 def ablations(n: int, base: SchedulerConfig, enters: bool) -> list[Variant]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...compile.cache import PlanCache
 from ...engine.engine import Engine
-from ...engine.options import StoryOptions
+from ...engine.options import make_options
 from ...engine.sdedit.correction import Correction
 from .weights import CORRECTOR
 
@@ -95,7 +95,7 @@ class Ours:
         chosen = ",".join(f"{stage}={backend}" for stage in stages)
         self.engine = Engine.from_pretrained(folder, backend=chosen, dtype=dtype, cache=cache)
         corrector = self.engine.models.corrector
-        options = StoryOptions(
+        options = make_options(
             guidance_scale=GUIDANCE, strength=STRENGTH, num_inference_steps=steps, correction_size=size
         )
         self.correction = Correction(corrector, options.resolved(self.engine.defaults))

@@ -8,25 +8,56 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
+from cloup import option, option_group
 
-from ...engine.cli.options import with_options
+from ...engine.cli.flags import with_options
 from ...engine.utils.atomic import check_file, write_json
 from ...engine.utils.streams import log
 from .simulated_memory import check_latency
 from .sizes import Way, parse_machines, ways_of
 
 COLUMNS = ("machines", "hours", "frames/s", "P50 s", "P99 s", "P100 s", "first frame s", "exposed LLM")
-PLAN = (
-    click.option("--costs", metavar="FILE", required=True, help="Measured: the JSON of acdc overhead --study."),
-    click.option("--stories", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="How many."),
-    click.option("--frames", type=click.IntRange(1, 1000), default=6, show_default=True, help="Of each story."),
-    click.option("--machines", metavar="N,...", default="1,8,64", show_default=True, help="Each as the measured one."),
-    click.option("--memory-ms", type=float, help="Of a language model's call.  [default: the measured memory's]"),
-    click.option("--json", "json_file", metavar="FILE", help="Write every figure there."),
+PLAN = option_group(
+    "Plan",
+    option(
+        "--costs",
+        metavar="FILE",
+        required=True,
+        help="Take the times of the stages from this file: the JSON of acdc overhead --study.",
+    ),
+    option(
+        "--stories",
+        type=click.IntRange(1, 1_000_000),
+        default=10_000,
+        show_default=True,
+        help="Simulate this number of stories.",
+    ),
+    option(
+        "--frames",
+        type=click.IntRange(1, 1000),
+        default=6,
+        show_default=True,
+        help="Simulate this number of frames in each story.",
+    ),
+    option(
+        "--machines",
+        metavar="N,...",
+        default="1,8,64",
+        show_default=True,
+        help="Simulate these numbers of machines, each like the measured one.",
+    ),
+    option(
+        "--memory-ms",
+        type=float,
+        metavar="MS",
+        help="Simulate a language model that answers in this number of milliseconds.  [default: the measured one]",
+    ),
+    option("--json", "json_file", metavar="FILE", help="Write every figure to this JSON file."),
 )
 
 
-@click.command(short_help="Say how long many stories take on many machines.")
+@cloup.command(short_help="Say how long many stories take on many machines.")
 @with_options(PLAN)
 def plan(costs: str, stories: int, frames: int, machines: str, memory_ms: float | None, json_file: str | None) -> None:
     """Simulate the schedule of many stories on machines like the one whose stages --costs holds.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +17,7 @@ def by_rules(options: StoryOptions) -> StoryOptions:
     """The same without a language model."""
     asked = ("memory_model", "memory_url", "memory_calls", "memory_on_failure", "memory_timeout")
     unasked: dict[str, Any] = dict.fromkeys(asked)
-    return replace(options, memory="rules", **unasked)
+    return options.replace(memory="rules", **unasked)
 
 
 def call_seconds(engine: Engine, options: StoryOptions) -> float:

@@ -67,7 +67,7 @@ class Rehearsal:
                 calls.append(time.perf_counter() - began)
             corrects = options.corrects(index) if corrected is None else corrected
             for phase in frame_phases(
-                corrects, options.feed_back, index + 1 >= self.length, self.run.how.merge_replace
+                corrects, options.correction.feed_back, index + 1 >= self.length, self.run.how.merge_replace
             ):
                 most = self.limit(phase)
                 for first in range(0, len(works), most):

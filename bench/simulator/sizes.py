@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ...engine.options import StoryOptions
+from ...engine.options import FLAT_NAMES, StoryOptions, make_options
 from ...engine.scheduler.policy import SchedulerConfig
 from ...engine.scheduler.scheduler import phase_schedule
 from .cost_model import CostModel
@@ -30,7 +30,7 @@ class Way:
 
     def memory(self, seconds: float | None) -> Way:
         """With a language model of that latency; the plain ARM asks none."""
-        asks = self.options.correction and seconds is not None
+        asks = self.options.correction.enabled and seconds is not None
         return replace(self, memory_s=seconds) if asks else self  # type: ignore[arg-type]
 
     def planned(self, stories: int, frames: int, machines: int) -> dict[str, Any]:
@@ -72,8 +72,8 @@ def _of_study(record: Mapping[str, Any]) -> list[Way]:
     for name in VARIANTS:
         row = point["variants"].get(name)
         if row is not None and row.get("prediction"):
-            said, options = row["prediction"], StoryOptions(**point["options"])
-            options = options if name != "plain" else replace(options, correction=False)
+            said, options = row["prediction"], make_options(**point["options"])
+            options = options if name != "plain" else options.replace(correction=False)
             costs = CostModel.from_dict(models[point["backend"], said["costs"]])
             ways.append(
                 Way(row["title"], costs, options, SchedulerConfig(**row["pipelining"]), float(said["memory_s"]))
@@ -82,8 +82,8 @@ def _of_study(record: Mapping[str, Any]) -> list[Way]:
 
 
 def _of_predictions(record: Mapping[str, Any]) -> list[Way]:
-    known = {field.name for field in fields(StoryOptions)} & set(record["settings"])
-    options, ways = StoryOptions(**{name: record["settings"][name] for name in known}), []
+    known = FLAT_NAMES.keys() & set(record["settings"])
+    options, ways = make_options(**{name: record["settings"][name] for name in known}), []
     for group in record["groups"]:
         costs, sizes = CostModel.from_dict(group["costs"]), [row["batch"] for row in group["rows"]]
         how = SchedulerConfig(slots=group["slots"], draw_batch=max(sizes), correct_batch=max(sizes))

@@ -10,7 +10,7 @@ MIB = 1 << 20
 
 
 @click.command(short_help="List or clear the plans kept on disk.")
-@click.option("--clear", is_flag=True, help="Remove them all; the next run builds what it needs.")
+@click.option("--clear", is_flag=True, help="Remove all plans; the next run builds those that it needs.")
 def cache(clear: bool) -> None:
     """List the plans that backends keep on disk, the last used first; $ACDC_CACHE moves the folder."""
     plans = PlanCache()

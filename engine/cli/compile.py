@@ -1,31 +1,46 @@
 """``acdc compile``: build the plans of a backend before the first story needs them."""
 
-from typing import Any
-
 import click
+import cloup
+from cloup import option, option_group
 
 from ...compile.cache import PlanCache
 from ..utils.streams import report
-from .options import BUNDLE, RUN, story_options, with_options
+from .flags import Given, with_options
+from .options import DECODING, EXECUTION, GUIDANCE, RARE, SEED, models
 from .story import load_engine
 
-SHAPES = (
-    click.option("--frames", type=click.IntRange(min=1), default=6, show_default=True, help="Length of the stories."),
-    click.option("--stories", type=click.IntRange(min=1), default=1, show_default=True, help="Stories side by side."),
-    click.option("--guidance", type=float, help="At most 1: without guidance.  [default: the bundle's]"),
+SHAPES = option_group(
+    "Shapes",
+    option(
+        "--frames",
+        type=click.IntRange(min=1),
+        default=6,
+        show_default=True,
+        help="Build plans for stories of this number of frames.",
+    ),
+    option(
+        "--stories",
+        type=click.IntRange(min=1),
+        default=1,
+        show_default=True,
+        help="Build plans for batches of this number of stories.",
+    ),
 )
 MIB = 1 << 20
 SENTENCE = "Benny the beagle sat in a garden."
 
 
-@click.command(short_help="Build the plans of a backend ahead of time.")
-@with_options(BUNDLE, RUN, SHAPES)
-def compile(frames: int, stories: int, **given: Any) -> None:
-    """Build the plans that stories of these shapes need and keep them on disk; what lies there already is kept.
+@cloup.command(short_help="Build the plans of a backend ahead of time.")
+@with_options(
+    models(), EXECUTION, SHAPES, option_group("Sampling", SEED, DECODING), option_group("Correction", GUIDANCE), RARE
+)
+def compile(frames: int, stories: int, seed: int, given: Given) -> None:
+    """Build the plans that stories of these shapes need and keep them on disk; plans that are there already stay.
 
-    One quick batch of such stories is drawn and thrown away.
+    The command draws one short batch of such stories and discards it.
     """
-    options = story_options({**given, "steps": 2})
+    options = given.story().replace(num_inference_steps=2)
     built: list[str] = []
 
     def say(what: str, seconds: float, peak_bytes: int) -> None:
@@ -35,7 +50,6 @@ def compile(frames: int, stories: int, **given: Any) -> None:
 
     plans = PlanCache(on_build=say)
     plans.check_kept()
-    engine = load_engine(given, plans)
-    seeds = range(given["seed"], given["seed"] + stories)
-    engine.generate_batch([[SENTENCE] * frames] * stories, seeds=list(seeds), options=options)
+    engine = load_engine(given.engine(), plans)
+    engine.generate_batch([[SENTENCE] * frames] * stories, seeds=list(range(seed, seed + stories)), options=options)
     report(f"{plans.root}: {len(built)} plans built for {stories} x {frames} frames with {engine.backend}")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+import cloup
+from cloup import option, option_group
 
 from ..memory import check_memory
 from ..scheduler.policy import SERIAL, SchedulerConfig
@@ -19,60 +20,125 @@ from ..storage.stories_file import read_requests
 from ..utils.malloc import limit_malloc_arenas
 from ..utils.streams import is_input, log, report
 from ..utils.uninterrupted import uninterrupted
+from .flags import Given, flag, with_options
 from .inputs import check_seed, output_directory
-from .options import BUNDLE, CORRECTION, RUN, remark_on_unused, story_options, with_options
-from .story import DRAWING, begin_story, load_engine
+from .options import (
+    EXECUTION,
+    MEMORY,
+    RARE,
+    SAMPLING,
+    SHOW_O,
+    STRENGTH,
+    TOKENS,
+    choice_of_frames,
+    models,
+    remark_on_unused,
+)
+from .story import begin_story, load_engine
 
 if TYPE_CHECKING:
     import torch
 
     from ..scheduler.run import Many
 
-STORIES = (
-    click.option("--stories", metavar="FILE", required=True, help="A .jsonl, one story a line (- reads stdin)."),
-    click.option("--out", metavar="DIR", help="Where the stories go.  [default: out/ and FILE's name, or out/stories]"),
-    click.option("--resume", is_flag=True, help="Go on with what an earlier run left in --out."),
-    click.option("--overwrite", is_flag=True, help="Replace an earlier run's stories in --out."),
+SOURCE = option_group(
+    "Stories",
+    option(
+        "--stories",
+        metavar="FILE",
+        required=True,
+        help="Read stories from this .jsonl file, one story a line (- reads standard input).",
+    ),
 )
-COUNT = click.IntRange(min=1)
-PIPELINING = (
-    click.option("--slots", type=COUNT, metavar="N", help="Launches at a time.  [default: 2]"),
-    click.option("--concurrency", type=COUNT, metavar="N", help="Stories in flight.  [default: 8]"),
-    click.option(
-        "--batch",
-        type=COUNT,
+OUTPUT = option_group(
+    "Output",
+    option(
+        "--out",
+        metavar="DIR",
+        help="Write each story to a folder in this directory.  [default: out/ and FILE's name, or out/stories]",
+    ),
+    option("--resume", is_flag=True, help="Continue the stories that an earlier run left unfinished in --out."),
+    option("--overwrite", is_flag=True, help="Replace the stories of an earlier run in --out."),
+)
+SCHEDULING = option_group(
+    "Scheduling",
+    flag("--slots", "scheduler.slots", "Run this number of launches at the same time.", metavar="N", least=1),
+    flag(
+        "--concurrency",
+        "scheduler.stories",
+        "Hold this number of stories in memory at the same time.",
         metavar="N",
-        help="Stories in one launch, at most; rounded down to a power of two.  [default: the device's]",
+        least=1,
     ),
-    click.option(
-        "--run-ahead", type=click.IntRange(min=0), metavar="N", help="Frames to rewrite ahead of.  [default: 2]"
+    option(
+        "--batch",
+        type=click.IntRange(min=1),
+        metavar="N",
+        help="Put at most N stories into one launch, rounded down to a power of two.  [default: the device's]",
     ),
-    click.option("--no-merge", is_flag=True, help="Corrected codes enter by themselves."),
-    click.option("--serial", is_flag=True, help="One thing after another, but for what is given beside this."),
+    flag(
+        "--run-ahead",
+        "scheduler.run_ahead",
+        "Rewrite a story's sentences for up to N frames before they are drawn.",
+        metavar="N",
+        least=0,
+    ),
+    flag(
+        "--no-merge",
+        "scheduler.merge_replace",
+        "Write corrected tokens to the KV cache in a forward pass of their own, not together with the next sentence.",
+        value=False,
+    ),
+    option(
+        "--serial",
+        is_flag=True,
+        help="Run one launch of one story at a time; options that are given explicitly still apply.",
+    ),
 )
 
 
-@click.command(short_help="Draw a file of stories.")
-@with_options(STORIES, BUNDLE, RUN, PIPELINING, CORRECTION, DRAWING)
-def generate(stories: str, **given: Any) -> None:
+@cloup.command(short_help="Draw a file of stories.")
+@with_options(
+    SOURCE,
+    OUTPUT,
+    models(),
+    EXECUTION,
+    SCHEDULING,
+    option_group("Sampling", *SAMPLING, *TOKENS),
+    option_group("Correction", *STRENGTH, *choice_of_frames()),
+    MEMORY,
+    SHOW_O,
+    RARE,
+)
+def generate(
+    stories: str,
+    out: str | None,
+    resume: bool,
+    overwrite: bool,
+    batch: int | None,
+    serial: bool,
+    seed: int,
+    given: Given,
+) -> None:
     """Draw the stories of FILE, many at a time: language model, autoregressive model and corrector run concurrently.
 
     A line of FILE is {"sentences": ["A fox sat.", "It ran."]}, with "id" and "seed" if wanted. DIR/<id>/ holds what
     `acdc story` writes; DIR/manifest.jsonl says which stories are finished, and which failed. Exit code 1: some failed.
     """
-    options = story_options(given, correction=not given["no_correction"])
-    if given["resume"] and given["overwrite"]:
+    options, engine_options = given.story(), given.engine()
+    given.scheduler(SchedulerConfig())  # refuses impossible numbers before anything is loaded
+    if resume and overwrite:
         raise ValueError("--resume and --overwrite are given together; choose one of them")
-    directory = out_directory(given["out"], stories)
-    requests = read_requests(stories, check_seed(given["seed"]))
-    earlier = Earlier() if given["overwrite"] else earlier_run(directory, requests, resume=given["resume"])
+    directory = out_directory(out, stories)
+    requests = read_requests(stories, check_seed(seed))
+    earlier = Earlier() if overwrite else earlier_run(directory, requests, resume=resume)
     left = [request for request in requests if request.id not in earlier.finished]
-    obsolete = names_to_clear(directory, requests) if given["overwrite"] else []
+    obsolete = names_to_clear(directory, requests) if overwrite else []
     check_folders(directory, [*(request.id for request in left), *obsolete])
     if left:
-        check_memory(options.memory_settings)
+        check_memory(options.memory)
     limit_malloc_arenas()
-    engine = load_engine(given)
+    engine = load_engine(engine_options)
     remark_on_unused(options, engine.defaults)
     pattern = begin_story(engine, requests[0].sentences, 0, options, None)
     if remark := earlier.check(pattern, lambda: engine.bundle.old_fingerprint()):
@@ -81,11 +147,11 @@ def generate(stories: str, **given: Any) -> None:
         report(f"{directory}: the {len(requests)} stories are finished, nothing to resume")
         return
     tally = RunProgress(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
-    known = None if given["overwrite"] else earlier.manifest
+    known = None if overwrite else earlier.manifest
     writer = ManyWriter(directory, known, pattern, obsolete, make_many_progress(tally))
-    asked = writer.requests(left, earlier.begun)
-    how = pipelining(given, engine.device)
-    draw_stories(engine.generate_many(asked, options=options, pipelining=how), writer)
+    unfinished = writer.requests(left, earlier.begun)
+    config = scheduler_config(given, engine.device, serial=serial, batch=batch)
+    draw_stories(engine.generate_many(unfinished, options=options, pipelining=config), writer)
     kept = "; no frame was made, and what was there before is still there" if writer.kept else ""
     report(f"{directory}: {summary(tally)}{kept}")
     if tally.failed:
@@ -118,12 +184,11 @@ def summary(tally: RunProgress) -> str:
     return f"{counts}, {tally.failed} failed{before}"
 
 
-def pipelining(given: Mapping[str, Any], device: torch.device) -> SchedulerConfig:
-    """What runs concurrently: the defaults of the device, with the given options in their place."""
+def scheduler_config(given: Given, device: torch.device, *, serial: bool, batch: int | None) -> SchedulerConfig:
+    """The device's defaults, or those of ``serial``, with the given options in their place."""
     from ..scheduler.run import for_device
 
-    base = SERIAL if given["serial"] else for_device(None, device)
-    asked = {"slots": given["slots"], "stories": given["concurrency"], "run_ahead": given["run_ahead"]}
-    asked |= {"draw_batch": given["batch"], "correct_batch": given["batch"]}
-    asked |= {"merge_replace": False if given["no_merge"] else None}
-    return replace(base, **{name: value for name, value in asked.items() if value is not None})
+    base = SERIAL if serial else for_device(None, device)
+    if batch is not None:
+        base = replace(base, draw_batch=batch, correct_batch=batch)
+    return given.scheduler(base)

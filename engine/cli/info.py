@@ -12,7 +12,7 @@ from ..utils.versions import OPTIONAL, installed, versions
 
 
 @click.command(short_help="Show versions, devices and bundles.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of tables.")
+@click.option("--json", "as_json", is_flag=True, help="Print the information as JSON instead of tables.")
 def info(as_json: bool) -> None:
     """Show versions, devices, bundles and memories; what is missing, and why."""
     found = collect()

@@ -1,104 +1,268 @@
-"""Options that several commands share, and their way into ``StoryOptions``."""
+"""Groups of options that several commands share."""
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from __future__ import annotations
 
-import click
+from collections.abc import Mapping
+from typing import Any
+
+from cloup import option, option_group
 
 from ..memory import MEMORY_NAMES
-from ..memory.settings import CALLS, ON_FAILURE
-from ..options import CONTEXTS, DECODINGS, LAYOUTS, StoryOptions, make_options
+from ..memory.settings import (
+    CALLS,
+    MODEL_VARIABLE,
+    ON_FAILURE,
+    OPENAI_URL,
+    PAPERS_MODEL,
+    TIMEOUT_S,
+    URL_VARIABLE,
+)
+from ..options import DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, StoryOptions
 from ..utils.streams import log
+from .flags import ASSIGNMENTS, Decorator, flag
 
-Command = TypeVar("Command", bound=Callable[..., Any])
-DTYPES = ("float32", "bfloat16", "float16", "float64")
+BUNDLES = "the bundle's"
+TIMEOUTS = ", ".join(f"{seconds:.0f} for {name}" for name, seconds in TIMEOUT_S.items())
 
-FIELD_OF = {  # parameter of the command line -> field of StoryOptions
-    "memory": "memory",
-    "memory_model": "memory_model",
-    "memory_url": "memory_url",
-    "memory_calls": "memory_calls",
-    "memory_on_failure": "memory_on_failure",
-    "memory_timeout": "memory_timeout",
-    "correct_first": "correct_first",
-    "correct_every": "correct_every",
-    "strength": "strength",
-    "steps": "num_inference_steps",
-    "guidance": "guidance_scale",
-    "negative_prompt": "negative_prompt",
-    "correction_size": "correction_size",
-    "temperature": "temperature",
-    "top_k": "top_k",
-    "context": "context",
-    "decoding": "decoding",
-    "arm_guidance": "arm_guidance_scale",
-    "arm_steps": "arm_steps",
-    "layout": "layout",
-    "carry_over": "carry_over",
-}
-
-BUNDLE = (click.option("--bundle", default="storyworld", show_default=True, help="Bundle: a name or a directory."),)
-RUN = (
-    click.option("--models", metavar="DIR", help="Where a published bundle's checkpoints lie."),
-    click.option("--random-weights", is_flag=True, help="A published bundle at full size, of noise, for timing."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same pictures."),
-    click.option("--device", default="cpu", show_default=True, help="cpu, cuda or cuda:N."),
-    click.option("--dtype", type=click.Choice(DTYPES), default="float32", show_default=True, help="Numbers."),
-    click.option("--backend", default="eager", show_default=True, help="Runs the stages: auto, NAME or stage=NAME,..."),
-    click.option(
-        "--decoding", type=click.Choice(DECODINGS), help="One code a pass, or several; same codes.  [default: auto]"
-    ),
-    click.option("--attention", default="sdpa", show_default=True, help="Of the UNet: sdpa or xformers."),
-    click.option("--kernels", default="torch", show_default=True, help="torch, or ours on CUDA: triton."),
-    click.option("--quantization", default="none", show_default=True, help="ARM's weights: int8 or fp8, lossy."),
-    click.option("--threads", type=click.IntRange(min=1), help="CPU threads.  [default: torch's choice]"),
+SEED = option(
+    "--seed",
+    type=int,
+    default=0,
+    show_default=True,
+    help="Start the random numbers from this integer; the same seed gives the same pictures.",
 )
-LANGUAGE_MODEL = (  # the key is in the environment, never among the arguments, which other users may list
-    click.option("--memory-model", metavar="MODEL", help="chat: its name there; local: its directory."),
-    click.option("--memory-url", metavar="URL", help="chat: the address that /chat/completions is appended to."),
-    click.option(
-        "--memory-timeout", type=float, metavar="SECONDS", help="Of one rewrite.  [default: chat 180, local 1200]"
+DECODING = flag(
+    "--decoding",
+    "sampling.decoding",
+    "Draw one token per pass (sequential), several (parallel), or what was measured faster (auto); the tokens are the "
+    "same.",
+)
+GUIDANCE = flag(
+    "--guidance",
+    "correction.guidance_scale",
+    "Scale the diffusion model's classifier-free guidance by this factor; 1 turns it off.",
+    unset=BUNDLES,
+)
+
+
+def models(bundle: str | None = None) -> Decorator:
+    """Which models; ``bundle`` is what a command loads where none is named."""
+    return option_group(
+        "Models",
+        flag(
+            "--bundle",
+            "engine.bundle",
+            "Load this bundle of models: a name that acdc info lists, or a directory.",
+            unset=bundle,
+            metavar="NAME",
+        ),
+        flag(
+            "--models",
+            "engine.models",
+            "Read a published bundle's checkpoints from this directory.",
+            unset="none",
+            metavar="DIR",
+        ),
+        flag(
+            "--random-weights",
+            "engine.random_weights",
+            "Build a published bundle at full size with random weights, to measure time without its checkpoints.",
+        ),
+    )
+
+
+EXECUTION = option_group(
+    "Execution",
+    flag("--device", "engine.device", "Run the models on this device: cpu, cuda or cuda:N."),
+    flag("--dtype", "engine.dtype", "Store weights and compute in this floating-point type."),
+    flag(
+        "--backend",
+        "engine.backend",
+        "Run the stages with this backend: a name that acdc info lists, auto (the fastest exact one), or "
+        "stage=NAME,... for single stages.",
+    ),
+    flag("--attention", "engine.attention", "Compute the UNet's attention with this library."),
+    flag(
+        "--kernels",
+        "engine.kernels",
+        "Compute norms, activations, sampling and other small operations with PyTorch, or with fused Triton kernels on "
+        "CUDA.",
+    ),
+    flag(
+        "--quantization",
+        "engine.quantization",
+        "Store the autoregressive model's weights in this format; int8 and fp8 are lossy.",
+    ),
+    flag(
+        "--threads",
+        "engine.threads",
+        "Compute with this number of CPU threads.",
+        unset="PyTorch's choice",
+        metavar="N",
+        least=1,
     ),
 )
-CORRECTION = (
-    click.option("--memory", type=click.Choice(MEMORY_NAMES), help="Rewrites sentences.  [default: rules]"),
+SAMPLING = (
+    SEED,
+    DECODING,
+    flag(
+        "--context",
+        "sampling.context",
+        "Show the autoregressive model the previous sentence and frame (window) or the whole story (full).",
+        unset=BUNDLES,
+    ),
+    flag(
+        "--arm-guidance",
+        "sampling.guidance_scale",
+        "Scale the autoregressive model's classifier-free guidance by this factor; 1 turns it off.",
+        unset=BUNDLES,
+    ),
+)
+TOKENS = (
+    flag(
+        "--temperature",
+        "sampling.temperature",
+        "Divide logits by this temperature before sampling; 0 takes the most likely token (not available for Show-o).",
+        unset=BUNDLES,
+    ),
+    flag(
+        "--top-k",
+        "sampling.top_k",
+        "Sample among the K most likely tokens; 0 keeps all.",
+        unset=BUNDLES,
+        metavar="K",
+    ),
+)
+LANGUAGE_MODEL = (  # the key is in the environment: other users can list a process's arguments
+    flag(
+        "--memory-model",
+        "memory.model",
+        "Ask this language model: its name at the endpoint (chat), or its directory (local).",
+        unset=f"${MODEL_VARIABLE}, or {PAPERS_MODEL} at OpenAI",
+        metavar="MODEL",
+    ),
+    flag(
+        "--memory-url",
+        "memory.url",
+        "Send requests for chat to this OpenAI-compatible address, to which the program appends /chat/completions.",
+        unset=f"${URL_VARIABLE}, or {OPENAI_URL}",
+        metavar="URL",
+    ),
+    flag(
+        "--memory-timeout",
+        "memory.timeout",
+        "Fail a request to the language model after this number of seconds, retries included.",
+        unset=TIMEOUTS,
+        metavar="SECONDS",
+    ),
+)
+MEMORY = option_group(
+    "Memory",
+    flag(
+        "--memory",
+        "memory.name",
+        "Rewrite each sentence for the models: not at all (none), by rules, or with a language model (chat, local).",
+        choices=MEMORY_NAMES,
+    ),
     *LANGUAGE_MODEL,
-    click.option("--memory-calls", type=click.Choice(CALLS), help="Asked once a frame, or a story.  [default: chunk]"),
-    click.option("--memory-on-failure", type=click.Choice(ON_FAILURE), help="Stop, or go on.  [default: error]"),
-    click.option("--strength", type=float, help="t': how far a frame is noised, in (0, 1].  [default: 0.5]"),
-    click.option("--steps", type=int, help="N: DDIM steps, of which int(N*t') run.  [default: 50]"),
-    click.option("--guidance", type=float, help="Classifier-free guidance.  [default: the bundle's]"),
-    click.option(
-        "--correction-size", type=int, help="Pixels the corrector works at.  [default: the bundle's, else the frame's]"
+    flag(
+        "--memory-calls",
+        "memory.calls",
+        "Ask the language model once per frame (chunk) or once per story.",
+        choices=CALLS,
+        unset=CALLS[0],
     ),
-    click.option("--context", type=click.Choice(CONTEXTS), help="What the ARM sees.  [default: the bundle's]"),
-    click.option("--arm-guidance", type=float, help="Guidance of the ARM; 1 = none.  [default: the bundle's]"),
-    click.option("--arm-steps", type=int, help="Show-o: steps a frame.  [default: 18 at 256 px, 50 at 512]"),
-    click.option("--layout", type=click.Choice(LAYOUTS), help="Show-o: how frames follow.  [default: independent]"),
-    click.option("--carry-over", type=float, help="Show-o: share of codes kept in that layout.  [default: 0.5]"),
+    flag(
+        "--memory-on-failure",
+        "memory.on_failure",
+        "Stop the story if the language model fails (error), or continue with the rewrite by rules.",
+        choices=ON_FAILURE,
+        unset=ON_FAILURE[0],
+    ),
+)
+STRENGTH = (
+    flag(
+        "--strength",
+        "correction.strength",
+        "Add noise to a draft up to this fraction t' of the noise schedule, in (0, 1].",
+    ),
+    flag(
+        "--steps",
+        "correction.num_inference_steps",
+        "Divide the noise schedule into N DDIM steps; a correction runs int(N * t') of them.",
+        metavar="N",
+    ),
+    GUIDANCE,
+    flag(
+        "--correction-size",
+        "correction.size",
+        "Resize a frame's shorter side to this number of pixels for the correction.",
+        unset="the bundle's, or the frame's own size",
+        metavar="PIXELS",
+    ),
 )
 
 
-def with_options(*groups: tuple[Callable[[Command], Command], ...]) -> Callable[[Command], Command]:
-    """Decorate a command with groups of options, in the order in which ``--help`` shows them."""
+def choice_of_frames(unit: str = "frames", first: str = "all") -> tuple[Decorator, ...]:
+    """Which ``unit`` are corrected, and away from what."""
+    return (
+        flag(
+            "--no-correction",
+            "correction.enabled",
+            "Draw with the autoregressive model alone; nothing is corrected.",
+            value=False,
+        ),
+        flag("--correct-first", "correction.first", f"Correct the first K {unit} only.", unset=first, metavar="K"),
+        flag("--correct-every", "correction.every", f"Correct {unit} 1, 1+K, 1+2K, ... only.", metavar="K"),
+        flag(
+            "--negative-prompt",
+            "correction.negative_prompt",
+            "Steer the correction away from this text.",
+            unset="the empty text",
+            metavar="TEXT",
+        ),
+    )
 
-    def decorate(command: Command) -> Command:
-        for option in reversed([option for group in groups for option in group]):
-            command = option(command)
-        return command
 
-    return decorate
+SHOW_O = option_group(
+    "Show-o models",
+    flag(
+        "--arm-steps",
+        "show_o.steps",
+        "Draw a frame in this number of MaskGIT steps.",
+        unset=f"{BUNDLES}: 18 at 256 pixels, 50 at 512",
+        metavar="N",
+    ),
+    flag(
+        "--layout",
+        "show_o.layout",
+        "Let a frame see the story in this way: nothing of it (independent), earlier frames and sentences "
+        "(block-causal), or some tokens of the previous frame (carry-over).",
+        unset=DEFAULT_LAYOUT,
+    ),
+    flag(
+        "--carry-over",
+        "show_o.carry_over",
+        "Keep this fraction of the previous frame's tokens in layout carry-over, in [0, 1).",
+        unset=str(DEFAULT_CARRY_OVER),
+    ),
+)
+RARE = option_group(
+    "Rare options",
+    option(
+        "--set",
+        ASSIGNMENTS,
+        multiple=True,
+        metavar="PATH=VALUE",
+        help="Set any other option by its path, such as sampling.top_p=0.9; an unknown path lists all paths.",
+    ),
+)
 
 
 def remark_on_unused(options: StoryOptions, defaults: Mapping[str, Any]) -> None:
     """Say on stderr which of the given options has no effect."""
-    guidance = options.resolved(defaults).guidance_scale
-    if options.negative_prompt and options.correction and guidance is not None and guidance <= 1:
+    correction = options.resolved(defaults).correction
+    guidance = correction.guidance_scale
+    if correction.negative_prompt and correction.enabled and guidance is not None and guidance <= 1:
         why = f"guidance {guidance:g} draws without the branch that it steers; choose --guidance above 1"
         log(f"acdc: --negative-prompt has no effect: {why}")
-
-
-def story_options(parameters: Mapping[str, Any], **fixed: Any) -> StoryOptions:
-    """The options that were given; what was not stays at its default."""
-    given = {FIELD_OF[name]: value for name, value in parameters.items() if name in FIELD_OF and value is not None}
-    return make_options(**given, **fixed)

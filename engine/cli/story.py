@@ -1,14 +1,17 @@
 """``acdc story``: from sentences to a folder of pictures."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from dataclasses import fields
+from typing import TYPE_CHECKING
 
 import click
+import cloup
+from cloup import option, option_group
 
 from ...compile.cache import PlanCache
 from ..examples import EXAMPLES
 from ..memory import MemoryFailure, check_memory
-from ..options import StoryOptions
+from ..options import EngineOptions, StoryOptions
 from ..outputs import StoryResult
 from ..storage.progress import make_progress
 from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
@@ -16,57 +19,92 @@ from ..storage.run_lock import story_lock
 from ..storage.story_writer import StoryWriter, cut_remark, shifted, story_title
 from ..utils.streams import log, report
 from ..utils.versions import versions
+from .flags import Given, with_options
 from .inputs import check_seed, image_digest, output_directory, read_init_image, set_threads, story_sentences
-from .options import BUNDLE, CORRECTION, RUN, remark_on_unused, story_options, with_options
+from .options import (
+    EXECUTION,
+    MEMORY,
+    RARE,
+    SAMPLING,
+    SHOW_O,
+    STRENGTH,
+    TOKENS,
+    choice_of_frames,
+    models,
+    remark_on_unused,
+)
 
 if TYPE_CHECKING:
     from PIL import Image
 
     from ..engine import Engine
 
-SOURCE = (
-    click.argument("sentences", nargs=-1),
-    click.option("--example", type=click.Choice(list(EXAMPLES)), help="A story printed in the paper."),
-    click.option("--prompts", metavar="FILE", help="UTF-8 text, one sentence a line (- reads stdin), or a .jsonl."),
-    click.option("--number", type=click.IntRange(min=1), metavar="N", help="Which story of a .jsonl.  [default: 1]"),
-    click.option("--out", metavar="DIR", help="Where the story goes.  [default: out/EXAMPLE or out/story]"),
-    click.option("--resume", is_flag=True, help="Continue an interrupted story in --out."),
-    click.option("--overwrite", is_flag=True, help="Replace an earlier story in --out."),
-)
-DRAWING = (
-    click.option("--no-correction", is_flag=True, help="The plain autoregressive model."),
-    click.option("--correct-first", type=int, metavar="K", help="Correct the first K frames only."),
-    click.option("--correct-every", type=int, metavar="K", help="Correct frames 1, 1+K, 1+2K, ..."),
-    click.option("--negative-prompt", help="What the corrector should avoid."),
-    click.option(
-        "--temperature", type=float, help="Of the token draw; 0 = greedy (not Show-o).  [default: the bundle's]"
+SOURCE = option_group(
+    "Story",
+    option("--example", type=click.Choice(list(EXAMPLES)), help="Draw this story of the paper."),
+    option(
+        "--prompts",
+        metavar="FILE",
+        help="Read the sentences from this file: UTF-8 text with one sentence a line (- reads standard input), or "
+        ".jsonl with one story a line.",
     ),
-    click.option("--top-k", type=int, help="Draw among the K likeliest tokens; 0 = all.  [default: the bundle's]"),
+    option("--number", type=click.IntRange(min=1), metavar="N", help="Draw story N of a .jsonl file.  [default: 1]"),
+    option("--init-image", metavar="FILE", help="Use this picture (PNG or JPEG) as the draft of the first frame."),
 )
-INIT_IMAGE = (click.option("--init-image", metavar="FILE", help="A picture that takes the place of the first draft."),)
+OUTPUT = option_group(
+    "Output",
+    option(
+        "--out",
+        metavar="DIR",
+        help="Write pictures and story.json to this directory.  [default: out/EXAMPLE, or out/story]",
+    ),
+    option("--resume", is_flag=True, help="Continue the interrupted story in --out."),
+    option("--overwrite", is_flag=True, help="Replace the earlier story in --out."),
+)
 
 
-@click.command(short_help="Draw a story.")
-@with_options(SOURCE, BUNDLE, RUN, CORRECTION, DRAWING, INIT_IMAGE)
-def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, **given: Any) -> None:
+@cloup.command(short_help="Draw a story.")
+@click.argument("sentences", nargs=-1)
+@with_options(
+    SOURCE,
+    OUTPUT,
+    models(),
+    EXECUTION,
+    option_group("Sampling", *SAMPLING, *TOKENS),
+    option_group("Correction", *STRENGTH, *choice_of_frames()),
+    MEMORY,
+    SHOW_O,
+    RARE,
+)
+def story(
+    sentences: tuple[str, ...],
+    example: str | None,
+    prompts: str | None,
+    number: int | None,
+    init_image: str | None,
+    out: str | None,
+    resume: bool,
+    overwrite: bool,
+    seed: int,
+    given: Given,
+) -> None:
     """Draw a story: one picture a sentence, each corrected before the next is drawn.
 
     Give SENTENCES, --example NAME or --prompts FILE.
     """
-    asked = story_sentences(sentences, example, prompts, given["number"])
-    options = story_options(given, correction=not given["no_correction"])
-    seed = check_seed(given["seed"])
-    directory = output_directory(given["out"], f"out/{example or 'story'}")
+    texts = story_sentences(sentences, example, prompts, number)
+    options, engine_options, seed = given.story(), given.engine(), check_seed(seed)
+    directory = output_directory(out, f"out/{example or 'story'}")
     lock = story_lock(directory)
-    stored = stored_story(directory, resume=given["resume"], overwrite=given["overwrite"])
+    stored = stored_story(directory, resume=resume, overwrite=overwrite)
     if stored is not None:
-        check_request(stored, asked, seed)
-    if stored is None or len(stored.frames) < len(asked):
-        check_memory(options.memory_settings)
-    init_image = None if given["init_image"] is None else read_init_image(given["init_image"])
-    engine = load_engine(given)
+        check_request(stored, texts, seed)
+    if stored is None or len(stored.frames) < len(texts):
+        check_memory(options.memory)
+    first_draft = None if init_image is None else read_init_image(init_image)
+    engine = load_engine(engine_options)
     remark_on_unused(options, engine.defaults)
-    new = begin_story(engine, asked, seed, options, init_image)
+    new = begin_story(engine, texts, seed, options, first_draft)
     title = story_title(example or directory.name)
     if stored is not None:
         check_settings(stored.settings, new.settings, lambda: engine.bundle.old_fingerprint())
@@ -74,16 +112,17 @@ def story(sentences: tuple[str, ...], example: str | None, prompts: str | None, 
             log(f"acdc: {remark}")
         new = stored
     with lock:
-        continue_story(engine, new, options, init_image, StoryWriter(directory), title)
+        continue_story(engine, new, options, first_draft, StoryWriter(directory), title)
 
 
-def load_engine(given: dict[str, Any], cache: PlanCache | None = None) -> "Engine":
+def load_engine(options: EngineOptions, cache: PlanCache | None = None) -> "Engine":
     """The bundle on the device; torch is imported here and not before."""
-    set_threads(given["threads"])
+    set_threads(options.threads)
     from ..engine import Engine
 
-    names = ("models", "random_weights", "device", "dtype", "backend", "attention", "kernels", "quantization")
-    return Engine.from_pretrained(given["bundle"], cache=cache, **{name: given[name] for name in names})
+    arguments = {field.name: getattr(options, field.name) for field in fields(options)}
+    del arguments["threads"]
+    return Engine.from_pretrained(**arguments, cache=cache)
 
 
 def begin_story(

@@ -2,12 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
+import cloup
+from cloup import option, option_group
 
 from ..examples import VIDEOS
-from ..options import StoryOptions, check_sentences
+from ..options import EngineOptions, StoryOptions, check_sentences
 from ..outputs import StoryResult
 from ..storage.progress import make_progress
 from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
@@ -16,76 +18,112 @@ from ..storage.story_writer import StoryWriter, cut_remark, shifted
 from ..storage.video_io import no_mp4_reason, side_by_side, write_gif, write_mp4
 from ..utils.streams import log, report
 from ..utils.versions import versions
+from .flags import Given, with_options
 from .inputs import check_seed, output_directory
-from .options import CORRECTION, RUN, remark_on_unused, story_options, with_options
+from .options import (
+    EXECUTION,
+    MEMORY,
+    RARE,
+    SAMPLING,
+    SHOW_O,
+    STRENGTH,
+    TOKENS,
+    choice_of_frames,
+    models,
+    remark_on_unused,
+)
 from .story import load_engine
 
 if TYPE_CHECKING:
     from ..engine import Engine
 
-SOURCE = (
-    click.option("--prompt", metavar="TEXT", help="What the video shows."),
-    click.option("--example", type=click.Choice(list(VIDEOS)), help="A caption that comes with the program."),
-    click.option("--frames", type=click.IntRange(min=1), default=32, show_default=True, help="N: frames in all."),
-    click.option(
-        "--chunk-frames", type=click.IntRange(min=1), default=16, show_default=True, help="L: corrected together."
+BUNDLE = "storyworld-video"
+FIRST = 1  # chunks that are corrected: 16 of 32 frames, as in the paper
+COUNT = click.IntRange(min=1)
+SOURCE = option_group(
+    "Video",
+    option("--prompt", metavar="TEXT", help="Draw a video that shows this text."),
+    option("--example", type=click.Choice(list(VIDEOS)), help="Draw a video of this caption of the paper."),
+    option("--frames", type=COUNT, default=32, show_default=True, help="Draw this number N of frames."),
+    option(
+        "--chunk-frames",
+        type=COUNT,
+        default=16,
+        show_default=True,
+        help="Draw and correct the frames in chunks of this length L.",
     ),
-    click.option("--fps", type=click.IntRange(1, 60), default=8, show_default=True, help="Frames a second."),
-    click.option("--out", metavar="DIR", help="Where the video goes.  [default: out/EXAMPLE_video or out/video]"),
-    click.option("--resume", is_flag=True, help="Continue an interrupted video in --out."),
-    click.option("--overwrite", is_flag=True, help="Replace an earlier video in --out."),
+    option(
+        "--fps", type=click.IntRange(1, 60), default=8, show_default=True, help="Show this number of frames a second."
+    ),
 )
-BUNDLE = (click.option("--bundle", default="storyworld-video", show_default=True, help="A name or a directory."),)
-DRAWING = (
-    click.option("--no-correction", is_flag=True, help="The plain autoregressive model."),
-    click.option(
-        "--correct-first",
-        type=int,
-        metavar="K",
-        help="Correct the first K chunks only.  [default: 1, or all with --correct-every]",
+OUTPUT = option_group(
+    "Output",
+    option(
+        "--out",
+        metavar="DIR",
+        help="Write pictures and videos to this directory.  [default: out/EXAMPLE_video, or out/video]",
     ),
-    click.option("--correct-every", type=int, metavar="K", help="Correct chunks 1, 1+K, 1+2K, ..."),
-    click.option("--negative-prompt", help="What the corrector should avoid."),
-    click.option("--temperature", type=float, help="Of the token draw; 0 = greedy.  [default: the bundle's]"),
-    click.option("--top-k", type=int, help="Draw among the K likeliest tokens; 0 = all.  [default: the bundle's]"),
+    option("--resume", is_flag=True, help="Continue the interrupted video in --out."),
+    option("--overwrite", is_flag=True, help="Replace the earlier video in --out."),
 )
 
 
-@click.command(short_help="Draw a video.")
-@with_options(SOURCE, BUNDLE, RUN, CORRECTION, DRAWING)
-def video(prompt: str | None, example: str | None, **given: Any) -> None:
+@cloup.command(short_help="Draw a video.")
+@with_options(
+    SOURCE,
+    OUTPUT,
+    models(BUNDLE),
+    EXECUTION,
+    option_group("Sampling", *SAMPLING, *TOKENS),
+    option_group("Correction", *STRENGTH, *choice_of_frames("chunks", f"{FIRST}, or all if --correct-every is given")),
+    MEMORY,
+    SHOW_O,
+    RARE,
+)
+def video(
+    prompt: str | None,
+    example: str | None,
+    frames: int,
+    chunk_frames: int,
+    fps: int,
+    out: str | None,
+    resume: bool,
+    overwrite: bool,
+    seed: int,
+    given: Given,
+) -> None:
     """Draw a video of one caption: chunks of frames, corrected together before the next chunk is drawn.
 
     Give --prompt TEXT or --example NAME. Writes video.gif, comparison.gif (drafts on the left) and, where PyAV is
-    installed, video.mp4 and comparison.mp4, beside what ``acdc story`` writes.
+    installed, video.mp4 and comparison.mp4, in addition to the files of `acdc story`.
     """
     caption = _caption(prompt, example)
-    if given["correct_first"] is None and given["correct_every"] is None:
-        given["correct_first"] = 1  # the paper's: 16 of 32 frames
-    options = story_options(given, correction=not given["no_correction"])
-    options.memory_settings.check_for_video()
-    if given["context"] is not None:
-        raise ValueError(f"context {given['context']!r} is for stories; an ARM sees of a video what it was taught to")
-    seed, lengths = check_seed(given["seed"]), {"num_frames": given["frames"], "chunk_frames": given["chunk_frames"]}
-    directory = output_directory(given["out"], f"out/{f'{example}_video' if example else 'video'}")
+    options, engine_options = given.story(), given.engine(EngineOptions(bundle=BUNDLE))
+    if "correction.first" not in given and "correction.every" not in given:
+        options = options.replace(correct_first=FIRST)
+    options.memory.check_for_video()
+    if (context := options.sampling.context) is not None:
+        raise ValueError(f"context {context!r} is for stories; an ARM sees of a video what it was taught to")
+    seed, lengths = check_seed(seed), {"num_frames": frames, "chunk_frames": chunk_frames}
+    directory = output_directory(out, f"out/{f'{example}_video' if example else 'video'}")
     lock = story_lock(directory)
-    stored = stored_story(directory, resume=given["resume"], overwrite=given["overwrite"])
+    stored = stored_story(directory, resume=resume, overwrite=overwrite)
     if stored is not None:
         check_request(stored, (caption,) * len(stored.sentences), seed)
-    engine = load_engine(given)
+    engine = load_engine(engine_options)
     remark_on_unused(options, engine.defaults)
     settings = engine.video_settings(options, **lengths)
-    new = StoryResult((caption,) * lengths["num_frames"], seed, settings, versions(), engine.start(options))
+    new = StoryResult((caption,) * frames, seed, settings, versions(), engine.start(options))
     if stored is not None:
         check_settings(stored.settings, new.settings, lambda: engine.bundle.old_fingerprint())
         if remark := changed_versions(stored.versions, new.versions):
             log(f"acdc: {remark}")
-        whole = len(stored.frames) // lengths["chunk_frames"] * lengths["chunk_frames"]
-        if len(stored.frames) < lengths["num_frames"]:
+        whole = len(stored.frames) // chunk_frames * chunk_frames
+        if len(stored.frames) < frames:
             del stored.frames[whole:]  # of a chunk that a kill cut short
         new = stored
     with lock:
-        _continue(engine, new, options, lengths, StoryWriter(directory), given["fps"])
+        _continue(engine, new, options, lengths, StoryWriter(directory), fps)
 
 
 def _caption(prompt: str | None, example: str | None) -> str:

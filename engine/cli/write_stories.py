@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import cloup
+from cloup import option, option_group
 
 from ..memory import LANGUAGE_MEMORIES, LanguageModel, MemoryFailure, MemorySettings, load_language_model
 from ..storage.run_lock import file_lock
@@ -15,45 +17,88 @@ from ..storage.stories_file import SUFFIX, read_records, read_stories, write_rec
 from ..storage.story_generator import POOL, SENTENCES, SHOWN, Written, draw_examples, write_story
 from ..utils.atomic import check_directory
 from ..utils.streams import log, report
+from .flags import Given, flag, with_options
 from .inputs import check_name, check_seed
-from .options import LANGUAGE_MODEL, with_options
+from .options import LANGUAGE_MODEL
 
 Record = dict[str, Any]
 MOST = 100_000
-WRITING = (
-    click.option("--out", metavar="FILE", default="out/stories.jsonl", show_default=True, help="One story a line."),
-    click.option("--count", type=click.IntRange(1, MOST), default=10, show_default=True, help="Stories in all."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Same seed, same examples shown."),
-    click.option("--memory", type=click.Choice(list(LANGUAGE_MEMORIES)), default="chat", show_default=True, help="By."),
+DEFAULTS = MemorySettings("chat")
+WRITING = option_group(
+    "Stories",
+    option(
+        "--out",
+        metavar="FILE",
+        default="out/stories.jsonl",
+        show_default=True,
+        help="Write the stories to this .jsonl file, one story a line.",
+    ),
+    option(
+        "--count", type=click.IntRange(1, MOST), default=10, show_default=True, help="Write this number of stories."
+    ),
+    option(
+        "--seed",
+        type=int,
+        default=0,
+        show_default=True,
+        help="Choose the example stories with this integer; the same seed gives the same examples.",
+    ),
+    option(
+        "--examples",
+        metavar="FILE",
+        help="Show the language model stories of this .jsonl file as examples.  [default: the paper's four]",
+    ),
+    option("--resume", is_flag=True, help="Add the stories that are missing in --out."),
+    option("--overwrite", is_flag=True, help="Replace the earlier file in --out."),
+)
+MODEL = option_group(
+    "Language model",
+    flag(
+        "--memory",
+        "memory.name",
+        "Write the stories with this language model: one at an endpoint (chat), or one on this machine (local).",
+        choices=list(LANGUAGE_MEMORIES),
+        unset=DEFAULTS.name,
+    ),
     *LANGUAGE_MODEL,
-    click.option("--examples", metavar="FILE", help="A .jsonl of stories to draw from.  [default: the paper's four]"),
-    click.option("--device", default="cpu", show_default=True, help="local: cpu, cuda or cuda:N."),
-    click.option("--resume", is_flag=True, help="Add what is missing to --out."),
-    click.option("--overwrite", is_flag=True, help="Replace --out."),
+    option(
+        "--device",
+        default="cpu",
+        show_default=True,
+        help="Run a local language model on this device: cpu, cuda or cuda:N.",
+    ),
 )
 
 
-@click.command("write-stories", short_help="Write stories with a language model.")
-@with_options(WRITING)
-def write_stories(out: str, count: int, seed: int, examples: str | None, **given: Any) -> None:
+@cloup.command("write-stories", short_help="Write stories with a language model.")
+@with_options(WRITING, MODEL)
+def write_stories(
+    out: str,
+    count: int,
+    seed: int,
+    examples: str | None,
+    resume: bool,
+    overwrite: bool,
+    device: str,
+    given: Given,
+) -> None:
     """Write stories of six sentences about an animal, each after three examples (ACDC, appendix C).
 
     Draw one with: acdc story --prompts out/stories.jsonl --number N. The file is replaced as a whole after every
     story, so whatever happens, it holds those that are finished.
     """
-    asked = {name: given[f"memory_{name}"] for name in ("model", "url", "timeout")}
-    settings = MemorySettings(given["memory"], **asked).resolved()
+    settings = given.memory(DEFAULTS).resolved()
     recorded = {"seed": check_seed(seed), "memory": settings.name, **settings.recorded()}
     by = {name: value for name, value in recorded.items() if name not in {"memory_calls", "memory_on_failure"}}
-    check_device(settings.name, given["device"])
+    check_device(settings.name, device)
     path = check_file(out)
     lock = file_lock(path)
     pool = POOL if examples is None else own_examples(Path(examples))
-    records = stored_records(path, by, list(pool), resume=given["resume"], overwrite=given["overwrite"])
+    records = stored_records(path, by, list(pool), resume=resume, overwrite=overwrite)
     if len(records) >= count:
         report(f"{path}: {len(records)} stories, nothing to write")
         return
-    model = load_language_model(settings, device=given["device"])
+    model = load_language_model(settings, device=device)
     with lock:
         write_missing(path, records, count, model, pool, by, timeout_s=settings.timeout)
     report(f"{path}: {len(records)} stories")

@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 from .optional import need
 from .prompt import Messages, with_remark
 from .rewrite import MemoryFailure, Refused
+from .settings import TIMEOUT_S
 
 T = TypeVar("T")
 
@@ -26,8 +27,8 @@ class Limits:
     """
 
     tries: int = 4
-    timeout_s: float = 180.0
-    deadline_s: float = 180.0
+    timeout_s: float = TIMEOUT_S["chat"]
+    deadline_s: float = TIMEOUT_S["chat"]
     first_pause_s: float = 1.0
     longest_pause_s: float = 10.0
 

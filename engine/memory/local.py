@@ -15,9 +15,10 @@ from .find_model import find_model
 from .optional import need
 from .prompt import Messages, merged
 from .rewrite import MemoryFailure, Refused
+from .settings import TIMEOUT_S
 from .thoughts import without_thoughts
 
-LIMITS = Limits(tries=3, timeout_s=1200.0, deadline_s=1200.0)
+LIMITS = Limits(tries=3, timeout_s=TIMEOUT_S["local"], deadline_s=TIMEOUT_S["local"])
 MOST_TOKENS = 4096  # of an answer; six rewritten sentences take about 200, thoughts a few thousand
 THINKING = ("enable_thinking", "thinking")  # what chat templates call the switch (Qwen 3 and GLM; DeepSeek and Granite)
 

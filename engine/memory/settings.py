@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
+from ..utils.field_types import check_types
+
 MEMORIES: dict[str, str] = {
     "none": "none:NoMemory",
     "rules": "rules:Rules",
@@ -25,6 +27,7 @@ OPENAI_URL = "https://api.openai.com/v1"
 API_VERSION = re.compile(r"api-version=[0-9A-Za-z.-]{1,40}")  # the only query that an address may have: Azure's
 SUFFIXES = ("/chat/completions", "/completions", "/responses")  # of addresses that were copied whole
 LONGEST_S = 86400.0
+TIMEOUT_S = {"chat": 180.0, "local": 1200.0}  # of a rewrite, all tries included
 PAPERS_MODEL = "gpt-4o-mini"  # ACDC appendix D
 
 
@@ -49,6 +52,7 @@ class MemorySettings:
     timeout: float | None = None
 
     def __post_init__(self) -> None:
+        check_types(self, "memory_")
         if self.name not in MEMORY_NAMES:
             raise ValueError(f"unknown memory {self.name!r}; choose one of: {', '.join(MEMORY_NAMES)}")
         for field in ("model", "url", "calls", "on_failure", "timeout"):

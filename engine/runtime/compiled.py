@@ -143,7 +143,7 @@ class PlannedCorrection:
     ) -> tuple[Tensor, Tensor]:
         """As ``correction.run``, with the codes of what is shown: [B, 3, H, W] in [-1, 1] and int64 [B, N]."""
         options = correction.options
-        key = (correction.schedule, conditioning.guidance_scale, options.sample_posterior, options.correction_size)
+        key = (correction.schedule, conditioning.guidance_scale, options.sample_posterior, options.size)
         if key not in self.wholes:
             whole = WholeCorrection(self.corrector, self.tokenizer, *key)
             self.wholes[key] = PlannedModule(whole, "correction", self.backend, self.cache, self.others)

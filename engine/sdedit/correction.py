@@ -20,10 +20,10 @@ class Correction:
 
     def __init__(self, corrector: StableDiffusion, options: StoryOptions) -> None:
         """``options`` are resolved; raises ``ValueError`` where the model or its scheduler cannot serve them."""
-        self.corrector, self.options = corrector, options
-        check_size(corrector, options.correction_size)
+        self.corrector, self.options = corrector, options.correction
+        check_size(corrector, options.correction.size)
         config = SchedulerConfig.from_dict(corrector.scheduler_config)
-        self.schedule: Schedule = make_schedule(config, options.num_inference_steps, options.num_steps_run)
+        self.schedule: Schedule = make_schedule(config, self.options.num_inference_steps, self.options.num_steps_run)
 
     @cached_property
     def table(self) -> Tensor:
@@ -52,7 +52,7 @@ class Correction:
         vae, unet = self.corrector.vae, self.corrector.unet
         table = self.table if self.schedule.steps else None
         posterior_noise = posterior[0] if posterior else None
-        size = self.options.correction_size
+        size = self.options.size
         return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise, table, size)
 
     def noises(self, pixels: Tensor, seeds: Sequence[int], index: int | Sequence[int]) -> list[Tensor]:
@@ -67,7 +67,7 @@ class Correction:
         where a kernel draws it as it adds it. For clip ``index``: [B, L, C, h, w], of which frame l is drawn at
         position l, so that a clip of one frame has the noise of a frame."""
         vae, (height, width) = self.corrector.vae, pixels.shape[-2:]
-        height, width = working_size(height, width, self.options.correction_size)
+        height, width = working_size(height, width, self.options.size)
         shape = (vae.config.latent_channels, height // vae.downscale, width // vae.downscale)
         keys = make_keys(seeds, index, purpose, pixels.device)
         if pixels.ndim == 5:

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from acdc.bench.storyworld.study.evaluate import evaluate
 from acdc.bench.storyworld.study.rows import Drawn, make_rows, matched_strength
 from acdc.engine.models.diffusion.schedule import SchedulerConfig, make_schedule
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 
 
 def run(*arguments):
@@ -62,12 +62,12 @@ def test_unknown_rows_are_named(tiny_path, tmp_path):
 def test_matched_strength_starts_nearest_to_the_reference(tiny_engine, steps):
     config = SchedulerConfig.from_dict(tiny_engine.models.corrector.scheduler_config)
     reference = StoryOptions()
-    target = make_schedule(config, 50, reference.num_steps_run).start.alpha
-    chosen = StoryOptions(num_inference_steps=steps, strength=matched_strength(config, steps, reference))
-    gap = abs(make_schedule(config, steps, chosen.num_steps_run).start.alpha - target)
+    target = make_schedule(config, 50, reference.correction.num_steps_run).start.alpha
+    chosen = make_options(num_inference_steps=steps, strength=matched_strength(config, steps, reference))
+    gap = abs(make_schedule(config, steps, chosen.correction.num_steps_run).start.alpha - target)
     others = [abs(make_schedule(config, steps, run).start.alpha - target) for run in range(1, steps + 1)]
     assert gap == min(others)
-    assert steps != 50 or chosen.num_steps_run == reference.num_steps_run
+    assert steps != 50 or chosen.correction.num_steps_run == reference.correction.num_steps_run
 
 
 def test_rows_are_the_issues_ablations(tiny_engine):

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from acdc.bench import many, tables
 from acdc.bench.many import HUNDRED, SETTLED, growth, main
 from acdc.bench.predict import FIRST_SEED
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.scheduler.policy import SchedulerConfig
 
 
@@ -27,7 +27,7 @@ def test_both_loops_are_measured(tiny_record) -> None:
     assert record["stories"] == {"count": 2, "frames": 3 + 4, "first_seed": FIRST_SEED}
     assert record["rounds"] == 2
     assert SchedulerConfig(**record["pipelining"]) == SchedulerConfig()
-    assert StoryOptions(**record["backends"][0]["options"]).num_inference_steps == 2
+    assert make_options(**record["backends"][0]["options"]).correction.num_inference_steps == 2
     rows = record["backends"][0]["rows"]
     assert [row["memory_ms"] for row in rows] == [0, 5]
     for row in rows:

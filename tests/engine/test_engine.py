@@ -29,7 +29,7 @@ def test_start_on_the_noise_schedule_is_recorded(tiny_engine):
     result = tiny_engine.generate(["Benny the beagle sat in a garden."], num_inference_steps=50)
     assert result.start["timestep"] == 481
     assert 0 < result.start["alpha_bar"] < 1
-    assert tiny_engine.start(StoryOptions(correction=False)) == {}
+    assert tiny_engine.start(make_options(correction=False)) == {}
 
 
 def test_fingerprint_follows_the_weights(tiny_path, broken):

@@ -1,8 +1,12 @@
 """What the command line's tests share: a story, a folder's files, a run that must be refused."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
+from acdc.engine.cli.flags import Given, gathered
 from acdc.engine.cli.main import main
 
 STORY = ["Benny the beagle sat in a garden.", "He jumped.", "Benny slept."]
@@ -18,6 +22,14 @@ def without_times(directory: str) -> dict:
     for frame in record["frames"]:
         del frame["phases_ms"], frame["spans"]
     return record
+
+
+def parsed(command: click.Command, argv: Sequence[str]) -> Given:
+    """What the flags in ``argv`` set; the command itself does not run."""
+    with command.make_context(command.name, list(argv)) as context:
+        given = gathered(context.params)["given"]
+        assert isinstance(given, Given)
+        return given
 
 
 def refuse(capsys, *argv: str) -> str:

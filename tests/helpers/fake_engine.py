@@ -4,7 +4,6 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,10 +46,10 @@ class FakeEngine:
         self.drawn: list[int] = []
 
     def settings(self, options: StoryOptions) -> dict[str, Any]:
-        return {"bundle": self.name, "threads": 1, **asdict(options.resolved(self.defaults))}
+        return {"bundle": self.name, "threads": 1, **options.resolved(self.defaults).flat()}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
-        return {"timestep": 501, "alpha_bar": 0.25} if options.correction else {}
+        return {"timestep": 501, "alpha_bar": 0.25} if options.correction.enabled else {}
 
     def stream(
         self,

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from acdc.engine.models.diffusion.motion import MotionConfig
 from acdc.engine.models.diffusion.motion_unet import MotionUNet
 from acdc.engine.models.diffusion.unet import UNetConfig
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from tests.helpers.published import TEXT, UNETS, VAES, load_theirs, randomise
 
 STABLE_DIFFUSION = {
@@ -79,7 +79,7 @@ def motion_pair(name: str, dtype: torch.dtype) -> tuple[MotionUNet, nn.Module]:
 
 def options_of(**chosen: Any) -> StoryOptions:
     """Few steps, guided, with a negative prompt."""
-    return StoryOptions(
+    return make_options(
         **{"num_inference_steps": 8, "guidance_scale": 5.0, "negative_prompt": "a vibrant garden"} | chosen
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys
 
@@ -18,7 +18,7 @@ WIDEST = 4  # codes of a pass
 
 
 def options_of(context: str, guided: bool) -> StoryOptions:
-    return StoryOptions(context=context, arm_guidance_scale=2.0 if guided else 1.0, top_p=1.0, temperature=1.0)
+    return make_options(context=context, arm_guidance_scale=2.0 if guided else 1.0, top_p=1.0, temperature=1.0)
 
 
 def policy_of(options: StoryOptions) -> SamplingParams:

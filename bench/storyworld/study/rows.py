@@ -69,8 +69,8 @@ def draw_diffusion_alone(
 ) -> Drawn:
     """The diffusion model without an ARM: every frame from pure noise under its refined prompt, N full steps."""
     resolved = make_options(**options).resolved(engine.defaults)
-    correction, memory = Correction(engine.models.corrector, resolved), load_memory(resolved.memory)
-    schedule = make_schedule(correction.schedule.config, resolved.num_inference_steps)
+    correction, memory = Correction(engine.models.corrector, resolved), load_memory(resolved.memory.name)
+    schedule = make_schedule(correction.schedule.config, resolved.correction.num_inference_steps)
     corrector, side = engine.models.corrector, tokenizer_of(engine).config.resolution
     shape = (corrector.vae.config.latent_channels, *[side // corrector.vae.downscale] * 2)
     shown: list[Pictures] = []
@@ -112,7 +112,9 @@ class Row:
 
 def matched_strength(config: SchedulerConfig, num_inference_steps: int, reference: StoryOptions) -> float:
     """The strength with which an N-step grid starts nearest to the reference's alpha-bar."""
-    target = make_schedule(config, reference.num_inference_steps, reference.num_steps_run).start.alpha
+    target = make_schedule(
+        config, reference.correction.num_inference_steps, reference.correction.num_steps_run
+    ).start.alpha
     starts = [make_schedule(config, num_inference_steps, run).start.alpha for run in range(1, num_inference_steps + 1)]
     run = 1 + min(range(num_inference_steps), key=lambda i: abs(starts[i] - target))
     return min(1.0, (run + 0.5) / num_inference_steps)  # the half step keeps int(N * t') from rounding down

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from ....kernels.jit import unsupported_reasons
+from ...options import KERNELS
 
-KERNELS = ("torch", "triton")
 # Backends that run a stage's own operators, ours among them; the others translate PyTorch's only.
 SUPPORTS_CUSTOM_OPS = ("eager", "cudagraph", "inductor-jit")
 

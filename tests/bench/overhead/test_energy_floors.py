@@ -1,7 +1,6 @@
 """Joules from files and from NVML, peaks of memory, floors: counted operations and bytes."""
 
 import sys
-from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -13,7 +12,7 @@ from acdc.bench.overhead.floors import Need, Operations, Rates, cache_bytes, cou
 from acdc.bench.overhead.peak import Peak
 from acdc.bench.overhead.sweeps import Point
 from acdc.bench.overhead.variants import Variant
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import SchedulerConfig
 
@@ -118,7 +117,7 @@ class TestFloors:
         assert floor(iter(launches), rates, overlapped=True) == 3.5  # 35 bytes at 10 a second
 
     def test_counts_of_the_tiny_bundle(self, tiny_engine):
-        options = StoryOptions(num_inference_steps=4).resolved(tiny_engine.defaults)
+        options = make_options(num_inference_steps=4).resolved(tiny_engine.defaults)
         one, two = (count(tiny_engine, options, n, 0)[1] for n in (1, 2))
         assert set(one) == {Phase.PREFILL, Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE}
         for phase in (Phase.DECODE, Phase.CORRECT, Phase.ENCODE):
@@ -131,10 +130,10 @@ class TestFloors:
     @pytest.mark.parametrize("context", ["window", "full"])
     def test_corrected_codes_of_the_first_frame_enter_with_the_second_sentence(self, tiny_engine, context):
         """In a window they take the place of the draft's, which is read anew as well."""
-        options = StoryOptions(num_inference_steps=4, context=context).resolved(tiny_engine.defaults)
-        silent = replace(options, feed_back=False)
+        options = make_options(num_inference_steps=4, context=context).resolved(tiny_engine.defaults)
+        silent = options.replace(feed_back=False)
         acdc, shown = (count(tiny_engine, asked, 1, 0) for asked in (options, silent))
-        plain = count(tiny_engine, replace(options, correction=False), 1, 0)
+        plain = count(tiny_engine, options.replace(correction=False), 1, 0)
         assert [set(needs) for needs in plain] == [{Phase.PREFILL, Phase.DRAW, Phase.DECODE}] * 2
         assert acdc[0][Phase.PREFILL] == plain[0][Phase.PREFILL]  # there is nothing before it
         more = acdc[1][Phase.PREFILL].flops - plain[1][Phase.PREFILL].flops
@@ -147,7 +146,7 @@ class TestFloors:
         of both."""
         found = {}
         for decoding in ("sequential", "parallel"):
-            options = StoryOptions(correction=False, decoding=decoding).resolved(tiny_engine.defaults)
+            options = make_options(correction=False, decoding=decoding).resolved(tiny_engine.defaults)
             found[decoding] = count(tiny_engine, options, 1, 0)[1][Phase.DRAW]
         assert found["parallel"].flops == found["sequential"].flops
         assert found["parallel"].bytes < found["sequential"].bytes
@@ -156,7 +155,7 @@ class TestFloors:
         """Not with those of the eager models that are counted."""
         drawn = {}
         monkeypatch.setitem(tiny_engine.models.arm.stream.windows, "cpu", {"eager": {"1": [1]}, "inductor": {"1": [8]}})
-        options = StoryOptions(correction=False).resolved(tiny_engine.defaults)
+        options = make_options(correction=False).resolved(tiny_engine.defaults)
         for backend in ("eager", "inductor"):
             monkeypatch.setattr(tiny_engine.models.arm, "draw_backend", backend)
             drawn[backend] = count(tiny_engine, options, 1, 0)[1][Phase.DRAW]
@@ -164,14 +163,14 @@ class TestFloors:
         assert drawn["inductor"].flops == drawn["eager"].flops
 
     def test_weights_that_a_cache_holds_are_read_once(self, tiny_engine):
-        options = StoryOptions(num_inference_steps=4, correction=False).resolved(tiny_engine.defaults)
+        options = make_options(num_inference_steps=4, correction=False).resolved(tiny_engine.defaults)
         held, anew = (count(tiny_engine, options, 1, cache)[1][Phase.DRAW] for cache in (2**30, 0))
         assert held.bytes < anew.bytes
         weights = sum(value.numel() * value.element_size() for value in tiny_engine.models.arm.model.parameters())
         assert 0 < held.bytes <= weights
 
     def test_more_steps_need_more(self, tiny_engine):
-        asked = (StoryOptions(num_inference_steps=n).resolved(tiny_engine.defaults) for n in (2, 8))
+        asked = (make_options(num_inference_steps=n).resolved(tiny_engine.defaults) for n in (2, 8))
         few, many = (count(tiny_engine, options, 1, 0)[1][Phase.CORRECT] for options in asked)
         assert many.flops > few.flops
         assert many.bytes > few.bytes
@@ -212,8 +211,8 @@ class TestFloorsOfAStudy:
         first = {**plain, Phase.CORRECT: Need(2, 0), Phase.ENCODE: Need(0, 0)}
 
         def counted(engine, options, stories, cache):
-            assert (options.correct_first, options.correct_every) == (None, 1) or not options.correction
-            found = [first, {**first, Phase.PREFILL: Need(0, 2)}] if options.correction else [plain, plain]
+            assert (options.correction.first, options.correction.every) == (None, 1) or not options.correction.enabled
+            found = [first, {**first, Phase.PREFILL: Need(0, 2)}] if options.correction.enabled else [plain, plain]
             return [{phase: Need(need.flops * stories, need.bytes) for phase, need in one.items()} for one in found]
 
         monkeypatch.setattr("acdc.bench.overhead.bounds.count", counted)
@@ -221,7 +220,7 @@ class TestFloorsOfAStudy:
 
     def seconds(self, floors, frames, *, slots=1, n=1, correction=True, **options):
         variant = Variant("way", "", SchedulerConfig(slots=slots), correction)
-        point = Point("", n, n, StoryOptions(**options), (variant,))
+        point = Point("", n, n, make_options(**options), (variant,))
         return floors.seconds_a_frame(point, variant, frames)
 
     def test_the_work_of_all_frames_is_added_before_the_longer_is_taken(self, floors):

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,11 +20,11 @@ from acdc.bench.overhead.variants import (
 )
 from acdc.bench.simulator.simulated_memory import Simulated
 from acdc.engine.memory.rules import Rules
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import make_options
 from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.cli_runs import refuse
 
-RESOLVED = StoryOptions(context="window", guidance_scale=3.0)
+RESOLVED = make_options(context="window", guidance_scale=3.0)
 AROUND = Around(RESOLVED, 4, SchedulerConfig(), "eager")
 
 
@@ -73,7 +72,7 @@ class TestVariants:
         ],
     )
     def test_merged_replace_is_an_ablation_where_something_enters(self, changed, there):
-        options = replace(RESOLVED, **changed)
+        options = RESOLVED.replace(**changed)
         (point,) = concurrency_points(options, [4], SchedulerConfig(), {})
         assert enters(options) == there
         assert ("no_merged_replace" in {variant.name for variant in point.variants}) == there
@@ -101,7 +100,7 @@ class TestPlan:
         for name in ("strength", "steps", "correct_first", "correct_every", "memory"):
             for point in points(name):
                 fields = {"steps": "num_inference_steps"}
-                differs = {key for key, value in vars(RESOLVED).items() if getattr(point.options, key) != value}
+                differs = {key for key, value in RESOLVED.flat().items() if point.options.flat()[key] != value}
                 assert differs <= {fields.get(name, name)}
 
     @pytest.mark.parametrize("sweep", [name for name in SWEEPS if name != "chunk_frames"])
@@ -126,11 +125,11 @@ class TestPlan:
         assert len(pairs) == len(alike) * (len(alike) - 1)
 
     def test_a_users_own_value_is_among_the_swept_ones(self):
-        around = Around(StoryOptions(strength=0.4), 1, SchedulerConfig(), "eager")
+        around = Around(make_options(strength=0.4), 1, SchedulerConfig(), "eager")
         assert [point.value for point in points("strength", around)] == [0.3, 0.4, 0.5, 0.7]
 
     def test_values_that_cannot_be_are_skipped_where_nobody_asked_for_the_sweep(self):
-        around = Around(StoryOptions(num_inference_steps=2), 1, SchedulerConfig(), "eager")
+        around = Around(make_options(num_inference_steps=2), 1, SchedulerConfig(), "eager")
         found, skipped = sweep_points(["steps", "strength"], around, asked=False)
         assert [point.value for point in found] == [2, 10, 20, 50, 0.5, 0.7]
         assert [(one.sweep, one.value) for one in skipped] == [("strength", 0.3)]

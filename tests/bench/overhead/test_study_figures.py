@@ -17,7 +17,7 @@ from acdc.bench.overhead.figures import FrameSample, RunSample, figures, percent
 from acdc.bench.overhead.measure import make_stories
 from acdc.bench.overhead.run import run_once
 from acdc.bench.overhead.sweeps import Around, sweep_points
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import make_options
 from acdc.engine.outputs import Phase, Ran
 from acdc.engine.scheduler.policy import SchedulerConfig
 
@@ -163,7 +163,7 @@ class TestPeak:
 
 def test_a_video_tells_its_first_chunk_and_no_memory(tiny_engine, monkeypatch):
     monkeypatch.setattr("acdc.bench.overhead.run.VIDEO_FRAMES", 4)
-    options = StoryOptions(num_inference_steps=2)
+    options = make_options(num_inference_steps=2)
     (point, *_), _ = sweep_points(["chunk_frames"], Around(options, 1, SchedulerConfig(), "eager"), asked=True)
     point = replace(point, chunk_frames=2)
     sample, timeline = run_once(tiny_engine, point, point.variants[1], make_stories(1, 1, 0), 0, None)

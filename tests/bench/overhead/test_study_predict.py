@@ -21,14 +21,14 @@ from acdc.bench.simulator.stories import SEED, TOLD, stories_of
 from acdc.engine.cli.main import main
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.memory.rules import Rules
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Phase
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
 
 CHAT = {"memory": "chat", "memory_model": "m", "memory_url": "https://example.org/v1"}
-OPTIONS = StoryOptions(context="window", guidance_scale=3.0)
+OPTIONS = make_options(context="window", guidance_scale=3.0)
 STORIES = [StoryRequest("a", ("one.", "two."), 0)]
 RULES_S, CALL_S = 0.25, 5.0
 
@@ -36,7 +36,7 @@ RULES_S, CALL_S = 0.25, 5.0
 def by_steps(options: StoryOptions, how: SchedulerConfig, lengths) -> CostModel:
     """1 s a launch; a correction 1 s a step."""
     rows = {phase: {1: 1.0} for phase in UNITS}
-    return CostModel({**rows, Phase.CORRECT: {1: float(options.num_steps_run)}}, memory_s=RULES_S)
+    return CostModel({**rows, Phase.CORRECT: {1: float(options.correction.num_steps_run)}}, memory_s=RULES_S)
 
 
 def made_up(options: StoryOptions = OPTIONS) -> Predictor:
@@ -53,12 +53,12 @@ def variant_of(point, name):
     return next(variant for variant in point.variants if variant.name == name)
 
 
-@pytest.mark.parametrize(("options", "serial_s"), [(OPTIONS, RULES_S), (replace(OPTIONS, **CHAT), CALL_S)])
+@pytest.mark.parametrize(("options", "serial_s"), [(OPTIONS, RULES_S), (OPTIONS.replace(**CHAT), CALL_S)])
 def test_each_variant_waits_for_its_own_memory(options, serial_s):
     point = point_of(options)
     found = made_up(options)
     found.prepare(point, STORIES)
-    for name, memory_s, launches in ((PLAIN, 0.0, 3), (SERIAL, serial_s, 4 + options.num_steps_run)):
+    for name, memory_s, launches in ((PLAIN, 0.0, 3), (SERIAL, serial_s, 4 + options.correction.num_steps_run)):
         said = found.predict(point, variant_of(point, name), STORIES)
         assert said["memory_s"] == memory_s
         replaced = 0.5 if name == SERIAL else 0.0  # of two frames one is entered again by itself
@@ -66,12 +66,12 @@ def test_each_variant_waits_for_its_own_memory(options, serial_s):
 
 
 def test_a_sweep_over_memories_predicts_each():
-    options = replace(OPTIONS, **CHAT)
+    options = OPTIONS.replace(**CHAT)
     found, said = made_up(options), {}
-    for asked in (options, by_rules(options), replace(by_rules(options), memory="none")):
+    for asked in (options, by_rules(options), by_rules(options).replace(memory="none")):
         point = point_of(asked)
         found.prepare(point, STORIES)
-        said[asked.memory] = found.predict(point, variant_of(point, SERIAL), STORIES)["memory_s"]
+        said[asked.memory.name] = found.predict(point, variant_of(point, SERIAL), STORIES)["memory_s"]
     assert said == {"none": 0.0, "rules": RULES_S, "chat": CALL_S}
 
 
@@ -84,9 +84,9 @@ def test_a_simulated_language_model_takes_its_latency_and_its_rules():
 
 
 def test_steps_that_were_not_measured_lie_on_a_line():
-    options = replace(OPTIONS, strength=1.0, num_inference_steps=10)
+    options = OPTIONS.replace(strength=1.0, num_inference_steps=10)
     point = point_of(options)
-    found = made_up(replace(options, num_inference_steps=30))
+    found = made_up(options.replace(num_inference_steps=30))
     found.prepare(point, STORIES)
     assert found.models["1 slots, 10 steps, share"].seconds[Phase.CORRECT] == pytest.approx({1: 10.0})
 
@@ -113,7 +113,7 @@ def test_nothing_is_predicted_of_what_was_not_prepared():
 
 
 def test_what_was_measured_before_a_failure_is_recorded_later():
-    options = replace(OPTIONS, **CHAT)
+    options = OPTIONS.replace(**CHAT)
     found = made_up(options)
     found.call_seconds = failing
     with pytest.raises(OSError, match="no answer"):
@@ -145,7 +145,7 @@ def spied(monkeypatch):
 
 
 def test_stages_are_timed_on_other_stories_of_the_same_lengths_and_by_rules(tiny_engine, spied):
-    options = StoryOptions(num_inference_steps=2, strength=1.0, **CHAT).resolved(tiny_engine.defaults)
+    options = make_options(num_inference_steps=2, strength=1.0, **CHAT).resolved(tiny_engine.defaults)
     stories = make_stories(3, 2, 0)
     point = replace(point_of(options, 2), latency_s=0.0)
     predictor(tiny_engine, options, 2).prepare(point, stories)
@@ -165,7 +165,7 @@ def test_a_language_model_is_asked_for_one_story(tiny_engine, monkeypatch):
             return super().refine(prompts)
 
     monkeypatch.setattr(tiny_engine, "generate_many", partial(tiny_engine.generate_many, load_memory=Slow))
-    assert call_seconds(tiny_engine, StoryOptions(**CHAT)) > 0
+    assert call_seconds(tiny_engine, make_options(**CHAT)) > 0
     assert len(asked) == len(TOLD[0])
 
 
@@ -196,7 +196,7 @@ def test_a_study_predicts_first_and_its_record_serves_to_plan(tiny_path, tmp_pat
     (point,) = record["points"]
     for name, row in point["variants"].items():
         said, how = row["prediction"], SchedulerConfig(**row["pipelining"])
-        options = replace(StoryOptions(**point["options"]), correction=not name.startswith(PLAIN))
+        options = make_options(**point["options"]).replace(correction=not name.startswith(PLAIN))
         run = simulate(models[said["costs"]], [2], phase_schedule(options, how), how, memory_s=said["memory_s"])
         assert run.frames_per_second == said["frames_a_second"]
     assert main(["plan", "--costs", str(tmp_path / "tiny.json"), "--stories", "20"]) == 0

@@ -7,7 +7,7 @@ import pytest
 from acdc.bench.overhead import study
 from acdc.bench.overhead.measure import measure
 from acdc.engine.cli.main import main
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import make_options
 from tests.helpers.studies import parsed, quickly
 
 SIZES = ["--stories", "1", "--frames", "2", "--rounds", "1", "--concurrency", "1", "--steps", "2"]
@@ -61,7 +61,7 @@ class TestWhatFails:
 
         monkeypatch.setattr(study, "measure", once)
         plan = study.Plan(1, 2, 1, 0, [1], ["correct_every"], "eager")
-        options = StoryOptions(num_inference_steps=2)
+        options = make_options(num_inference_steps=2)
         record = study.run_study(tiny_engine, options, plan, {}, lambda name: tiny_engine, lambda text: None)
         assert tried == ["concurrency 1", "correct_every 2"]
         assert [point["failed"] for point in record["points"]] == [
@@ -78,7 +78,7 @@ def test_of_other_backends_rates_are_recorded_too(tiny_engine, monkeypatch):
 
     monkeypatch.setattr(study, "measure", once)
     plan = study.Plan(1, 1, 1, 0, [1], ["backend"], "sdpa")
-    options = StoryOptions(num_inference_steps=2)
+    options = make_options(num_inference_steps=2)
     loaded = []
     record = study.run_study(
         tiny_engine, options, plan, {}, lambda b: loaded.append(b) or tiny_engine, lambda text: None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from acdc.bench.simulator.calibrate import calibrate
 from acdc.bench.simulator.cost_model import CostModel, between
 from acdc.bench.simulator.simulator import simulate
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
@@ -122,7 +122,7 @@ CONFIGURATIONS = [
 
 @pytest.mark.parametrize(("chosen", "how", "batches", "passes"), CONFIGURATIONS)
 def test_an_engine_is_measured(tiny_engine, chosen, how, batches, passes):
-    options = StoryOptions(num_inference_steps=2, decoding="sequential", **chosen)
+    options = make_options(num_inference_steps=2, decoding="sequential", **chosen)
     costs = calibrate(tiny_engine, options, how, repeats=1)
     walks = phase_schedule(options, how)
     walked = {phase for index in range(6) for phase in walks(6)(index)}

@@ -3,7 +3,7 @@
 import json
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -13,13 +13,13 @@ from acdc.bench.overhead.sweeps import Point
 from acdc.bench.overhead.variants import main_variants
 from acdc.bench.simulator.simulator import simulate
 from acdc.engine.cli.main import main
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import make_options
 from acdc.engine.scheduler.policy import SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
 from tests.helpers.cli_runs import refuse
 from tests.helpers.simulated import flat
 
-OPTIONS = StoryOptions(context="window", guidance_scale=3.0, correct_first=1)
+OPTIONS = make_options(context="window", guidance_scale=3.0, correct_first=1)
 COSTS = flat(memory_s=0.25)
 SMALL = ["--stories", "24", "--frames", "3"]
 
@@ -34,7 +34,7 @@ def studied(n: int) -> dict:
     for one in variants:
         name, memory_s = found._name(OPTIONS, one.how), found.memory_seconds(point, one)
         rows[one.name]["prediction"] = {"costs": name, "memory_s": memory_s}
-    described = {"sweep": "concurrency", "concurrency": n, "backend": "eager", "options": asdict(OPTIONS)}
+    described = {"sweep": "concurrency", "concurrency": n, "backend": "eager", "options": OPTIONS.flat()}
     return {"costs": costs, "points": [{**described, "variants": rows}]}
 
 
@@ -61,7 +61,7 @@ class TestPlan:
         rows = planned("--costs", "study.json", *SMALL, "--machines", "1,4")
         assert [row["machines"] for row in rows] == [1, 4] * 3
         for row, variant in zip(rows[::2], main_variants(4, SchedulerConfig()), strict=True):
-            options = OPTIONS if variant.correction else replace(OPTIONS, correction=False)
+            options = OPTIONS if variant.correction else OPTIONS.replace(correction=False)
             memory_s = 0.25 if variant.correction else 0.0
             run = simulate(COSTS, [3] * 24, phase_schedule(options, variant.how), variant.how, memory_s=memory_s)
             assert (row["title"], row["seconds"]) == (variant.title, run.seconds)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from acdc.bench.simulator.cost_model import CostModel
 from acdc.bench.simulator.simulator import Simulated, shared_out
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import make_options
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
@@ -198,7 +198,7 @@ def test_frames_of_several_machines_come_in_the_order_of_their_ends(costs, frame
 def test_a_story_in_flight_that_waits_for_a_slot_counts_that_time():
     """Two stories of one frame, prefill, draw and decode of 1 s each on one slot that takes one at a time: the second
     one's first launch is at 3 s, and it is there at 6 s. With room for one story in flight it is begun at 3 s only."""
-    plain = StoryOptions(correction=False)
+    plain = make_options(correction=False)
     crowded, one = (SchedulerConfig(slots=1, stories=n, draw_batch=1, correct_batch=1) for n in (2, 1))
     assert max(run(flat(), [1, 1], crowded, plain).latencies) == pytest.approx(6.0)
     assert max(run(flat(), [1, 1], one, plain).latencies) == pytest.approx(3.0)

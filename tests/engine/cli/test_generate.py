@@ -11,12 +11,14 @@ import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
 
 from acdc.engine.cli import generate as generate_command
-from acdc.engine.cli.generate import pipelining
+from acdc.engine.cli.flags import gathered
+from acdc.engine.cli.generate import generate, scheduler_config
 from acdc.engine.cli.main import main
 from acdc.engine.memory import MemoryFailure
 from acdc.engine.outputs import Frame
@@ -121,23 +123,24 @@ class TestWritten:
 
 
 class TestPipelining:
-    def given(self, **flags):
-        none = dict.fromkeys(("slots", "concurrency", "batch", "run_ahead"))
-        return {**none, "no_merge": False, "serial": False, **flags}
+    def config(self, flags: str, device: str = "cpu") -> SchedulerConfig:
+        argv = ["--stories", "a.jsonl", *flags.split()]
+        with generate.make_context("generate", argv) as context:
+            parameters = gathered(context.params)
+        chosen = {name: parameters[name] for name in ("serial", "batch")}
+        return scheduler_config(parameters["given"], SimpleNamespace(type=device), **chosen)
 
     def test_flags(self):
-        device = type("Device", (), {"type": "cpu"})()
-        assert pipelining(self.given(), device) == SchedulerConfig()
-        assert pipelining(self.given(serial=True), device) == SERIAL
-        assert pipelining(self.given(serial=True, run_ahead=2), device) == replace(SERIAL, run_ahead=2)
-        asked = pipelining(self.given(slots=3, concurrency=5, batch=6, run_ahead=0, no_merge=True), device)
+        assert self.config("") == SchedulerConfig()
+        assert self.config("--serial") == SERIAL
+        assert self.config("--serial --run-ahead 2") == replace(SERIAL, run_ahead=2)
         expected = SchedulerConfig(slots=3, stories=5, draw_batch=6, correct_batch=6, run_ahead=0, merge_replace=False)
-        assert asked == expected
+        assert self.config("--slots 3 --concurrency 5 --batch 6 --run-ahead 0 --no-merge") == expected
 
     def test_what_suits_a_gpu_is_kept(self):
-        device = type("Device", (), {"type": "cuda"})()
-        assert pipelining(self.given(slots=1), device).draw_batch == 16
-        assert pipelining(self.given(batch=2), device).draw_batch == 2
+        assert self.config("--slots 1", "cuda").draw_batch == 16
+        assert self.config("--batch 2", "cuda").draw_batch == 2
+        assert self.config("--batch 2 --set scheduler.draw_batch=8", "cuda").draw_batch == 8
 
     @pytest.mark.parametrize(
         "flags", [("--serial",), ("--slots", "3", "--batch", "1", "--no-merge"), ("--run-ahead", "0")]

@@ -18,7 +18,7 @@ from acdc.engine.models.layers.quantized import QuantizedLinear
 from acdc.engine.models.lwm.model import LWM
 from acdc.engine.models.lwm.published import SIZES
 from acdc.engine.models.show_o.model import ShowO, ShowOConfig
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import make_options
 from acdc.engine.utils.weights import skeleton
 from tests.helpers.small_systems import SMALL, small_systems
 
@@ -169,11 +169,11 @@ def test_sizes_beside_a_checkpoint_are_refused(tiny_path: Path) -> None:
         ([1], "which is no object"),
         ({"strength": 0.25}, "strength has a default of its own"),
         ({"x": 1}, "unknown default"),
-        ({"temperature": "hot"}, r"bundle\.json: default temperature is 'hot', expected float"),
-        ({"temperature": None}, r"bundle\.json: default temperature is None, expected float"),
-        ({"guidance_scale": True}, "default guidance_scale is True, expected float"),
-        ({"top_k": 1.5}, "default top_k is 1.5, expected int"),
-        ({"context": 3}, "default context is 3, expected str"),
+        ({"temperature": "hot"}, r"bundle\.json: defaults: temperature 'hot' has the wrong type; choose a number"),
+        ({"temperature": None}, r"bundle\.json: default temperature is None; leave it out"),
+        ({"guidance_scale": True}, "guidance_scale True has the wrong type; choose a number"),
+        ({"top_k": 1.5}, "top_k 1.5 has the wrong type; choose an integer"),
+        ({"context": 3}, "unknown context 3; choose one of window, full"),
         ({"context": "all"}, r"bundle\.json: defaults: unknown context 'all'"),
         ({"top_p": 7}, r"bundle\.json: defaults: top_p 7 is out of range"),
     ],
@@ -215,7 +215,7 @@ def test_a_models_folder_that_no_part_is_sought_in_is_refused(name: str, tmp_pat
 
 def test_later_frames_of_a_video_are_recorded_as_they_are_drawn(small: None, tiny_engine: Engine) -> None:
     """LWM's by its published settings, whatever the first frame's are; others' as all."""
-    options = StoryOptions(top_k=3, arm_guidance_scale=2.0)
+    options = make_options(top_k=3, arm_guidance_scale=2.0)
     settings = Engine.from_pretrained("lwm+animatediff", random_weights=True).video_settings(options, 4, 2)
     assert (settings["top_k"], settings["arm_guidance_scale"]) == (3, 2.0)
     assert settings["later_frames"] == {"arm_guidance_scale": 1.0, "top_k": 1000}

@@ -14,7 +14,7 @@ from acdc.engine.cli.main import main
 from acdc.engine.cli.options import remark_on_unused
 from acdc.engine.engine import Engine
 from acdc.engine.loading.model_store import find_model
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import make_options
 from tests.helpers.cli_runs import STORY
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
@@ -98,10 +98,10 @@ def test_an_owners_folder_is_not_the_model(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("guidance", "words"), [(1.0, 1), (0.5, 1), (3.0, 0), (None, 0)])
 def test_a_negative_prompt_without_guidance_is_remarked_on(capsys, guidance: float | None, words: int) -> None:
     """huggingface/diffusers#12223."""
-    remark_on_unused(StoryOptions(negative_prompt="fox", guidance_scale=guidance), {"guidance_scale": 5.0})
+    remark_on_unused(make_options(negative_prompt="fox", guidance_scale=guidance), {"guidance_scale": 5.0})
     printed = capsys.readouterr().err
     assert printed.count("--negative-prompt has no effect") == printed.count("\n") == words
-    remark_on_unused(StoryOptions(guidance_scale=guidance), {"guidance_scale": 5.0})
+    remark_on_unused(make_options(guidance_scale=guidance), {"guidance_scale": 5.0})
     assert capsys.readouterr().err == ""
 
 

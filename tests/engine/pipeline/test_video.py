@@ -15,7 +15,7 @@ from acdc.compile.cache import PlanCache
 from acdc.engine.engine import Engine
 from acdc.engine.models.lwm.clip_session import ClipSession, seen
 from acdc.engine.models.lwm.video_session import LwmVideo
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Frame, Phase
 from acdc.engine.pipeline.serial import make_sampling_params
 from acdc.engine.runtime.compiled import PlannedCorrection
@@ -75,7 +75,7 @@ def test_later_frames_are_drawn_behind_the_corrected_codes(exact_engine) -> None
 def test_a_chunk_is_corrected_as_its_frames_are_with_one_noise(exact_engine) -> None:
     video = exact_engine.generate_video(CAPTION, **LENGTHS, **SHORT)
     models = exact_engine.models
-    correction = Correction(models.corrector, StoryOptions(**SHORT).resolved(exact_engine.defaults))
+    correction = Correction(models.corrector, make_options(**SHORT).resolved(exact_engine.defaults))
     for frame in video.frames[:3]:
         conditioning, _ = correction.condition([frame.refined_prompt])
         draft = models.tokenizer.decode(torch.tensor([frame.draft_codes]))
@@ -133,7 +133,7 @@ def test_a_model_of_clips_corrects_the_frames_of_a_chunk_together(clips: Engine,
     assert video.frames[0].draft_codes == alone.frames[0].draft_codes
     assert (video.frames[0].image != alone.frames[0].image).any()
     draft = torch.stack([clips.models.tokenizer.decode(torch.tensor([f.draft_codes]))[0] for f in video.frames[:3]])
-    correction = Correction(clips.models.corrector, StoryOptions(**SHORT).resolved(clips.defaults))
+    correction = Correction(clips.models.corrector, make_options(**SHORT).resolved(clips.defaults))
     conditioning, _ = correction.condition([video.frames[0].refined_prompt])
     with torch.no_grad():
         shown = correction.run(draft[None], conditioning, [0], 0)[0]
@@ -216,7 +216,7 @@ def test_an_lwm_stream_draws_its_videos_by_the_published_procedure(tiny_path: Pa
     engine = Engine.from_pretrained(tmp_path / "bundle", dtype="float64")
     arm = engine.models.arm
     session = arm.video_session(
-        1, 7, make_sampling_params(StoryOptions(arm_guidance_scale=2.0).resolved(engine.defaults))
+        1, 7, make_sampling_params(make_options(arm_guidance_scale=2.0).resolved(engine.defaults))
     )
     assert isinstance(session, LwmVideo)
     video = engine.generate_video(CAPTION, **LENGTHS, **SHORT, arm_guidance_scale=2.0)

@@ -16,7 +16,7 @@ from acdc.engine.models import kv_buffers
 from acdc.engine.models.kv_buffers import Buffers
 from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.show_o.family import ShowOArm
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.executor import Slot
 from acdc.engine.scheduler.story_state import StoryState
@@ -70,7 +70,7 @@ def works(arm: Any, options: StoryOptions) -> list[StoryState]:
 )
 def test_all_that_a_story_holds_and_nothing_of_the_models(make: Any, told: dict[str, Any]) -> None:
     arm = make()
-    stories = works(arm, StoryOptions(temperature=1.0, top_p=1.0, **told))
+    stories = works(arm, make_options(temperature=1.0, top_p=1.0, **told))
     found, wanted = {id(value): value for value in tensors_of(stories)}, referred(stories)
     assert found.keys() == wanted.keys()
     assert len(found) > 8

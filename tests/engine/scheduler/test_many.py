@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from acdc.compile.cache import PlanCache
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Phase, StoryResult
 from acdc.engine.request import MAX_ID, StoryRequest
 from acdc.engine.scheduler.events import Cancelled, FrameDone, StoryFailed
@@ -73,7 +73,7 @@ def test_what_is_done_is_part_of_the_story(tiny_engine):
 
 def test_results_are_those_of_a_story(tiny_engine):
     """With settings, versions and start, as ``generate`` gives them; the old frames in front."""
-    options = StoryOptions(num_inference_steps=4)
+    options = make_options(num_inference_steps=4)
     alone = [tiny_engine.generate(story, seed=7 + place, options=options) for place, story in enumerate(STORIES)]
     requests = [StoryRequest(f"n{place}", one.sentences, one.seed) for place, one in enumerate(alone)]
     requests[2] = replace(requests[2], done=alone[2].frames[:1])

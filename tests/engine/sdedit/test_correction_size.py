@@ -16,9 +16,9 @@ from acdc.compile.backends import compile_stage
 from acdc.compile.cache import PlanCache
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
-from acdc.engine.cli.options import story_options
+from acdc.engine.cli.flags import Given
 from acdc.engine.cli.story import story
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.sdedit.correct import correct
 from acdc.engine.sdedit.correction import Correction
 from acdc.engine.sdedit.fused import WholeCorrection
@@ -99,7 +99,7 @@ def test_the_shorter_side_becomes_the_working_size(
 
 def corrected(engine, size: int | None, **chosen) -> tuple[Correction, Tensor, Tensor]:
     """(the correction, two 16 px frames, what it makes of them)."""
-    options = StoryOptions(num_inference_steps=4, correction_size=size, **chosen).resolved(engine.defaults)
+    options = make_options(num_inference_steps=4, correction_size=size, **chosen).resolved(engine.defaults)
     correction, pixels = Correction(engine.models.corrector, options), picture(16, 16)
     conditioning, _ = correction.condition(["a cat", "a bear in snow"])
     return correction, pixels, correction.run(pixels, conditioning, SEEDS, 1)
@@ -136,7 +136,7 @@ def test_a_frame_does_not_depend_on_its_neighbours(exact_engine) -> None:
         np.testing.assert_array_equal(one.image, other.image)
     plain = exact_engine.generate(sentences, seed=1, num_inference_steps=4)
     assert any((one.image != other.image).any() for one, other in zip(plain.frames, alone.frames, strict=True))
-    assert exact_engine.settings(StoryOptions(**told))["correction_size"] == 32
+    assert exact_engine.settings(make_options(**told))["correction_size"] == 32
 
 
 # --- one plan, one graph ---
@@ -185,7 +185,7 @@ def test_a_plan_resizes_as_eager_does(tmp_path) -> None:
 @pytest.mark.parametrize("size", [0, -64])
 def test_no_size_at_all_is_refused(size) -> None:
     with pytest.raises(ValueError, match=f"^correction_size {size} is too small; choose"):
-        StoryOptions(correction_size=size)
+        make_options(correction_size=size)
 
 
 def test_sizes_that_the_unet_halves_unevenly_are_served(tiny_engine) -> None:
@@ -201,14 +201,14 @@ def test_sizes_that_the_corrector_cannot_halve_name_their_neighbours(tiny_engine
 
 
 def test_the_command_line_passes_it_on() -> None:
-    assert story_options({"correction_size": 512}).correction_size == 512
-    assert story_options({"correction_size": None}).correction_size is None
+    assert Given({"correction.size": 512}).story().correction.size == 512
+    assert Given({}).story().correction.size is None
 
 
 def test_a_bundles_size_is_undone_by_the_frames_own(tiny_engine) -> None:
     """None leaves it to the bundle, as the help says."""
     defaults = {**tiny_engine.defaults, "correction_size": 32}
-    assert StoryOptions().resolved(defaults).correction_size == 32
-    assert StoryOptions(correction_size=16).resolved(defaults).correction_size == 16
+    assert StoryOptions().resolved(defaults).correction.size == 32
+    assert make_options(correction_size=16).resolved(defaults).correction.size == 16
     helped = CliRunner().invoke(story, ["--help"], terminal_width=120).output
-    assert "Pixels the corrector works at. [default: the bundle's, else the frame's]" in " ".join(helped.split())
+    assert "[default: the bundle's, or the frame's own size]" in " ".join(helped.split())

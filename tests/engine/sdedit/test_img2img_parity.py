@@ -19,7 +19,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from acdc.engine.loading.bundle import find_bundle
 from acdc.engine.models.diffusion.schedule import add_noise
 from acdc.engine.models.diffusion.stable_diffusion import StableDiffusion
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import make_options
 from acdc.engine.sdedit.correct import decode_latents, denoise
 from acdc.engine.sdedit.correction import Correction
 from acdc.engine.utils.rng import Purpose, make_keys, normal
@@ -107,16 +107,17 @@ def noise_of(corrector, size, purpose):
 
 
 def run_pipeline(pipeline, image, options):
+    used = options.correction
     return pipeline(
-        prompt=PROMPTS, image=image, strength=options.strength, num_inference_steps=options.num_inference_steps,
-        guidance_scale=options.guidance_scale, negative_prompt=[options.negative_prompt] * len(PROMPTS), eta=0.0,
+        prompt=PROMPTS, image=image, strength=used.strength, num_inference_steps=used.num_inference_steps,
+        guidance_scale=used.guidance_scale, negative_prompt=[used.negative_prompt] * len(PROMPTS), eta=0.0,
         output_type="pt",
     ).images  # fmt: skip
 
 
 @pytest.mark.parametrize(("strength", "steps", "guidance"), [(0.5, 20, 5.0), (0.3, 10, 1.0), (1.0, 4, 7.5)])
 def test_same_latents_and_noise_give_the_same_pictures(pipeline, corrector, monkeypatch, strength, steps, guidance):
-    options = StoryOptions(strength=strength, num_inference_steps=steps, guidance_scale=guidance, negative_prompt="fog")
+    options = make_options(strength=strength, num_inference_steps=steps, guidance_scale=guidance, negative_prompt="fog")
     noise = noise_of(corrector, 128, Purpose.NOISE)
     latents = torch.randn(noise.shape, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(diffusers_img2img, "randn_tensor", draws(noise))
@@ -131,7 +132,7 @@ def test_same_latents_and_noise_give_the_same_pictures(pipeline, corrector, monk
 
 
 def test_posterior_sampling_from_raw_pixels(pipeline, corrector, monkeypatch):
-    options = StoryOptions(num_inference_steps=10, guidance_scale=5.0, sample_posterior=True)
+    options = make_options(num_inference_steps=10, guidance_scale=5.0, sample_posterior=True)
     pixels = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1)) * 2 - 1
     posterior, noise = (noise_of(corrector, 128, purpose) for purpose in (Purpose.POSTERIOR, Purpose.NOISE))
     # The pipeline encodes (and draws the posterior) first, then draws the noise; a batch is encoded at once.

@@ -8,7 +8,7 @@ from acdc.compile.cache import PlanCache
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import make_options
 from acdc.engine.sdedit.correction import Correction
 from acdc.engine.sdedit.fused import WholeCorrection
 from tests.helpers.margin import check_same_story
@@ -19,7 +19,7 @@ SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a
 
 def pieces(engine, guidance_scale):
     """(module, its inputs, what the stages give) for three frames and two steps."""
-    options = StoryOptions(num_inference_steps=4, guidance_scale=guidance_scale).resolved(engine.defaults)
+    options = make_options(num_inference_steps=4, guidance_scale=guidance_scale).resolved(engine.defaults)
     _, tokenizer, corrector, _ = engine.models
     correction = Correction(corrector, options)
     conditioning, _ = correction.condition(["a cat", "a bear in snow", ""])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acdc.engine.models.show_o.family import ShowOArm
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from tests.helpers.small_show_o import small_arm
 from tests.helpers.tellers import Teller, alone, corrected, draw_on, fix, prefill, tell, teller
 
@@ -33,7 +33,7 @@ def arm() -> ShowOArm:
 
 
 def options_of(laid_out: dict[str, Any], guided: bool) -> StoryOptions:
-    return StoryOptions(
+    return make_options(
         arm_guidance_scale=2.0 if guided else 1.0, temperature=1.0, top_p=1.0, arm_steps=STEPS, **laid_out
     )
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import numpy as np
 import pytest
 
-from acdc.engine.cli.options import story_options
+from acdc.engine.cli.story import story
 from acdc.engine.engine import Engine
-from acdc.engine.options import LAYOUTS, StoryOptions
+from acdc.engine.options import LAYOUTS, StoryOptions, make_options
 from acdc.engine.storage.resume_story import check_settings
+from tests.helpers.cli_runs import parsed
 from tests.helpers.small_show_o import small_engine
 
 
@@ -90,7 +90,7 @@ def test_options_that_show_o_does_not_have(show_o_engine: Engine, told: dict[str
 
 def test_a_bundles_defaults_count_in_their_layout_alone(show_o_engine: Engine) -> None:
     """They are no request of the user's, so they are left out of what is recorded, and nothing is refused."""
-    recorded = [show_o_engine.settings(StoryOptions(layout=layout)) for layout in (None, *LAYOUTS)]
+    recorded = [show_o_engine.settings(make_options(layout=layout)) for layout in (None, *LAYOUTS)]
     assert [(settings["layout"], settings["carry_over"], settings["context"]) for settings in recorded] == [
         ("independent", None, None),
         ("independent", None, None),
@@ -108,14 +108,13 @@ def test_options_of_show_o_are_refused_elsewhere(tiny_engine: Engine, told: dict
 
 
 def test_flags_become_options() -> None:
-    given = {"arm_steps": 9, "layout": "carry-over", "carry_over": 0.25, "arm_guidance": 2.75, "threads": 1}
-    options = story_options(given)
-    wanted = StoryOptions(arm_steps=9, layout="carry-over", carry_over=0.25, arm_guidance_scale=2.75)
-    assert options == wanted
+    argv = "--arm-steps 9 --layout carry-over --carry-over 0.25 --arm-guidance 2.75 --threads 1"
+    wanted = make_options(arm_steps=9, layout="carry-over", carry_over=0.25, arm_guidance_scale=2.75)
+    assert parsed(story, argv.split()).story() == wanted
 
 
 def test_a_story_stored_before_these_options_resumes() -> None:
-    settings = asdict(StoryOptions())
+    settings = StoryOptions().flat()
     stored = {name: settings[name] for name in settings if name not in ("arm_steps", "layout", "carry_over")}
     check_settings(stored, settings)
     with pytest.raises(ValueError, match="cannot resume: layout was None, now 'carry-over'"):

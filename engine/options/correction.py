@@ -1,0 +1,65 @@
+"""How the diffusion model corrects a draft (Eq. 2, SDEdit)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..utils.field_types import check_types
+from .checks import check_text
+
+
+@dataclass(frozen=True)
+class CorrectionOptions:
+    """Which frames the diffusion model corrects, and how; ``None`` takes the bundle's default.
+
+    ``strength`` t' in (0, 1] and ``num_inference_steps`` N run min(int(N * t'), N) DDIM steps, as diffusers counts
+    them. ``first`` corrects frames 1..K only, ``every`` frames 1, 1+K, 1+2K, ... ``feed_back=False`` shows the
+    corrected frame and leaves the ARM's own tokens in its context. ``size`` is the length in pixels of the shorter side
+    at which the diffusion model works (None: the bundle's, or else the frame's); frames are resized bicubically.
+    ``guidance_scale`` and ``negative_prompt`` are those of classifier-free guidance. ``sample_posterior`` draws the
+    latents from the VAE's posterior instead of taking its mean.
+    """
+
+    enabled: bool = True
+    first: int | None = None
+    every: int = 1
+    feed_back: bool = True
+    strength: float = 0.5
+    num_inference_steps: int = 50
+    guidance_scale: float | None = None
+    negative_prompt: str = ""
+    sample_posterior: bool = False
+    size: int | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        check_text("negative_prompt", self.negative_prompt)
+        if not 0.0 < self.strength <= 1.0:
+            raise ValueError(f"strength {self.strength} is out of range; choose 0 < strength <= 1")
+        if self.num_inference_steps < 1:
+            raise ValueError(f"num_inference_steps {self.num_inference_steps} is too small; choose 1 or more")
+        if self.num_steps_run < 1:
+            needed = 1.0 / self.num_inference_steps
+            raise ValueError(
+                f"strength {self.strength} leaves no step of {self.num_inference_steps}; "
+                f"choose strength >= {needed:g} or more steps"
+            )
+        if self.first is not None and self.first < 0:
+            raise ValueError(f"correct_first {self.first} is negative; choose 0 or more frames")
+        if self.every < 1:
+            raise ValueError(f"correct_every {self.every} is too small; choose 1 or more")
+        if self.size is not None and self.size < 1:
+            raise ValueError(f"correction_size {self.size} is too small; choose a multiple of 8 pixels")
+        if self.guidance_scale is not None and not 0.0 <= self.guidance_scale < float("inf"):
+            value = self.guidance_scale
+            raise ValueError(f"guidance_scale {value} is out of range; choose 0 or more (1 = no guidance)")
+
+    @property
+    def num_steps_run(self) -> int:
+        """DDIM steps that a correction runs: min(int(N * t'), N)."""
+        return min(int(self.num_inference_steps * self.strength), self.num_inference_steps)
+
+    def corrects(self, index: int) -> bool:
+        """Is frame ``index`` (from 0) corrected?"""
+        within = self.first is None or index < self.first
+        return self.enabled and within and index % self.every == 0

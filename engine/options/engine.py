@@ -1,0 +1,42 @@
+"""Which models are loaded, and where and how they compute."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ..utils.field_types import check_types
+
+Dtype = Literal["float32", "bfloat16", "float16", "float64"]
+DTYPES: tuple[str, ...] = get_args(Dtype)
+Attention = Literal["sdpa", "xformers"]
+ATTENTIONS: tuple[str, ...] = get_args(Attention)
+Kernels = Literal["torch", "triton"]
+KERNELS: tuple[str, ...] = get_args(Kernels)
+Quantization = Literal["none", "int8", "fp8"]
+QUANTIZATIONS: tuple[str, ...] = get_args(Quantization)
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The arguments of ``Engine.from_pretrained``, which says what they mean, and ``threads``: the number of CPU
+    threads (None: torch's choice).
+
+    This class checks names. The engine checks what needs torch: devices, and which backend serves which stage there.
+    """
+
+    bundle: str = "storyworld"
+    models: str | None = None
+    random_weights: bool = False
+    device: str = "cpu"
+    dtype: Dtype = "float32"
+    backend: str = "eager"
+    attention: Attention = "sdpa"
+    kernels: Kernels = "torch"
+    quantization: Quantization = "none"
+    threads: int | None = None
+
+    def __post_init__(self) -> None:
+        check_types(self)
+        if self.threads is not None and self.threads < 1:
+            raise ValueError(f"threads {self.threads} is too small; choose 1 or more")

@@ -1,0 +1,122 @@
+"""The flags of every command: none disappears unnoticed, each says in a sentence what it does, and its default."""
+
+import re
+
+import click
+import pytest
+
+from acdc.engine.cli.flags import GROUPS, gathered
+from acdc.engine.cli.generate import generate
+from acdc.engine.cli.main import COMMANDS, acdc, main
+from acdc.engine.cli.story import story
+from acdc.engine.cli.video import video
+from acdc.engine.options.paths import default_of, paths_of
+from tests.helpers.cli_runs import STORY, parsed, refuse
+
+ENGINE = "bundle models random-weights device dtype backend attention kernels quantization threads"
+SAMPLING = "seed decoding context arm-guidance"
+TOKENS = "temperature top-k"
+CORRECTION = "strength steps guidance correction-size"
+FRAMES = "no-correction correct-first correct-every negative-prompt"
+MEMORY = "memory memory-model memory-url memory-timeout memory-calls memory-on-failure"
+SHOW_O = "arm-steps layout carry-over"
+DRAWING = f"{SAMPLING} {TOKENS} {CORRECTION} {FRAMES} {MEMORY} {SHOW_O} set"
+FLAGS = {
+    "story": f"example prompts number init-image out resume overwrite {ENGINE} {DRAWING}",
+    "generate": f"stories out resume overwrite {ENGINE} slots concurrency batch run-ahead no-merge serial {DRAWING}",
+    "video": f"prompt example frames chunk-frames fps out resume overwrite {ENGINE} {DRAWING}",
+    "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
+    "info": "json",
+    "compile": f"{ENGINE} frames stories seed decoding guidance set",
+    "cache": "clear",
+    "overhead": "stories warmup json study out concurrency sweep frames rounds "
+    f"{ENGINE} {SAMPLING} {CORRECTION} {MEMORY} {SHOW_O} set",
+    "plan": "costs stories frames machines memory-ms json",
+}
+OTHER_DEFAULTS = {("video", "engine.bundle"): "storyworld-video", ("write-stories", "memory.name"): "chat"}
+SENTENCE = re.compile(r"[A-Z][a-z]+ [^.].*\.(  \[default: [^\]]+\])?")
+
+
+def command(name: str) -> click.Command:
+    with acdc.make_context("acdc", [name, "--help"], resilient_parsing=True) as context:
+        found = acdc.get_command(context, name)
+        assert found is not None
+        return found
+
+
+def options_of(name: str) -> list[click.Option]:
+    return [one for one in command(name).params if isinstance(one, click.Option)]
+
+
+def test_every_command_is_frozen_here():
+    assert set(FLAGS) == set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_flags(name):
+    assert [flag for one in options_of(name) for flag in one.opts] == [f"--{flag}" for flag in FLAGS[name].split()]
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_help_is_a_sentence(name):
+    for one in options_of(name):
+        assert SENTENCE.fullmatch(one.help), f"{one.opts[0]}: {one.help}"
+        assert len(one.help.split()) >= 3, f"{one.opts[0]}: {one.help}"
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_help_shows_the_default_of_the_field(name):
+    kinds = paths_of(GROUPS)
+    for one in options_of(name):
+        path = one.name.replace("__", ".")
+        if path in kinds and not one.is_flag:
+            group, _, field = path.partition(".")
+            default = default_of(GROUPS[group], field)
+            shown = re.fullmatch(r".*\[default: (.+)\]", one.help).group(1)
+            default = OTHER_DEFAULTS.get((name, path), default)
+            assert default in (None, "") or shown == str(default), one.opts
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_options_are_shown_in_groups(name, capsys):
+    assert main([name, "--help"]) == 0
+    titles = re.findall(r"^(\w[\w -]+):$", capsys.readouterr().out, re.MULTILINE)
+    assert len(titles) >= (7 if name in ("story", "generate", "video", "overhead") else 1)
+
+
+def test_values_of_flags_and_of_set_come_together():
+    given = parsed(story, [*STORY, "--strength", "0.4", "--set", "sampling.top_p=0.9", "--no-correction"])
+    assert given.values == {"correction.strength": 0.4, "sampling.top_p": 0.9, "correction.enabled": False}
+    options = given.story()
+    assert (options.correction.strength, options.sampling.top_p, options.correction.enabled) == (0.4, 0.9, False)
+
+
+def test_set_reaches_the_engine_and_the_scheduler():
+    from acdc.engine.scheduler.policy import SchedulerConfig
+
+    given = parsed(generate, ["--stories", "a.jsonl", "--set", "scheduler.calls=3", "--set", "engine.dtype=float64"])
+    assert given.scheduler(SchedulerConfig()) == SchedulerConfig(calls=3)
+    assert given.engine().dtype == "float64"
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["--set", "correction.strenght=0.4"], ["did you mean correction.strength", "sampling.top_p", "engine.device"]),
+        (["--set", "scheduler.slots=2"], ["unknown option 'scheduler.slots'"]),
+        (["--set", "correction.strength=2"], ["strength 2.0 is out of range"]),
+        (["--set", "correction.strength=0.4", "--strength", "0.3"], ["given together", "choose one"]),
+        (["--set", "correction.strength"], ["PATH=VALUE"]),
+        (["--set", "engine.dtype=int4"], ["unknown engine.dtype 'int4'", "float32"]),
+    ],
+)
+def test_set_refuses_in_one_line(capsys, own_folder, argv, words):
+    line = refuse(capsys, "story", *STORY, *argv)
+    assert all(word in line for word in words), line
+
+
+def test_a_command_gets_no_field_twice():
+    with video.make_context("video", ["--prompt", "A cat.", "--steps", "3"]) as context:
+        parameters = gathered(context.params)
+    assert parameters["given"].values == {"correction.num_inference_steps": 3}
+    assert not any("__" in name for name in parameters)
