@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ..engine.models.layers.fused import Fused
-from . import packed_flops
+from .overhead import packed_flops
 
 REPEATS = 9
 MATRIX = 1536  # on a side: large enough for full rate, small enough for a laptop

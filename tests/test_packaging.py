@@ -1,4 +1,4 @@
-"""What installers read: the [project] table is there for uv, and changes nothing that setup.py says."""
+"""What installers read and get: metadata that is setup.py's alone, and a wheel of what a user needs and no more."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.helpers.imports import import_graph
 
 pytest.importorskip("setuptools.build_meta", reason="the build backend, which pip brings along for itself")
 
@@ -59,3 +62,68 @@ def test_the_project_table_changes_no_metadata(tmp_path: Path) -> None:
 def test_every_field_is_setup_pys() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     assert project.keys() == {"name", "dynamic"}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that pip would build, unpacked."""
+    source, unpacked = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("unpacked")
+    ignored = shutil.ignore_patterns(".*", "build", "*.egg-info", "tests", "docs", "results")
+    shutil.copytree(ROOT, source, ignore=ignored, dirs_exist_ok=True)
+    build = "from setuptools.build_meta import build_wheel; build_wheel('dist')"
+    done = subprocess.run(
+        [sys.executable, "-c", build], cwd=source, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ""}
+    )
+    assert done.returncode == 0, done.stderr
+    (built,) = (source / "dist").glob("*.whl")
+    zipfile.ZipFile(built).extractall(unpacked)
+    return unpacked
+
+
+def test_the_wheel_holds_the_engine_and_two_measurements(wheel: Path) -> None:
+    files = {str(path.relative_to(wheel)) for path in wheel.rglob("*") if path.is_file()}
+    rooms = {name.split("/")[1] for name in files if name.startswith("acdc/")}
+    assert rooms == {"__init__.py", "py.typed", "engine", "kernels", "compile", "bench"}
+    inside = {name.split("/")[2] for name in files if name.startswith("acdc/bench/")}
+    assert inside == {"__init__.py", "overhead", "simulator"}
+    bundles = {name.split("/")[3] for name in files if name.startswith("acdc/engine/bundles/")}
+    assert bundles == {"__init__.py", "published", "storyworld", "storyworld-video"}
+    assert not {name for name in files if "train" in name or "test" in name}
+    assert {Path(name).suffix for name in files if name.startswith("acdc/")} <= {
+        ".py", ".typed", ".json", ".txt", ".md", ".safetensors",
+    }  # fmt: skip
+
+
+def test_the_wheel_lacks_no_module_that_its_modules_import(wheel: Path) -> None:
+    packed = {
+        ".".join(path.relative_to(wheel / "acdc").with_suffix("").parts).removesuffix(".__init__")
+        for path in (wheel / "acdc").rglob("*.py")
+    }
+    graph = import_graph("engine", "compile", "kernels", "bench")
+    missing = {f"{module} imports {other}" for module in packed & graph.keys() for other in graph[module] - packed}
+    assert not missing
+
+
+def test_every_command_of_the_wheel_starts(wheel: Path) -> None:
+    script = (
+        "from acdc.engine.cli.main import COMMANDS, main;"
+        "import acdc, sys; assert acdc.__file__.startswith(sys.argv[1]), acdc.__file__;"
+        "print([main([name, '--help']) for name in COMMANDS])"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(wheel)}
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(wheel)], cwd=wheel, capture_output=True, text=True, env=variables
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == str([0] * 9)
+
+
+def test_every_test_of_training_carries_its_mark() -> None:
+    """The README's test command leaves them out by that mark, and CI runs them apart."""
+    training = re.compile(r"storyworld\.(train|judge\.train)\w*[. ]")
+    texts = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)}
+    named = {name for name, text in texts.items() if training.search(text)}
+    assert len(named) > 10
+    assert named == {name for name, text in texts.items() if "pytestmark = pytest.mark.training" in text}
+    assert "not training" in (ROOT / "pyproject.toml").read_text()
+    assert '-m "training and not slow"' in (ROOT / ".ci" / "run").read_text()

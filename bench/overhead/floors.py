@@ -32,7 +32,7 @@ from ...engine.scheduler.phases import Phases
 from ...engine.scheduler.policy import SchedulerConfig
 from ...engine.scheduler.scheduler import frame_phases
 from ...engine.scheduler.story_state import StoryState
-from .. import packed_flops
+from . import packed_flops
 
 if TYPE_CHECKING:
     from ...engine.engine import Engine

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 import torch
 from click.testing import CliRunner
 
@@ -11,6 +12,8 @@ from acdc.bench.storyworld.train.adversary import PatchDiscriminator, edge_loss,
 from acdc.bench.storyworld.train.decoder import main
 from acdc.bench.storyworld.train.tokenizer import export
 from acdc.engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
+
+pytestmark = pytest.mark.training
 
 
 def pictures(seed: int) -> torch.Tensor:

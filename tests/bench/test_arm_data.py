@@ -25,6 +25,8 @@ from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.options import Context
 
+pytestmark = pytest.mark.training
+
 LAYOUT = Layout(codes_per_frame=4, codebook_size=10)
 LINES = ["Benny the beagle sat.", "He ran.", "The dog slept by a log."]
 TOKENIZER = train_tokenizer(LINES * 3, vocab=280)

@@ -1,9 +1,12 @@
 """The training pass computes what the model computes, forwards and backwards."""
 
+import pytest
 import torch
 
 from acdc.bench.storyworld.train.arm_pass import fast_hidden
 from acdc.engine.models.lwm.model import LWM, LWMConfig
+
+pytestmark = pytest.mark.training
 
 
 def test_outputs_and_gradients_equal_the_models_in_float64() -> None:

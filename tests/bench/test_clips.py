@@ -19,6 +19,8 @@ from acdc.bench.storyworld.world.clips import CLOUDY, ClipSample, sample_clip
 from acdc.bench.storyworld.world.kinds import ACTIONS, Individual, Scene
 from acdc.bench.storyworld.world.motion import MOTIONS, STILL, TRAVEL, Motion
 
+pytestmark = pytest.mark.training
+
 FIGURE = Figure(14, 27, 9, 12, 3.3)
 
 

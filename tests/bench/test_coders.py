@@ -15,6 +15,8 @@ from acdc.bench.storyworld.train.fused_norm import FusedGroupNorm
 from acdc.bench.storyworld.train.pictures import Frames, picture_loss, psnr
 from acdc.engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture
 def frames(tmp_path: Path) -> Frames:

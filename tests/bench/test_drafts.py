@@ -15,6 +15,8 @@ from acdc.bench.storyworld.train.drafts import main, redraw
 from acdc.engine.models.lwm.family import Arm
 from tests.helpers.latent_drafts import check_drafts, part_flags
 
+pytestmark = pytest.mark.training
+
 SENTENCES = [["Benny the beagle sat.", "He ran to the gate."], ["A cat.", "It slept."], ["Luna ran.", "She sat by it."]]
 
 

@@ -17,6 +17,8 @@ from acdc.bench.storyworld.world.things import ABOVE, BESIDE, DIRECT, PROP_WORDS
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.memory.rules import Rules
 
+pytestmark = pytest.mark.training
+
 STORIES = {split: [sample_story(seed, split) for seed in range(400)] for split in SPLITS}
 SECOND = {split: [sample_story(seed, split, edition=2) for seed in range(200)] for split in SPLITS}
 BOTH = [story for table in (STORIES, SECOND) for stories in table.values() for story in stories]

@@ -11,6 +11,8 @@ from acdc.bench.storyworld.judge.identity import IdentityJudge, Traits, load_ide
 from acdc.bench.storyworld.judge.train_identity import Individuals, main, pairs
 from acdc.bench.storyworld.train.dataset import TRAITS, build_dataset
 
+pytestmark = pytest.mark.training
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:

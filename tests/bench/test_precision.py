@@ -7,6 +7,8 @@ import torch
 
 from acdc.bench.storyworld.train.precision import autocast, compute_dtype
 
+pytestmark = pytest.mark.training
+
 
 def pretend(monkeypatch: pytest.MonkeyPatch, *, amx: bool, avx512_bf16: bool, capability: str = "AVX512") -> None:
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)

@@ -14,6 +14,8 @@ from acdc.bench.storyworld.train.round_trip import main, travel
 from acdc.bench.storyworld.train.tokenizer import export
 from acdc.engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
 
+pytestmark = pytest.mark.training
+
 
 def test_a_trip_that_changes_nothing_loses_nothing_and_one_that_does_is_measured():
     frames = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)

@@ -31,6 +31,8 @@ from acdc.bench.storyworld.train.diffusion_schedule import (
 from acdc.bench.storyworld.train.fused_norm import FusedGroupNorm
 from acdc.bench.storyworld.train.matrix_muon import orthogonalize
 
+pytestmark = pytest.mark.training
+
 STORY = [
     "Benny the beagle sat in a vibrant garden.",
     "Suddenly, he jumped over the log!",

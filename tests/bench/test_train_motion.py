@@ -20,6 +20,8 @@ from acdc.engine.models.diffusion.stable_diffusion import StableDiffusion
 from acdc.engine.models.lwm.family import Arm
 from tests.helpers.latent_drafts import check_drafts, part_flags
 
+pytestmark = pytest.mark.training
+
 SENTENCE = "Benny the beagle ran."
 
 

@@ -33,6 +33,8 @@ from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys
 from tests.helpers.clip_draws import draw_clips
 
+pytestmark = pytest.mark.training
+
 SENTENCE = "Benny the beagle ran."
 
 

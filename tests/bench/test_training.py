@@ -13,6 +13,8 @@ from torch import Tensor, nn
 
 from acdc.bench.storyworld.train.loop import Ema, fit, make_optimizers, step_rng, wsd_factor
 
+pytestmark = pytest.mark.training
+
 
 def make_run(folder: Path, steps: int, decay: int = 4, muon: bool = False, **more: object) -> tuple[nn.Module, Ema]:
     torch.manual_seed(3)

@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 
 from acdc.bench.storyworld.train.report import Run, markdown
 
+pytestmark = pytest.mark.training
+
 
 def lines(path: Path, *entries: dict[str, object]) -> None:
     path.write_text("".join(json.dumps(entry) + "\n" for entry in entries), encoding="utf-8")

@@ -14,6 +14,8 @@ from acdc.bench.storyworld.__main__ import main as storyworld
 from acdc.bench.storyworld.train import video_data
 from acdc.bench.storyworld.train.video_data import build_clips, encode_clip
 
+pytestmark = pytest.mark.training
+
 ALWAYS = {"labels.npy", "texts.json"}
 
 

@@ -16,6 +16,8 @@ from acdc.bench.storyworld.study import video
 from acdc.bench.storyworld.train.video_data import draw_clip
 from acdc.bench.storyworld.world.clips import ClipSample
 
+pytestmark = pytest.mark.training
+
 CLIPS, FRAMES = 3, 6
 
 
