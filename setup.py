@@ -18,6 +18,7 @@ TRITON = "triton>=3.6; platform_machine in 'x86_64 AMD64 arm64 aarch64' and sys_
 LWM = ["msgpack>=1.1", "sentencepiece>=0.2"]  # to read its published files
 CHAT = ["httpx2>=2", "tenacity>=9"]
 VIDEO = ["av>=13"]  # MP4
+INT8 = ["nncf>=3.4"]
 REPORT = ["matplotlib>=3.9"]
 TENSORRT_RTX = "tensorrt-rtx>=1.7; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'"
 
@@ -76,6 +77,7 @@ setup(
         "tensorrt": [*ONNX, "tensorrt>=11"],
         "tensorrt-rtx": [*ONNX, TENSORRT_RTX],
         "triton": [TRITON],
+        "int8": INT8,
         "lwm": LWM,
         "chat": CHAT,
         "local": ["transformers>=4.57", "jinja2>=3.1", "tenacity>=9"],
@@ -89,6 +91,7 @@ setup(
             *CHAT,
             *VIDEO,
             *REPORT,
+            *INT8,
             "diffusers>=0.35",
             "transformers>=4.57",
             "hypothesis>=6.100",

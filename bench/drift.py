@@ -1,6 +1,6 @@
-"""What lossy weights of the ARM do to stories: ``python -m acdc.bench.drift --out bench/results/drift_cpu_DATE.json``.
+"""What lossy arithmetic does to stories: ``python -m acdc.bench.drift --out bench/results/drift_cpu_DATE.json``.
 
-Of held-out stories, each way of keeping the weights beside the full ones in float32:
+Of held-out stories, each way of keeping the ARM's weights, or of computing the UNet, beside float32:
 
 - nats a code that the ARM gives the true frames, each code after the true ones before it,
 - the share of those codes that would be drawn otherwise with the same noise,
@@ -34,6 +34,10 @@ WAYS: dict[str, dict[str, Any]] = {  # row -> settings of the engine
     "float32": {},
     "int8": {"quantization": "int8"},
     "fp8": {"quantization": "fp8"},
+}
+UNET_WAYS: dict[str, dict[str, Any]] = {
+    "unet openvino-bf16": {"backend": "unet=openvino-bf16"},
+    "unet openvino-int8": {"backend": "unet=openvino-int8"},
 }
 
 
@@ -80,10 +84,11 @@ def row(engine: Engine, samples: Sequence[tuple[int, StorySample, Tensor]], batc
 @click.command()
 @click.option("--stories", default=40, show_default=True)
 @click.option("--batch", default=20, show_default=True, help="Stories side by side.")
+@click.option("--unet", is_flag=True, help="Ways of computing the UNet, not of keeping the ARM's weights.")
 @click.option("--bundle", default="storyworld", show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
-def main(stories: int, batch: int, bundle: str, out: Path) -> None:
-    """Measure the drift of every way of keeping the ARM's weights."""
+def main(stories: int, batch: int, unet: bool, bundle: str, out: Path) -> None:
+    """Measure the drift of every way."""
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     seeds = range(FIRST_SEED, FIRST_SEED + stories)
@@ -92,7 +97,7 @@ def main(stories: int, batch: int, bundle: str, out: Path) -> None:
     samples = [(seed, story, true_codes(full, story)) for seed, story in told]
     rows: dict[str, dict[str, Any]] = {}
     reference: Tensor | None = None
-    for name, how in WAYS.items():
+    for name, how in ({"float32": {}, **UNET_WAYS} if unet else WAYS).items():
         measured = row(Engine.from_pretrained(bundle, **how), samples, batch)
         codes = measured.pop("codes")
         reference = codes if reference is None else reference

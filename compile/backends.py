@@ -20,6 +20,7 @@ BACKENDS = {  # name: (module, what it is)
     "eager": ("eager", "plain PyTorch, the reference"),
     "openvino": ("openvino", "OpenVINO on the CPU, float32 exact to rounding"),
     "openvino-bf16": ("openvino_bf16", "OpenVINO on a CPU with bfloat16 units, not exact"),
+    "openvino-int8": ("openvino_int8", "OpenVINO on the CPU, the UNet in int8 by NNCF, lossy"),
     "inductor": ("inductor", "AOTInductor, compiled ahead of time to shared libraries on disk"),
     "inductor-jit": ("inductor_jit", "torch.compile, compiled anew in every process"),
     "cudagraph": ("cudagraph", "CUDA graphs of plain PyTorch's kernels, one a shape"),

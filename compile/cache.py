@@ -104,10 +104,14 @@ class PlanCache:
         """
         part = self._staging("blob")
         try:
-            self._builds.append(self._shared.builder.run(function, {**arguments, "blob": str(part / "blob")}, seconds))
+            self.run(function, {**arguments, "blob": str(part / "blob")}, seconds)
             return (part / "blob").read_bytes()
         finally:
             shutil.rmtree(part, ignore_errors=True)
+
+    def run(self, function: str, arguments: dict[str, Any], seconds: float) -> None:
+        """Run ``function`` in the builder's process, as :meth:`Builder.run` does."""
+        self._builds.append(self._shared.builder.run(function, arguments, seconds))
 
     def entry(self, key: str, what: str, build: Callable[[Path], object]) -> Path:
         """The folder of ``key``; ``build(folder)`` fills it if it is missing or damaged."""

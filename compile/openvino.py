@@ -32,9 +32,11 @@ from .torchscript import trace
 LOG = logging.getLogger("acdc")
 COMPILE = "acdc.compile.openvino_ir:compile_ir"
 MIB = 1 << 20
+LARGE = 64 * MIB  # weights from here on are kept once, in the IR; of small ones a copy loads faster
 BUILD_SECONDS = 120.0  # of a small plan, on a slow and busy machine; and a second for each MiB of weights
 TYPES = {torch.float32: "f32", torch.int64: "i64", torch.bool: "boolean"}  # of inputs: OpenVINO's names
-ERRORS = {"f32": 1e-3, "bf16": 0.3}  # of a result's norm: far more than rounding, far less than another function
+# Of a result's norm: far more than rounding, far less than another function.
+ERRORS = {"openvino": 1e-3, "openvino-bf16": 0.3, "openvino-int8": 0.5}
 CODES = 0.1  # a share: near ties are rare
 MAKER = "2"  # counts up when this module makes another IR of the same stage
 
@@ -71,16 +73,23 @@ def capabilities() -> list[str]:
 
 def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache, precision: str = "f32") -> Plan:
     """Compile ``run`` for the shapes of ``spec`` and for as many threads as torch has now."""
-    key, proof = plan_key(run, spec, "openvino", f"{installed_version()}-{MAKER}"), Proof(run, spec)
-    folder = cache.entry(key, str(spec), lambda folder: save_ir(proof, folder))
-    return OpenVINOPlan(load(folder, proof, cache, precision))
+    backend = "openvino-bf16" if precision == "bf16" else "openvino"
+    proof = Proof(run, spec)
+    return OpenVINOPlan(load(ir(proof, cache), proof, cache, precision, backend))
 
 
-def load(folder: Path, proof: Proof, cache: PlanCache, precision: str) -> Any:
+def ir(proof: Proof, cache: PlanCache) -> Path:
+    """The folder in the cache with the IR of the stage that ``proof`` calls."""
+    key = plan_key(proof.run, proof.spec, "openvino", f"{installed_version()}-{MAKER}")
+    return cache.entry(key, str(proof.spec), lambda folder: save_ir(proof, folder))
+
+
+def load(folder: Path, proof: Proof, cache: PlanCache, precision: str, backend: str) -> Any:
     """The IR in ``folder`` compiled for this processor; ``precision`` (f32 or bf16) is what products are computed in.
 
     It is compiled, and run once, in another process, and kept beside the IR for this kind of processor and number of
-    threads; here it is only read back. ``PlanRefused`` where that process died, then and every later time.
+    threads; here it is only read back. Large weights stay in the IR's file alone. ``PlanRefused`` where that process
+    died, then and every later time.
     """
     import openvino
 
@@ -91,12 +100,16 @@ def load(folder: Path, proof: Proof, cache: PlanCache, precision: str) -> Any:
         "NUM_STREAMS": 1,
         "ENABLE_CPU_PINNING": False,  # it would bind the caller's thread too: two processes then share one core
     }
+    weights = {}
+    if size(folder) >= LARGE:
+        options["CACHE_MODE"] = "OPTIMIZE_SIZE"
+        weights["WEIGHTS_PATH"] = str((folder / FILE).with_suffix(".bin"))
     machine = [processor.identity(), *capabilities(), installed_version()]
     name = hashlib.blake2b(repr((machine, options)).encode(), digest_size=8).hexdigest()
     core = openvino.Core()
     if (blob := find_beside(folder, f"compiled-{name}")) is not None:
         try:
-            return core.import_model(io.BytesIO(blob), "CPU", options)
+            return core.import_model(io.BytesIO(blob), "CPU", options | weights)
         except RuntimeError as error:
             said = str(error).splitlines()[0]
             LOG.warning("plan cache: %s is not read (%s), compiling again", folder / f"compiled-{name}", said)
@@ -104,10 +117,9 @@ def load(folder: Path, proof: Proof, cache: PlanCache, precision: str) -> Any:
         raise PlanRefused(refused.decode(), lasting=True)
     try:
         blob = cache.built(COMPILE, {"folder": str(folder), "options": options}, BUILD_SECONDS + size(folder) / MIB)
-        compiled = core.import_model(io.BytesIO(blob), "CPU", options)
-        check(compiled, proof, precision)
+        compiled = core.import_model(io.BytesIO(blob), "CPU", options | weights)
+        check(compiled, proof, backend)
     except PlanRefused as error:
-        backend = "openvino-bf16" if precision == "bf16" else "openvino"
         on = f"for {threads} thread{'s' if threads > 1 else ''}"
         reason = f"backend {backend!r} cannot build {proof.spec} {on}: OpenVINO {installed_version()} {error}"
         if error.lasting:
@@ -118,12 +130,12 @@ def load(folder: Path, proof: Proof, cache: PlanCache, precision: str) -> Any:
     return compiled
 
 
-def check(compiled: Any, proof: Proof, precision: str) -> None:
+def check(compiled: Any, proof: Proof, backend: str) -> None:
     """``PlanRefused`` where a compiled model does something else than its stage: not rounding, but another function."""
     error, share = proof.deviation(OpenVINOPlan(compiled))
-    if error > ERRORS[precision]:
+    if error > ERRORS[backend]:
         raise PlanRefused(f"made results that are {error:.1g} of their norm from plain PyTorch's", lasting=True)
-    if precision == "f32" and share > CODES:
+    if backend == "openvino" and share > CODES:
         raise PlanRefused(f"made other codes than plain PyTorch, {share:.0%} of them", lasting=True)
 
 

@@ -1,6 +1,7 @@
 """The engine as a library: load a bundle once, then generate stories."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from ..compile.cache import PlanCache
 from ..compile.graph_pool import Captures
+from ..compile.openvino_int8 import Calibration
 from ..kernels.attention import find_attention
 from .loading.bundle import Bundle, find_bundle, parse_device, parse_dtype
 from .memory import LanguageModel, Memory, memory_maker
@@ -22,6 +24,7 @@ from .models.model_set import Models
 from .models.show_o.family import ShowOArm
 from .options import EngineOptions, StoryOptions, check_sentences, make_options
 from .outputs import Frame, Phase, StoryResult
+from .pipeline.calibration import RECIPE, unet_samples
 from .pipeline.clock import Clock
 from .pipeline.serial import SerialPipeline, Story, make_sampling_params
 from .pipeline.video import Video, VideoPipeline
@@ -105,8 +108,12 @@ class Engine:
         if backend == "auto" and isinstance(loaded.arm, ShowOArm):
             backends["arm_draw"] = "eager"  # what auto may choose cannot translate it (planned.py)
         automatic = automatic_stages(backend)
-        copies = SlotModels(loaded, backends, cache or PlanCache(), automatic)
-        ready = planned(loaded, backends, copies.cache, automatic)
+        samples = partial(unet_samples, loaded, found.defaults)
+        calibration = None
+        if backends["unet"] == "openvino-int8":
+            calibration = Calibration(f"{found.fingerprint()} {RECIPE}", samples)
+        copies = SlotModels(loaded, backends, cache or PlanCache(), automatic, calibration)
+        ready = planned(loaded, backends, copies.cache, automatic, calibration)
         return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization, copies)
 
     @property

@@ -89,10 +89,11 @@ class Diffusers:
 class Ours:
     """The engine's corrector, its stages on ``backend``."""
 
-    def __init__(self, folder: Path, size: int, steps: int, backend: str, dtype: str) -> None:
+    def __init__(self, folder: Path, size: int, steps: int, backend: str, dtype: str, unet: str | None = None) -> None:
+        """``unet`` is the UNet's backend where it has one of its own."""
         cache = PlanCache(folder / "plans", limit=64 << 30)
         stages = ("unet", "vae_encoder", "vae_decoder", "text_encoder")
-        chosen = ",".join(f"{stage}={backend}" for stage in stages)
+        chosen = ",".join(f"{stage}={unet if unet and stage == 'unet' else backend}" for stage in stages)
         self.engine = Engine.from_pretrained(folder, backend=chosen, dtype=dtype, cache=cache)
         corrector = self.engine.models.corrector
         options = make_options(
@@ -173,6 +174,7 @@ CONTENDERS: Mapping[str, Callable[[Path, int, int], Contender]] = {
     "diffusers-bf16": lambda folder, size, steps: Diffusers(folder, size, steps, "bfloat16"),
     "eager-bf16": lambda folder, size, steps: Ours(folder, size, steps, "eager", "bfloat16"),
     "openvino-bf16": lambda folder, size, steps: Ours(folder, size, steps, "openvino-bf16", "float32"),
+    "openvino-int8": lambda folder, size, steps: Ours(folder, size, steps, "openvino-bf16", "float32", "openvino-int8"),
     "genai-bf16": GenAI,
     "diffusers-float32": lambda folder, size, steps: Diffusers(folder, size, steps, "float32"),
     "eager-float32": lambda folder, size, steps: Ours(folder, size, steps, "eager", "float32"),

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from ...compile.backends import compile_stage
 from ...compile.builder import PlanRefused
 from ...compile.cache import PlanCache
+from ...compile.openvino_int8 import Calibration
 from ...compile.spec import Plan, StageSpec
 from ..models.diffusion.attention import KV
 from ..models.diffusion.stable_diffusion import StableDiffusion
@@ -69,9 +70,14 @@ class PlannedModule(nn.Module):
 class UNetPass(nn.Module):
     """A UNet's pass over plain tensors: keys and values of the prompt follow one another, as traced graphs need it."""
 
-    def __init__(self, unet: UNet) -> None:
+    def __init__(self, unet: UNet, calibration: Calibration | None = None) -> None:
         super().__init__()
-        self.unet = unet
+        self.unet, self._calibration = unet, calibration  # private: it decides no plan in floating point
+
+    @property
+    def calibration(self) -> Calibration | None:
+        """Samples of the inputs, for plans in int8."""
+        return self._calibration
 
     def forward(self, latents: Tensor, shifts: Tensor, *kv: Tensor) -> Tensor:
         """``latents`` [B, C, h, w], ``shifts`` [B or 1, P], then key, value, key, value, ... of n B rows."""
@@ -82,10 +88,17 @@ class UNetPass(nn.Module):
 class PlannedUNet(nn.Module):
     """A UNet whose passes are plans; what is computed once (time embedding, keys and values) stays the UNet's own."""
 
-    def __init__(self, unet: UNet, backend: str, cache: PlanCache, others: Sequence[str] = ()) -> None:
+    def __init__(
+        self,
+        unet: UNet,
+        backend: str,
+        cache: PlanCache,
+        others: Sequence[str] = (),
+        calibration: Calibration | None = None,
+    ) -> None:
         super().__init__()
         self.config, self.time_shifts, self.use_triton = unet.config, unet.time_shifts, unet.use_triton
-        self.unet, self.step = unet, PlannedModule(UNetPass(unet), "unet", backend, cache, others)
+        self.unet, self.step = unet, PlannedModule(UNetPass(unet, calibration), "unet", backend, cache, others)
 
     def context_kv(self, context: Tensor) -> list[KV]:
         """As :meth:`UNet.context_kv`, in memory order."""
@@ -152,11 +165,17 @@ class PlannedCorrection:
         return shown, codes
 
 
-def planned(models: Models, backends: dict[str, str], cache: PlanCache, automatic: Collection[str] = ()) -> Models:
+def planned(
+    models: Models,
+    backends: dict[str, str],
+    cache: PlanCache,
+    automatic: Collection[str] = (),
+    calibration: Calibration | None = None,
+) -> Models:
     """Copies of the models with each stage on its backend; weights are shared, plans and their buffers are not.
 
     So an engine may make one for each slot, and launches on two slots never meet in a buffer. ``automatic`` are the
-    stages whose backend nobody asked for: they run eagerly where its compiler ends badly.
+    stages whose backend nobody asked for: they run eagerly where its compiler ends badly. ``calibration`` is for int8.
     """
 
     def others(stage: str) -> Sequence[str]:
@@ -189,7 +208,7 @@ def planned(models: Models, backends: dict[str, str], cache: PlanCache, automati
     unet = corrector.unet
     if backends["unet"] != "eager":
         assert isinstance(unet, UNet), "planned once"
-        unet = PlannedUNet(unet, backends["unet"], cache, others("unet"))
+        unet = PlannedUNet(unet, backends["unet"], cache, others("unet"), calibration)
     corrector = replace(corrector, unet=unet, vae=vae, text_encoder=text_encoder)
     correction = backends["correction"]
     whole = (

@@ -10,6 +10,7 @@ import torch
 
 from ...compile.cache import PlanCache
 from ...compile.graph_pool import Captures, count_captures
+from ...compile.openvino_int8 import Calibration
 from ..memory import Memory
 from ..models.model_set import Models
 from ..options import StoryOptions, check_sentences
@@ -30,10 +31,16 @@ class SlotModels:
     for the next run."""
 
     def __init__(
-        self, loaded: Models, backends: dict[str, str], cache: PlanCache, automatic: Collection[str] = ()
+        self,
+        loaded: Models,
+        backends: dict[str, str],
+        cache: PlanCache,
+        automatic: Collection[str] = (),
+        calibration: Calibration | None = None,
     ) -> None:
-        """``loaded`` are the models as they were read, before any plan; ``automatic`` as for :func:`planned`."""
-        self.loaded, self.backends, self.cache, self.automatic = loaded, backends, cache, automatic
+        """``loaded`` are the models as they were read, before any plan; the others as for :func:`planned`."""
+        self.loaded, self.backends, self.cache = loaded, backends, cache
+        self.automatic, self.calibration = automatic, calibration
         self._made: dict[tuple[int, int], Models] = {}
         self._caches = [cache]
 
@@ -45,7 +52,8 @@ class SlotModels:
     def _models(self, slot: int, threads: int) -> Models:
         if (slot, threads) not in self._made:  # plans are compiled for as many threads as their slot has
             self._caches.append(self.cache.shallow_copy())
-            self._made[slot, threads] = planned(self.loaded, self.backends, self._caches[-1], self.automatic)
+            settings = self.backends, self._caches[-1], self.automatic, self.calibration
+            self._made[slot, threads] = planned(self.loaded, *settings)
         return self._made[slot, threads]
 
     @property

@@ -66,6 +66,23 @@ def test_what_compiling_made_is_kept_and_a_damaged_copy_is_made_again(tiny_engin
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("name", ["unet", pytest.param("arm_draw", marks=pytest.mark.slow)])
+def test_large_weights_are_kept_once_and_give_the_same_bits(tiny_engine, tmp_path, monkeypatch, name):
+    _, run, inputs = next(stage for stage in stages(tiny_engine, 1) if stage[0] == name)
+    spec = StageSpec.of(name, inputs)
+    results, sizes = [], []
+    for limit in (openvino.LARGE, 0):
+        monkeypatch.setattr(openvino, "LARGE", limit)
+        root = tmp_path / str(limit)
+        results += [compile_stage(run, spec, "openvino", PlanCache(root))(*inputs) for _ in range(2)]
+        (kept,) = root.glob("*/compiled-*")
+        sizes.append(kept.stat().st_size)
+    assert sizes[1] < sizes[0] - openvino.size(kept.parent) / 2
+    for result in results[1:]:
+        torch.testing.assert_close(result, results[0], rtol=0, atol=0)
+
+
+@torch.no_grad()
 def test_inputs_that_are_no_plain_memory_are_read_right(tiny_engine, plans):
     """Views and expansions are copied for the call, and the copies live as long as it does."""
     for name, run, inputs in stages(tiny_engine, 3):
