@@ -59,9 +59,9 @@ def unet_samples(models: Models, defaults: Mapping[str, Any], spec: StageSpec) -
         for inputs in recorder.passes
         for story in range(0, len(stories), rows)
     ]
-    shapes = tuple(tuple(value.shape) for value in found[0])
-    if shapes != tuple(given.shape for given in spec.inputs):
-        raise ValueError(f"{spec} cannot be calibrated: corrections of this bundle have {shapes[0]}")
+    drawn = StageSpec.of(spec.name, found[0])
+    if drawn != spec:
+        raise ValueError(f"{spec} cannot be calibrated: corrections of this bundle have other shapes, {drawn}")
     return found
 
 

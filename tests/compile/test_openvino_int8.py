@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from acdc.bench import workloads
 from acdc.compile import openvino_int8
 from acdc.compile.backends import compile_stage, unsupported_reasons
 from acdc.compile.cache import PlanCache
@@ -12,13 +13,14 @@ from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
 from acdc.engine.pipeline.calibration import SENTENCES, STEPS, STORIES, rows_of, unet_samples
 from acdc.engine.runtime.compiled import UNetPass
-from tests.helpers.stages import stages
 
 INT8 = 0.2  # of the output's norm: a tiny network of random weights; bfloat16's bound is .05
 
 
 def unet_stage(engine, batch):
-    return next(stage for stage in stages(engine, batch) if stage[0] == "unet")
+    tokens = engine.models.corrector.embed(["a beagle"])[0].shape[1]
+    every = workloads.stages(engine, batch, slots=12, text_tokens=tokens)
+    return next(stage for stage in every if stage[0] == "unet")
 
 
 def test_rows_belong_to_stories_and_begin_again():
@@ -44,7 +46,7 @@ def test_samples_have_the_shapes_of_the_plan_and_are_the_same_each_time(tiny_eng
 def test_other_pictures_than_the_bundle_draws_are_refused(tiny_engine):
     _, _, (latents, *rest) = unet_stage(tiny_engine, 1)
     spec = StageSpec.of("unet", (torch.cat((latents, latents), -1), *rest))
-    with pytest.raises(ValueError, match="cannot be calibrated: corrections of this bundle have"):
+    with pytest.raises(ValueError, match="cannot be calibrated: corrections of this bundle have other shapes"):
         unet_samples(tiny_engine.models, tiny_engine.defaults, spec)
 
 
