@@ -14,7 +14,7 @@ from ..memory import memory_maker
 from ..models.diffusion.attention import KV
 from ..models.diffusion.denoiser import Denoiser
 from ..models.model_set import Models
-from ..options import StoryOptions
+from ..options import make_options
 from .clock import Clock
 from .serial import SerialPipeline, Story
 
@@ -44,7 +44,7 @@ def unet_samples(models: Models, defaults: Mapping[str, Any], spec: StageSpec) -
     """
     recorder = Recorder(models.corrector.unet)
     rows, guided = spec.inputs[0].shape[0], spec.inputs[2].shape[0] > spec.inputs[0].shape[0]
-    options = StoryOptions(
+    options = make_options(
         strength=0.5,
         num_inference_steps=2 * STEPS,
         guidance_scale=None if guided else 1.0,
@@ -52,7 +52,7 @@ def unet_samples(models: Models, defaults: Mapping[str, Any], spec: StageSpec) -
     ).resolved(defaults)
     stories = [Story(EXAMPLES[name][:SENTENCES], seed) for seed, name in enumerate(STORIES)]
     recorded = Models(models.arm, models.tokenizer, replace(models.corrector, unet=recorder))
-    for _ in SerialPipeline(recorded, stories, options, memory_maker(options.memory_settings)()).frames(Clock()):
+    for _ in SerialPipeline(recorded, stories, options, memory_maker(options.memory)()).frames(Clock()):
         pass
     found = [
         tuple(rows_of(value, range(story, story + rows), len(stories)) for value in inputs)
