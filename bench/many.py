@@ -21,7 +21,7 @@ from ..engine.engine import Engine
 from ..engine.memory import Memory, load_memory
 from ..engine.options import StoryOptions, make_options
 from ..engine.pipeline.clock import Clock
-from ..engine.pipeline.serial import SerialPipeline, Story
+from ..engine.pipeline.serial import SerialPipeline
 from ..engine.request import StoryRequest
 from ..engine.scheduler.policy import SchedulerConfig
 from ..engine.scheduler.run import frames_of
@@ -41,7 +41,7 @@ def one_by_one(engine: Engine, stories: Sequence[StoryRequest], options: StoryOp
     """Seconds a frame of the serial loop."""
     began = time.perf_counter()
     for story in stories:
-        run = SerialPipeline(engine.models, [Story(story.sentences, story.seed)], options, memory(latency_s))
+        run = SerialPipeline(engine.models, [story], options, memory(latency_s))
         for _ in run.frames(Clock(engine.device)):
             pass
     return (time.perf_counter() - began) / frames(stories)

@@ -26,7 +26,7 @@ from .options import EngineOptions, StoryOptions, check_sentences, make_options
 from .outputs import Frame, Phase, StoryResult
 from .pipeline.calibration import RECIPE, unet_samples
 from .pipeline.clock import Clock
-from .pipeline.serial import SerialPipeline, Story, make_sampling_params
+from .pipeline.serial import SerialPipeline
 from .pipeline.video import Video, VideoPipeline
 from .request import StoryRequest
 from .runtime.backends import automatic_stages, check_backends, describe, parse_backends
@@ -145,11 +145,7 @@ class Engine:
         """The same of a video, with its lengths; and ``later_frames``, where the ARM draws those behind the first by
         settings of its own (LWM: guidance 1 and top-k 1000, as published)."""
         settings = {**self.settings(options), "num_frames": num_frames, "chunk_frames": chunk_frames}
-        policy = make_sampling_params(options.resolved(self.defaults))
-        later = self.models.arm.later_params(policy)
-        if later != policy:
-            settings["later_frames"] = {"arm_guidance_scale": later.guidance_scale, "top_k": later.top_k or 0}
-        return settings
+        return {**settings, **self.models.arm.video_settings(options.resolved(self.defaults))}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
         """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction off."""
@@ -176,8 +172,8 @@ class Engine:
         ``on_phase(index, phase)`` is told what begins. Raises ``ValueError`` before anything is drawn.
         """
         resolved = _merge(options, overrides).resolved(self.defaults)
-        story = Story(check_sentences(sentences), seed, self._draft(init_image), tuple(done))
-        run = SerialPipeline(self.models, [story], resolved, self._memory(resolved))
+        story = StoryRequest("story", check_sentences(sentences), seed, tuple(done))
+        run = SerialPipeline(self.models, [story], resolved, self._memory(resolved), self._draft(init_image))
         return (frames[0] for frames in run.frames(Clock(self.device, on_phase)))
 
     def generate(self, sentences: Sequence[str], *, seed: int = 0, **overrides: Any) -> StoryResult:
@@ -205,9 +201,8 @@ class Engine:
             raise ValueError(f"stories have {', '.join(map(str, lengths))} sentences; give stories of one length")
         if len(seeds) != len(checked):
             raise ValueError(f"{len(seeds)} seeds for {len(checked)} stories; give one seed a story")
-        draft = self._draft(init_image)
-        batch = [Story(sentences, seed, draft) for sentences, seed in zip(checked, seeds, strict=True)]
-        run = SerialPipeline(self.models, batch, resolved, self._memory(resolved))
+        batch = [StoryRequest("story", sentences, seed) for sentences, seed in zip(checked, seeds, strict=True)]
+        run = SerialPipeline(self.models, batch, resolved, self._memory(resolved), self._draft(init_image))
         frames = list(run.frames(Clock(self.device)))
         settings, used, start = self.settings(chosen), versions(), self.start(chosen)
         return [

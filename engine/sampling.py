@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from ..kernels.sample_tokens import Sampling, allow, best, force, guide, keep_top_k, keep_top_p, pick
-from .options import LOWEST_TEMPERATURE
+from .options import LOWEST_TEMPERATURE, StoryOptions
 
-__all__ = ["SamplingParams", "allow", "best", "choose", "force", "guide", "keep_top_k", "keep_top_p"]
+__all__ = [
+    "SamplingParams", "allow", "best", "choose", "force", "guide", "keep_top_k", "keep_top_p", "make_sampling_params",
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,8 +71,21 @@ def choose(
     params: SamplingParams,
     forced: Tensor | None = None,
 ) -> Tensor:
-    """Logits [W, V], Gumbel noise [W, V] (unused when greedy), forced [W] -> tokens int64 [W].
+    """Logits [W, V], Gumbel noise [W, V] (unused when greedy), forced [W] -> tokens int64 [W] (ACDC Eq. 1).
 
     Any leading shape will do in place of W. An all-forbidden row cannot occur: ``allowed`` holds at least one id.
     """
     return pick(cond, uncond, noise, params.sampling, forced)
+
+
+def make_sampling_params(options: StoryOptions) -> SamplingParams:
+    """How ``options``, which are resolved, say that tokens are drawn."""
+    assert options.temperature is not None
+    assert options.top_p is not None
+    assert options.arm_guidance_scale is not None
+    return SamplingParams(
+        guidance_scale=options.arm_guidance_scale,
+        temperature=options.temperature,
+        top_k=options.top_k or None,
+        top_p=options.top_p,
+    )

@@ -1,4 +1,4 @@
-"""The nearest code of each vector (arXiv 1711.00937, Eq. 1) without the matrix of all distances.
+"""The nearest code of each vector (arXiv 1711.00937, equation 1) without the matrix of all distances.
 
     code(z) = argmin_k |z - e_k|^2 = argmin_k (|e_k|^2 - 2 z . e_k)            the first k of equal minima
 

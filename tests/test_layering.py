@@ -50,7 +50,7 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
     "loading": {"models", "options"},
     "sdedit": {"models", "options"},
     "runtime": {"models", "sdedit"},
-    "pipeline": {"examples", "memory", "models", "options", "outputs", "sampling", "sdedit"},
+    "pipeline": {"examples", "memory", "models", "options", "outputs", "request", "sdedit"},
     "scheduler": {"memory", "models", "options", "outputs", "pipeline", "request", "runtime", "sdedit"},
     "storage": {"examples", "memory", "options", "outputs", "request", "scheduler"},
     "engine": {

@@ -130,10 +130,4 @@ def check_plots() -> None:
 
 def draws_videos(engine: Engine) -> bool:
     """Was the bundle's ARM taught videos?"""
-    from ...engine.pipeline.serial import make_sampling_params
-
-    try:
-        engine.models.arm.video_session(1, 1, make_sampling_params(StoryOptions().resolved(engine.defaults))).close()
-    except ValueError:
-        return False
-    return True
+    return engine.models.arm.draws_videos

@@ -24,13 +24,13 @@ from torch.utils.flop_counter import flop_registry
 
 from ...engine.memory.none import NoMemory
 from ...engine.models.layers.fused import Fused
-from ...engine.models.lwm.windows import SEQUENTIAL
 from ...engine.options import StoryOptions
 from ...engine.outputs import Phase
+from ...engine.pipeline.phases import rewrite
 from ...engine.request import StoryRequest
-from ...engine.scheduler.phases import Phases
 from ...engine.scheduler.policy import SchedulerConfig
 from ...engine.scheduler.scheduler import frame_phases
+from ...engine.scheduler.slot_phases import SlotPhases
 from ...engine.scheduler.story_state import StoryState
 from . import packed_flops
 
@@ -113,7 +113,7 @@ def count(engine: Engine, options: StoryOptions, stories: int, cache: int) -> li
     Frames behind these need no less than the second."""
     phases = _plain(engine, options, stories)
     drawn = _frames(phases, stories, cache)
-    if phases.windows(stories) == SEQUENTIAL:
+    if not phases.models.arm.computes_in_vain(options, stories):
         return drawn
     one_by_one = options.replace(decoding="sequential", correction=False)
     single = _frames(_plain(engine, one_by_one, stories), stories, cache)
@@ -129,16 +129,16 @@ def floor(launches: Iterable[Need], rates: Rates, overlapped: bool) -> float:
     return Need(sum(need.flops for need in needs), sum(need.bytes for need in needs)).seconds(rates)
 
 
-def _plain(engine: Engine, options: StoryOptions, stories: int) -> Phases:
+def _plain(engine: Engine, options: StoryOptions, stories: int) -> SlotPhases:
     """Of the models without plans, which draw as many codes a pass as the engine does with its own."""
     loaded = engine.copies.loaded
     arm = loaded.arm.shallow_copy()
     arm.draw_backend = engine.models.arm.draw_backend
     how = SchedulerConfig(slots=1, stories=stories, draw_batch=stories, correct_batch=stories)
-    return Phases(loaded._replace(arm=arm), options, how)
+    return SlotPhases(loaded._replace(arm=arm), options, how)
 
 
-def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
+def _frames(phases: SlotPhases, stories: int, cache: int) -> list[Needs]:
     """Draw two frames, and count. Corrected codes of the first enter with the second sentence."""
     options, correction = phases.options, phases.correction
     if options.correction.enabled:
@@ -148,7 +148,7 @@ def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
     found: list[Needs] = []
     for index in range(len(SENTENCES)):
         for work in works:
-            work.rewrites[index] = work.rewrite(index)
+            work.rewrites[index] = rewrite(work.memory, work.request.sentences, index)
         ran = frame_phases(options.corrects(index), options.correction.feed_back, False, True)
         found.append({phase: _count(phases, phase, works, cache) for phase in ran})
         for work in works:
@@ -156,7 +156,7 @@ def _frames(phases: Phases, stories: int, cache: int) -> list[Needs]:
     return found
 
 
-def _count(phases: Phases, phase: Phase, works: list[StoryState], cache: int) -> Need:
+def _count(phases: SlotPhases, phase: Phase, works: list[StoryState], cache: int) -> Need:
     """Run a phase, and count. Not in inference mode, in which products come as wholes that the registry lacks."""
     with torch.no_grad(), _weights_read(phases.models.networks) as calls, Operations() as operations:
         phases.verbs[phase](works)

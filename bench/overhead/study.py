@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...engine.options import StoryOptions
 from ...engine.outputs import Ran
-from ...engine.pipeline.serial import make_sampling_params
 from ...engine.request import StoryRequest
 from ...engine.scheduler.run import for_device
 from ...engine.utils.to_one_line import one_line
@@ -78,7 +77,7 @@ def run_study(
     """
     points, skipped = points_of(plan, options, engine)
     if any(point.chunk_frames is not None for point in points):
-        engine.models.arm.video_session(1, 1, make_sampling_params(options.resolved(engine.defaults))).close()
+        engine.models.arm.video_session(1, 1, options.resolved(engine.defaults)).close()
     stories, found = make_stories(plan.stories, plan.frames, plan.seed), find_meter(engine.device)
     for one in skipped:
         say(f"{one.sweep} {one.value} is left out: {one.why}")

@@ -11,8 +11,8 @@ from threading import Barrier, Event
 from typing import Any
 
 from ...engine.outputs import Phase
-from ...engine.scheduler.phases import Phases
 from ...engine.scheduler.policy import Unit
+from ...engine.scheduler.slot_phases import SlotPhases
 from ...engine.scheduler.story_state import StoryState
 from .cost_model import UNIT_NAMES
 from .rehearsal import Rehearsal, whole
@@ -75,7 +75,7 @@ def repeated(rehearsal: Rehearsal, slot: int, unit: Unit, size: int) -> Launch:
     return partial(runner.run, lambda: phases.run(phase, works))
 
 
-def draw(phases: Phases, works: Sequence[StoryState]) -> None:
+def draw(phases: SlotPhases, works: Sequence[StoryState]) -> None:
     """A frame is drawn and forgotten."""
     whole(phases.run, Phase.PREFILL, works)
     whole(phases.run, Phase.DRAW, works)

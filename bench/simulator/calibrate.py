@@ -21,8 +21,8 @@ from ...engine.outputs import Phase
 from ...engine.request import StoryRequest
 from ...engine.scheduler.executor import Slot
 from ...engine.scheduler.loop import PipelinedLoop
-from ...engine.scheduler.phases import Phases
 from ...engine.scheduler.policy import SchedulerConfig
+from ...engine.scheduler.slot_phases import SlotPhases
 from ...engine.scheduler.story_state import StoryState
 from .beside import contention
 from .cost_model import CostModel
@@ -109,7 +109,7 @@ def launches(rehearsal: Rehearsal, repeats: int) -> tuple[dict[Phase, dict[int, 
 def passes(rehearsal: Rehearsal, repeats: int) -> dict[int, float]:
     """Passes that a frame's draw takes, by batch: counted one by one, with nothing corrected between frames."""
     first = rehearsal.phases[0]
-    stepping = Phases(first.models, first.options, replace(first.how, quantum=1))
+    stepping = SlotPhases(first.models, first.options, replace(first.how, quantum=1))
     samples: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
 
     def run(phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:
@@ -140,10 +140,10 @@ def loop_seconds(rehearsal: Rehearsal, drafted: StoryState) -> float:
     return (time.perf_counter() - began) / len(still.ran)
 
 
-class Still(Phases):
+class Still(SlotPhases):
     """One frame, handed out again and again, at once."""
 
-    def __init__(self, phases: Phases, drafted: StoryState) -> None:
+    def __init__(self, phases: SlotPhases, drafted: StoryState) -> None:
         self.models, self.device, self.drafted = phases.models, phases.device, drafted
 
     def run(self, phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:

@@ -9,6 +9,7 @@ from itertools import cycle, islice
 from statistics import fmean
 
 from ...engine.outputs import Phase
+from ...engine.pipeline.phases import rewrite
 from ...engine.request import StoryRequest
 from ...engine.scheduler.executor import Done, Run
 from ...engine.scheduler.loop import PipelinedLoop
@@ -63,7 +64,7 @@ class Rehearsal:
         for index in range(self.frames):
             for work in works:
                 began = time.perf_counter()
-                work.rewrites[index] = work.rewrite(index)
+                work.rewrites[index] = rewrite(work.memory, work.request.sentences, index)
                 calls.append(time.perf_counter() - began)
             corrects = options.corrects(index) if corrected is None else corrected
             for phase in frame_phases(
@@ -90,7 +91,7 @@ class Rehearsal:
         """Stories whose first frame is drawn and may be corrected."""
         works, run = self.works(count), self.phases[slot].run
         for work in works:
-            work.rewrites[0] = work.rewrite(0)
+            work.rewrites[0] = rewrite(work.memory, work.request.sentences, 0)
         self.on_slot(slot, lambda: [whole(run, phase, works) for phase in (Phase.PREFILL, Phase.DRAW, Phase.DECODE)])
         return works
 

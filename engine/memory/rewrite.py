@@ -34,7 +34,7 @@ class Memory(ABC):
 
     @abstractmethod
     def refine(self, prompts: Sequence[str]) -> str:
-        """Return the rewrite of ``prompts[-1]``, given all the sentences up to and including it."""
+        """The rewrite of ``prompts[-1]``, given all the sentences up to and including it (ACDC Eq. 3)."""
 
     def rewrite(self, prompts: Sequence[str], later: Sequence[str] = ()) -> Rewrite:
         """As :meth:`refine`, with a note. ``later`` are the sentences still to come; only a memory that asks once

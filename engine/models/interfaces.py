@@ -1,15 +1,14 @@
-"""What the loop of ``engine/pipeline/serial.py`` asks of an autoregressive model, whatever draws inside."""
+"""What the phases of ``engine/pipeline/phases.py`` ask of an autoregressive model and of a tokenizer."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol, Self
 
 from torch import Tensor, nn
 
 from ..options import StoryOptions
-from ..sampling import SamplingParams
-from .lwm.windows import Table
 
 
 class Size(Protocol):
@@ -49,70 +48,61 @@ class Tokenizer(Protocol):
     def parameters(self) -> Any: ...
 
 
-class Session(Protocol):
-    """Stories side by side. Life of a frame: ``begin``, then ``generate`` or ``extend``, then ``replace`` or not."""
+class FrameBatch(Protocol):
+    """Frames that are drawn side by side. Life of a draw: ``begin``, ``start``, ``advance`` until it is over, ``pop``.
+    How it draws, its constructor was told."""
 
-    passes: int
-
-    def begin(self, texts: Sequence[str] | None) -> None:
-        """One sentence per story enters."""
+    def begin(self, sentences: Sequence[str]) -> None:
+        """One sentence a frame enters."""
         ...
 
-    def generate(
-        self,
-        params: SamplingParams,
-        keys: Tensor,
-        draft: Tensor | None = ...,
-        windows: Sequence[int] = ...,
-        sync_every: int = ...,
-    ) -> Tensor:
-        """The frame of the last sentence is drawn: int64 [B, codes_per_frame]."""
+    def start(self, keys: Tensor) -> None:
+        """What a draw needs before its first pass; ``keys`` int64 [B, 4] decide all of its noise."""
         ...
+
+    def merge(self, arm: Any, members: Sequence[tuple[Any, int]]) -> tuple[Self, list[int]]:
+        """Frames in the middle of their draws, by batch and place, in one batch, drawn on by ``arm`` -> that batch, and
+        their places in it. What stays in other batches is not changed."""
+        ...
+
+    def advance(self, max_passes: int | None = None) -> list[bool]:
+        """Up to ``max_passes`` passes (None: as many as it takes) -> by place, whether all codes are final."""
+        ...
+
+    def pop(self, place: int) -> Tensor:
+        """A frame leaves with its codes: int64 [codes_per_frame]."""
+        ...
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that it holds."""
+        ...
+
+
+class RunningBatch(FrameBatch, Protocol):
+    """Stories side by side from a frame's first launch to its last code, each at a frame of its own."""
+
+    def give(self, place: int, codes: Tensor) -> None:
+        """A story leaves with codes [codes_per_frame] that were not drawn, but given for its frame."""
+        ...
+
+    def release(self) -> None:
+        """A story leaves without codes."""
+        ...
+
+    def write_cache(self) -> None:
+        """What the stories' caches lack is fed; ends the batch."""
+        ...
+
+
+class VideoSession(FrameBatch, Protocol):
+    """Videos side by side, from their first frame to their last. ``begin`` takes the captions at every frame."""
 
     def extend(self, codes: Tensor) -> None:
-        """The frame of the last sentence is given its codes."""
-        ...
-
-    def replace(self, frame: int, codes: Tensor) -> None:
-        """Corrected codes take the place of a frame's."""
-        ...
-
-    def codes(self, frame: int) -> Tensor:
-        """A frame's codes as they stand: int64 [B, codes_per_frame]."""
-        ...
-
-    def truncate(self, frames: int) -> None:
-        """All but the first ``frames`` frames and their sentences are forgotten."""
-        ...
-
-    def close(self) -> None:
-        """The story is over."""
-        ...
-
-
-class VideoSession(Protocol):
-    """Videos side by side. Life of a frame: ``begin`` (with captions the first), then ``generate`` or ``extend``."""
-
-    def begin(self, captions: Sequence[str] | None) -> None:
-        """What the next frame sees enters."""
-        ...
-
-    def generate(
-        self, keys: Tensor, draft: Tensor | None = ..., windows: Sequence[int] = ..., sync_every: int = ...
-    ) -> Tensor:
-        """The frame that was begun is drawn: int64 [B, codes_per_frame]."""
-        ...
-
-    def extend(self, codes: Tensor) -> None:
-        """The frame that was begun is given its codes."""
+        """The frame that was begun is given its codes int64 [B, codes_per_frame]."""
         ...
 
     def replace(self, first: int, codes: Tensor) -> None:
-        """Corrected codes [B, L, codes_per_frame] take the places of frames ``first`` to ``first + L - 1``."""
-        ...
-
-    def codes(self, frame: int) -> Tensor:
-        """A frame's codes as they stand: int64 [B, codes_per_frame]."""
+        """Corrected codes [B, L, codes_per_frame] take the places of frames ``first`` to ``first + L - 1`` (Eq. 6)."""
         ...
 
     def close(self) -> None:
@@ -121,46 +111,22 @@ class VideoSession(Protocol):
 
 
 class SequenceState(Protocol):
-    """A story between two launches (``seats.py``)."""
+    """A story between two launches (``running_batch.py``)."""
 
     def replace(self, codes: Tensor) -> None:
         """Corrected codes [n] take the place of the last frame's."""
         ...
 
     def forget(self, frames: int) -> None:
-        """Back to where ``frames`` frames stood."""
+        """Back to the state after ``frames`` frames."""
         ...
 
     def restore(self, sentences: Sequence[str], images: Sequence[Tensor]) -> None:
         """The frames of an earlier run, codes [n] each, with their sentences."""
         ...
 
-
-class RunningBatch(Protocol):
-    """Stories side by side from a frame's first launch to its last code, at whichever frame each stands."""
-
-    def begin(self, sentences: Sequence[str]) -> None:
-        """One sentence a story enters."""
-        ...
-
-    def start(self, params: SamplingParams, keys: Tensor, window: int) -> None:
-        """What a draw needs before its first pass; windows will be ``window`` at most."""
-        ...
-
-    def advance(self, windows: Sequence[int], passes: int | None, sync_every: int) -> list[bool]:
-        """Up to ``passes`` passes (None: as many as it takes) -> by place, whether all codes are final."""
-        ...
-
-    def pop(self, place: int) -> Tensor:
-        """A story goes with its codes [n]."""
-        ...
-
-    def write_cache(self) -> None:
-        """What the stories' caches lack is fed."""
-        ...
-
-    def release(self) -> None:
-        """A story is gone without its codes."""
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that it holds."""
         ...
 
 
@@ -173,63 +139,56 @@ class FrameLayout(Protocol):
     @property
     def codebook_size(self) -> int: ...
 
-    @property
-    def windows(self) -> Table: ...
 
+class AutoregressiveModel(ABC):
+    """A loaded model with its text side; a family inherits this, and is asked nothing else.
 
-class AutoregressiveModel(Protocol):
-    """A loaded model with its text side."""
+    ``model`` is the transformer, ``stream`` the layout of a frame, ``draw_backend`` names what runs its draw.
+    """
 
-    def shallow_copy(self) -> Any:
-        """The same model, whose stages may go to other backends."""
-        ...
-
-    draw_backend: str
-    wrap_draw: Callable[..., Any]
+    model: Any  # an nn.Module
+    stream: Any  # a FrameLayout
+    draw_backend: str = "eager"
+    wrap_draw: Any
 
     @property
-    def model(self) -> Any:
-        """The transformer, an ``nn.Module``."""
-        ...
-
-    @property
+    @abstractmethod
     def blocks(self) -> nn.Module:
-        """Its layers, without embeddings and heads."""
-        ...
+        """The transformer's layers, without embeddings and heads."""
 
-    @property
-    def stream(self) -> FrameLayout: ...
+    @abstractmethod
+    def shallow_copy(self) -> Self:
+        """The same model, whose stages may go to other backends."""
 
+    @abstractmethod
     def encode(self, sentence: str) -> list[int]:
-        """Text ids of one sentence."""
-        ...
+        """Text ids of one sentence; ``ValueError`` for one that is too long."""
 
+    @abstractmethod
     def check(self, options: StoryOptions) -> None:
-        """``ValueError`` for an option that this kind of model does not have."""
-        ...
+        """``ValueError`` for an option that this family does not have."""
 
-    def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> Session:
-        """A session as the resolved ``options`` say, for sentences of at most ``text_tokens`` ids."""
-        ...
-
+    @abstractmethod
     def new_sequence(self, sentences: Sequence[str]) -> SequenceState:
         """For a story of these sentences; ``ValueError`` for one that is too long."""
-        ...
 
+    @abstractmethod
     def new_batch(self, sequences: Sequence[Any], options: StoryOptions) -> RunningBatch:
-        """Stories whose next frame is to be drawn, side by side."""
-        ...
+        """Stories side by side, drawn as the resolved ``options`` say."""
 
-    def merge_batches(
-        self, members: Sequence[tuple[Any, int]], options: StoryOptions
-    ) -> tuple[RunningBatch, list[int]]:
-        """Stories in the middle of their draws, by group and place, in one group; with their places there."""
-        ...
+    @property
+    def draws_videos(self) -> bool:
+        """Was the model taught videos?"""
+        return False
 
-    def later_params(self, params: SamplingParams) -> SamplingParams:
-        """How a video's frames behind the first are drawn, which is drawn by ``policy``."""
-        ...
+    def computes_in_vain(self, options: StoryOptions, stories: int) -> bool:
+        """Do passes over that many stories compute codes that may be thrown away?"""
+        return False
 
-    def video_session(self, videos: int, frames: int, params: SamplingParams) -> VideoSession:
-        """A session of videos; ``ValueError`` if the model was not taught any."""
-        ...
+    def video_session(self, videos: int, frames: int, options: StoryOptions) -> VideoSession:
+        """Videos side by side, drawn as the resolved ``options`` say; ``ValueError`` if the model draws none."""
+        raise ValueError("this ARM draws pictures and no videos; choose storyworld-video or lwm+animatediff")
+
+    def video_settings(self, options: StoryOptions) -> Mapping[str, Any]:
+        """What decides a video besides the resolved ``options``, ready for JSON."""
+        return {}

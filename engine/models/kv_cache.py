@@ -19,7 +19,7 @@ slot numbers, per row.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from copy import copy
 
 import torch
@@ -173,6 +173,10 @@ class KVCache:
         """The host learns how far each row has come on the device."""
         assert len(lengths) == self.rows, f"{len(lengths)} lengths for {self.rows} rows"
         self.owned = list(lengths)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that it holds, and the whole pair of which it may be a view."""
+        yield from (self.keys, self.values, self.lengths, *self.shared.pair)
 
     def _extent(self, positions: Tensor) -> int:
         return max(self.owned) + positions.shape[1]

@@ -15,8 +15,9 @@ from ..models.diffusion.attention import KV
 from ..models.diffusion.denoiser import Denoiser
 from ..models.model_set import Models
 from ..options import make_options
+from ..request import StoryRequest
 from .clock import Clock
-from .serial import SerialPipeline, Story
+from .serial import SerialPipeline
 
 STORIES = ("max", "thumper", "benny", "oliver")
 SENTENCES, STEPS = 2, 3  # of each story; of each correction
@@ -50,7 +51,7 @@ def unet_samples(models: Models, defaults: Mapping[str, Any], spec: StageSpec) -
         guidance_scale=None if guided else 1.0,
         correction_size=min(spec.inputs[0].shape[-2:]) * models.corrector.vae.downscale,
     ).resolved(defaults)
-    stories = [Story(EXAMPLES[name][:SENTENCES], seed) for seed, name in enumerate(STORIES)]
+    stories = [StoryRequest(name, tuple(EXAMPLES[name][:SENTENCES]), seed) for seed, name in enumerate(STORIES)]
     recorded = Models(models.arm, models.tokenizer, replace(models.corrector, unet=recorder))
     for _ in SerialPipeline(recorded, stories, options, memory_maker(options.memory)()).frames(Clock()):
         pass

@@ -1,7 +1,7 @@
-"""Many stories at once: the loop of ``pipeline.py`` with memory, ARM and diffusion model beside one another.
+"""Many stories at once: the loop of ``pipeline/serial.py`` with memory, ARM and diffusion model concurrently.
 
 A turn of the loop: let stories in, ask for rewrites, fill the free slots, show what is finished, wait for the next
-thing that is done. ``SerialPipeline`` is the same with everything one after another, and gives the same stories.
+thing that is done. ``SerialPipeline`` calls the same phases one after another, and gives the same stories.
 """
 
 from __future__ import annotations
@@ -15,16 +15,18 @@ from functools import partial
 from ..memory import Memory
 from ..options import StoryOptions
 from ..outputs import Phase, Ran
-from ..pipeline.serial import restore_memory, stored_codes
+from ..pipeline.frame_state import build_frame
+from ..pipeline.phases import rewrite
+from ..pipeline.story import restore_memory, stored_codes
 from ..request import StoryRequest
 from ..utils.out_of_memory import is_out_of_memory
 from ..utils.to_one_line import one_line
 from .events import AlreadyComplete, Cancelled, Event, FrameDone, StoryFailed
 from .executor import Done, Executor, Slot
-from .phases import Phases
 from .policy import SchedulerConfig
 from .scheduler import Launch, Scheduler, State, phase_schedule
-from .story_state import StoryState, finish, span
+from .slot_phases import SlotPhases
+from .story_state import StoryState, span
 
 LOG = logging.getLogger(__name__)
 TOGETHER = "%s of %d stories failed together and is done again for each alone: %s"
@@ -37,7 +39,7 @@ class PipelinedLoop:
 
     def __init__(
         self,
-        slots: Sequence[tuple[Slot, Phases]],
+        slots: Sequence[tuple[Slot, SlotPhases]],
         options: StoryOptions,
         how: SchedulerConfig,
         load_memory: Callable[[], Memory],
@@ -129,7 +131,8 @@ class PipelinedLoop:
         self._note_starts()  # before the calls: a busy machine may run them before this thread goes on
         for story in self.scheduler.calls():
             _start(story)
-            self.executor.call(story, partial(story.rewrite, story.prompts_ready))
+            asked = story.memory, story.request.sentences, story.prompts_ready
+            self.executor.call(story, partial(rewrite, *asked))
 
     def _fill(self) -> None:
         self._note_starts()
@@ -215,10 +218,10 @@ class PipelinedLoop:
 
     def _show(self, story: StoryState) -> FrameDone:
         now = time.perf_counter()
-        finish([story], self.options.corrects(story.index))
-        assert story.frame is not None
+        if (call := story.calls.get(story.index)) is not None:
+            story.spans.insert(0, call)
         assert story.frame_start is not None
-        event = FrameDone(story.request, story.frame, (now - story.frame_start) * 1e3, story.stall_s * 1e3)
+        event = FrameDone(story.request, build_frame(story), (now - story.frame_start) * 1e3, story.stall_s * 1e3)
         story.frame_start, story.stall_s = now, 0.0
         story.clear_frame()
         return event

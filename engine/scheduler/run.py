@@ -20,8 +20,8 @@ from ..runtime.compiled import planned
 from .events import AlreadyComplete, Event, FrameDone, StoryFailed
 from .executor import Slot
 from .loop import PipelinedLoop
-from .phases import Phases
 from .policy import SchedulerConfig
+from .slot_phases import SlotPhases
 
 GPU_DEFAULTS = {"share": False, "draw_batch": 16, "quantum": 64}  # one reading of the weights for all that are drawn
 
@@ -127,7 +127,7 @@ def begin(
     chosen = for_device(how, device)
     if options.memory_settings.name == "local":
         chosen = replace(chosen, calls=1)  # one model, which answers one after another
-    slots = [(slot, Phases(models, options, chosen)) for slot, models in copies.slots(chosen.slots, device)]
+    slots = [(slot, SlotPhases(models, options, chosen)) for slot, models in copies.slots(chosen.slots, device)]
     return PipelinedLoop(slots, options, chosen, load_memory, requests)
 
 

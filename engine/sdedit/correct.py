@@ -115,7 +115,9 @@ def correct(
     table: Tensor | None = None,
     size: int | None = None,
 ) -> Tensor:
-    """SDEdit: pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or keys int64 [B, 4] of which a
+    """SDEdit (ACDC Eq. 2).
+
+    Pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or keys int64 [B, 4] of which a
     kernel draws it; ``table`` as in `denoise`; ``size`` is the shorter side that the model works at (None: H, W).
 
     Of clips (ACDC Eq. 5) the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together under one

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -13,8 +13,6 @@ from torch import Tensor
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys
-
-WIDEST = 4  # codes of a pass
 
 
 def options_of(context: str, guided: bool) -> StoryOptions:
@@ -67,19 +65,25 @@ def prefill(arm: Any, tellers: Sequence[Teller], options: StoryOptions) -> None:
     group = arm.new_batch([one.seat for one in tellers], options)
     group.begin([one.texts[one.index] for one in tellers])
     keys = make_keys([one.seed for one in tellers], [one.index for one in tellers], Purpose.TOKEN)
-    group.start(policy_of(options), keys, WIDEST)
+    group.start(keys)
     for place, one in enumerate(tellers):
         one.group = group, place
 
 
-def draw_on(
-    arm: Any, tellers: Sequence[Teller], options: StoryOptions, windows: Sequence[int], passes: int | None
-) -> list[Teller]:
+def with_windows(arm: Any, windows: Sequence[int]) -> Any:
+    """The same LWM, whose table says that so many codes are drawn a pass."""
+    other = arm.shallow_copy()
+    other.stream = replace(arm.stream, windows={"cpu": {"eager": {"1": list(windows)}}})
+    return other
+
+
+def draw_on(arm: Any, tellers: Sequence[Teller], passes: int | None) -> list[Teller]:
     """A quantum for all of them -> those that have their frame now."""
-    group, places = arm.merge_batches([one.group for one in tellers if one.group is not None], options)
+    members = [one.group for one in tellers if one.group is not None]
+    group, places = members[0][0].merge(arm, members)
     for one, place in zip(tellers, places, strict=True):
         one.group = group, place
-    ready = group.advance(windows, passes, 1)
+    ready = group.advance(passes)
     finished = []
     for one, place in zip(tellers, places, strict=True):
         if ready[place]:
@@ -129,7 +133,6 @@ def tell(
     tellers: Sequence[Teller],
     options: StoryOptions,
     chance: Random,
-    windows: Sequence[int] = (1,),
     passes: int | None = None,
     at_once: bool = False,
     trouble: bool = False,
@@ -146,7 +149,7 @@ def tell(
         able = [one for one in going if (one.group is not None) == drawing]
         company = chance.sample(able, chance.randint(1, len(able))) if able else []
         if company and drawing:
-            for one in draw_on(arm, company, options, windows, passes):
+            for one in draw_on(arm, company, passes):
                 fix(arm, one, options, at_once)
         elif company:
             prefill(arm, company, options)

@@ -46,6 +46,11 @@ class StableDiffusion:
     tokenizer: CLIPTokenizer
     scheduler_config: dict[str, Any]
 
+    @property
+    def max_clip_frames(self) -> int | None:
+        """The longest clip that is corrected together; None: it corrects pictures one by one."""
+        return None
+
     @classmethod
     def from_directory(
         cls, path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -17,6 +17,10 @@ class Chunk:
     ids: Tensor
     counts: tuple[int, ...]
     provenance: Literal["given", "sampled", "external"]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that it holds."""
+        yield self.ids
 
 
 def missing(shown: Sequence[Chunk], row: int, have: int) -> list[range]:

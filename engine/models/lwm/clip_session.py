@@ -19,15 +19,17 @@ The list of frames is the truth, so corrected ones are seen as soon as they stan
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
 
+from ...options import Decoding
 from ...sampling import SamplingParams
 from ..checks import check_codes, check_room, check_sizes, places
 from .runner import LwmRunner
 from .session import ArmSession
+from .video_batch import VideoBatch
 from .windows import SEQUENTIAL
 
 
@@ -36,13 +38,22 @@ def seen(frame: int, recent: int) -> tuple[int, ...]:
     return tuple(sorted({0, *range(max(0, frame - recent), frame)})) if frame else ()
 
 
-class ClipSession:
+class ClipSession(VideoBatch):
     """B videos in lockstep. Life of a frame: ``begin(captions)``, from the second on ``begin(None)``; ``generate``."""
 
-    def __init__(self, arm: LwmRunner, clips: int, frames: int, recent: int, params: SamplingParams) -> None:
+    def __init__(
+        self,
+        arm: LwmRunner,
+        clips: int,
+        frames: int,
+        recent: int,
+        params: SamplingParams,
+        decoding: Decoding = "auto",
+    ) -> None:
         """``frames`` bounds the videos' length, ``recent`` is how many of the last frames are seen."""
         check_sizes(clips, frames, "videos")
-        self.arm, self.clips, self.frames, self.recent, self.params = arm, clips, frames, recent, params
+        super().__init__(arm, clips, decoding)
+        self.frames, self.recent, self.params = frames, recent, params
         self.captions: list[str] = []
         self.shown: list[Tensor] = []  # codes [B, n] of each frame as they stand
         self.view: ArmSession | None = None
@@ -69,7 +80,7 @@ class ClipSession:
         if not self.captions:
             raise ValueError("the first frame needs a caption")
         if self.view is None:
-            self.view = ArmSession(self.arm, self.clips, self.recent + 2, "full", self.params.guided)
+            self.view = ArmSession(self.arm, self.videos, self.recent + 2, "full", self.params.guided)
         before = seen(self.drawn, self.recent)
         self.view.truncate(min(self.view.drawn, 1))
         for index in before[self.view.drawn :]:
@@ -89,21 +100,32 @@ class ClipSession:
         windows: Sequence[int] = SEQUENTIAL,
         sync_every: int = 1,
     ) -> Tensor:
-        """Draw the frame that was begun: int64 [B, codes_per_frame]. Arguments as :meth:`ArmSession.generate`."""
+        """Draw the frame that was begun (ACDC Eq. 4): int64 [B, codes_per_frame].
+
+        Arguments are those of :meth:`ArmSession.generate`.
+        """
         assert self.view is not None, "begin() comes before generate()"
         self.shown.append(self.view.generate(self.params, keys, draft, windows, sync_every))
         return self.shown[-1]
 
     def extend(self, codes: Tensor) -> None:
         """Give the next frame its codes [B, codes_per_frame] instead of drawing it; it need not be begun."""
-        self.shown.append(check_codes(codes, self.clips, self.arm.stream.codes_per_frame))
+        self.shown.append(check_codes(codes, self.videos, self.arm.stream.codes_per_frame))
 
     def replace(self, first: int, codes: Tensor) -> None:
-        """Put corrected codes [B, L, codes_per_frame] in place of frames ``first`` to ``first + L - 1``."""
+        """Put corrected codes [B, L, codes_per_frame] in place of L frames from ``first`` on (ACDC Eq. 6)."""
         frames = places(first, codes, self.drawn)
         self.shown[first : frames.stop] = codes.unbind(1)
         if first == 0 and self.view is not None:
             self.view.truncate(0)
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that it holds."""
+        yield from self.shown
+        if self.keys is not None:
+            yield self.keys
+        if self.view is not None:
+            yield from self.view.tensors()
 
     def close(self) -> None:
         """The videos are over: the cache's buffers serve the next ones."""

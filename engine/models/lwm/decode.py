@@ -6,7 +6,7 @@ and stories that are finished leave the batch as soon as half of it is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -62,6 +62,13 @@ class DecodeState:
         self.codes[chosen], self.accepted[chosen] = part.codes, part.accepted
         self.cache.paste(part.cache, self._rows(chosen))
         part.cache.release()
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that it holds."""
+        yield from (self.codes, self.accepted)
+        if self.noise is not None:
+            yield self.noise
+        yield from self.cache.tensors()
 
     def _rows(self, stories: list[int]) -> list[int]:
         """The cache's rows of these stories, in all branches."""

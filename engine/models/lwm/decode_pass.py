@@ -50,7 +50,9 @@ class DrawPass(nn.Module):
         values: Tensor,
         noise: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """``codes`` int64 [B, n + W or more], of which story b's first ``accepted[b]`` (1 to n) are final and the
+        """The ARM draws (ACDC Eq. 1).
+
+        ``codes`` int64 [B, n + W or more], of which story b's first ``accepted[b]`` (1 to n) are final and the
         others guesses; the cache's buffers with ``lengths`` [R], branches before stories, which lack the last accepted
         code; ``noise`` as :func:`pass_noise` gives it -> the codes and counts after the pass, and the new keys and
         values [layers, R, H, W, head_dim], of which those of the newly accepted count belong to the cache."""

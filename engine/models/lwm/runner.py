@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
+from ...options import Decoding
 from ...sampling import SamplingParams
 from ...utils.weights import load_into, read_json, skeleton
 from ..kv_cache import KVCache
@@ -20,6 +21,7 @@ from .decode import Pass
 from .decode_pass import DrawPass
 from .model import LWM, LWMConfig
 from .stream import StreamConfig
+from .windows import choose_sync_every, choose_windows, widest_window
 
 Prefill = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
 
@@ -67,6 +69,23 @@ class LwmRunner:
             run = DrawPass(self.model, params, window, self.stream.codes_per_frame)
             self._passes[params, window] = self.wrap_draw(run)
         return self._passes[params, window]
+
+    def windows(self, decoding: Decoding, stories: int) -> tuple[int, ...]:
+        """How many codes a pass may draw of each of that many stories (``windows.py``)."""
+        return choose_windows(decoding, self.stream.windows, self._device.type, self.draw_backend, stories)
+
+    def widest(self, decoding: Decoding) -> int:
+        """The widest of :meth:`windows` for any number of stories."""
+        return widest_window(decoding, self.stream.windows, self._device.type, self.draw_backend)
+
+    @property
+    def sync_every(self) -> int:
+        """How many passes are launched before the accepted counts are read back."""
+        return choose_sync_every(self._device.type)
+
+    @property
+    def _device(self) -> torch.device:
+        return self.model.vision_head.weight.device
 
     @property
     def blocks(self) -> nn.Module:

@@ -14,7 +14,7 @@ which no draw needs, ride with the next sentence; and replacing a frame is: cut 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -185,8 +185,8 @@ class ArmSession:
 
     @torch.no_grad()
     def replace_many(self, first: int, codes: Tensor) -> None:
-        """Put corrected codes [B, L, codes_per_frame] in place of frames ``first`` to ``first + L - 1``: truncate, then
-        one parallel pass for all of them.
+        """Put corrected codes [B, L, codes_per_frame] in place of frames ``first`` to ``first + L - 1`` (ACDC Eq. 6):
+        truncate, then one parallel pass for all of them.
 
         Later chunks stay and are fed again. In the window context the next ``begin`` prefills anyway, so here the
         cache is only cut.
@@ -216,6 +216,16 @@ class ArmSession:
     def close(self) -> None:
         """The story is over: its cache's buffers serve the next one."""
         self.cache.release()
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that the stories hold in it."""
+        yield from self.cache.tensors()
+        for chunk in self.chunks:
+            yield from chunk.tensors()
+        if self.last_logits is not None:
+            yield self.last_logits
+        if self.frame is not None:
+            yield from self.frame.tensors()
 
     def _copy(self, branches: int) -> ArmSession:
         copy = object.__new__(ArmSession)

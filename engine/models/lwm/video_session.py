@@ -16,18 +16,20 @@ Life of a frame, as in a story: ``begin(captions)``, from the second on ``begin(
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
+from ...options import Decoding
 from ...sampling import SamplingParams
 from ..checks import check_codes, check_kept, check_room, check_sizes, places
 from .published import VIDEO_POLICIES, VideoPolicies
 from .runner import LwmRunner
 from .session import ArmSession
+from .video_batch import VideoBatch
 from .windows import SEQUENTIAL
 
 
@@ -37,14 +39,21 @@ def published_params(first: SamplingParams) -> VideoPolicies:
     return VideoPolicies(first, rest)
 
 
-class LwmVideo:
+class LwmVideo(VideoBatch):
     """B videos in lockstep, of at most ``frames`` frames each."""
 
-    def __init__(self, arm: LwmRunner, videos: int, frames: int, policies: VideoPolicies = VIDEO_POLICIES) -> None:
+    def __init__(
+        self,
+        arm: LwmRunner,
+        videos: int,
+        frames: int,
+        policies: VideoPolicies = VIDEO_POLICIES,
+        decoding: Decoding = "auto",
+    ) -> None:
         """Raises ``ValueError`` for more frames than the model has positions for."""
         check_sizes(videos, frames, "videos")
-        self.arm, self.video_arm = arm, arm.for_video()
-        self.videos, self.frames, self.policies = videos, frames, policies
+        super().__init__(arm, videos, decoding)
+        self.video_arm, self.frames, self.policies = arm.for_video(), frames, policies
         self.captions: list[str] = []
         self.text_tokens = 0
         self.image: ArmSession | None = None  # step 1, until frame 0 is drawn
@@ -83,7 +92,7 @@ class LwmVideo:
         if self.drawn == 0:
             self._begin_image(self.captions if captions is None else captions)
             return
-        assert captions is None, "a video has the captions that it began with"
+        assert captions is None or list(captions) == self.captions, "a video has the captions that it began with"
         if self.video is None:
             self._begin_video()
         assert self.video is not None, "_begin_video() makes it"
@@ -97,7 +106,10 @@ class LwmVideo:
         windows: Sequence[int] = SEQUENTIAL,
         sync_every: int = 1,
     ) -> Tensor:
-        """Draw the frame that was begun: int64 [B, codes_per_frame]. Arguments as :meth:`ArmSession.generate`."""
+        """Draw the frame that was begun (ACDC Eq. 4): int64 [B, codes_per_frame].
+
+        Arguments are those of :meth:`ArmSession.generate`.
+        """
         session = self.image or self.video
         assert session is not None, "begin() comes before generate()"
         codes = session.generate(self.params, keys, draft, windows, sync_every)
@@ -137,6 +149,13 @@ class LwmVideo:
         other.image = None if self.image is None else self.image.fork()
         other.video = None if self.video is None else self.video.fork()
         return other
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that it holds."""
+        yield from (value for value in (self.first, self.keys) if value is not None)
+        for session in (self.image, self.video):
+            if session is not None:
+                yield from session.tensors()
 
     def close(self) -> None:
         """The videos are over: their cache's buffers serve the next ones."""

@@ -30,6 +30,12 @@ def choose_windows(decoding: Decoding, table: Table, device: str, backend: str, 
     return UNMEASURED if decoding == "parallel" and found == SEQUENTIAL else found
 
 
+def widest_window(decoding: Decoding, table: Table, device: str, backend: str) -> int:
+    """The widest window that any number of stories is drawn with: room for it is made before the number is known."""
+    counts = {1, *(int(count) for count in table.get(device, {}).get(backend, {}))}
+    return max(max(choose_windows(decoding, table, device, backend, count)) for count in counts)
+
+
 def choose_sync_every(device: str) -> int:
     """How many passes to launch before the accepted counts are read back; on a CPU a look costs nothing."""
     return 1 if device == "cpu" else QUANTUM

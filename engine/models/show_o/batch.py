@@ -1,7 +1,7 @@
-"""Stories that come together for a launch of Show-o, and part again: as in ``seats.py``, with its other kind of draw.
+"""Show-o's stories side by side in one session, each at a frame of its own, and its other kind of draw.
 
-What a frame sees (``show_o_session.py``) is laid side by side with the ends aligned, so that a column holds captions or
-frames; who has fewer segments, or has them in its cache already, has nothing in front, which feeds nothing:
+What a frame sees (``session.py``) is laid side by side with the ends aligned, so that a column holds captions or
+frames; a story with fewer segments, or with some in its cache already, has nothing in front, which feeds nothing:
 
     story 0   caption 0, frame 0, caption 1, frame 1, caption 2      its cache holds the first three: two are fed
     story 1                       caption 0, frame 0, caption 1      it was interrupted and holds none: all are fed
@@ -14,29 +14,25 @@ that have run fewer steps run the missing ones first, by themselves.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from ...options import StoryOptions
-from ...sampling import SamplingParams
-from ..lwm import batch as seats
-from ..lwm.batch import SharedSession
+from ...sampling import make_sampling_params
+from .. import running_batch
+from ..running_batch import Member
 from .maskgit import MaskGitState, join
 from .runner import ShowORunner
 from .session import ShowOSession, open_session, slots_before
 
 
 @dataclass
-class SequenceState(seats.SequenceState):
+class SequenceState(running_batch.SequenceState):
     """A story between launches. Its cache, which only "block-causal" in context "full" keeps, holds everything before
     its last frame: ``2 * len(images) - 1`` segments."""
-
-    def replace(self, codes: Tensor) -> None:
-        """Corrected codes [n] take the place of the last frame's, which has not entered the cache."""
-        self.images[-1] = codes
 
     @property
     def held(self) -> int:
@@ -44,32 +40,31 @@ class SequenceState(seats.SequenceState):
         return 0 if self.cache is None else 2 * len(self.images) - 1
 
 
-class RunningBatch(SharedSession):
+class RunningBatch(running_batch.RunningBatch):
     """The stories of a session, one row a branch each, from a frame's first launch to its last step."""
 
     session: ShowOSession
 
-    def __init__(self, arm: ShowORunner, members: Sequence[SequenceState], options: StoryOptions) -> None:
-        """A session with room for the longest of them, which takes what their caches hold."""
-        super().__init__(len(members))
-        self.options, self.seats = options, list(members)
-        self.session = session_for(arm, members, options)
+    def __init__(self, arm: ShowORunner, sequences: Sequence[SequenceState], options: StoryOptions) -> None:
+        """A session with room for the longest of them, which takes what their caches hold. ``options`` are resolved."""
+        super().__init__(sequences)
+        self.options, self.params = options, make_sampling_params(options)
+        self.session = session_for(arm, sequences, options)
         self.frame: MaskGitState | None = None
-        self.params: SamplingParams | None = None
-        for place, seat in enumerate(members):
-            if seat.cache is not None:
-                self.session.cache.paste(seat.cache, self.rows([place]))
+        for place, sequence in enumerate(sequences):
+            if sequence.cache is not None:
+                self.session.cache.paste(sequence.cache, self.rows_of([place]))
 
-    def rows(self, places: Sequence[int]) -> list[int]:
+    def rows_of(self, places: Sequence[int]) -> list[int]:
         """The cache's rows of these stories, in all branches."""
         return [first + place for first in range(0, self.session.rows, self.session.stories) for place in places]
 
     def begin(self, sentences: Sequence[str]) -> None:
         """One sentence a story enters, with what the caches lack of frames and captions before it."""
-        held = [seat.held for seat in self.seats]
-        for seat, sentence in zip(self.seats, sentences, strict=True):
-            seat.texts.append(seat.encode(sentence))
-        shown = [self.shown(seat) for seat in self.seats]
+        held = [sequence.held for sequence in self.sequences]
+        for sequence, sentence in zip(self.sequences, sentences, strict=True):
+            sequence.texts.append(sequence.encode(sentence))
+        shown = [self.shown(sequence) for sequence in self.sequences]
         for back in range(max(map(len, shown)), 0, -1):
             at = [len(segments) - back for segments in shown]
             column = [
@@ -78,62 +73,76 @@ class RunningBatch(SharedSession):
             ]  # a negative place is before any that is held
             if any(segment is not None for segment in column):
                 self._feed(column, [place == 0 for place in at])
-        for seat in self.seats:
-            seat.drop_cache()
+        for sequence in self.sequences:
+            sequence.drop_cache()
 
-    def shown(self, seat: SequenceState) -> list[list[int] | Tensor]:
+    def shown(self, sequence: SequenceState) -> list[list[int] | Tensor]:
         """What the next frame of a story sees: captions as text ids and frames as codes, its own caption last."""
         if self.session.layout != "block-causal":
-            return [seat.texts[-1]]
-        first = max(0, len(seat.images) - 1) if self.session.context == "window" else 0
-        pairs = zip(seat.texts[first:], seat.images[first:], strict=False)
-        return [*(segment for pair in pairs for segment in pair), seat.texts[-1]]
+            return [sequence.texts[-1]]
+        first = max(0, len(sequence.images) - 1) if self.session.context == "window" else 0
+        pairs = zip(sequence.texts[first:], sequence.images[first:], strict=False)
+        return [*(segment for pair in pairs for segment in pair), sequence.texts[-1]]
 
-    def start(self, params: SamplingParams, keys: Tensor, window: int) -> None:
-        """What is known of the frames before the first step. ``window`` is for ARMs that draw code after code."""
+    def start(self, keys: Tensor) -> None:
+        """What is known of the frames before the first step."""
         nothing = torch.full((self.session.config.num_vq_tokens,), -1, device=keys.device)
-        last = torch.stack([seat.images[-1] if seat.images else nothing for seat in self.seats])
-        self.params, self.frame = params, MaskGitState.begin(self.session.known(params, keys, last), keys)
+        last = torch.stack([one.images[-1] if one.images else nothing for one in self.sequences])
+        self.frame = MaskGitState.begin(self.session.known(self.params, keys, last), keys)
 
-    def advance(self, windows: Sequence[int], passes: int | None, sync_every: int) -> list[bool]:
-        """Run up to ``passes`` steps (None: all that are left) -> for each story, whether its codes are final."""
+    def advance(self, max_passes: int | None = None) -> list[bool]:
+        """Run up to ``max_passes`` steps (None: all that are left) -> for each story, whether its codes are final."""
         assert self.frame is not None, "start() comes before advance()"
         steps = self.session.steps
-        self.advance_to(steps if passes is None else min(steps, self.frame.step + passes))
-        return [self.frame.step == steps] * len(self.seats)
+        self.advance_to(steps if max_passes is None else min(steps, self.frame.step + max_passes))
+        return [self.frame.step == steps] * len(self.sequences)
 
     def advance_to(self, step: int) -> None:
         """Run the steps before number ``step`` that were not run."""
         assert self.frame is not None, "start() comes before a step"
-        assert self.params is not None, "start() sets it"
         session, params = self.session, self.params
         run = session.arm.draw_pass(session.steps, params.temperature, params.guidance_scale)
         self.frame.advance(run, session.cache, step)
 
-    def pop(self, place: int) -> Tensor:
-        """A story whose frame is drawn takes its codes [n], and its rows of a cache that grows, to its seat."""
-        assert self.frame is not None, "start() comes before leave()"
-        session, seat = self.session, self.seats[place]
-        codes = self.frame.drawn[place].clamp(0, session.config.codebook_size - 1)
-        seat.images.append(codes)
-        if session.layout == "block-causal" and session.context == "full" and len(seat.images) < seat.frames:
-            seat.cache = session.cache.view(slice(place, None, session.stories))
-        self.release()
-        return codes
+    def drawn(self, place: int) -> Tensor:
+        """The codes [n] of a story whose draw is over."""
+        assert self.frame is not None, "start() comes before pop()"
+        return self.frame.drawn[place].clamp(0, self.session.config.codebook_size - 1)
+
+    def hand_over(self, place: int, was_drawn: bool) -> None:
+        """The frame itself has not entered the cache, drawn or given."""
+        session, sequence = self.session, self.sequences[place]
+        if session.layout == "block-causal" and session.context == "full" and len(sequence.images) < sequence.frames:
+            sequence.cache = session.cache.view(self.rows(place))
 
     def write_cache(self) -> None:
-        """Nothing: a frame, replaced or not, enters with the sentence after it."""
+        """Nothing: a frame, replaced or not, enters with the sentence after it. The stories keep their caches."""
         self.session.close()
 
     def part(self, arm: ShowORunner, places: Sequence[int]) -> RunningBatch:
         """A copy of these stories in the middle of their draws."""
         assert self.frame is not None, "a story that is not being drawn"
-        made = RunningBatch(arm, [self.seats[place] for place in places], self.options)
-        copied = self.session.cache.fork(self.rows(places))
+        made = RunningBatch(arm, [self.sequences[place] for place in places], self.options)
+        copied = self.session.cache.fork(self.rows_of(places))
         made.session.cache.paste(copied, range(made.session.rows))
         copied.release()
-        made.params, made.frame = self.params, self.frame.part(places)
+        made.frame = self.frame.part(places)
         return made
+
+    def merged(self, arm: ShowORunner, members: Sequence[Member]) -> tuple[RunningBatch, list[int]]:
+        """Stories in the middle of their draws in a new batch, and their places there."""
+        chosen: dict[RunningBatch, list[int]] = {}
+        for batch, place in members:
+            chosen.setdefault(batch, []).append(place)
+        made = together(arm, [batch.part(arm, places) for batch, places in chosen.items()], self.options)
+        order = [(batch, place) for batch, places in chosen.items() for place in places]
+        return made, [order.index(member) for member in members]
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that the session, the frame and the stories hold."""
+        yield from super().tensors()
+        if self.frame is not None:
+            yield from self.frame.tensors()
 
     def _feed(self, column: Sequence[list[int] | Tensor | None], first: Sequence[bool]) -> None:
         """A segment of each story, or nothing; ``first`` where it begins the row. The null branch has empty captions
@@ -152,41 +161,19 @@ class RunningBatch(SharedSession):
         session.feed_text(texts, begins * session.branches)
 
 
-def session_for(arm: ShowORunner, members: Sequence[SequenceState], options: StoryOptions) -> ShowOSession:
+def session_for(arm: ShowORunner, sequences: Sequence[SequenceState], options: StoryOptions) -> ShowOSession:
     """A session with room for each of them, none of which needs more positions than by itself."""
     layout, context = options.layout or "independent", options.context or "full"
 
-    def size(seat: SequenceState) -> int:
-        return slots_before(arm.config, layout, context, seat.frames, seat.text_tokens)
+    def size(sequence: SequenceState) -> int:
+        return slots_before(arm.config, layout, context, sequence.frames, sequence.text_tokens)
 
-    longest = max(members, key=size)
-    return open_session(arm, len(members), longest.frames, options, longest.text_tokens)
-
-
-def merge_batches(
-    arm: ShowORunner, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
-) -> tuple[RunningBatch, list[int]]:
-    """Stories in the middle of their draws, from any groups, in one, and their places there.
-
-    If they are all that is left of a group, that is the one. What stays in other groups is not changed.
-    """
-    group, places = members[0][0], [place for _, place in members]
-    if group.is_whole_batch(members):
-        group.session.arm = arm
-        return group, places
-    chosen: dict[RunningBatch, list[int]] = {}
-    for other, place in members:
-        chosen.setdefault(other, []).append(place)
-    parts = [other.part(arm, places) for other, places in chosen.items()]
-    made = together(arm, parts, options)
-    for other, _ in members:  # only now: had it failed, they would still be there
-        other.release()
-    order = [(other, place) for other, places in chosen.items() for place in places]
-    return made, [order.index(member) for member in members]
+    longest = max(sequences, key=size)
+    return open_session(arm, len(sequences), longest.frames, options, longest.text_tokens)
 
 
 def together(arm: ShowORunner, parts: Sequence[RunningBatch], options: StoryOptions) -> RunningBatch:
-    """The stories of several groups in one, all as far as those that have run the most steps."""
+    """The stories of several batches in one, all as far as those that have run the most steps."""
     frames = [part.frame for part in parts if part.frame is not None]
     assert len(frames) == len(parts), "a story that is not being drawn"
     step = max(frame.step for frame in frames)
@@ -194,11 +181,11 @@ def together(arm: ShowORunner, parts: Sequence[RunningBatch], options: StoryOpti
         part.advance_to(step)
     if len(parts) == 1:
         return parts[0]
-    made = RunningBatch(arm, [seat for part in parts for seat in part.seats], options)
-    made.params, made.frame = parts[0].params, join(frames)
+    made = RunningBatch(arm, [sequence for part in parts for sequence in part.sequences], options)
+    made.frame = join(frames)
     first = 0
     for part in parts:
-        made.session.cache.paste(part.session.cache, made.rows(range(first, first + len(part.seats))))
-        first += len(part.seats)
+        made.session.cache.paste(part.session.cache, made.rows_of(range(first, first + len(part.sequences))))
+        first += len(part.sequences)
         part.session.close()
     return made

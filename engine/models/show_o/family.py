@@ -1,19 +1,18 @@
-"""Show-o as the loops see it: which session, sequence and batch serve stories."""
+"""Show-o as the loops see it: which sequence and batch serve stories."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from ...options import LAYOUT_OPTIONS, LOWEST_TEMPERATURE, StoryOptions
-from ...sampling import SamplingParams
-from ..interfaces import VideoSession
-from .batch import RunningBatch, SequenceState, merge_batches
+from ..interfaces import AutoregressiveModel
+from .batch import RunningBatch, SequenceState
 from .runner import ShowORunner
 from .session import LAYOUT, ShowOSession, open_session
 
 
-class ShowOArm(ShowORunner):
-    """An autoregressive model of the Show-o family (``AutoregressiveModel``)."""
+class ShowOArm(ShowORunner, AutoregressiveModel):
+    """An autoregressive model of the Show-o family."""
 
     def check(self, options: StoryOptions) -> None:
         """``ValueError`` for an option that this kind of drawing does not have."""
@@ -32,28 +31,14 @@ class ShowOArm(ShowORunner):
                 raise ValueError(f"{name} {value!r} would do nothing in layout {layout!r}; {told}")
 
     def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> ShowOSession:
-        """Stories side by side as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
+        """Stories in lockstep as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
         self.check(options)
         return open_session(self, stories, frames, options, text_tokens)
 
     def new_sequence(self, sentences: Sequence[str]) -> SequenceState:
-        """For a story of these sentences among others."""
+        """For a story of these sentences."""
         return SequenceState(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
 
-    def new_batch(self, members: Sequence[SequenceState], options: StoryOptions) -> RunningBatch:
-        """Stories at whichever frame each stands, side by side."""
-        return RunningBatch(self, members, options)
-
-    def merge_batches(
-        self, members: Sequence[tuple[RunningBatch, int]], options: StoryOptions
-    ) -> tuple[RunningBatch, list[int]]:
-        """Stories in the middle of their draws, in one group, and their places there."""
-        return merge_batches(self, members, options)
-
-    def later_params(self, params: SamplingParams) -> SamplingParams:
-        """There are no videos, see :meth:`video_session`."""
-        return params
-
-    def video_session(self, videos: int, frames: int, params: SamplingParams) -> VideoSession:
-        """Show-o draws pictures: ``ValueError``."""
-        raise ValueError("Show-o draws pictures and no videos; choose storyworld-video or lwm+animatediff")
+    def new_batch(self, sequences: Sequence[SequenceState], options: StoryOptions) -> RunningBatch:
+        """Stories side by side, each at a frame of its own."""
+        return RunningBatch(self, sequences, options)

@@ -8,7 +8,7 @@ purpose CONFIDENCE (value n), so no draw depends on batch, order or device.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -43,6 +43,10 @@ class MaskGitState:
             held = (cache.keys, cache.values, cache.lengths)
             self.drawn, self.codes = run(self.codes, *held, self.keys, score_keys, steps[step : step + 1])
         self.step = until
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that it holds."""
+        yield from (self.codes, self.drawn, self.keys)
 
     def part(self, stories: Sequence[int]) -> MaskGitState:
         """A copy of these stories."""

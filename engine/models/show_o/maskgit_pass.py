@@ -51,7 +51,9 @@ class MaskGitPass(nn.Module):
         score_keys: Tensor,
         step: Tensor,
     ) -> tuple[Tensor, Tensor]:
-        """``codes`` int64 [B, N], -1 where unknown; the buffers of what is before the frame with ``lengths`` [R],
+        """The ARM draws (ACDC Eq. 1).
+
+        ``codes`` int64 [B, N], -1 where unknown; the buffers of what is before the frame with ``lengths`` [R],
         branches before stories; the stories' rows of random keys [B, 4] for the draws and for the confidences;
         ``step`` int64 [1] from 0 -> (the codes drawn for all slots, the codes after masking), int64 [B, N] each."""
         stories, guidance = len(codes), self.guidance_scale - 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +14,6 @@ from torch import Tensor, nn
 
 from ...utils.weights import load_into, read_json, skeleton
 from ..kv_cache import KVCache
-from ..lwm.windows import Table
 from .feed_pass import FeedPass
 from .maskgit import MaskGitStep
 from .maskgit_pass import MaskGitPass
@@ -30,11 +29,10 @@ SIZES = ("codebook_size", "llm_vocab_size", "num_vq_tokens")
 
 @dataclass(frozen=True)
 class FrameCodes:
-    """How many codes a frame has, and of how many each is one. ``windows`` is for ARMs that draw code after code."""
+    """How many codes a frame has, and of how many each is one."""
 
     codes_per_frame: int
     codebook_size: int
-    windows: Table = field(default_factory=dict, hash=False)
 
 
 class ShowORunner:

@@ -23,7 +23,7 @@ is computed once a model.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from typing import get_args
 
@@ -35,7 +35,6 @@ from ...options import LAYOUTS, Context, Layout, StoryOptions
 from ...sampling import SamplingParams
 from ..checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
 from ..lwm.stream import check_context
-from ..lwm.windows import SEQUENTIAL
 from .maskgit import draw, keep_some
 from .maskgit_pass import frame_ids
 from .model import ShowOConfig
@@ -121,20 +120,13 @@ class ShowOSession:
         self._catch_up()
 
     @torch.no_grad()
-    def generate(
-        self,
-        params: SamplingParams,
-        keys: Tensor,
-        draft: Tensor | None = None,
-        windows: Sequence[int] = SEQUENTIAL,
-        sync_every: int = 1,
-    ) -> Tensor:
+    def generate(self, params: SamplingParams, keys: Tensor) -> Tensor:
         """Draw the frame of the last sentence: int64 [B, codes_per_frame].
 
-        ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN, on the model's device. Of ``policy`` count the
-        guidance, ``temperature`` (that of the confidences in the first step: codes are always drawn from the softmax
-        itself) and ``forced`` codes, known from the start. The rest is for ARMs that draw code after code. Raises
-        ``ValueError`` for guidance without a null branch, top-k and top-p.
+        ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN, on the model's device. ``params`` give the guidance,
+        ``temperature`` (that of the confidences in the first step: codes are always drawn from the softmax itself) and
+        ``forced`` codes, known from the start. Raises ``ValueError`` for guidance without a null branch, top-k and
+        top-p.
         """
         assert len(self.texts) == self.drawn + 1, "begin() comes before generate()"
         check_guided(params, self.branches)
@@ -173,6 +165,11 @@ class ShowOSession:
     def close(self) -> None:
         """The story is over: its cache's buffers serve the next one."""
         self.cache.release()
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that the stories hold in it."""
+        yield from self.images
+        yield from self.cache.tensors()
 
     def known(self, params: SamplingParams, keys: Tensor, last: Tensor) -> Tensor:
         """What stands in the frame's slots before the first step: int64 [B, N], -1 where nothing does. ``last`` [B, N]

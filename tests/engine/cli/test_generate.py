@@ -22,8 +22,8 @@ from acdc.engine.cli.generate import generate, scheduler_config
 from acdc.engine.cli.main import main
 from acdc.engine.memory import MemoryFailure
 from acdc.engine.outputs import Frame
-from acdc.engine.scheduler.phases import Phases
 from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
+from acdc.engine.scheduler.slot_phases import SlotPhases
 from acdc.engine.storage.run_writer import MAX_PENDING_SHEETS
 from acdc.engine.storage.stories_file import read_requests
 from tests.helpers.cli_runs import files, without_times
@@ -175,7 +175,7 @@ class TestFailure:
             assert without_times(f"o/{name}") == without_times(f"whole/{name}")
 
     def test_of_the_real_engine(self, capsys, exact, monkeypatch):
-        decode = Phases.decode
+        decode = SlotPhases.decode
 
         def failing(self, works):
             if any(work.request.seed == 1 and work.index == 1 for work in works):
@@ -184,7 +184,7 @@ class TestFailure:
 
         file = write_file([2, 2, 1])
         with monkeypatch.context() as patch:
-            patch.setattr(Phases, "decode", failing)
+            patch.setattr(SlotPhases, "decode", failing)
             assert main(["generate", "--stories", file, "--out", "o", "--steps", "4"]) == 1
         assert "acdc: story '000002' failed: RuntimeError: out of luck" in capsys.readouterr().err
         assert main(["generate", "--stories", file, "--out", "o", "--steps", "4", "--resume"]) == 0

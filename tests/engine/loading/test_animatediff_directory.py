@@ -32,7 +32,7 @@ def test_directories_written_by_diffusers_load(base: Any, adapter: Any, correcto
     assert state.keys() == wanted.keys()
     assert all(torch.equal(state[name], value) for name, value in wanted.items())
     assert corrector.unet.adapter_state().keys() == adapter[1].state_dict().keys()
-    assert corrector.max_frames == 8
+    assert corrector.max_clip_frames == 8
     assert not any(p.requires_grad for p in corrector.unet.parameters())
     assert not corrector.unet.training
 

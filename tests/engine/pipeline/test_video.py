@@ -17,8 +17,8 @@ from acdc.engine.models.lwm.clip_session import ClipSession, seen
 from acdc.engine.models.lwm.video_session import LwmVideo
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Frame, Phase
-from acdc.engine.pipeline.serial import make_sampling_params
 from acdc.engine.runtime.compiled import PlannedCorrection
+from acdc.engine.sampling import make_sampling_params
 from acdc.engine.sdedit.correction import Correction
 from acdc.engine.sdedit.pixels import to_uint8
 from acdc.engine.utils.rng import Purpose, make_keys
@@ -215,9 +215,7 @@ def test_an_lwm_stream_draws_its_videos_by_the_published_procedure(tiny_path: Pa
     path.write_text(json.dumps(config))
     engine = Engine.from_pretrained(tmp_path / "bundle", dtype="float64")
     arm = engine.models.arm
-    session = arm.video_session(
-        1, 7, make_sampling_params(make_options(arm_guidance_scale=2.0).resolved(engine.defaults))
-    )
+    session = arm.video_session(1, 7, make_options(arm_guidance_scale=2.0).resolved(engine.defaults))
     assert isinstance(session, LwmVideo)
     video = engine.generate_video(CAPTION, **LENGTHS, **SHORT, arm_guidance_scale=2.0)
     session.begin([CAPTION])

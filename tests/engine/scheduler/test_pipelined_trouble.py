@@ -13,11 +13,12 @@ import torch
 
 from acdc.engine.memory import Memory
 from acdc.engine.outputs import Frame, Phase
+from acdc.engine.pipeline.frame_state import build_frame
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler import loop as pipelined
 from acdc.engine.scheduler.events import Cancelled, FrameDone, StoryFailed
 from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
-from acdc.engine.scheduler.story_state import StoryState, finish
+from acdc.engine.scheduler.story_state import StoryState
 from tests.helpers.many_stories import PHASES, SMALL, STORIES, TEXTS, Forgetful, ended, many_of, same, spoil
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -173,12 +174,12 @@ def test_two_hundred_stories_with_cancellations_and_failures(exact_engine, alone
 
 
 def test_a_frame_that_cannot_be_shown_is_its_storys_failure(exact_engine, alone, monkeypatch):
-    def show(works, corrected):
-        if works[0].request.id == "story-3" and works[0].index == 1:
+    def show(story):
+        if story.request.id == "story-3" and story.index == 1:
             raise RuntimeError("no room for the picture")
-        finish(works, corrected)
+        return build_frame(story)
 
-    monkeypatch.setattr(pipelined, "finish", show)
+    monkeypatch.setattr(pipelined, "build_frame", show)
     frames, failed = ended(many_of(exact_engine, SchedulerConfig()))
     assert {name: str(error) for name, error in failed.items()} == {"story-3": "no room for the picture"}
     for request in STORIES:

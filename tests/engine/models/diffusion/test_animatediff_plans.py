@@ -117,7 +117,7 @@ def test_planned_passes_are_the_eager_ones(tiny: tuple[AnimateDiff, VQGAN], tmp_
     conditioning, _ = correction.condition(PROMPTS[:1])
     given = (pixels, correction.noise(pixels, SEEDS[:1], 0), conditioning, correction.schedule)
     unet = PlannedUNet(corrector.unet, "openvino", PlanCache(tmp_path))
-    assert replace(corrector, unet=unet).max_frames == corrector.max_frames
+    assert replace(corrector, unet=unet).max_clip_frames == corrector.max_clip_frames
     planned = correct(corrector.vae, unet, *given)
     torch.testing.assert_close(planned, correct(corrector.vae, corrector.unet, *given), rtol=0, atol=1e-3)
 

@@ -15,10 +15,21 @@ from hypothesis import strategies as st
 
 from acdc.engine.models.kv_buffers import SharedPair
 from acdc.engine.models.kv_cache import KVCache
-from acdc.engine.models.lwm.batch import merge_batches
 from acdc.engine.models.lwm.family import Arm
 from tests.helpers.small_arm import CONTEXTS, STREAM, make_arm
-from tests.helpers.tellers import Teller, again, alone, corrected, draw_on, fix, options_of, prefill, tell, teller
+from tests.helpers.tellers import (
+    Teller,
+    again,
+    alone,
+    corrected,
+    draw_on,
+    fix,
+    options_of,
+    prefill,
+    tell,
+    teller,
+    with_windows,
+)
 
 WINDOWS = [(1,), (3,), (4, 2)]
 STORIES = st.lists(
@@ -52,7 +63,7 @@ def test_any_company_draws_what_each_draws_alone(
         fixes = [chance.random() < 0.6 for _ in texts]
         seat = arm.new_sequence(texts)
         tellers.append(Teller(texts, seed + place, fixes, seat))
-    tell(arm, tellers, options, chance, windows, passes, at_once, trouble)
+    tell(with_windows(arm, windows), tellers, options, chance, passes, at_once, trouble)
     for one in tellers:
         assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)
 
@@ -66,13 +77,13 @@ def test_a_draw_is_parted_after_any_pass(arm, context, guided):
         four, fifth = [teller(arm, seed) for seed in range(4)], teller(arm, 4, ["hij"])
         prefill(arm, four, options)
         if passes:
-            assert draw_on(arm, four, options, (1,), passes) == (four if passes == 5 else [])
+            assert draw_on(arm, four, passes) == (four if passes == 5 else [])
         prefill(arm, [fifth], options)
         drawing = [one for one in four if one.group is not None]
         others, both = drawing[::2], [*drawing[1::2], fifth]
-        draw_on(arm, both, options, (1,), None)
+        draw_on(arm, both, None)
         if others:
-            draw_on(arm, others, options, (1,), None)
+            draw_on(arm, others, None)
         for one in (*four, fifth):
             assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)[:1]
 
@@ -83,19 +94,19 @@ def test_who_is_left_of_a_group_stays_in_its_buffers(arm):
     prefill(arm, three, options)
     assert three[0].group is not None
     group = three[0].group[0]
-    assert merge_batches(arm, [(group, 2), (group, 0), (group, 1)], options) == (group, [2, 0, 1])
-    draw_on(arm, three[:1], options, (1,), 2)
+    assert group.merge(arm, [(group, 2), (group, 0), (group, 1)]) == (group, [2, 0, 1])
+    draw_on(arm, three[:1], 2)
     assert three[0].group is not None
     assert three[0].group[0] is not group, "the others stay where they are"
     assert group.num_active == 2
-    assert merge_batches(arm, [(group, 2), (group, 1)], options) == (group, [2, 1])
+    assert group.merge(arm, [(group, 2), (group, 1)]) == (group, [2, 1])
 
 
 def test_a_seat_holds_no_cache_where_the_context_is_a_window(arm):
     one = teller(arm, 0)
     for _ in one.texts:
         prefill(arm, [one], options_of("window", False))
-        draw_on(arm, [one], options_of("window", False), (1,), None)
+        draw_on(arm, [one], None)
         assert one.seat.cache is None
         fix(arm, one, options_of("window", False), at_once=True)
         assert one.seat.cache is None
@@ -106,7 +117,7 @@ def test_corrected_codes_leave_the_cache_before_their_frame(arm):
     one, options = teller(arm, 0), options_of("full", False)
     prefill(arm, [one], options)
     assert one.seat.cache is None, "the group has it"
-    draw_on(arm, [one], options, (1,), None)
+    draw_on(arm, [one], None)
     assert one.seat.cache is not None
     assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4 + 5]
     one.seat.replace(torch.zeros(6, dtype=torch.int64))
@@ -140,11 +151,11 @@ def test_groups_give_their_buffers_back(arm, context, monkeypatch):
     counted, options = Counted(monkeypatch), options_of(context, True)
     four = [teller(arm, seed) for seed in range(4)]
     prefill(arm, four, options)
-    draw_on(arm, four, options, (1,), 2)
-    draw_on(arm, [four[3], four[1]], options, (1,), 1)
-    draw_on(arm, [four[0], four[3]], options, (1,), 1)
+    draw_on(arm, four, 2)
+    draw_on(arm, [four[3], four[1]], 1)
+    draw_on(arm, [four[0], four[3]], 1)
     for one in four:
-        draw_on(arm, [one], options, (1,), None)
+        draw_on(arm, [one], None)
     assert len(counted.made) > 4
     assert set(counted.held) == {one.seat.cache.shared for one in four if one.seat.cache is not None}
     for one in four:
@@ -163,7 +174,7 @@ def test_stories_that_stay_together_stay_in_their_buffers(arm, guided, at_once, 
         prefill(arm, company, options)
         assert company[0].group is not None
         place = company[0].group[0].session.cache.keys.data_ptr()
-        draw_on(arm, company, options, (1,), None)
+        draw_on(arm, company, None)
         for one in company:
             if one.index < 3:
                 fix(arm, one, options, at_once=False)
@@ -199,7 +210,7 @@ def test_who_goes_on_while_the_others_are_drawn_takes_a_copy(arm):
     assert one.group is not None
     assert one.group[0].session.cache.shared is not slow[0].session.cache.shared
     before = one.group[0].session.cache.keys.clone()
-    draw_on(arm, [other], options, (1,), None)
+    draw_on(arm, [other], None)
     assert torch.equal(one.group[0].session.cache.keys, before)
     assert other.drawn == alone(arm, other.texts, other.seed, other.fixes, options)[:1]
 
@@ -223,7 +234,7 @@ def test_a_failure_in_the_middle_leaves_the_others_where_they_are(arm, context, 
     with monkeypatch.context() as patch:
         patch.setattr(KVCache, "paste", failing)
         with pytest.raises(MemoryError):
-            draw_on(arm, four[:2], options, (1,), 2)
+            draw_on(arm, four[:2], 2)
     assert group.num_active == 4
     for one in four[:2]:
         again(arm, one, "failed")
@@ -231,7 +242,7 @@ def test_a_failure_in_the_middle_leaves_the_others_where_they_are(arm, context, 
     assert counted.held == [group.session.cache.shared]
     prefill(arm, four[:2], options)
     for one in four:
-        draw_on(arm, [one], options, (1,), None)
+        draw_on(arm, [one], None)
         assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)[:1]
 
 

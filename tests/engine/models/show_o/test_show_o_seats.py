@@ -59,7 +59,7 @@ def test_any_company_draws_what_each_draws_alone(arm, stories, laid_out, guided,
         Teller(texts, seed + place, [chance.random() < 0.6 for _ in texts], arm.new_sequence(texts))
         for place, texts in enumerate(stories)
     ]
-    tell(arm, tellers, options, chance, (1,), passes, at_once, trouble)
+    tell(arm, tellers, options, chance, passes, at_once, trouble)
     for one in tellers:
         assert one.drawn == by_itself(arm, one, options)
 
@@ -72,12 +72,12 @@ def test_who_has_run_fewer_steps_catches_up(arm: ShowOArm, laid_out: dict[str, A
     three, fresh, ahead = [teller(arm, seed) for seed in range(3)], teller(arm, 3), teller(arm, 4)
     for company, passes in ((three, 2), ([fresh], 0), ([ahead], 3)):
         prefill(arm, company, options)
-        assert not passes or draw_on(arm, company, options, (1,), passes) == []
+        assert not passes or draw_on(arm, company, passes) == []
     company = [ahead, three[2], fresh, three[0]]
-    assert draw_on(arm, company, options, (1,), 1) == company
+    assert draw_on(arm, company, 1) == company
     ((group, place),) = [one.group for one in three if one.group is not None]
     assert (group.frame.step, place, group.num_active) == (2, 1, 1)
-    assert draw_on(arm, [three[1]], options, (1,), None) == [three[1]]
+    assert draw_on(arm, [three[1]], None) == [three[1]]
     for one in (*three, fresh, ahead):
         assert one.drawn == by_itself(arm, one, options)[:1]
 
@@ -89,7 +89,7 @@ def test_a_cache_is_kept_where_later_frames_see_the_story(arm: ShowOArm) -> None
         for owned in (5, 5 + 11 + 7):
             prefill(arm, [one], options)
             assert one.seat.cache is None, "the group has it"
-            draw_on(arm, [one], options, (1,), None)
+            draw_on(arm, [one], None)
             if laid_out.get("context") == "full":
                 assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [owned]
             else:
@@ -104,7 +104,7 @@ def test_only_what_the_caches_lack_is_fed(arm: ShowOArm, monkeypatch: pytest.Mon
     older, younger = teller(arm, 0), teller(arm, 1)
     for company in ([older], [older, younger]):
         prefill(arm, company, options)
-        draw_on(arm, company, options, (1,), None)
+        draw_on(arm, company, None)
         for one in company:
             fix(arm, one, options, at_once=False)
     feed = arm.feed
@@ -135,9 +135,9 @@ def test_padding_never_lands_on_what_a_row_owns(arm: ShowOArm) -> None:
     full, wordy = teller(arm, 0, ["a"] * 3), teller(arm, 1, ["abcdefghi"])
     for _ in range(2):
         prefill(arm, [full], options)
-        draw_on(arm, [full], options, (1,), None)
+        draw_on(arm, [full], None)
         fix(arm, full, options, at_once=False)
     prefill(arm, [full, wordy], options)
-    draw_on(arm, [full, wordy], options, (1,), None)
+    draw_on(arm, [full, wordy], None)
     assert full.drawn == by_itself(arm, full, options)
     assert wordy.drawn == by_itself(arm, wordy, options)

@@ -1,0 +1,85 @@
+"""A frame on its way through the phases, and the finished frame that is built from it, for all loops."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..memory import Rewrite
+from ..outputs import Frame, Span
+from ..sdedit.pixels import check_finite, to_uint8
+
+
+@dataclass(eq=False, kw_only=True)
+class FrameState:
+    """What a frame has become so far: pixels [3, H, W] in [-1, 1] and codes int64 [n]. Each phase reads what those
+    before it wrote; ``phases.py`` says which."""
+
+    index: int = 0
+    batch: tuple[Any, int] | None = None  # while it is drawn: the FrameBatch, and the place in it
+    draft_codes: Tensor | None = None
+    draft: Tensor | None = None
+    shown: Tensor | None = None  # the corrected pixels; None where the frame is not corrected
+    cut_prompt: str | None = None
+    codes: Tensor | None = None  # of ``shown``, where they are fed back
+    spans: list[Span] = field(default_factory=list)
+
+    @property
+    @abstractmethod
+    def sentence(self) -> str:
+        """What the ARM reads."""
+
+    @property
+    @abstractmethod
+    def rewritten(self) -> Rewrite:
+        """What the diffusion model reads (Eq. 3)."""
+
+    @property
+    @abstractmethod
+    def seed(self) -> int:
+        """Of all the frame's noise."""
+
+    @property
+    @abstractmethod
+    def noise_index(self) -> int:
+        """Of the correction's noise: frames of one clip share it."""
+
+    def clear_frame(self) -> None:
+        """Make room for the next frame."""
+        self.batch = self.draft_codes = self.draft = self.shown = self.cut_prompt = self.codes = None
+        self.spans.clear()
+
+    def tensors(self) -> Iterator[Tensor]:
+        """Every tensor that it holds."""
+        yield from (v for v in (self.draft_codes, self.draft, self.shown, self.codes) if v is not None)
+        if self.batch is not None:
+            yield from self.batch[0].tensors()
+
+
+def build_frame(state: FrameState) -> Frame:
+    """The frame as bytes and lists, once its last phase is over. ``ValueError`` where pixels are not finite."""
+    assert state.draft is not None, "a frame that was not drawn"
+    assert state.draft_codes is not None, "a frame that was not drawn"
+    shown = state.draft if state.shown is None else state.shown
+    check_finite(state.index, state.draft, shown)
+    draft, image = to_uint8(torch.stack((state.draft, shown)))
+    codes = state.draft_codes if state.codes is None else state.codes
+    return Frame(
+        index=state.index,
+        sentence=state.sentence,
+        refined_prompt=state.rewritten.text,
+        cut_prompt=state.cut_prompt,
+        corrected=state.shown is not None,
+        draft=draft,
+        image=image,
+        draft_codes=tuple(state.draft_codes.tolist()),
+        codes=tuple(codes.tolist()),
+        spans=tuple(state.spans),
+        memory_note=state.rewritten.note,
+        later_prompts=state.rewritten.later,
+    )

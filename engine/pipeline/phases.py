@@ -1,0 +1,141 @@
+"""The seven phases of a frame (ACDC, arXiv 2410.04721, section 3), each a function that all loops call.
+
+    rewrite    a prompt that needs no other (Eq. 3)
+    prefill    the ARM reads the sentence
+    draw       the ARM draws the frame's codes (Eq. 1, Eq. 4 frame by frame of a video)
+    decode     codes to pixels: the draft
+    correct    SDEdit under the rewritten prompt (Eq. 2), of the frames of a clip together (Eq. 5)
+    encode     corrected pixels to codes
+    replace    these codes take the draft's place in the ARM's context (Eq. 6)
+
+The serial, the video and the concurrent loop differ in order and overlap alone. A phase takes frames that are computed
+side by side, whichever number each has; what it finds out is written to them only when all of it is there, so that a
+launch that fails can be begun again. None of them waits for the device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
+
+from ..memory import Memory, Rewrite
+from ..models.interfaces import FrameBatch, RunningBatch, VideoSession
+from ..models.model_set import Models
+from ..options import StoryOptions
+from ..sdedit.correction import Correction
+from ..utils.rng import Purpose, make_keys
+from .frame_state import FrameState
+from .story import Story
+
+Frames = TypeVar("Frames", bound=FrameState)
+
+
+def rewrite(memory: Memory, sentences: Sequence[str], index: int) -> Rewrite:
+    """The prompt of frame ``index``, from the sentences up to it (Eq. 3). Those after it are seen by a language model
+    alone that is asked once for the whole story."""
+    return memory.rewrite(sentences[: index + 1], sentences[index + 1 :])
+
+
+class Phases:
+    """The phases on one set of models with one set of options."""
+
+    def __init__(self, models: Models, options: StoryOptions) -> None:
+        """``options`` are resolved. ``ValueError`` if they cannot be met."""
+        models.arm.check(options)
+        self.models, self.options = models, options
+        self.correction = Correction(models.corrector, options)
+        like = next(iter(models.tokenizer.parameters()))
+        self.device, self.dtype = like.device, like.dtype
+
+    def batch_of(self, stories: Sequence[Story]) -> RunningBatch:
+        """Stories whose next frame is to be drawn, side by side in the ARM."""
+        return self.models.arm.new_batch([story.sequence for story in stories], self.options)
+
+    def prefill(self, batch: FrameBatch, frames: Sequence[FrameState]) -> None:
+        """The ARM reads the frames' sentences, with what was corrected since; the frames are drawn in ``batch``."""
+        batch.begin([frame.sentence for frame in frames])
+        indexes = [frame.index for frame in frames]
+        batch.start(make_keys(_seeds(frames), indexes, Purpose.TOKEN, self.device))
+        for place, frame in enumerate(frames):
+            frame.batch = batch, place
+
+    def draw(self, frames: Sequence[Frames], max_passes: int | None = None) -> list[Frames]:
+        """The ARM draws codes (Eq. 1; Eq. 4 of a video's frame), from one batch or several, which become one. Returns
+        the frames that are not drawn to their ends after ``max_passes`` passes (None: as many as it takes)."""
+        members = [frame.batch for frame in frames if frame.batch is not None]
+        batch, places = members[0][0].merge(self.models.arm, members)
+        for frame, place in zip(frames, places, strict=True):
+            frame.batch = batch, place
+        done, unfinished = batch.advance(max_passes), []
+        for frame, place in zip(frames, places, strict=True):
+            if done[place]:
+                frame.draft_codes, frame.batch = batch.pop(place), None
+            else:
+                unfinished.append(frame)
+        return unfinished
+
+    def give(self, stories: Sequence[Story], codes: Tensor) -> None:
+        """Codes [B, n] instead of a draw: of a picture that is given, or of a frame of an earlier run. They enter the
+        ARM's cache at once."""
+        for story, own in zip(stories, codes.unbind(0), strict=True):
+            assert story.batch is not None, "prefill() comes before the codes"
+            batch, place = story.batch
+            batch.give(place, own)
+            story.draft_codes, story.batch = own, None
+        self.batch_of(stories).write_cache()
+
+    def decode(self, frames: Sequence[FrameState]) -> None:
+        """Codes to pixels, the drafts."""
+        drafts = self.models.tokenizer.decode(_stacked(frames, "draft_codes"))
+        for frame, draft in zip(frames, drafts.unbind(0), strict=True):
+            frame.draft = draft
+
+    def correct(self, frames: Sequence[FrameState], as_clip: bool = False) -> None:
+        """SDEdit of each draft under its rewritten prompt (Eq. 2); of a clip's frames together under one (Eq. 5). The
+        codes are there, too, where a backend's plan of the whole correction makes them."""
+        asked = frames[:1] if as_clip else frames
+        drafts = _stacked(frames, "draft")
+        conditioning, cut = self.correction.condition([frame.rewritten.text for frame in asked])
+        noise_indexes = [frame.noise_index for frame in asked]
+        given = drafts[None] if as_clip else drafts, conditioning, _seeds(asked), noise_indexes
+        if self.models.correction is not None:
+            shown, codes = self.models.correction(self.correction, *given)
+        else:
+            shown, codes = self.correction.run(*given), None
+        if as_clip:
+            shown, codes, cut = shown[0], None if codes is None else codes[0], cut * len(frames)
+        for place, frame in enumerate(frames):
+            frame.shown, frame.cut_prompt = shown[place], cut[place]
+            frame.codes = None if codes is None or not self.options.feed_back else codes[place]
+
+    def encode(self, frames: Sequence[FrameState]) -> None:
+        """Corrected pixels to codes."""
+        found = [frame.codes for frame in frames if frame.codes is not None]
+        whole = len(found) == len(frames)
+        codes = torch.stack(found) if whole else self.models.tokenizer.encode(_stacked(frames, "shown"))
+        for frame, own in zip(frames, codes.unbind(0), strict=True):
+            frame.codes = own
+
+    def replace(self, stories: Sequence[Story], at_once: bool = True) -> None:
+        """Corrected codes take the place of the drafts' in the ARM's context (Eq. 6 with one frame a story). They enter
+        its cache ``at_once``, in one parallel pass, or with the next sentence."""
+        for story in stories:
+            assert story.codes is not None, "encode() comes before replace()"
+            story.sequence.replace(story.codes)
+        if at_once:
+            self.batch_of(stories).write_cache()
+
+    def replace_clip(self, session: VideoSession, frames: Sequence[FrameState]) -> None:
+        """The corrected codes of a clip take the place of its drafts' together (Eq. 6)."""
+        session.replace(frames[0].index, _stacked(frames, "codes")[None])
+
+
+def _seeds(frames: Sequence[FrameState]) -> list[int]:
+    return [frame.seed for frame in frames]
+
+
+def _stacked(frames: Sequence[Any], name: str) -> Tensor:
+    return torch.stack([getattr(frame, name) for frame in frames])

@@ -1,0 +1,46 @@
+"""The phases of ``pipeline/phases.py`` on one slot with its own plans: what a launch of the concurrent loop does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+
+from ..models.model_set import Models
+from ..options import StoryOptions
+from ..outputs import Phase
+from ..pipeline.phases import Phases
+from ..runtime.export_lock import EXPORT_LOCK
+from .policy import SchedulerConfig
+from .story_state import StoryState
+from .stream_safety import record_stream_uses
+
+
+class SlotPhases(Phases):
+    """A slot's models, and what they do to stories."""
+
+    def __init__(self, models: Models, options: StoryOptions, how: SchedulerConfig) -> None:
+        """``options`` are resolved. ``ValueError`` if they cannot be met."""
+        super().__init__(models, options)
+        self.how = how
+        self.verbs: dict[Phase, Callable[[Sequence[StoryState]], Sequence[StoryState] | None]] = {
+            Phase.PREFILL: lambda stories: self.prefill(self.batch_of(stories), stories),
+            Phase.DRAW: lambda stories: self.draw(stories, how.quantum),
+            Phase.DECODE: self.decode,
+            Phase.CORRECT: self.correct,
+            Phase.ENCODE: self._encode,
+            Phase.REPLACE: self.replace,
+        }
+
+    @torch.inference_mode()
+    def run(self, phase: Phase, stories: Sequence[StoryState]) -> list[StoryState]:
+        """A launch; returns the stories that the phase is not done with (a draw's quantum is over)."""
+        record_stream_uses(stories)
+        with EXPORT_LOCK.launch():
+            return list(self.verbs[phase](stories) or ())
+
+    def _encode(self, stories: Sequence[StoryState]) -> None:
+        """With what the replacement costs nothing to do now; the codes enter with the next sentence, unless a phase of
+        its own follows."""
+        self.encode(stories)
+        self.replace(stories, at_once=False)
