@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from acdc.bench.decoding import drafts as module
 from acdc.bench.decoding import flips as flips_module
+from acdc.bench.decoding import turns
 from acdc.bench.decoding.drafts import ablation, copy_above, copy_left, count_passes, from_table
 from acdc.bench.decoding.flips import parted
 from acdc.bench.decoding.frames import starts
@@ -87,3 +88,25 @@ def test_the_page_says_passes_times_and_gains(tmp_path, monkeypatch, tiny_engine
     assert "## Drafts: mean passes, 1 stories of 2 frames" in lines
     assert sum(line.startswith("| random | ") for line in lines) == 2
     assert json.loads((tmp_path / "page.json").read_text())["drafts"][0]["frames"] == 2
+
+
+def test_windows_by_turns_are_compared_within_a_turn(tmp_path, monkeypatch, tiny_engine):
+    monkeypatch.setattr(turns.Engine, "from_pretrained", lambda *_, **__: tiny_engine)
+    out = tmp_path / "turns.json"
+    asked = ["--stories", "1,2", "--windows", "1,4", "--frames", "2", "--rounds", "1", "--out", str(out)]
+    result = CliRunner().invoke(turns.main, asked)
+    assert result.exit_code == 0, result.output
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["stories"], row["window"]) for row in rows] == [(1, 1), (1, 4), (2, 1), (2, 4)]
+    assert all(row["clock_times"] == [1, 1, 1] for row in rows if row["window"] == 1)
+    assert rows[0]["passes"] == 15 > rows[1]["passes"]
+    assert "| 2 | 4 |" in out.with_suffix(".md").read_text()
+
+
+def test_a_turns_ratio_is_that_of_its_own_neighbours():
+    slow, fast = {"passes": 6, "processor": 4.0, "clock": 4.0}, {"passes": 2, "processor": 2.0, "clock": 1.0}
+    found = turns.row([{1: slow, 8: fast}, {1: fast, 8: fast}], 1, 8, 2)
+    assert found["passes"] == 1
+    assert found["clock_ms"] == 500
+    assert found["clock_times"] == [1.75, 2.5, 3.25]
+    assert found["processor_times"] == [1.25, 1.5, 1.75]
