@@ -11,6 +11,7 @@ COMMANDS = {  # name: (module, attribute, one line of help); a module is importe
     "evaluate": ("study.evaluate", "evaluate", "Draw and judge held-out stories in every variant of the engine."),
     "evaluate_drift": ("study.drift", "evaluate_drift", "Draw and judge long stories, corrected more or less often."),
     "evaluate_video": ("study.video", "evaluate_video", "Draw and judge held-out clips, corrected and not."),
+    "train": ("train.all", "main", "Train the whole bundle, stage after stage; goes on where it stopped."),
     "clip_data": ("train.video_data", "main", "Render moving clips and encode them."),
     "clip_drafts": ("train.video_drafts", "main", "Draw a share of clips' codes anew, as the ARM would have."),
     "train_motion": ("train.motion", "main", "Teach the diffusion model's motion modules."),

@@ -1,0 +1,98 @@
+"""What the training of a bundle consists of, in order: a command a stage and what it waits for. Nothing is imported.
+
+The paths in the commands are relative to the folder of the training.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+TRAIN, JUDGE = "acdc.bench.storyworld.train.", "acdc.bench.storyworld.judge."
+TOKENIZER, VAE, ARM = "runs/tokenizer/tokenizer", "runs/vae/vae", "runs/arm/arm"
+JUDGES = "--judge runs/judge/weights --identity runs/identity/weights"
+
+
+class Size(NamedTuple):
+    """How much is rendered and how long each part trains; the strings are options of the stages' commands."""
+
+    stories: int
+    heldout: int
+    drafts: int  # stories that the ARM redraws for the corrector
+    tokenizer: str
+    vae: str
+    judge: str
+    identity: str
+    arm: str
+    corrector: str
+
+
+FULL = Size(
+    12_000, 400, 6_000,
+    tokenizer="--steps 6000 --decay 1500 --batch 16 --lr 3e-3",
+    vae="--channels 32,64,128 --steps 6000 --decay 1500 --batch 16 --lr 3e-3",
+    judge="--steps 1800 --decay 700 --stories 6000",
+    identity="--steps 2400 --decay 800",
+    arm="--layers 6 --hidden 256 --heads 4 --windows 1 0.9 --steps 6000 --decay 2000 --every 50",
+    corrector="--channels 64,128 --batch 48 --lr 4e-3 --steps 6000 --decay 2000",
+)  # fmt: skip
+TOY = Size(
+    40, 4, 4,
+    tokenizer="--steps 4 --decay 2 --batch 2",
+    vae="--channels 8,8,8 --steps 4 --decay 2 --batch 2",
+    judge="--steps 4 --decay 2 --batch 8",
+    identity="--steps 4 --decay 2 --batch 8",
+    arm="--layers 1 --hidden 32 --heads 1 --frames 2 --windows 1 1 --steps 2 --decay 1",
+    corrector="--channels 32,64 --batch 2 --steps 2 --decay 1",
+)  # fmt: skip
+
+
+class Stage(NamedTuple):
+    """A command of its own process: ``python -m COMMAND --threads N``. ``wide`` stages take every thread."""
+
+    name: str
+    command: str
+    after: tuple[str, ...] = ()
+    wide: bool = False
+    threads: str = "--threads"  # its option for how many threads it may take
+    device: bool = True  # whether it has --device
+
+
+def stages(size: Size) -> tuple[Stage, ...]:
+    """From an empty folder to the bundle ``storyworld``; each stage comes after all that it waits for."""
+    render = f"{TRAIN}dataset --edition 2 --size 64"
+    sets = "--data data --heldout heldout"
+    coders = f"--tokenizer {TOKENIZER} --vae {VAE}"
+    return (
+        Stage("data", f"{render} --stories {size.stories} --out data", (), True, "--workers", False),
+        Stage(
+            "heldout", f"{render} --stories {size.heldout} --split heldout --out heldout", (),
+            True, "--workers", False,
+        ),
+        Stage(
+            "tokenizer", f"{TRAIN}tokenizer --data data --out runs/tokenizer --grid 16 --muon {size.tokenizer}",
+            ("data",),
+        ),
+        Stage("vae", f"{TRAIN}vae --data data --out runs/vae --muon {size.vae}", ("data",)),
+        Stage("judge", f"{JUDGE}train {sets} --out runs/judge {size.judge}", ("data", "heldout")),
+        Stage("identity", f"{JUDGE}train_identity {sets} --out runs/identity {size.identity}", ("data", "heldout")),
+        Stage("codes", f"{TRAIN}encode --data data --flip --tokenizer {TOKENIZER}", ("tokenizer",), True),
+        Stage("heldout_codes", f"{TRAIN}encode --data heldout --tokenizer {TOKENIZER}", ("heldout", "tokenizer"), True),
+        Stage("arm", f"{TRAIN}arm {sets} --out runs/arm {size.arm}", ("codes", "heldout_codes"), True),
+        Stage("latents", f"{TRAIN}encode --data data --flip --vae {VAE}", ("vae",), True),
+        Stage(
+            "drafts", f"{TRAIN}drafts --data data --arm {ARM} {coders} --stories {size.drafts}",
+            ("arm", "latents"), True,
+        ),
+        Stage(
+            "corrector", f"{TRAIN}corrector --data data --vae {VAE} --out runs/corrector {size.corrector}",
+            ("drafts",), True,
+        ),
+        Stage(
+            "bundle", f"{TRAIN}assemble --arm {ARM} --tokenizer {TOKENIZER} --corrector runs/corrector/corrector "
+            "--out storyworld", ("arm", "tokenizer", "corrector"), False, "", False,
+        ),
+        Stage(
+            "round_trip", f"{TRAIN}round_trip --data heldout {coders} {JUDGES} --out runs/round_trip",
+            ("heldout", "tokenizer", "vae", "judge", "identity"), False, "", False,
+        ),
+    )  # fmt: skip
