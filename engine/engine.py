@@ -21,7 +21,6 @@ from .models.layers.kernels import check_kernels, enable_triton
 from .models.layers.packed import pack
 from .models.layers.quantized import check_quantization, quantize
 from .models.model_set import Models
-from .models.show_o.family import ShowOArm
 from .options import EngineOptions, StoryOptions, check_sentences, make_options
 from .outputs import Frame, Phase, StoryResult
 from .pipeline.calibration import RECIPE, unet_samples
@@ -105,9 +104,10 @@ class Engine:
             pack(*eager_parts(loaded.corrector, backends))
         if kernels == "triton":
             enable_triton(*loaded.networks)
-        if backend == "auto" and isinstance(loaded.arm, ShowOArm):
-            backends["arm_draw"] = "eager"  # what auto may choose cannot translate it (planned.py)
         automatic = automatic_stages(backend)
+        for stage, needs in loaded.arm.stages().items():
+            if stage in automatic and needs.why_eager:
+                backends[stage] = "eager"  # what auto may choose cannot translate it
         samples = partial(unet_samples, loaded, found.defaults)
         calibration = None
         if backends["unet"] == "openvino-int8":

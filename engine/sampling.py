@@ -80,12 +80,12 @@ def choose(
 
 def make_sampling_params(options: StoryOptions) -> SamplingParams:
     """How ``options``, which are resolved, say that tokens are drawn."""
-    assert options.temperature is not None
-    assert options.top_p is not None
-    assert options.arm_guidance_scale is not None
+    assert options.sampling.temperature is not None
+    assert options.sampling.top_p is not None
+    assert options.sampling.guidance_scale is not None
     return SamplingParams(
-        guidance_scale=options.arm_guidance_scale,
-        temperature=options.temperature,
-        top_k=options.top_k or None,
-        top_p=options.top_p,
+        guidance_scale=options.sampling.guidance_scale,
+        temperature=options.sampling.temperature,
+        top_k=options.sampling.top_k or None,
+        top_p=options.sampling.top_p,
     )

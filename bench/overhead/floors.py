@@ -132,8 +132,8 @@ def floor(launches: Iterable[Need], rates: Rates, overlapped: bool) -> float:
 def _plain(engine: Engine, options: StoryOptions, stories: int) -> SlotPhases:
     """Of the models without plans, which draw as many codes a pass as the engine does with its own."""
     loaded = engine.copies.loaded
-    arm = loaded.arm.shallow_copy()
-    arm.draw_backend = engine.models.arm.draw_backend
+    eager = dict.fromkeys(loaded.arm.stages(), "eager")
+    arm = loaded.arm.with_stages(lambda run, stage: run, {**eager, "arm_draw": engine.models.arm.draw_backend})
     how = SchedulerConfig(slots=1, stories=stories, draw_batch=stories, correct_batch=stories)
     return SlotPhases(loaded._replace(arm=arm), options, how)
 

@@ -6,7 +6,7 @@
     tokenizer/      config.json, model.safetensors
     corrector/      a diffusers directory of the Stable Diffusion family
 
-A part is a path relative to the file's directory, or an object that names its kind (``kinds/``), its path or its
+A part is a path relative to the file's directory, or an object that names its kind (``families/``), its path or its
 repository on the Hugging Face hub, further folders and sizes:
 
     "arm": {"kind": "show-o", "repository": "showlab/show-o", "text": "microsoft/phi-1_5"}
@@ -52,7 +52,6 @@ FALLBACKS: Mapping[str, Any] = {
     "arm_guidance_scale": 1.0,
     "context": "full",
 }
-EXTRA_DEFAULTS: Mapping[str, Mapping[str, Any]] = {"show-o": {"layout": "independent"}}  # further ones, of some ARMs
 
 
 @dataclass(frozen=True)
@@ -111,7 +110,7 @@ def find_bundle(bundle: str | Path, models: str | Path | None = None, random_wei
     if raw.get("format") != FORMAT:
         raise ValueError(f"{file}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
     parts = {role: _part(role, raw.get(role), file, directory, models, random_weights) for role in KINDS}
-    defaults = {**FALLBACKS, **EXTRA_DEFAULTS.get(parts["arm"].kind, {}), **_defaults(raw.get("defaults", {}), file)}
+    defaults = {**FALLBACKS, **KINDS["arm"][parts["arm"].kind].defaults, **_defaults(raw.get("defaults", {}), file)}
     found = Bundle(str(raw.get("name", directory.name)), path, parts, defaults)
     if random_weights and file.parent != PUBLISHED:
         raise ValueError(f"random weights are for published bundles ({', '.join(published_names())}), not {found.name}")
@@ -163,7 +162,7 @@ def _part(
     if not isinstance(said, dict) or not isinstance(kind, str) or kind not in kinds:
         raise ValueError(f"{file}: {role} is of unknown kind {kind!r}; choose among {', '.join(kinds)}")
     for name in said:
-        if name not in ("kind", "path", "repository", "config", *kinds[kind]):
+        if name not in ("kind", "path", "repository", "config", *kinds[kind].folders):
             raise ValueError(f"{file}: {role} has an unknown key {name!r}")
     config, folders = said.get("config", {}), {}
     if not isinstance(config, dict):
@@ -173,7 +172,7 @@ def _part(
     if not random_weights:
         main = "path" if "path" in said else "repository"
         folders["path"] = _folder(role, main, said[main], file, directory, models)
-        for name in (name for name in kinds[kind] if name in said):
+        for name in (name for name in kinds[kind].folders if name in said):
             folders[name] = _folder(f"{role}.{name}", name, said[name], file, directory, models)
     return ComponentSpec(kind, folders, config)
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from ..options import CONTEXTS
 from ..sampling import SamplingParams
 
 
@@ -50,3 +51,9 @@ def places(first: int, codes: Tensor, drawn: int) -> range:
 def check_kept(frames: int, drawn: int) -> None:
     """So many frames can be kept of those that are drawn."""
     assert 0 <= frames <= drawn, f"{frames} of {drawn} frames cannot be kept"
+
+
+def check_context(context: str) -> None:
+    """``ValueError`` unless ``context`` is one of ``CONTEXTS``."""
+    if context not in CONTEXTS:
+        raise ValueError(f"unknown context {context!r}; choose from {', '.join(CONTEXTS)}")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol, Self
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol, Self
 
 from torch import Tensor, nn
 
@@ -140,16 +140,30 @@ class FrameLayout(Protocol):
     def codebook_size(self) -> int: ...
 
 
+class ArmStage(NamedTuple):
+    """A part of an ARM that a backend may run. ``why_eager`` says what of it most backends cannot translate: those that
+    run operators as they are serve it alone (``SUPPORTS_CUSTOM_OPS``); None: any backend may try."""
+
+    why_eager: str | None = None
+
+
+class CompileStage(Protocol):
+    """Puts a stage on the backend that was chosen for it."""
+
+    def __call__(self, run: nn.Module, stage: str) -> Callable[..., Any]:
+        """What runs in the place of ``run``, with the same signature: ``run`` itself where the stage runs eagerly."""
+        ...
+
+
 class AutoregressiveModel(ABC):
     """A loaded model with its text side; a family inherits this, and is asked nothing else.
 
-    ``model`` is the transformer, ``stream`` the layout of a frame, ``draw_backend`` names what runs its draw.
+    ``model`` is the transformer, ``stream`` the layout of a frame, ``draw_backend`` names the backend of "arm_draw".
     """
 
     model: Any  # an nn.Module
     stream: Any  # a FrameLayout
     draw_backend: str = "eager"
-    wrap_draw: Any
 
     @property
     @abstractmethod
@@ -157,8 +171,13 @@ class AutoregressiveModel(ABC):
         """The transformer's layers, without embeddings and heads."""
 
     @abstractmethod
-    def shallow_copy(self) -> Self:
-        """The same model, whose stages may go to other backends."""
+    def stages(self) -> Mapping[str, ArmStage]:
+        """What backends may run, by name: a share of ``runtime/backends.py``'s STAGES."""
+
+    @abstractmethod
+    def with_stages(self, compile_stage: CompileStage, backends: Mapping[str, str]) -> Self:
+        """The same model with the same weights, whose stages run as ``compile_stage`` puts them; ``backends`` names the
+        backend of each."""
 
     @abstractmethod
     def encode(self, sentence: str) -> list[int]:

@@ -11,8 +11,8 @@ from ..memory.settings import MemorySettings
 from ..utils.field_types import check_types
 from .correction import CorrectionOptions
 from .paths import with_values
-from .sampling import Context, Decoding, SamplingOptions
-from .show_o import LAYOUT_OPTIONS, Layout, ShowOOptions
+from .sampling import SamplingOptions
+from .show_o import LAYOUT_OPTIONS, ShowOOptions
 
 FLAT_NAMES: Mapping[str, str] = {  # in story.json, in bundle.json and as keywords -> path from StoryOptions
     "memory": "memory.name",
@@ -57,51 +57,6 @@ class StoryOptions:
 
     def __post_init__(self) -> None:
         check_types(self)
-
-    # Flat questions of the pipelines and models, until they take the group that they need.
-    @property
-    def memory_settings(self) -> MemorySettings:
-        return self.memory
-
-    @property
-    def feed_back(self) -> bool:
-        return self.correction.feed_back
-
-    @property
-    def context(self) -> Context | None:
-        return self.sampling.context
-
-    @property
-    def decoding(self) -> Decoding:
-        return self.sampling.decoding
-
-    @property
-    def temperature(self) -> float | None:
-        return self.sampling.temperature
-
-    @property
-    def top_k(self) -> int | None:
-        return self.sampling.top_k
-
-    @property
-    def top_p(self) -> float | None:
-        return self.sampling.top_p
-
-    @property
-    def arm_guidance_scale(self) -> float | None:
-        return self.sampling.guidance_scale
-
-    @property
-    def arm_steps(self) -> int | None:
-        return self.show_o.steps
-
-    @property
-    def layout(self) -> Layout | None:
-        return self.show_o.layout
-
-    @property
-    def carry_over(self) -> float | None:
-        return self.show_o.carry_over
 
     def corrects(self, index: int) -> bool:
         """Is frame ``index`` (from 0) corrected?"""

@@ -109,7 +109,7 @@ class Phases:
             shown, codes, cut = shown[0], None if codes is None else codes[0], cut * len(frames)
         for place, frame in enumerate(frames):
             frame.shown, frame.cut_prompt = shown[place], cut[place]
-            frame.codes = None if codes is None or not self.options.feed_back else codes[place]
+            frame.codes = None if codes is None or not self.options.correction.feed_back else codes[place]
 
     def encode(self, frames: Sequence[FrameState]) -> None:
         """Corrected pixels to codes."""

@@ -73,7 +73,7 @@ class SerialPipeline:
         if self.options.corrects(index):
             with clock(index, Phase.CORRECT):  # Eq. 2
                 phases.correct(stories)
-        if self.options.corrects(index) and self.options.feed_back:
+        if self.options.corrects(index) and self.options.correction.feed_back:
             with clock(index, Phase.ENCODE):
                 phases.encode(stories)
             if index + 1 < self.length:  # nobody reads the last frame's cache
@@ -102,7 +102,7 @@ class SerialPipeline:
         done = [story.request.done[index] for story in stories]
         stored = stored_codes(done, phases.models.arm.stream).to(phases.device)
         phases.prefill(phases.batch_of(stories), stories)
-        if self.options.corrects(index) and self.options.feed_back:
+        if self.options.corrects(index) and self.options.correction.feed_back:
             phases.give(stories, stored)
             return
         self.draw()

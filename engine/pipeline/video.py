@@ -106,7 +106,7 @@ class VideoPipeline:
         if self.options.corrects(number):
             with clock(last, Phase.CORRECT):  # Eq. 5
                 self.correct(frames)
-        if self.options.corrects(number) and self.options.feed_back:
+        if self.options.corrects(number) and self.options.correction.feed_back:
             with clock(last, Phase.ENCODE):
                 phases.encode(frames)
             if indexes.stop < self.video.num_frames:
@@ -141,7 +141,7 @@ class VideoPipeline:
         done = [self.video.done[index] for index in indexes]
         stored = stored_codes(done, phases.models.arm.stream).to(phases.device)
         frames = [VideoFrame(index=index, video=self.video, number=number, prompt=prompt) for index in indexes]
-        if self.options.corrects(number) and self.options.feed_back:
+        if self.options.corrects(number) and self.options.correction.feed_back:
             for frame, codes in zip(frames, stored, strict=True):
                 session.begin([frame.sentence])
                 session.extend(codes[None])
@@ -158,7 +158,7 @@ class VideoPipeline:
 def check(models: Models, video: Video, options: StoryOptions) -> None:
     """``ValueError`` for numbers of frames that cannot be, chunks that the corrector cannot hold, finished frames that
     are no whole chunks, and memory by a language model, which rewrites what follows a first sentence."""
-    options.memory_settings.check_for_video()
+    options.memory.check_for_video()
     if video.num_frames < 1:
         raise ValueError(f"num_frames {video.num_frames} is too small; choose 1 or more")
     if video.chunk_frames < 1:

@@ -6,15 +6,12 @@ use. The models themselves know no backend.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from itertools import pairwise
 from typing import Any
 
-import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...compile.backends import compile_stage
@@ -25,14 +22,9 @@ from ...compile.spec import Plan, StageSpec
 from ..models.diffusion.attention import KV
 from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..models.diffusion.unet import UNet
-from ..models.interfaces import Tokenizer
-from ..models.kv_cache import KVCache, bucket
+from ..models.interfaces import AutoregressiveModel, Tokenizer
 from ..models.layers.kernels import SUPPORTS_CUSTOM_OPS
-from ..models.lwm.family import Arm
-from ..models.lwm.model import LWM
-from ..models.lwm.prefill_pass import Prefill
 from ..models.model_set import Models
-from ..models.show_o.family import ShowOArm
 from ..sdedit.correct import Conditioning
 from ..sdedit.correction import Correction
 from ..sdedit.fused import WholeCorrection
@@ -110,27 +102,6 @@ class PlannedUNet(nn.Module):
         return prediction
 
 
-class PlannedPrefill:
-    """The ARM's pass over known ids as a plan, with the signature of ``Arm.prefill``."""
-
-    def __init__(self, model: LWM, backend: str, cache: PlanCache, others: Sequence[str] = ()) -> None:
-        self.step = PlannedModule(Prefill(model), "arm_prefill", backend, cache, others)
-        self.limit = model.config.max_position
-
-    def __call__(self, ids: Tensor, is_vision: Tensor, counts: Sequence[int], cache: KVCache) -> Tensor:
-        """``ids`` [R, T] -> logits [R, V]; padded to a multiple of 128 ids, so that one plan serves many lengths."""
-        width = ids.shape[1]
-        padding = bucket(width, self.limit) - width
-        ids, is_vision = (F.pad(value, (0, padding)) for value in (ids, is_vision))
-        real = torch.tensor(counts).to(ids.device)
-        held = (cache.keys, cache.values, cache.lengths) if any(cache.owned) else ()
-        logits, keys, values = self.step(ids, is_vision, real, *held)
-        cache.positions(width)  # refuses what does not fit
-        cache.put(keys[:, :, :, :width], values[:, :, :, :width])
-        cache.advance(counts)
-        return logits
-
-
 class PlannedCorrection:
     """The whole correction and the encoding after it as one plan for each schedule, guidance and shape."""
 
@@ -185,21 +156,13 @@ def planned(
         backend = backends[stage]
         return run if backend == "eager" else PlannedModule(run, stage, backend, cache, others(stage))
 
-    arm, corrector = models.arm.shallow_copy(), replace(models.corrector)
+    check_arm_stages(models.arm, backends)
+    arm, corrector = models.arm.with_stages(compiled_stage, backends), replace(models.corrector)
     tokenizer, vae, text_encoder = (
         _shallow_copy(models.tokenizer),
         _shallow_copy(corrector.vae),
         _shallow_copy(corrector.text_encoder),
     )
-    if isinstance(arm, ShowOArm):
-        if (chosen := backends["arm_draw"]) not in SUPPORTS_CUSTOM_OPS:
-            told = f"choose arm_draw={' or arm_draw='.join(SUPPORTS_CUSTOM_OPS)}"
-            raise ValueError(f"backend {chosen!r} cannot translate the bit operations of Show-o's draws; {told}")
-        arm.wrap_feed = partial(compiled_stage, stage="arm_prefill")
-    elif backends["arm_prefill"] != "eager":
-        assert isinstance(arm, Arm), "of one of the two families"
-        arm.prefill = PlannedPrefill(arm.model, backends["arm_prefill"], cache, others("arm_prefill"))
-    arm.wrap_draw, arm.draw_backend = partial(compiled_stage, stage="arm_draw"), backends["arm_draw"]
     tokenizer.encoder = compiled_stage(tokenizer.encoder, "tokenizer_encoder")
     tokenizer.decoder = compiled_stage(tokenizer.decoder, "tokenizer_decoder")
     text_encoder.encoder = compiled_stage(text_encoder.encoder, "text_encoder")
@@ -217,6 +180,14 @@ def planned(
         else PlannedCorrection(corrector, tokenizer, correction, cache, others("correction"))
     )
     return Models(arm, tokenizer, corrector, whole)
+
+
+def check_arm_stages(arm: AutoregressiveModel, backends: Mapping[str, str]) -> None:
+    """``ValueError`` for a stage of the ARM on a backend that cannot translate it."""
+    for stage, needs in arm.stages().items():
+        if needs.why_eager and backends[stage] not in SUPPORTS_CUSTOM_OPS:
+            told = f"choose {stage}={f' or {stage}='.join(SUPPORTS_CUSTOM_OPS)}"
+            raise ValueError(f"backend {backends[stage]!r} cannot translate {needs.why_eager}; {told}")
 
 
 def eager_parts(corrector: StableDiffusion, backends: dict[str, str]) -> list[nn.Module]:

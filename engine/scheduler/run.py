@@ -125,7 +125,7 @@ def begin(
 ) -> PipelinedLoop:
     """A run that has not begun. ``options`` are resolved; ``ValueError`` where they cannot be met."""
     chosen = for_device(how, device)
-    if options.memory_settings.name == "local":
+    if options.memory.name == "local":
         chosen = replace(chosen, calls=1)  # one model, which answers one after another
     slots = [(slot, SlotPhases(models, options, chosen)) for slot, models in copies.slots(chosen.slots, device)]
     return PipelinedLoop(slots, options, chosen, load_memory, requests)

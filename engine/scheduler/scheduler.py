@@ -97,7 +97,10 @@ def phase_schedule(options: StoryOptions, how: SchedulerConfig) -> Callable[[int
 
     def of(frames: int) -> Callable[[int], Sequence[Phase]]:
         merge = how.merge_replace
-        made = [frame_phases(options.corrects(i), options.feed_back, i + 1 == frames, merge) for i in range(frames)]
+        made = [
+            frame_phases(options.corrects(i), options.correction.feed_back, i + 1 == frames, merge)
+            for i in range(frames)
+        ]
         return made.__getitem__
 
     return of

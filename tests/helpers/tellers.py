@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
@@ -20,8 +21,8 @@ def options_of(context: str, guided: bool) -> StoryOptions:
 
 
 def policy_of(options: StoryOptions) -> SamplingParams:
-    assert options.arm_guidance_scale is not None
-    return SamplingParams(guidance_scale=options.arm_guidance_scale)
+    assert options.sampling.guidance_scale is not None
+    return SamplingParams(guidance_scale=options.sampling.guidance_scale)
 
 
 def corrected(arm: Any, codes: Tensor) -> Tensor:
@@ -72,7 +73,7 @@ def prefill(arm: Any, tellers: Sequence[Teller], options: StoryOptions) -> None:
 
 def with_windows(arm: Any, windows: Sequence[int]) -> Any:
     """The same LWM, whose table says that so many codes are drawn a pass."""
-    other = arm.shallow_copy()
+    other = copy(arm)
     other.stream = replace(arm.stream, windows={"cpu": {"eager": {"1": list(windows)}}})
     return other
 

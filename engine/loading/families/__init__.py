@@ -1,8 +1,8 @@
 """The kinds of ARM, tokenizer and corrector that a bundle may name; a kind's file is imported when one is loaded.
 
-Each file has ``load(folders, config, device, dtype)``, from checkpoints, and ``make(config, device, dtype)``, the same
-networks with weights of noise (``random_weights.py``). ``folders`` has "path" and what else the kind needs; ``config``
-holds sizes that the checkpoint's own files do not tell, or that a system of noise is to have.
+A kind's module has ``load(folders, config, device, dtype)``, from checkpoints, and ``make(config, device, dtype)``, the
+same networks with weights of noise (``random_weights.py``). ``folders`` has "path" and what else the kind needs;
+``config`` holds sizes that the checkpoint's own files do not tell, or that a system of noise is to have.
 """
 
 from __future__ import annotations
@@ -11,15 +11,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
-# role -> kind -> the further folders that it needs
-KINDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
-    "arm": {"lwm": (), "show-o": ("text",)},
-    "tokenizer": {"vqgan": (), "magvit2": ()},
-    "corrector": {"stable-diffusion": (), "animatediff": ("motion_adapter",)},
+
+class Kind(NamedTuple):
+    """Where ``load`` and ``make`` of a kind are, the further ``folders`` that it may name, and the options that it
+    decides where a bundle says nothing."""
+
+    module: str
+    folders: tuple[str, ...] = ()
+    defaults: Mapping[str, Any] = {}
+
+
+# The registry: role -> kind. A new family is a line here.
+KINDS: Mapping[str, dict[str, Kind]] = {
+    "arm": {"lwm": Kind(".lwm"), "show-o": Kind(".show_o", ("text",), {"layout": "independent"})},
+    "tokenizer": {"vqgan": Kind(".vqgan"), "magvit2": Kind(".magvit2")},
+    "corrector": {
+        "stable-diffusion": Kind(".stable_diffusion"),
+        "animatediff": Kind(".animatediff", ("motion_adapter",)),
+    },
 }
 
 
@@ -39,7 +52,8 @@ class ComponentSpec:
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Any:
         """The part's networks; ``ValueError`` names the file and the key that is wrong."""
-        module = import_module(f"{__name__}.{self.kind.replace('-', '_')}")
+        (module_name,) = (kinds[self.kind].module for kinds in KINDS.values() if self.kind in kinds)
+        module = import_module(module_name, __name__)
         if self.folders:
             return module.load(self.folders, self.config, device, dtype)
         return module.make(self.config, device, dtype)

@@ -53,7 +53,7 @@ class RunningBatch(running_batch.RunningBatch):
         self.options, self.params = options, make_sampling_params(options)
         frames, tokens = (max(getattr(one, name) for one in sequences) for name in ("frames", "text_tokens"))
         parts = [sequence.cache for sequence in sequences]
-        limits = (frames, options.context, self.params.guided, tokens)
+        limits = (frames, options.sampling.context, self.params.guided, tokens)
         self.session = ArmSession(arm, len(sequences), *limits, parts=parts)
         self.session.chunks = chunks(self.session, sequences)
 
@@ -69,7 +69,7 @@ class RunningBatch(running_batch.RunningBatch):
         draft = None
         if all(sequence.images for sequence in self.sequences):  # scenes change little: good first guesses
             draft = torch.stack([sequence.images[-1] for sequence in self.sequences])
-        self.session.start(self.params, keys, draft, self.session.arm.widest(self.options.decoding))
+        self.session.start(self.params, keys, draft, self.session.arm.widest(self.options.sampling.decoding))
 
     def advance(self, max_passes: int | None = None) -> list[bool]:
         """Run up to ``max_passes`` passes (None: as many as it takes) -> for each story, whether its codes are final.
@@ -79,7 +79,8 @@ class RunningBatch(running_batch.RunningBatch):
         """
         session, state = self.session, self.session.frame
         assert state is not None, "start() comes before advance()"
-        windows, sync_every = session.arm.windows(self.options.decoding, self.num_active), session.arm.sync_every
+        windows = session.arm.windows(self.options.sampling.decoding, self.num_active)
+        sync_every = session.arm.sync_every
         num_codes, find = session.arm.stream.codes_per_frame, partial(session.arm.draw_pass, state.params)
         if max_passes is None:
             draw(state, find, num_codes, windows, sync_every)

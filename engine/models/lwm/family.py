@@ -21,15 +21,15 @@ class Arm(LwmRunner, AutoregressiveModel):
 
     def check(self, options: StoryOptions) -> None:
         """``ValueError`` for an option that this kind of drawing, code after code, does not have."""
+        flat = options.flat()
         for name in ("arm_steps", "layout", "carry_over"):
-            value = getattr(options, name)
-            if value is not None:
+            if (value := flat[name]) is not None:
                 raise ValueError(f"{name} {value!r} is for Show-o; this ARM draws code after code: leave it out")
 
     def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> ArmSession:
         """Stories in lockstep as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
-        guided = options.arm_guidance_scale not in (None, 1.0)
-        return ArmSession(self, stories, frames, options.context, guided, text_tokens)
+        guided = options.sampling.guidance_scale not in (None, 1.0)
+        return ArmSession(self, stories, frames, options.sampling.context, guided, text_tokens)
 
     def new_sequence(self, sentences: Sequence[str]) -> SequenceState:
         """For a story of these sentences; ``ValueError`` for one that is too long."""
@@ -41,7 +41,7 @@ class Arm(LwmRunner, AutoregressiveModel):
 
     def computes_in_vain(self, options: StoryOptions, stories: int) -> bool:
         """Where a pass draws several codes: those after a wrong guess are thrown away."""
-        return self.windows(options.decoding, stories) != SEQUENTIAL
+        return self.windows(options.sampling.decoding, stories) != SEQUENTIAL
 
     @property
     def draws_videos(self) -> bool:
@@ -53,9 +53,9 @@ class Arm(LwmRunner, AutoregressiveModel):
         by its published settings), or the first and the last ones. ``ValueError`` if it was not taught any."""
         params = make_sampling_params(options)
         if self.stream.video_prefix:
-            return LwmVideo(self, videos, frames, published_params(params), options.decoding)
+            return LwmVideo(self, videos, frames, published_params(params), options.sampling.decoding)
         if self.stream.recent_frames is not None:
-            return ClipSession(self, videos, frames, self.stream.recent_frames, params, options.decoding)
+            return ClipSession(self, videos, frames, self.stream.recent_frames, params, options.sampling.decoding)
         raise ValueError("this ARM was not taught videos; choose a bundle that was (storyworld-video, lwm+animatediff)")
 
     def video_settings(self, options: StoryOptions) -> Mapping[str, Any]:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ..attention import SDPA
+from ..kv_cache import KVCache, bucket
 from ..read_cache import EmptyCache, ReadCache
 from .model import LWM
 
@@ -26,3 +31,24 @@ class Prefill(nn.Module):
         hidden = self.model(ids, is_vision, cache, backend=backend)
         last = (counts - 1)[:, None, None].expand(-1, 1, hidden.shape[-1])
         return self.model.vision_logits(hidden.gather(1, last)[:, 0]), *cache.collected()
+
+
+class PaddedPrefill:
+    """``run``, a :class:`Prefill` or what a backend made of it, with the signature of ``LwmRunner.prefill``."""
+
+    def __init__(self, run: Callable[..., tuple[Tensor, Tensor, Tensor]], limit: int) -> None:
+        """``limit`` is the number of the model's positions."""
+        self.run, self.limit = run, limit
+
+    def __call__(self, ids: Tensor, is_vision: Tensor, counts: Sequence[int], cache: KVCache) -> Tensor:
+        """``ids`` [R, T] -> logits [R, V]; padded to a multiple of 128 ids, so that one plan serves many lengths."""
+        width = ids.shape[1]
+        padding = bucket(width, self.limit) - width
+        ids, is_vision = (F.pad(value, (0, padding)) for value in (ids, is_vision))
+        real = torch.tensor(counts).to(ids.device)
+        held = (cache.keys, cache.values, cache.lengths) if any(cache.owned) else ()
+        logits, keys, values = self.run(ids, is_vision, real, *held)
+        cache.positions(width)  # refuses what does not fit
+        cache.put(keys[:, :, :, :width], values[:, :, :, :width])
+        cache.advance(counts)
+        return logits

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -15,15 +16,17 @@ from torch import Tensor, nn
 from ...options import Decoding
 from ...sampling import SamplingParams
 from ...utils.weights import load_into, read_json, skeleton
+from ..interfaces import ArmStage, CompileStage
 from ..kv_cache import KVCache
 from ..layers.fused import fuse
 from .decode import Pass
 from .decode_pass import DrawPass
 from .model import LWM, LWMConfig
+from .prefill_pass import PaddedPrefill, Prefill
 from .stream import StreamConfig
 from .windows import choose_sync_every, choose_windows, widest_window
 
-Prefill = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
+PrefillCall = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
 
 
 class LwmRunner:
@@ -32,7 +35,7 @@ class LwmRunner:
     def __init__(self, model: LWM, encode: Callable[[str], list[int]], stream: StreamConfig) -> None:
         self.model, self.stream = model.eval().requires_grad_(False), stream
         self._encode = encode
-        self.prefill: Prefill = self._prefill  # a backend may put its own in place
+        self.prefill: PrefillCall = self._prefill  # a backend may put its own in place
         self.wrap_draw: Callable[[DrawPass], Pass] = _as_it_is
         self.draw_backend = "eager"
         self._passes: dict[tuple[SamplingParams, int], Pass] = {}
@@ -92,10 +95,18 @@ class LwmRunner:
         """The transformer's layers, without embeddings and heads."""
         return self.model.blocks
 
-    def shallow_copy(self) -> Self:
-        """The same model, whose stages may go to other backends."""
+    def stages(self) -> Mapping[str, ArmStage]:
+        """The pass over known ids and the one that draws."""
+        return {"arm_prefill": ArmStage(), "arm_draw": ArmStage()}
+
+    def with_stages(self, compile_stage: CompileStage, backends: Mapping[str, str]) -> Self:
+        """The same model, whose stages run as ``compile_stage`` puts them. Eagerly, known ids are written in place."""
         other = copy(self)
-        other.prefill, other._passes = other._prefill, {}
+        other.wrap_draw, other._passes = partial(compile_stage, stage="arm_draw"), {}
+        other.draw_backend, other.prefill = backends["arm_draw"], other._prefill
+        if backends["arm_prefill"] != "eager":
+            run = compile_stage(Prefill(self.model), "arm_prefill")
+            other.prefill = PaddedPrefill(run, self.model.config.max_position)
         return other
 
     def for_video(self) -> Self:

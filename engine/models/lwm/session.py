@@ -26,17 +26,17 @@ from torch import Tensor
 from ...options import Context
 from ...sampling import SamplingParams, choose
 from ...utils.rng import gumbel
-from ..checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
+from ..checks import check_codes, check_context, check_guided, check_kept, check_texts, places
 from ..kv_cache import KVCache, bucket, gather
+from ..story_session import StorySession
 from .chunk import Chunk, missing
 from .decode import DecodeState, draw
 from .decode_pass import pass_noise
 from .runner import LwmRunner
-from .stream import check_context
 from .windows import SEQUENTIAL
 
 
-class ArmSession:
+class ArmSession(StorySession):
     """B stories in lockstep. Life of a frame: ``begin(texts)``, ``generate(...)``, then ``replace(...)`` or not."""
 
     def __init__(
@@ -56,11 +56,9 @@ class ArmSession:
 
         Raises ``ValueError`` for an unknown context and for more positions than the model has.
         """
-        check_sizes(stories, frames)
-        self.arm, self.stories, self.frames = arm, stories, frames
-        self.context: Context = context or arm.stream.context
+        super().__init__(stories, frames, guided)
+        self.arm, self.context = arm, context or arm.stream.context
         check_context(self.context)
-        self.branches = 2 if guided else 1
         self.chunks: list[Chunk] = []
         self.origin = 0  # the first chunk that the context shows
         self.text_tokens = arm.stream.prompt_tokens if text_tokens is None else text_tokens
@@ -68,17 +66,17 @@ class ArmSession:
         size, make = bucket(capacity, arm.model.config.max_position), partial(arm.model.new_cache, self.rows)
         self.cache = gather(parts, size, make) if parts else make(size)
         self.last_logits: Tensor | None = None  # [R, vision_vocab] for the next slot
-        self.passes = 0  # that drew the last frame
         self.frame: DecodeState | None = None  # while one is being drawn
-
-    @property
-    def rows(self) -> int:
-        return self.stories * self.branches
 
     @property
     def drawn(self) -> int:
         """Number of frames that have their codes."""
         return len(self.chunks) // 2
+
+    @property
+    def waiting(self) -> bool:
+        """Has the last sentence no frame yet?"""
+        return len(self.chunks) % 2 == 1
 
     def codes(self, frame: int) -> Tensor:
         """Codes of a frame as they stand: int64 [B, codes_per_frame]."""
@@ -91,8 +89,7 @@ class ArmSession:
         ``None`` lets the frame follow the last one directly, as the frames of an LWM video do. Raises ``ValueError``
         for a wrong number of sentences, one that is too long, or more frames than the session was made for.
         """
-        assert len(self.chunks) % 2 == 0, "the last sentence has no frame yet"
-        check_room(self.drawn, self.frames)
+        self.check_begin()
         chunk = self._text(texts)
         if self.context == "window":
             self.origin = max(0, len(self.chunks) - 2)
@@ -125,7 +122,7 @@ class ArmSession:
     @torch.no_grad()
     def start(self, params: SamplingParams, keys: Tensor, draft: Tensor | None, window: int) -> None:
         """What :meth:`generate` does before its first pass, for windows up to ``window``."""
-        assert len(self.chunks) % 2 == 1, "begin() comes before a draw"
+        assert self.waiting, "begin() comes before a draw"
         assert self.last_logits is not None, "begin() leaves the first code's logits"
         check_guided(params, self.branches)
         params = replace(params, allowed=params.allowed or (0, self.arm.stream.codebook_size))
@@ -167,7 +164,7 @@ class ArmSession:
     @torch.no_grad()
     def extend(self, codes: Tensor) -> None:
         """Give the frame of the last sentence its codes [B, codes_per_frame], fed with eof in one parallel pass."""
-        assert len(self.chunks) % 2 == 1, "begin() comes before extend()"
+        assert self.waiting, "begin() comes before extend()"
         self.chunks.append(self._image(codes, "external"))
         self.catch_up()
 
@@ -175,7 +172,7 @@ class ArmSession:
     def enter(self, texts: Sequence[str], codes: Tensor) -> None:
         """``begin`` and ``extend`` in one parallel pass, for a session that shows all it holds ("full")."""
         assert self.context == "full", "the window context enters sentence by sentence"
-        assert len(self.chunks) % 2 == 0, "the last sentence has no frame yet"
+        assert not self.waiting, "the last sentence has no frame yet"
         self.chunks += [self._text(texts), self._image(codes, "external")]
         self.catch_up()
 
@@ -196,7 +193,7 @@ class ArmSession:
             self.chunks[2 * frame + 1] = self._image(one, "external")
         if 2 * frames.stop - 1 >= self.origin:
             self._forget(max(2 * first + 1, self.origin))
-            if self.context == "full" or len(self.chunks) % 2 == 1:
+            if self.context == "full" or self.waiting:
                 self.catch_up()
 
     def truncate(self, frames: int) -> None:
@@ -212,10 +209,6 @@ class ArmSession:
     def drop_null(self) -> ArmSession:
         """A copy without the null branch, for the frames after which guidance_scale is 1."""
         return self._copy(1)
-
-    def close(self) -> None:
-        """The story is over: its cache's buffers serve the next one."""
-        self.cache.release()
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor that the stories hold in it."""

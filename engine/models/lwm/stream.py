@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from ...options import CONTEXTS, Context
+from ...options import Context
+from ..checks import check_context
 from ..fields import is_size
 from .model import LWMConfig
 from .windows import Table, check_windows
@@ -73,9 +74,3 @@ class StreamConfig:
         held = frames if context == "full" else min(frames, 2)
         told = held if sentences is None else min(held, sentences)
         return len(self.bos) + told * (text_tokens + len(self.vision)) + held * self.frame_tokens
-
-
-def check_context(context: str) -> None:
-    """``ValueError`` unless ``context`` is one of ``CONTEXTS``."""
-    if context not in CONTEXTS:
-        raise ValueError(f"unknown context {context!r}; choose from {', '.join(CONTEXTS)}")

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...options import StoryOptions
+from ...options import DEFAULT_LAYOUT, StoryOptions
 from ...sampling import make_sampling_params
 from .. import running_batch
 from ..running_batch import Member
@@ -163,7 +163,7 @@ class RunningBatch(running_batch.RunningBatch):
 
 def session_for(arm: ShowORunner, sequences: Sequence[SequenceState], options: StoryOptions) -> ShowOSession:
     """A session with room for each of them, none of which needs more positions than by itself."""
-    layout, context = options.layout or "independent", options.context or "full"
+    layout, context = options.show_o.layout or DEFAULT_LAYOUT, options.sampling.context or "full"
 
     def size(sequence: SequenceState) -> int:
         return slots_before(arm.config, layout, context, sequence.frames, sequence.text_tokens)

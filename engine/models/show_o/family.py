@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...options import LAYOUT_OPTIONS, LOWEST_TEMPERATURE, StoryOptions
+from ...options import DEFAULT_LAYOUT, LAYOUT_OPTIONS, LOWEST_TEMPERATURE, StoryOptions
 from ..interfaces import AutoregressiveModel
 from .batch import RunningBatch, SequenceState
 from .runner import ShowORunner
-from .session import LAYOUT, ShowOSession, open_session
+from .session import ShowOSession, open_session
 
 
 class ShowOArm(ShowORunner, AutoregressiveModel):
@@ -16,17 +16,18 @@ class ShowOArm(ShowORunner, AutoregressiveModel):
 
     def check(self, options: StoryOptions) -> None:
         """``ValueError`` for an option that this kind of drawing does not have."""
-        if options.top_k or options.top_p not in (None, 1.0):
-            told = f"top_k {options.top_k}, top_p {options.top_p}"
+        if options.sampling.top_k or options.sampling.top_p not in (None, 1.0):
+            told = f"top_k {options.sampling.top_k}, top_p {options.sampling.top_p}"
             raise ValueError(f"{told}: Show-o draws from all codes; choose top_k 0 and top_p 1")
-        if options.decoding != "auto":
-            raise ValueError(f"decoding {options.decoding!r} is for ARMs that draw code after code; choose auto")
-        if options.temperature == 0:  # the published sampler would only rank confidences without noise
+        if (decoding := options.sampling.decoding) != "auto":
+            raise ValueError(f"decoding {decoding!r} is for ARMs that draw code after code; choose auto")
+        if options.sampling.temperature == 0:  # the published sampler would only rank confidences without noise
             told = f"choose {LOWEST_TEMPERATURE} or more (1 as published)"
             raise ValueError(f"temperature 0 is greedy, and Show-o always draws its codes from their shares; {told}")
-        layout = options.layout or LAYOUT
+        layout = options.show_o.layout or DEFAULT_LAYOUT
+        flat = options.flat()
         for name, home in LAYOUT_OPTIONS.items():
-            if (value := getattr(options, name)) is not None and layout != home:
+            if (value := flat[name]) is not None and layout != home:
                 told = f"leave it out or choose layout {home}"
                 raise ValueError(f"{name} {value!r} would do nothing in layout {layout!r}; {told}")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -13,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...utils.weights import load_into, read_json, skeleton
+from ..interfaces import ArmStage, CompileStage
 from ..kv_cache import KVCache
 from .feed_pass import FeedPass
 from .maskgit import MaskGitStep
@@ -81,10 +83,16 @@ class ShowORunner:
         """Text ids of one sentence, of which the model can see the first 126: the others are cut off."""
         return self._encode(sentence)[: self.config.max_prompt]
 
-    def shallow_copy(self) -> Self:
-        """The same model, whose stages may go to other backends."""
+    def stages(self) -> Mapping[str, ArmStage]:
+        """The pass over a known segment and MaskGIT's step."""
+        return {"arm_prefill": ArmStage(), "arm_draw": ArmStage("the bit operations of Show-o's draws")}
+
+    def with_stages(self, compile_stage: CompileStage, backends: Mapping[str, str]) -> Self:
+        """The same model, whose stages run as ``compile_stage`` puts them."""
         other = copy(self)
-        other._draws, other._feeds = {}, {}
+        other._draws, other._feeds, other.draw_backend = {}, {}, backends["arm_draw"]
+        other.wrap_draw = partial(compile_stage, stage="arm_draw")
+        other.wrap_feed = partial(compile_stage, stage="arm_prefill")
         return other
 
     @property

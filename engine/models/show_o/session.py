@@ -31,22 +31,18 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ...options import LAYOUTS, Context, Layout, StoryOptions
+from ...options import DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, LAYOUTS, Context, Layout, StoryOptions
 from ...sampling import SamplingParams
-from ..checks import check_codes, check_guided, check_kept, check_room, check_sizes, check_texts, places
-from ..lwm.stream import check_context
+from ..checks import check_codes, check_context, check_guided, check_kept, check_texts, places
+from ..story_session import StorySession
 from .maskgit import draw, keep_some
 from .maskgit_pass import frame_ids
 from .model import ShowOConfig
 from .runner import WIDTH, ShowORunner
 from .text import caption_ids
 
-LAYOUT: Layout = "independent"  # where none is chosen: as trained
 
-CARRY_OVER = 0.5
-
-
-class ShowOSession:
+class ShowOSession(StorySession):
     """B stories in lockstep. Life of a frame: ``begin(texts)``, ``generate(...)``, then ``replace(...)`` or not."""
 
     def __init__(
@@ -69,14 +65,13 @@ class ShowOSession:
 
         Raises ``ValueError`` for a setting out of range and for more positions than the model has.
         """
-        check_sizes(stories, frames)
+        super().__init__(stories, frames, guided)
         if layout not in LAYOUTS:
             raise ValueError(f"unknown layout {layout!r}; choose from {', '.join(LAYOUTS)}")
         check_context(context)
-        self.arm, self.config, self.stories, self.frames = arm, arm.config, stories, frames
-        self.layout, self.context, self.branches = layout, context, 2 if guided else 1
+        self.arm, self.config, self.layout, self.context = arm, arm.config, layout, context
         self.steps = arm.default_steps if steps is None else steps
-        self.carry_over = CARRY_OVER if carry_over is None else carry_over
+        self.carry_over = DEFAULT_CARRY_OVER if carry_over is None else carry_over
         if self.steps < 1:
             raise ValueError(f"arm_steps {steps} is too small; choose 1 or more")
         if not 0.0 <= self.carry_over < 1.0:
@@ -87,16 +82,16 @@ class ShowOSession:
         self.origin = 0
         slots = self._capacity(text_tokens) + 1  # one more, on which padding may land (KVCache.put)
         self.cache = arm.model.new_cache(self.rows, -(-slots // WIDTH) * WIDTH)
-        self.passes = 0  # that drew the last frame
-
-    @property
-    def rows(self) -> int:
-        return self.stories * self.branches
 
     @property
     def drawn(self) -> int:
         """Number of frames that have their codes."""
         return len(self.images)
+
+    @property
+    def waiting(self) -> bool:
+        """Has the last sentence no frame yet?"""
+        return len(self.texts) > self.drawn
 
     def codes(self, frame: int) -> Tensor:
         """Codes of a frame as they stand: int64 [B, codes_per_frame]."""
@@ -108,8 +103,7 @@ class ShowOSession:
 
         Raises ``ValueError`` for no sentences, a wrong number of them, or more frames than the session was made for.
         """
-        assert len(self.texts) == self.drawn, "the last sentence has no frame yet"
-        check_room(self.drawn, self.frames)
+        self.check_begin()
         if texts is None:
             raise ValueError("Show-o draws every frame from a sentence; give one per story")
         check_texts(texts, self.stories)
@@ -128,7 +122,7 @@ class ShowOSession:
         ``forced`` codes, known from the start. Raises ``ValueError`` for guidance without a null branch, top-k and
         top-p.
         """
-        assert len(self.texts) == self.drawn + 1, "begin() comes before generate()"
+        assert self.waiting, "begin() comes before generate()"
         check_guided(params, self.branches)
         if params.top_k is not None or params.top_p < 1:
             told = f"top_k {params.top_k}, top_p {params.top_p}"
@@ -142,7 +136,7 @@ class ShowOSession:
 
     def extend(self, codes: Tensor) -> None:
         """Give the frame of the last sentence its codes [B, codes_per_frame]."""
-        assert len(self.texts) == self.drawn + 1, "begin() comes before extend()"
+        assert self.waiting, "begin() comes before extend()"
         self.images.append(self._checked(codes))
 
     @torch.no_grad()
@@ -153,7 +147,7 @@ class ShowOSession:
         self.images[frame] = self._checked(codes)
         if frame >= self.origin:
             self._keep(2 * (frame - self.origin) + 1)
-            if len(self.texts) > self.drawn:
+            if self.waiting:
                 self._catch_up()
 
     def truncate(self, frames: int) -> None:
@@ -161,10 +155,6 @@ class ShowOSession:
         check_kept(frames, self.drawn)
         del self.texts[frames:], self.images[frames:]
         self._keep(max(0, 2 * (frames - self.origin)))
-
-    def close(self) -> None:
-        """The story is over: its cache's buffers serve the next one."""
-        self.cache.release()
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor that the stories hold in it."""
@@ -285,10 +275,10 @@ def open_session(
         runner,
         stories,
         frames,
-        guided=options.arm_guidance_scale not in (None, 1.0),
-        layout=options.layout or LAYOUT,
-        steps=options.arm_steps,
-        carry_over=options.carry_over,
-        context=options.context or "full",
+        guided=options.sampling.guidance_scale not in (None, 1.0),
+        layout=options.show_o.layout or DEFAULT_LAYOUT,
+        steps=options.show_o.steps,
+        carry_over=options.show_o.carry_over,
+        context=options.sampling.context or "full",
         text_tokens=text_tokens,
     )
