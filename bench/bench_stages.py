@@ -23,7 +23,7 @@ from acdc.engine.runtime.backends import STAGES
 @cache
 def workloads(batch: int) -> dict[str, Workload]:
     """The stages of the embedded bundle."""
-    return {work.name: work for work in stages(Engine.from_pretrained("storyworld"), batch)}
+    return {work.name: work for work in stages(Engine.from_pretrained("storyworld", backend="eager"), batch)}
 
 
 @cache

@@ -12,7 +12,7 @@ SENTENCES = EXAMPLES["benny"][:2]
 
 @pytest.fixture(scope="module")
 def engine() -> Engine:
-    return Engine.from_pretrained("storyworld")
+    return Engine.from_pretrained("storyworld", backend="eager")
 
 
 @pytest.mark.parametrize("correction", [False, True], ids=["plain", "acdc"])

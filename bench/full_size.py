@@ -42,7 +42,7 @@ def peak_bytes() -> int:
 def main(bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int, out: Path) -> None:
     """Make the system, draw a frame and correct it."""
     began = time.perf_counter()
-    engine = Engine.from_pretrained(bundle, random_weights=True, device=device, dtype=dtype)
+    engine = Engine.from_pretrained(bundle, random_weights=True, device=device, dtype=dtype, backend="eager")
     made = time.perf_counter() - began
     click.echo(f"made in {made:.0f} s, {peak_bytes() / 2**30:.1f} GiB", err=True)
     options: dict[str, Any] = {"num_inference_steps": steps, "correction_size": size}

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import numpy
 import torch
 from torch import Tensor, nn
 
@@ -34,7 +35,13 @@ COMPILE = "acdc.compile.openvino_ir:compile_ir"
 MIB = 1 << 20
 LARGE = 64 * MIB  # weights from here on are kept once, in the IR; of small ones a copy loads faster
 BUILD_SECONDS = 120.0  # of a small plan, on a slow and busy machine; and a second for each MiB of weights
-TYPES = {torch.float32: "f32", torch.int64: "i64", torch.bool: "boolean"}  # of inputs: OpenVINO's names
+TYPES = {  # of inputs: OpenVINO's names
+    torch.float32: "f32",
+    torch.bfloat16: "bf16",
+    torch.int64: "i64",
+    torch.bool: "boolean",
+}
+NO_UNITS = "this CPU has no bfloat16 units (AVX512_BF16 or AMX)"
 # Of a result's norm: far more than rounding, far less than another function.
 ERRORS = {"openvino": 1e-3, "openvino-bf16": 0.3, "openvino-int8": 0.5}
 CODES = 0.1  # a share: near ties are rare
@@ -42,15 +49,20 @@ MAKER = "2"  # counts up when this module makes another IR of the same stage
 
 
 def unsupported_reasons(spec: StageSpec) -> list[str]:
-    """No OpenVINO, another device, or another number type than float32."""
+    """No OpenVINO, another device, another number type, or bfloat16 on a CPU that would only emulate it."""
     reasons = []
     if installed_version() is None:
         reasons.append("openvino is not installed: pip install openvino")
     if spec.device != "cpu":
         reasons.append(f"it runs on the CPU, not on {spec.device}")
-    kinds = {str(value.dtype).removeprefix("torch.") for value in spec.inputs} - {"float32", "int64", "bool"}
-    if kinds:
-        reasons.append(f"it takes float32, int64 and bool, not {', '.join(sorted(kinds))}")
+    if kinds := {str(value.dtype).removeprefix("torch.") for value in spec.inputs if value.dtype not in TYPES}:
+        reasons.append(f"it takes float32, bfloat16, int64 and bool, not {', '.join(sorted(kinds))}")
+    if (
+        any(value.dtype == torch.bfloat16 for value in spec.inputs)
+        and installed_version() is not None
+        and "BF16" not in capabilities()
+    ):
+        reasons.append(NO_UNITS)
     return reasons
 
 
@@ -72,7 +84,12 @@ def capabilities() -> list[str]:
 
 
 def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache, precision: str = "f32") -> Plan:
-    """Compile ``run`` for the shapes of ``spec`` and for as many threads as torch has now."""
+    """Compile ``run`` for the shapes of ``spec`` and for as many threads as torch has now.
+
+    A model in bfloat16 is computed in bfloat16, whatever ``precision`` says.
+    """
+    if any(weight.dtype == torch.bfloat16 for weight in run.parameters()):  # a stage may take only ids
+        precision = "bf16"
     backend = "openvino-bf16" if precision == "bf16" else "openvino"
     proof = Proof(run, spec)
     return OpenVINOPlan(load(ir(proof, cache), proof, cache, precision, backend))
@@ -152,14 +169,14 @@ def save_ir(proof: Proof, folder: Path) -> None:
     # The frontend logs operators that its decomposition table does not know and does not need.
     with torch.no_grad(), warnings.catch_warnings(), quiet():
         warnings.simplefilter("ignore")
-        decoder = _decoder(proof)  # the frontend does not keep it alive
         frontend = FrontEndManager().load_by_framework("pytorch")
         try:
+            decoder = _decoder(proof)  # the frontend does not keep it alive
             model = frontend.convert(frontend.load(decoder))
-        except Exception as error:  # of the frontend's own kinds
+        except Exception as error:  # of the frontend's own kinds, and of torch.export's
             lines = [line.strip() for line in str(error).splitlines() if "aten" in line or "No conversion" in line]
             said = lines[0][:200] if lines else type(error).__name__
-            raise ValueError(
+            raise PlanRefused(
                 f"backend 'openvino' cannot translate {proof.spec.name}: {said}; choose eager for it"
             ) from None
     for port, given in zip(model.inputs, proof.spec.inputs, strict=True):
@@ -184,20 +201,32 @@ class OpenVINOPlan:
     """A compiled IR; tensors in, new tensors out. One plan serves one caller at a time."""
 
     def __init__(self, compiled: Any) -> None:
-        from openvino import Tensor as Shared
+        import openvino
 
-        self.request, self.num_outputs, self.shared = compiled.create_infer_request(), len(compiled.outputs), Shared
+        self.request, self.num_outputs = compiled.create_infer_request(), len(compiled.outputs)
+        self.shared, self.bfloat16 = openvino.Tensor, openvino.Type.bf16
 
     def __call__(self, *inputs: Tensor) -> Any:
         """What the stage returns: a tensor, or a tuple of them.
 
         The request is driven by hand, since its convenience wrapper does much for every input.
         """
-        arrays = [value.detach().contiguous().numpy() for value in inputs]  # read in place, not copied
-        for index, array in enumerate(arrays):
-            self.request.set_input_tensor(index, self.shared(array, shared_memory=True))
+        held = [value.detach().contiguous() for value in inputs]  # read in place, not copied
+        for index, value in enumerate(held):
+            self.request.set_input_tensor(index, self._lent(value))
         self.request.start_async()
         self.request.wait()
-        found = (self.request.get_output_tensor(index).data for index in range(self.num_outputs))
-        outputs = tuple(torch.from_numpy(array).clone() for array in found)  # the next call writes over them
+        outputs = tuple(map(self._copied, map(self.request.get_output_tensor, range(self.num_outputs))))
         return outputs[0] if len(outputs) == 1 else outputs
+
+    def _lent(self, value: Tensor) -> Any:
+        """OpenVINO's tensor over the same memory. numpy has no bfloat16, so its bits are lent as integers."""
+        if value.dtype != torch.bfloat16:
+            return self.shared(value.numpy(), shared_memory=True)
+        return self.shared(value.view(torch.int16).numpy(), list(value.shape), self.bfloat16)
+
+    def _copied(self, result: Any) -> Tensor:
+        """A tensor of its own: the next call writes over ``result``."""
+        if result.element_type != self.bfloat16:
+            return torch.from_numpy(result.data).clone()
+        return torch.from_numpy(result.data.view(numpy.int16)).clone().view(torch.bfloat16)

@@ -16,10 +16,10 @@ def unsupported_reasons(spec: StageSpec) -> list[str]:
     """Those of float32, and a CPU that would only emulate bfloat16."""
     reasons = openvino.unsupported_reasons(spec)
     if openvino.installed_version() is not None and "BF16" not in openvino.capabilities():
-        reasons.append("this CPU has no bfloat16 units (AVX512_BF16 or AMX)")
-    return reasons
+        reasons.append(openvino.NO_UNITS)
+    return list(dict.fromkeys(reasons))
 
 
 def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
-    """As the float32 backend, computed in bfloat16; inputs and outputs stay float32."""
+    """As the float32 backend, computed in bfloat16; inputs and outputs stay what they are."""
     return openvino.make_plan(run, spec, cache, "bf16")

@@ -21,14 +21,15 @@ from .models.layers.kernels import check_kernels, enable_triton
 from .models.layers.packed import pack
 from .models.layers.quantized import check_quantization, quantize
 from .models.model_set import Models
-from .options import EngineOptions, StoryOptions, check_sentences, make_options
+from .options import EngineOptions, StoryOptions, check_sentences, default_backend, make_options
 from .outputs import Frame, Phase, StoryResult
 from .pipeline.calibration import RECIPE, unet_samples
 from .pipeline.clock import Clock
 from .pipeline.serial import SerialPipeline
 from .pipeline.video import Video, VideoPipeline
 from .request import StoryRequest
-from .runtime.backends import automatic_stages, check_backends, describe, parse_backends
+from .runtime.automatic import settled
+from .runtime.backends import choose_backends, describe
 from .runtime.compiled import eager_parts, planned
 from .runtime.float32 import exact_float32
 from .scheduler.policy import SchedulerConfig
@@ -68,7 +69,8 @@ class Engine:
         random_weights: bool = False,
         device: str = EngineOptions.device,
         dtype: str = EngineOptions.dtype,
-        backend: str = EngineOptions.backend,
+        backend: str | None = EngineOptions.backend,
+        precision: str = EngineOptions.precision,
         attention: str = EngineOptions.attention,
         kernels: str = EngineOptions.kernels,
         quantization: str = EngineOptions.quantization,
@@ -78,23 +80,25 @@ class Engine:
 
         ``models`` is the folder in which a published bundle's checkpoints lie; with ``random_weights`` its networks
         are made at full size of noise instead, to measure time without them.
-        ``dtype`` is float32, bfloat16, float16 or float64; ``backend`` is one for all stages (``auto``: the fastest
-        exact one that can serve) or ``stage=NAME,...``; ``attention`` (sdpa, xformers) is the UNet's; ``kernels`` is
-        torch (plain) or triton (ours, fused, on CUDA); ``quantization`` is none, int8 or fp8: the ARM's weights,
-        lossy; ``cache`` keeps the plans that backends make (in the user's cache folder where None). On CUDA the
-        process's float32 convolutions no longer use TF32. Raises ``ValueError`` (one line that names the value and the
-        choices, or the file and the key) for an unknown bundle, device, dtype, backend, attention, kernels or
-        quantization and for damaged files.
+        ``dtype`` is float32, bfloat16, float16 or float64. ``backend`` is one for all stages (``auto``: the fastest
+        that can serve) or ``stage=NAME,...``; None is ``$ACDC_BACKEND`` or else ``auto``. ``precision`` is what
+        ``auto`` chooses among: exact, or also bf16 for the correction, which is lossy. ``attention`` (sdpa, xformers)
+        is the UNet's; ``kernels`` is torch (plain) or triton (ours, fused, on CUDA); ``quantization`` is none, int8 or
+        fp8: the ARM's weights, lossy; ``cache`` keeps the plans that backends make (in the user's cache folder where
+        None). On CUDA the process's float32 convolutions no longer use TF32. Raises ``ValueError`` (one line that names
+        the value and the choices, or the file and the key) for what is unknown and for damaged files.
         """
         where, kind = parse_device(device), parse_dtype(dtype)
         found = find_bundle(bundle, models, random_weights)
-        backends, attend = parse_backends(backend, where, kind), find_attention(attention, where.type, kind)
-        check_backends(backends, where, kind)
-        check_kernels(kernels, backends, where.type, kind)
+        backend = backend or default_backend()
+        backends, automatic = choose_backends(backend, where, kind, precision)
+        attend = find_attention(attention, where.type, kind)
+        check_kernels(kernels, {s: name for s, name in backends.items() if s not in automatic}, where.type, kind)
         check_quantization(quantization, where)
         exact_float32(where)
         loaded = found.load(where, kind)
         assert isinstance(loaded.corrector.unet, UNet), "no plan has taken its place yet"
+        backends = settled(backends, automatic, loaded, kernels, quantization)
         set_attention(loaded.corrector.unet, attend)
         if quantization != "none":
             quantize(loaded.arm.blocks, quantization)
@@ -104,10 +108,6 @@ class Engine:
             pack(*eager_parts(loaded.corrector, backends))
         if kernels == "triton":
             enable_triton(*loaded.networks)
-        automatic = automatic_stages(backend)
-        for stage, needs in loaded.arm.stages().items():
-            if stage in automatic and needs.why_eager:
-                backends[stage] = "eager"  # what auto may choose cannot translate it
         samples = partial(unet_samples, loaded, found.defaults)
         calibration = None
         if backends["unet"] == "openvino-int8":

@@ -117,7 +117,7 @@ def ablation(engine: Engine, stories: int, frames: int, windows: Sequence[int]) 
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
 def main(stories: int, frames: int, windows: str, out: Path) -> None:
     """Count the passes of the embedded bundle's frames."""
-    engine = Engine.from_pretrained("storyworld")
+    engine = Engine.from_pretrained("storyworld", backend="eager")
     rows = ablation(engine, stories, frames, [int(window) for window in windows.split(",")])
     write_json(out, {"stories": stories, "frames": frames, "versions": versions(), "rows": rows})
     for row in rows:

@@ -50,7 +50,7 @@ def main(stories: int, frames: int, windows: str, dtypes: str, out: Path) -> Non
     """Count the embedded bundle's frames that a wider pass changes."""
     rows = []
     for dtype in dtypes.split(","):
-        engine = Engine.from_pretrained("storyworld", dtype=dtype)
+        engine = Engine.from_pretrained("storyworld", dtype=dtype, backend="eager")
         rows += [count(engine, stories, frames, int(window)) for window in windows.split(",")]
         write_json(out, {"stories": stories, "frames": frames, "versions": versions(), "rows": rows})
     for row in rows:

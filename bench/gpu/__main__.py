@@ -74,7 +74,7 @@ def stages(output: Output, bundle: str, backends: list[str], batches: list[int],
     from ...engine.engine import Engine
     from .stages import run
 
-    found = run(Engine.from_pretrained(bundle, **how), backends, batches, output)
+    found = run(Engine.from_pretrained(bundle, backend="eager", **how), backends, batches, output)
     for row in found["rows"]:
         click.echo(f"{row['stage']:18} {row['batch']:3}  {row.get('backend', '-'):14} {said(row)}")
     summary(found, output)

@@ -12,7 +12,7 @@ import click
 
 from ...engine.examples import EXAMPLES
 from ...engine.memory import check_memory
-from ...engine.options import EngineOptions, StoryOptions
+from ...engine.options import EngineOptions, StoryOptions, default_backend
 from ...engine.utils.atomic import check_parent, write_bytes, write_json
 from ...engine.utils.malloc import limit_malloc_arenas
 from ...engine.utils.streams import log
@@ -64,7 +64,7 @@ def make_study(
         concurrency=counts,
         sweeps=sweeps,
         asked=asked,
-        backend=engine_options.backend,
+        backend=engine_options.backend or default_backend(),
         frames=sizes.frames,
         rounds=sizes.rounds,
         seed=sizes.seed,

@@ -17,7 +17,7 @@ from ..memory.settings import (
     TIMEOUT_S,
     URL_VARIABLE,
 )
-from ..options import DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, StoryOptions
+from ..options import BACKEND_VARIABLE, DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, StoryOptions
 from ..utils.streams import log
 from .flags import ASSIGNMENTS, Decorator, flag
 
@@ -78,8 +78,15 @@ EXECUTION = option_group(
     flag(
         "--backend",
         "engine.backend",
-        "Run the stages with this backend: a name that acdc info lists, auto (the fastest exact one), or "
+        "Run the stages with this backend: a name that acdc info lists, auto (the fastest one), or "
         "stage=NAME,... for single stages.",
+        unset=f"${BACKEND_VARIABLE}, or auto",
+        metavar="NAME",
+    ),
+    flag(
+        "--precision",
+        "engine.precision",
+        "Let auto choose exact backends only, or also those that compute the correction in bfloat16, which is lossy.",
     ),
     flag("--attention", "engine.attention", "Compute the UNet's attention with this library."),
     flag(

@@ -2,13 +2,23 @@
 
 from .checks import LOWEST_TEMPERATURE, MAX_WORDS, check_sentences, check_text
 from .correction import CorrectionOptions
-from .engine import ATTENTIONS, DTYPES, KERNELS, QUANTIZATIONS, EngineOptions
+from .engine import (
+    ATTENTIONS,
+    BACKEND_VARIABLE,
+    DTYPES,
+    KERNELS,
+    PRECISIONS,
+    QUANTIZATIONS,
+    EngineOptions,
+    default_backend,
+)
 from .sampling import CONTEXTS, DECODINGS, Context, Decoding, SamplingOptions
 from .show_o import DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, LAYOUT_OPTIONS, LAYOUTS, Layout, ShowOOptions
 from .story import FLAT_NAMES, StoryOptions, make_options
 
 __all__ = [
     "ATTENTIONS",
+    "BACKEND_VARIABLE",
     "CONTEXTS",
     "DECODINGS",
     "DEFAULT_CARRY_OVER",
@@ -20,6 +30,7 @@ __all__ = [
     "LAYOUT_OPTIONS",
     "LOWEST_TEMPERATURE",
     "MAX_WORDS",
+    "PRECISIONS",
     "QUANTIZATIONS",
     "Context",
     "CorrectionOptions",
@@ -31,5 +42,6 @@ __all__ = [
     "StoryOptions",
     "check_sentences",
     "check_text",
+    "default_backend",
     "make_options",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -13,8 +14,16 @@ Attention = Literal["sdpa", "xformers"]
 ATTENTIONS: tuple[str, ...] = get_args(Attention)
 Kernels = Literal["torch", "triton"]
 KERNELS: tuple[str, ...] = get_args(Kernels)
+Precision = Literal["exact", "bf16"]
+PRECISIONS: tuple[str, ...] = get_args(Precision)
+BACKEND_VARIABLE = "ACDC_BACKEND"
 Quantization = Literal["none", "int8", "fp8"]
 QUANTIZATIONS: tuple[str, ...] = get_args(Quantization)
+
+
+def default_backend() -> str:
+    """The backend where none is given: the environment's, or else ``auto``."""
+    return os.environ.get(BACKEND_VARIABLE) or "auto"
 
 
 @dataclass(frozen=True)
@@ -30,7 +39,8 @@ class EngineOptions:
     random_weights: bool = False
     device: str = "cpu"
     dtype: Dtype = "float32"
-    backend: str = "eager"
+    backend: str | None = None
+    precision: Precision = "exact"
     attention: Attention = "sdpa"
     kernels: Kernels = "torch"
     quantization: Quantization = "none"

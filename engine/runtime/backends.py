@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from ...compile.auto import choose
+from ...compile.auto import PRECISIONS, Precision, choose
 from ...compile.backends import BACKENDS, unsupported_reasons
 from ...compile.spec import StageSpec, TensorSpec
 
@@ -23,25 +23,45 @@ WHOLE = "correction"  # as one plan, where it is asked for by name; these stages
 PARTS = ("tokenizer_encoder", "vae_decoder", "vae_encoder", "unet")
 
 
-def parse_backends(text: str, device: torch.device, dtype: torch.dtype) -> dict[str, str]:
+def parse_backends(
+    text: str, device: torch.device, dtype: torch.dtype, precision: Precision = "exact"
+) -> dict[str, str]:
     """``NAME`` for all stages, or ``stage=NAME,...`` with the others eager: stage -> backend.
 
-    ``auto`` becomes the fastest exact backend that can serve the stage on this device and with this dtype.
+    ``auto`` becomes the fastest backend of that ``precision`` that can serve the stage on this device, in this dtype.
     ``correction=NAME`` makes one plan of the whole correction; otherwise it stays "eager", which runs stage by stage.
     ``ValueError`` names the stage or backend that is unknown, and stages that are chosen twice.
     """
     chosen = dict.fromkeys((*STAGES, WHOLE), "eager")
     if "=" not in text:
-        return chosen | {stage: _resolved(stage, text, device, dtype) for stage in STAGES}
+        return chosen | {stage: _resolved(stage, text, device, dtype, precision) for stage in STAGES}
     for part in text.split(","):
         stage, _, backend = part.partition("=")
         if stage not in chosen:
             raise ValueError(f"unknown stage {stage!r} in backend {text!r}; choose among {', '.join(chosen)}")
-        chosen[stage] = _resolved(stage, backend, device, dtype)
+        chosen[stage] = _resolved(stage, backend, device, dtype, precision)
     twice = [stage for stage in PARTS if chosen[stage] != "eager"]
     if chosen[WHOLE] != "eager" and twice:
         raise ValueError(f"backend {text!r}: {WHOLE} holds {', '.join(twice)}; choose one or the other")
     return chosen
+
+
+def choose_backends(
+    text: str, device: torch.device, dtype: torch.dtype, precision: str
+) -> tuple[dict[str, str], frozenset[str]]:
+    """:func:`parse_backends` with every check, and the stages whose backend ``text`` leaves open."""
+    check_precision(precision, text)
+    backends = parse_backends(text, device, dtype, "bf16" if precision == "bf16" else "exact")
+    check_backends(backends, device, dtype)
+    return backends, automatic_stages(text)
+
+
+def check_precision(precision: str, backend: str) -> None:
+    """``ValueError`` for an unknown precision, and for one that no stage's backend is chosen by."""
+    if precision not in PRECISIONS:
+        raise ValueError(f"unknown precision {precision!r}; choose one of {', '.join(PRECISIONS)}")
+    if precision != "exact" and not automatic_stages(backend):
+        raise ValueError(f"precision {precision!r} needs a backend that is auto; {backend!r} is chosen already")
 
 
 def automatic_stages(text: str) -> frozenset[str]:
@@ -52,9 +72,9 @@ def automatic_stages(text: str) -> frozenset[str]:
     return frozenset(stage for stage, _, backend in parts if backend == "auto")
 
 
-def _resolved(stage: str, backend: str, device: torch.device, dtype: torch.dtype) -> str:
+def _resolved(stage: str, backend: str, device: torch.device, dtype: torch.dtype, precision: Precision) -> str:
     if backend == "auto":
-        return choose(probe(stage, device, dtype))
+        return choose(probe(stage, device, dtype), precision)
     if backend not in BACKENDS:
         raise ValueError(f"unknown backend {backend!r}; choose among auto, {', '.join(BACKENDS)}")
     return backend

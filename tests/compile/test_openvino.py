@@ -26,6 +26,10 @@ def plans(tmp_path_factory):
     return PlanCache(tmp_path_factory.mktemp("plans"))
 
 
+def outputs(found):
+    return (found,) if isinstance(found, torch.Tensor) else found
+
+
 def one_stage(engine):
     return next(stage for stage in stages(engine, 1) if stage[0] == "tokenizer_decoder")
 
@@ -166,12 +170,34 @@ def test_a_hundred_stories_of_the_bundle_are_the_same_by_the_margin_rule():
     assert flips <= 10
 
 
-def test_another_dtype_is_refused_before_anything_is_loaded(tiny_path, plans):
-    said = (
-        "backend 'openvino' cannot run arm_prefill in bfloat16 on cpu: it takes float32, int64 and bool, not bfloat16"
-    )
-    with pytest.raises(ValueError, match=said):
-        Engine.from_pretrained(tiny_path, dtype="bfloat16", backend="openvino", cache=plans)
+@pytest.mark.parametrize("dtype", ["float16", "float64"])
+def test_another_dtype_is_refused_before_anything_is_loaded(tiny_path, plans, dtype):
+    takes = "it takes float32, bfloat16, int64 and bool"
+    with pytest.raises(ValueError, match=f"'openvino' cannot run arm_prefill in {dtype} on cpu: {takes}, not {dtype}"):
+        Engine.from_pretrained(tiny_path, dtype=dtype, backend="openvino", cache=plans)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("backend", ["openvino", "openvino-bf16"])
+def test_a_model_in_bfloat16_is_computed_in_bfloat16(tiny_path, tiny_engine, plans, monkeypatch, backend):
+    """Weights, inputs and outputs in bfloat16; with another CPU it is refused with the reason."""
+    if "BF16" in openvino.capabilities():
+        with monkeypatch.context() as patch:
+            patch.setattr("acdc.engine.engine.pack", lambda *_: None)  # plans are made of weights as they are
+            half = Engine.from_pretrained(tiny_path, dtype="bfloat16", backend="eager")
+        for (name, run, inputs), (_, wide, _) in zip(stages(half, 2), stages(tiny_engine, 2), strict=True):
+            found = compile_stage(run, StageSpec.of(name, inputs), backend, plans)(*inputs)
+            wanted = wide(*(value.float() if value.is_floating_point() else value for value in inputs))
+            dtypes = [value.dtype for value in outputs(run(*inputs))]
+            for one, other, dtype in zip(outputs(found), outputs(wanted), dtypes, strict=True):
+                assert one.dtype == dtype, name
+                if other.is_floating_point():
+                    assert (one.float() - other).norm() <= BF16 * other.norm(), name
+        engine = Engine.from_pretrained(tiny_path, dtype="bfloat16", backend=backend, cache=plans)
+        assert engine.generate(SENTENCES[:2], num_inference_steps=4).images[1].any()
+    monkeypatch.setattr(openvino, "capabilities", lambda: ["FP32"])
+    with pytest.raises(ValueError, match="in bfloat16 on cpu: this CPU has no bfloat16 units"):
+        Engine.from_pretrained(tiny_path, dtype="bfloat16", backend=backend, cache=plans)
 
 
 @torch.no_grad()
@@ -183,7 +209,7 @@ def test_bfloat16_is_near_eager_where_the_cpu_has_it_and_refused_elsewhere(tiny_
                 compile_stage(run, spec, "openvino-bf16", plans)
             continue
         wanted, found = run(*inputs), compile_stage(run, spec, "openvino-bf16", plans)(*inputs)
-        for ours, theirs in zip(*((v,) if isinstance(v, torch.Tensor) else v for v in (found, wanted)), strict=True):
+        for ours, theirs in zip(outputs(found), outputs(wanted), strict=True):
             assert (ours.shape, ours.dtype) == (theirs.shape, theirs.dtype), name
             if ours.is_floating_point():
                 assert (ours - theirs).norm() <= BF16 * theirs.norm(), name

@@ -1,14 +1,20 @@
 """Which backend runs which stage."""
 
+from functools import partial
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acdc.compile import openvino
+from acdc.compile import auto, openvino, processor
+from acdc.compile.auto import LOSSY_STAGES
+from acdc.compile.builder import PlanRefused
+from acdc.compile.cache import PlanCache
 from acdc.engine.cli.info import collect, print_info
 from acdc.engine.engine import Engine
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import BACKEND_VARIABLE, PRECISIONS, StoryOptions
+from acdc.engine.runtime import automatic
 from acdc.engine.runtime.backends import STAGES, describe, parse_backends, refusals
 from acdc.engine.runtime.compiled import PlannedModule, PlannedUNet
 
@@ -56,6 +62,71 @@ def test_the_backend_is_part_of_what_decides_a_story(tiny_path):
     engine = Engine.from_pretrained(tiny_path, backend="unet=openvino")
     assert engine.settings(StoryOptions())["backend"] == "unet=openvino"
     assert isinstance(engine.models.corrector.unet, PlannedUNet)
+
+
+def test_auto_is_what_nobody_chose(tiny_path, monkeypatch):
+    """The suite's own default is eager, by the variable that users have too."""
+    monkeypatch.delenv(BACKEND_VARIABLE)
+    assert Engine.from_pretrained(tiny_path).backend == Engine.from_pretrained(tiny_path, backend="auto").backend
+    monkeypatch.setenv(BACKEND_VARIABLE, "unet=openvino")
+    assert Engine.from_pretrained(tiny_path).backend == "unet=openvino"
+    assert Engine.from_pretrained(tiny_path, backend="eager").backend == "eager"
+    monkeypatch.setenv(BACKEND_VARIABLE, "fast")
+    with pytest.raises(ValueError, match="unknown backend 'fast'; choose among auto"):
+        Engine.from_pretrained(tiny_path)
+
+
+@pytest.mark.parametrize(
+    ("known", "exact", "lossy"),
+    [
+        ({"avx2", "avx512f", "avx512_bf16", "amx_bf16"}, "openvino", "openvino-bf16"),
+        ({"avx2", "avx512f"}, "openvino", "openvino"),
+        ({"avx2"}, "openvino", "openvino"),
+        ({"sse4_2"}, "eager", "eager"),
+        (set(), "eager", "eager"),
+    ],
+)
+def test_auto_is_chosen_by_the_processors_class(monkeypatch, known, exact, lossy):
+    monkeypatch.setattr(processor, "instructions", lambda: frozenset(known))
+    monkeypatch.setattr(openvino, "capabilities", lambda: ["FP32", "BF16"])
+    assert parse_backends("auto", CPU, F32) == all_on(exact)
+    rounded = parse_backends("auto", CPU, F32, "bf16")
+    assert {rounded[stage] for stage in LOSSY_STAGES} == {lossy}
+    assert {rounded[stage] for stage in STAGES if stage not in LOSSY_STAGES} == {exact}
+
+
+def test_on_a_gpu_nothing_is_measured():
+    assert parse_backends("auto", torch.device("cuda"), F32) == all_on("eager")
+
+
+def test_a_precision_that_decides_nothing_is_refused(tiny_path):
+    assert PRECISIONS == auto.PRECISIONS
+    with pytest.raises(ValueError, match="precision 'bf16' needs a backend that is auto; 'eager' is chosen already"):
+        Engine.from_pretrained(tiny_path, backend="eager", precision="bf16")
+    with pytest.raises(ValueError, match="unknown precision 'fp4'; choose one of exact, bf16"):
+        Engine.from_pretrained(tiny_path, backend="auto", precision="fp4")
+
+
+def test_auto_leaves_to_pytorch_what_plans_cannot_serve(tiny_path, monkeypatch):
+    one = partial(Engine.from_pretrained, tiny_path, backend="auto")
+    quantized = one(quantization="int8").copies.backends
+    assert {quantized["arm_draw"], quantized["arm_prefill"], quantized["unet"]} == {"eager", "openvino"}
+    assert quantized["unet"] == "openvino"
+    assert one(kernels="triton").backend == "eager"
+    monkeypatch.setattr(automatic, "MOST_BYTES", 10_000)
+    assert one().copies.backends["unet"] == "eager"
+    assert Engine.from_pretrained(tiny_path, backend="openvino").backend == "openvino"  # asked for by name
+
+
+def test_auto_goes_on_where_a_stage_cannot_be_translated(tiny_path, tmp_path, monkeypatch, caplog):
+    def cannot(*_):
+        raise PlanRefused("backend 'openvino' cannot translate it")
+
+    monkeypatch.setattr(openvino, "save_ir", cannot)
+    engine = Engine.from_pretrained(tiny_path, backend="tokenizer_decoder=auto", cache=PlanCache(tmp_path))
+    assert engine.generate(["Benny sat.", "He ran."], correction=False).images[1].any()
+    said = [record.message for record in caplog.records]
+    assert said == ["backend 'openvino' cannot translate it; going on with eager"]
 
 
 def test_auto_is_the_fastest_exact_backend_that_can_serve(tiny_path, monkeypatch):
