@@ -30,10 +30,16 @@ def changes(pictures: np.ndarray) -> np.ndarray:
 
 
 @settings(deadline=None, max_examples=12)
-@given(seed=st.integers(0, 10_000), split=st.sampled_from(("train", "heldout")), frames=st.integers(1, 32))
-def test_a_clip_is_a_function_of_its_seed_and_a_short_one_begins_a_long_one(seed: int, split: str, frames: int) -> None:
-    clip, whole = sample_clip(seed, split, frames), sample_clip(seed, split)
-    assert clip == sample_clip(seed, split, frames)
+@given(
+    seed=st.integers(0, 10_000), split=st.sampled_from(("train", "heldout")), frames=st.integers(1, 32),
+    edition=st.sampled_from((1, 2)),
+)  # fmt: skip
+def test_a_clip_is_a_function_of_its_seed_and_a_short_one_begins_a_long_one(
+    seed: int, split: str, frames: int, edition: int
+) -> None:
+    clip, whole = (sample_clip(seed, split, length, edition=edition) for length in (frames, 32))
+    assert clip == sample_clip(seed, split, frames, edition=edition)
+    assert {scene.edition for scene in whole.scenes} == {edition}
     assert clip.sentence == whole.sentence
     assert clip.moments == whole.moments[:frames]
 
@@ -114,6 +120,7 @@ def test_actions_come_evenly() -> None:
         ({"frames": 0}, "frames >= 1"),
         ({"seed": -1}, "seed >= 0"),
         ({"action": "fly"}, "sniff"),
+        ({"edition": 3}, "choose one of 1, 2"),
     ],
 )
 def test_bad_arguments_are_named(given_: dict[str, object], needle: str) -> None:

@@ -21,6 +21,8 @@ from acdc.bench.storyworld.train.all import Training, main
 from acdc.bench.storyworld.train.stages import FULL, TOY, Stage, stages
 from acdc.engine import Engine
 
+pytestmark = pytest.mark.training
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -131,7 +133,13 @@ def test_every_stage_waits_for_earlier_ones_and_its_command_has_these_options(si
             assert not context.args
     assert len({one.name for one in every}) == len(every)
     made = {path for one in every for path in re.findall(r"--out (\S+)", one.command)}
-    read = {path for one in every for path in re.findall(r"--(?:data|arm|tokenizer|vae|corrector) (\S+)", one.command)}
+    read = {
+        path
+        for one in every
+        for path in re.findall(
+            r"--(?:data|clips|stories|arm|init|base|tokenizer|vae|corrector) ([a-z]\S*)", one.command
+        )
+    }
     assert all(any(path == out or path.startswith(f"{out}/") for out in made) for path in read)
 
 
@@ -143,3 +151,5 @@ def test_a_toy_training_makes_a_bundle_that_draws(tmp_path):
     story = Engine.from_pretrained(str(tmp_path / "storyworld")).generate(["Luna the fox sat."])
     assert story.images[0].shape == (64, 64, 3)
     assert (tmp_path / "runs" / "round_trip.png").is_file()
+    assert (tmp_path / "runs" / "video" / "arm" / "model.safetensors").is_file()
+    assert (tmp_path / "runs" / "motion" / "motion_adapter" / "config.json").is_file()

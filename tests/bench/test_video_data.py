@@ -71,6 +71,8 @@ def test_data_is_made_once_and_goes_on_where_it_stopped(tmp_path: Path, monkeypa
         build_clips(tmp_path / "b", 5, encoders, **whole)
     with pytest.raises(ValueError, match="parts of another run"):
         build_clips(tmp_path / "b", 5, encoders, frames=2, size=32)
+    with pytest.raises(ValueError, match="parts of another run"):
+        build_clips(tmp_path / "b", 5, encoders, **whole, edition=2)
     build_clips(tmp_path / "b", 5, encoders, **whole)
     assert len(calls) == 4 + 3, "the first part was not made again"
     for name in ("codes.npy", "codes_flip.npy", "labels.npy"):

@@ -67,7 +67,7 @@ def test_rows_are_judged_and_compared_with_the_plain_arm(asked: tuple[Path, list
     gap = found["smoother_than_plain"]["acdc"]
     assert gap["mean"] == pytest.approx(rows["plain"]["jump"]["mean"] - rows["acdc"]["jump"]["mean"])
     assert gap["low"] > 0
-    assert (found["clips"], found["frames"]) == (CLIPS, FRAMES)
+    assert (found["clips"], found["frames"], found["edition"]) == (CLIPS, FRAMES, 1)
 
 
 def test_an_unknown_row_is_named_before_anything_is_drawn(asked: tuple[Path, list[str]]) -> None:

@@ -65,19 +65,25 @@ def chosen_rows(_context: object, _parameter: object, text: str) -> list[str]:
 @click.option("--clips", "count", default=50, show_default=True, help="Held-out clips.")
 @click.option("--frames", default=32, show_default=True)
 @click.option("--rows", default=",".join(ROWS), show_default=True, callback=chosen_rows, help="Separated by commas.")
+@click.option("--edition", default=1, show_default=True, help="Of the world that the bundles learned.")
+@click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="Another judge than the packaged one.")
 @click.option("--backend", default="eager", show_default=True)
 @click.option("--threads", type=int, help="Of torch; all by default.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file, written after every row.")
-def evaluate_video(count: int, frames: int, rows: list[str], backend: str, threads: int | None, out: Path) -> None:
+def evaluate_video(
+    count: int, frames: int, rows: list[str], edition: int, judge_path: Path | None, backend: str, threads: int | None,
+    out: Path,
+) -> None:  # fmt: skip
     """Draw and judge held-out clips, corrected and not."""
     if threads is not None:
         torch.set_num_threads(threads)
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
-    judge = load_judge()
-    clips = [sample_clip(FIRST_SEED + number, "heldout", frames) for number in range(count)]
+    judge = load_judge(judge_path)
+    clips = [sample_clip(FIRST_SEED + number, "heldout", frames, edition=edition) for number in range(count)]
     truth = truth_of(clips)
-    found: dict[str, Any] = {"clips": count, "frames": frames, "first_seed": FIRST_SEED, "versions": versions()}
+    asked = {"clips": count, "frames": frames, "edition": edition, "first_seed": FIRST_SEED}
+    found: dict[str, Any] = {**asked, "versions": versions()}
     found["rows"] = {"truth": _ready(describe(judge, np.stack([draw_clip(clip, SIZE) for clip in clips]), truth))}
     found["smoother_than_plain"] = {}
     drawn: dict[str, NDArray[np.uint8]] = {}

@@ -155,7 +155,7 @@ def caption_merges(data: Path) -> list[Pair]:
 @click.option("--text-hidden", default=128)
 @click.option("--seconds", type=float, help="Begin the decay in time to end within so many seconds.")
 @click.option("--evaluate-every", default=500)
-@click.option("--sheet-every", default=2000)
+@click.option("--sheet-every", default=2000, help="Steps between two sheets of samples, 0 for none.")
 @click.option("--threads", default=1)
 @click.option("--device", default="cpu")
 @click.option("--export-only", is_flag=True, help="Only write OUT/corrector from the newest checkpoint.")
@@ -216,7 +216,7 @@ def main(
 
     def after_step(step: int) -> None:
         if (step + 1) % evaluate_every == 0:
-            watch.report(step + 1, (step + 1) % sheet_every == 0)
+            watch.report(step + 1, sheet_every > 0 and (step + 1) % sheet_every == 0)
 
     done = fit(
         make_step(model, pairs, batch, min_snr, device),
@@ -230,7 +230,7 @@ def main(
         seed=SEED,
         time_limit=seconds,
     )
-    watch.report(done, True)
+    watch.report(done, sheet_every > 0)
     if vae is not None:
         click.echo(export_checkpoint(out, vae))
 

@@ -24,6 +24,9 @@ class Size(NamedTuple):
     identity: str
     arm: str
     corrector: str
+    clips: str
+    video: str
+    motion: str
 
 
 FULL = Size(
@@ -34,6 +37,9 @@ FULL = Size(
     identity="--steps 2400 --decay 800",
     arm="--layers 6 --hidden 256 --heads 4 --windows 1 0.9 --steps 6000 --decay 2000 --every 50",
     corrector="--channels 64,128 --batch 48 --lr 4e-3 --steps 6000 --decay 2000",
+    clips="--clips 1500",
+    video="--steps 3000 --decay 1200 --lr 1.5e-3 --muon-lr 5e-3 --frames 28 --share 0.15 --every 50",
+    motion="--steps 1500 --decay 600 --every 50",
 )  # fmt: skip
 TOY = Size(
     40, 4, 4,
@@ -42,7 +48,10 @@ TOY = Size(
     judge="--steps 4 --decay 2 --batch 8",
     identity="--steps 4 --decay 2 --batch 8",
     arm="--layers 1 --hidden 32 --heads 1 --frames 2 --windows 1 1 --steps 2 --decay 1",
-    corrector="--channels 32,64 --batch 2 --steps 2 --decay 1",
+    corrector="--channels 32,64 --batch 2 --steps 2 --decay 1 --sheet-every 0",
+    clips="--clips 2",
+    video="--steps 2 --decay 1 --frames 4 --every 2",
+    motion="--steps 2 --decay 1 --batch 1 --every 2",
 )  # fmt: skip
 
 
@@ -58,10 +67,11 @@ class Stage(NamedTuple):
 
 
 def stages(size: Size) -> tuple[Stage, ...]:
-    """From an empty folder to the bundle ``storyworld``; each stage comes after all that it waits for."""
+    """From an empty folder to the bundle ``storyworld``, then clips. Each stage comes after all that it waits for."""
     render = f"{TRAIN}dataset --edition 2 --size 64"
     sets = "--data data --heldout heldout"
     coders = f"--tokenizer {TOKENIZER} --vae {VAE}"
+    clips = f"{TRAIN}video_data --edition 2 {coders}"
     return (
         Stage("data", f"{render} --stories {size.stories} --out data", (), True, "--workers", False),
         Stage(
@@ -94,5 +104,21 @@ def stages(size: Size) -> tuple[Stage, ...]:
         Stage(
             "round_trip", f"{TRAIN}round_trip --data heldout {coders} {JUDGES} --out runs/round_trip",
             ("heldout", "tokenizer", "vae", "judge", "identity"), False, "", False,
+        ),
+        Stage("clips", f"{clips} {size.clips} --flip --out clips", ("tokenizer", "vae"), True),
+        Stage(
+            "heldout_clips", f"{clips} --clips {size.heldout // 4} --split heldout --out heldout_clips",
+            ("tokenizer", "vae"), True,
+        ),
+        Stage(
+            "video", f"{TRAIN}video --init {ARM} --stories data --clips clips --heldout heldout_clips "
+            f"--out runs/video {size.video}", ("arm", "clips", "heldout_clips"), True,
+        ),
+        Stage(
+            "clip_drafts", f"{TRAIN}video_drafts --clips clips --arm runs/video/arm {coders}", ("video",), True,
+        ),
+        Stage(
+            "motion", f"{TRAIN}motion --base runs/corrector/corrector --clips clips --heldout heldout_clips "
+            f"--out runs/motion {size.motion}", ("corrector", "clip_drafts"), True,
         ),
     )  # fmt: skip

@@ -66,21 +66,21 @@ def parts(count: int) -> Iterator[range]:
 
 def build_clips(
     out: Path, count: int, encoders: Mapping[str, Encoder], split: str = "train", frames: int = FRAMES,
-    size: int = 64, device: str = "cpu", first_seed: int = 0,
+    size: int = 64, device: str = "cpu", first_seed: int = 0, edition: int = 1,
 ) -> None:  # fmt: skip
     """Write the data directory; clip i has seed ``first_seed + i``. What OUT/parts holds already is not made again.
 
     Raises:
-        ValueError: fewer than one clip, no encoder, or an unknown split.
+        ValueError: fewer than one clip, no encoder, or an unknown split or edition.
     """
     if count < 1 or not encoders or split not in SPLITS:
         known = ", ".join(SPLITS)
         raise ValueError(f"need clips >= 1, a tokenizer or a VAE and a split of {known}; got {count}, {split!r}")
     folder = out / "parts"
     folder.mkdir(parents=True, exist_ok=True)
-    plan = {"split": split, "frames": frames, "size": size, "first_seed": first_seed, "arrays": sorted(encoders)}
-    _check_plan(folder / "plan.json", plan)
-    clips = [sample_clip(first_seed + i, split, frames) for i in range(count)]
+    plan = {"split": split, "frames": frames, "size": size, "first_seed": first_seed, "edition": edition}
+    _check_plan(folder / "plan.json", plan | {"arrays": sorted(encoders)})
+    clips = [sample_clip(first_seed + i, split, frames, edition=edition) for i in range(count)]
     for part in parts(count):
         path = folder / f"{part.start:06d}_{part.stop:06d}.npz"
         if not path.is_file():
@@ -126,11 +126,12 @@ def _join(out: Path, folder: Path, count: int, names: list[str]) -> None:
 @click.option("--frames", default=FRAMES, show_default=True)
 @click.option("--size", default=64, show_default=True)
 @click.option("--first-seed", default=0, show_default=True)
+@click.option("--edition", default=1, show_default=True, help="Of the world.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 def main(
     out: Path, clips: int, tokenizer: Path | None, vae: Path | None, flip: bool, split: str, frames: int, size: int,
-    first_seed: int, threads: int, device: str,
+    first_seed: int, edition: int, threads: int, device: str,
 ) -> None:  # fmt: skip
     """Render clips and encode them with the tokenizer, the VAE or both."""
     torch.set_num_threads(threads)
@@ -141,7 +142,7 @@ def main(
             encoders["codes_flip"] = encoders["codes"]
     if vae is not None:
         encoders["latents"] = vae_encoder(vae, device)
-    build_clips(out, clips, encoders, split, frames, size, device, first_seed)
+    build_clips(out, clips, encoders, split, frames, size, device, first_seed, edition)
 
 
 if __name__ == "__main__":

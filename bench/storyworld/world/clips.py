@@ -38,14 +38,16 @@ class ClipSample:
         return list(zip(self.scenes, self.motions, strict=True))
 
 
-def sample_clip(seed: int, split: str = "train", frames: int = FRAMES, action: str | None = None) -> ClipSample:
+def sample_clip(
+    seed: int, split: str = "train", frames: int = FRAMES, action: str | None = None, edition: int = 1
+) -> ClipSample:
     """Clip number ``seed`` of ``split``: equal arguments give equal clips, shorter ones are beginnings of longer ones.
 
     Its sentence and its first frame are those of a one-frame story, but that an animal which walks begins as far back
-    as its way is long; ``action`` is drawn evenly where None.
+    as its way is long; ``action`` is drawn evenly where None; ``edition`` is the world's.
 
     Raises:
-        ValueError: an unknown split or action, fewer than 1 frame or a negative seed.
+        ValueError: an unknown split, action or edition, fewer than 1 frame or a negative seed.
     """
     if split not in SPLITS or frames < 1 or seed < 0:
         known = ", ".join(SPLITS)
@@ -54,7 +56,7 @@ def sample_clip(seed: int, split: str = "train", frames: int = FRAMES, action: s
         raise ValueError(f"unknown action {action!r}; choose one of {', '.join(ACTIONS)}")
     rng = np.random.default_rng([SPLITS.index(split), seed, FRAMES])
     drawn = ACTIONS[int(rng.integers(len(ACTIONS)))]
-    story = _first_frame(seed, split, action or drawn)
+    story = _first_frame(seed, split, action or drawn, edition)
     scene = story.scenes[0]
     wind = float(rng.uniform(-WIND, WIND)) if scene.setting in CLOUDY else 0.0
     tempo, strength = PERIODS[int(rng.integers(len(PERIODS)))], float(rng.uniform(0.8, 1.2))
@@ -63,10 +65,10 @@ def sample_clip(seed: int, split: str = "train", frames: int = FRAMES, action: s
     return ClipSample(story.sentences[0], _walk(scene, frames), motions, story.name)
 
 
-def _first_frame(seed: int, split: str, action: str) -> StorySample:
+def _first_frame(seed: int, split: str, action: str, edition: int) -> StorySample:
     """The first one-frame story of this clip's seeds that shows ``action``, its thing in view standing still."""
     for attempt in range(SEEDS_A_CLIP):
-        story = sample_story(seed * SEEDS_A_CLIP + attempt, split, 1)
+        story = sample_story(seed * SEEDS_A_CLIP + attempt, split, 1, edition)
         scene = story.scenes[0]
         carried = action in TRAVEL and scene.prop not in FLYING | {"none"}  # it would slide along
         if scene.action == action and not carried:
