@@ -22,7 +22,7 @@ BACKENDS = {  # name: (module, what it is)
     "openvino-bf16": ("openvino_bf16", "OpenVINO on a CPU with bfloat16 units, not exact"),
     "openvino-int8": ("openvino_int8", "OpenVINO on the CPU, the UNet in int8 by NNCF, lossy"),
     "inductor": ("inductor", "AOTInductor, compiled ahead of time to shared libraries on disk"),
-    "inductor-jit": ("inductor_jit", "torch.compile, compiled anew in every process"),
+    "inductor-jit": ("inductor_jit", "torch.compile, compiled again in every process"),
     "cudagraph": ("cudagraph", "CUDA graphs of plain PyTorch's kernels, one a shape"),
     "tensorrt": ("tensorrt:TENSORRT", "TensorRT, built for the NVIDIA GPU at hand"),
     "tensorrt-rtx": ("tensorrt:TENSORRT_RTX", "TensorRT for RTX, built on any machine for RTX GPUs"),

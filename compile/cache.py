@@ -3,7 +3,7 @@
     ROOT/<key>/manifest.json    {"what": "vae_decoder(...)", "files": {"plan.bin": <blake2b>, ...}}
     ROOT/<key>/...              the backend's own files
 
-An entry is written beside its place and renamed into it, so processes that build the same plan at once do not
+An entry is written under another name and renamed, so processes that build the same plan at once do not
 disturb each other. One that is damaged is built again, with one line of warning. What a killed process left half
 written begins with a dot; it is counted, and swept after a day. Nothing here is unpickled.
 
@@ -29,7 +29,7 @@ from .builder import Builder
 from .entry import MANIFEST, Entry, intact, keep_beside, measured, publish, read_manifest, remove, seal
 
 LOG = logging.getLogger("acdc")
-MEASURED = "*.timings"  # files beside the entries, of backends that time kernels
+MEASURED = "*.timings"  # files next to the entries, of backends that time kernels
 GIB = 1 << 30
 DAY = 86_400.0  # seconds
 
@@ -46,7 +46,7 @@ def default_root() -> Path:
 
 @dataclass
 class _Shared:
-    """What a cache has in common with its copies."""
+    """State that a cache shares with its copies."""
 
     builder: Builder
     warned: set[str] = field(default_factory=set)
@@ -56,7 +56,7 @@ class _Shared:
 class PlanCache:
     """The folder. ``limit`` bytes bound it: the entries that were used longest ago make room.
 
-    ``on_build(what, seconds, peak_bytes)`` is told of each plan that had to be built, with the most memory that its
+    ``on_build(what, seconds, peak_bytes)`` is called for each plan that had to be built, with the most memory that its
     compiler took in a process of its own (0: there was none). ``builder`` runs such compilers. ``root`` is None where
     the user has no folder for it.
     """
@@ -98,7 +98,7 @@ class PlanCache:
             self.on_build(what, time.perf_counter() - began, max(self._builds))
 
     def built(self, function: str, arguments: dict[str, Any], seconds: float) -> bytes:
-        """What ``function`` writes to the file ``blob``, one of its arguments, in the builder's process.
+        """The file ``blob`` that ``function``, which takes its path, writes in the builder's process.
 
         Raises ``PlanRefused``, as :meth:`Builder.run` does.
         """
@@ -147,7 +147,7 @@ class PlanCache:
             self.warn_once("keep", f"plan cache: what is compiled here is not kept ({error})")
 
     def entries(self) -> Iterator[Entry]:
-        """What lies there, the longest unused first."""
+        """The entries, the longest unused first."""
         found = []
         for root in self._roots():
             for manifest in root.glob(f"[!.]*/{MANIFEST}"):
@@ -157,7 +157,7 @@ class PlanCache:
         yield from sorted(found, key=lambda entry: entry.used)
 
     def others(self) -> Iterator[Entry]:
-        """What else lies there: what is being written or was left half written, and what backends measured."""
+        """Other files: entries that are being written or were left half written, and measurements of backends."""
         for root in self._roots():
             for path in (*root.glob(".*"), *root.glob(MEASURED)):
                 with suppress(FileNotFoundError):
@@ -178,12 +178,12 @@ class PlanCache:
         remove(part)
 
     def _roots(self) -> list[Path]:
-        """Where entries are looked for."""
+        """Folders in which entries are looked for."""
         temporary = [Path(self._shared.temporary.name)] if self._shared.temporary else []
         return [self.root, *temporary] if self.root is not None else temporary
 
     def _staging(self, name: str, blocked: bool = False) -> Path:
-        """A new folder beside the entries, or in a temporary root where nothing can be written there.
+        """A new folder next to the entries, or in a temporary root where nothing can be written there.
 
         ``blocked``: what it will become is there, and can neither be used nor removed.
         """

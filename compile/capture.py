@@ -1,9 +1,9 @@
-"""What would go wrong if a stage were captured in a CUDA graph, found without a GPU.
+"""Faults of a stage that would show in its capture as a CUDA graph, found without a GPU.
 
 A graph replays kernels with the addresses and numbers of the day of its capture. So a stage must not read a tensor on
 the host, take a shape from data, make a tensor of host data or on another device, draw from a hidden generator, or
 do something else at each call. The stage is traced to ATen operators, twice over fake tensors and once on the meta
-device, where whatever is not on the stage's own device stands out.
+device, where a tensor on another device than the stage's shows.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def graph_hazards(graph: fx.Graph, device: str) -> Iterator[str]:
     """The hazards of one trace on ``device``."""
     for node in graph.nodes:
         if node.op == "get_attr":
-            yield "uses a tensor that is no input, weight or buffer, such as one made of host data"
+            yield "uses a tensor that is not an input, a weight or a buffer, such as one made of host data"
         elif isinstance(node.target, OpOverload):
             yield from (f"{reason} ({node.target})" for reason in _reasons(node, torch.device(device)))
 

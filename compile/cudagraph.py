@@ -46,13 +46,13 @@ def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
 
 
 class GraphPlan:
-    """A stage at one set of shapes; its graph is captured anew where the pool had to let it go."""
+    """A stage at one set of shapes; its graph is captured again where the pool had to release it."""
 
     def __init__(self, run: nn.Module, spec: StageSpec, pool: GraphPool) -> None:
         self.run, self.spec, self.pool, self.captured = run, spec, pool, False
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """What the stage returns: a tensor, or a tuple of them; the caller's own."""
+        """The stage's result: a tensor, or a tuple of them; the caller's own."""
         assert StageSpec.of(self.spec.name, inputs) == self.spec, "a graph has one shape"
         held = {at: inputs[at] for at in getattr(self.run, "STATIC_INPUTS", ()) if at < len(inputs)}
         key = (self, *(value.data_ptr() for value in held.values()))

@@ -36,7 +36,7 @@ def keep_beside(folder: Path, name: str, data: bytes) -> None:
 
 
 def find_beside(folder: Path, name: str) -> bytes | None:
-    """What :func:`keep_beside` put there; None if nothing is there, or it is damaged."""
+    """The object that :func:`keep_beside` stored; None if nothing is there, or it is damaged."""
     try:
         stored = (folder / name).read_bytes()
     except OSError:

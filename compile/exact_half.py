@@ -13,7 +13,7 @@ VAE_BATCH = 1 << 22  # numbers that are compared at a time: 16 MiB
 
 
 def exact_in_half(model: Any) -> bool:
-    """Whether every float32 constant of the OpenVINO model equals its float16: no rounding, no overflow, no NaN."""
+    """Does every float32 constant of the OpenVINO model equal its float16: no rounding, no overflow, no NaN?"""
     import openvino
 
     constants = (node for node in model.get_ops() if node.get_type_name() == "Constant")

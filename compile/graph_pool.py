@@ -79,7 +79,7 @@ class GraphPool:
         return captured
 
     def _count(self, captured: Captured) -> tuple[int, Captured | None]:
-        """Its bytes, and itself if they still fit: what does not fit must not be held while the pool begins anew."""
+        """Its bytes, and itself if they still fit: otherwise it must not be held while the pool starts again."""
         fits = self.num_bytes + captured.num_bytes <= self.max_bytes
         return captured.num_bytes, captured if fits else None
 
@@ -88,6 +88,6 @@ POOLS: WeakKeyDictionary[Any, GraphPool] = WeakKeyDictionary()  # by plan cache,
 
 
 def count_captures(caches: Iterable[Any]) -> Captures:
-    """Of the plans of these plan caches so far."""
+    """Captures of these plan caches' plans so far."""
     pools = [POOLS[cache] for cache in caches if cache in POOLS]
     return Captures(sum(pool.num_captures for pool in pools), sum(pool.num_recaptures for pool in pools))

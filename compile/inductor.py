@@ -57,7 +57,7 @@ def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
 
 
 def machine(device: str) -> str:
-    """What the compiled code is bound to: the GPU, the processor's instructions, the number of threads."""
+    """Conditions that the compiled code depends on: the GPU, the processor's instructions, the number of threads."""
     capabilities = getattr(torch.cpu, "get_capabilities", torch.backends.cpu.get_cpu_capability)()
     here = f"{capabilities}|{torch.get_num_threads()} threads"
     return f"{here}|{torch.cuda.get_device_properties()}" if device == "cuda" else here
@@ -67,7 +67,7 @@ def save_package(run: nn.Module, spec: StageSpec, folder: Path) -> None:
     """Write the package of ``run`` with its weights into ``folder``."""
     options: dict[str, Any] = {"aot_inductor.precompile_headers": False}  # for one package it costs more than it saves
     if spec.device == "cpu":
-        options["compile_threads"] = 1  # there are no Triton kernels for other processes to compile
+        options["compile_threads"] = 1  # other processes have nothing to compile without Triton kernels
     with torch.inference_mode(False), torch.no_grad(), private_caches(folder.parent), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)
         program = torch.export.export(run, spec.examples())
@@ -90,7 +90,7 @@ class InductorPlan:
         self.spec, self.loader = spec, torch._inductor.aoti_load_package(str(path)).loader
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """What the stage returns: a tensor, or a tuple of them."""
+        """The stage's result: a tensor, or a tuple of them."""
         assert StageSpec.of(self.spec.name, inputs) == self.spec, "compiled code checks no shape"
         outputs = self.loader.boxed_run([value.contiguous() for value in inputs])
         return outputs[0] if len(outputs) == 1 else tuple(outputs)

@@ -1,4 +1,4 @@
-"""torch.compile: the stage is compiled anew in every process; no plan is kept on disk.
+"""torch.compile: the stage is compiled again in every process; no plan is kept on disk.
 
 Torch keeps precompiled headers in its own temporary folder, which spare each kernel some seconds.
 """

@@ -30,7 +30,7 @@ def plan_key(run: nn.Module, spec: StageSpec, backend: str, version: str) -> str
 
 
 def settings(module: nn.Module) -> str:
-    """What a module computes with besides its tensors: strides, eps, numbers of heads, a schedule, functions."""
+    """Values that a module computes with besides its tensors: strides, eps, numbers of heads, a schedule, functions."""
     own = {name: value for name, value in vars(module).items() if not name.startswith("_")}
     return repr(sorted((name, _plain(value)) for name, value in own.items() if _decides(value)))
 

@@ -1,4 +1,4 @@
-"""A stage as an ONNX file with static shapes, checked; for TensorRT, and for whoever wants the file.
+"""A stage as an ONNX file with static shapes, checked; for TensorRT, and for anyone who wants the file.
 
     FOLDER/stage.onnx         inputs are named as the stage's ``forward`` names them, outputs output_0, output_1, ...
     FOLDER/stage.onnx.data    the weights
@@ -28,7 +28,7 @@ DISTRIBUTIONS = ("onnx", "onnxscript")
 
 
 def missing_packages() -> list[str]:
-    """What must be installed before a stage can be exported: reasons, or none."""
+    """Packages that are missing for the export of a stage: reasons, or none."""
     return [f"{name} is not installed: pip install 'acdc-engine[onnx]'" for name in DISTRIBUTIONS if not _version(name)]
 
 
@@ -105,7 +105,7 @@ def _difference(one: Tensor, other: Tensor) -> float:
 
 
 def _device(run: nn.Module) -> str:
-    """Where its weights lie."""
+    """The file of its weights."""
     return next((str(value.device) for value in (*run.parameters(), *run.buffers())), "cpu")
 
 

@@ -104,7 +104,7 @@ def ir(proof: Proof, cache: PlanCache) -> Path:
 def load(folder: Path, proof: Proof, cache: PlanCache, precision: str, backend: str) -> Any:
     """The IR in ``folder`` compiled for this processor; ``precision`` (f32 or bf16) is what products are computed in.
 
-    It is compiled, and run once, in another process, and kept beside the IR for this kind of processor and number of
+    It is compiled, and run once, in another process, and kept with the IR for this kind of processor and number of
     threads; here it is only read back. Large weights stay in the IR's file alone. ``PlanRefused`` where that process
     died, then and every later time.
     """
@@ -187,7 +187,7 @@ def save_ir(proof: Proof, folder: Path) -> None:
 
 
 def _decoder(proof: Proof) -> Any:
-    """What the frontend reads a stage from: a trace, or where that would not be the stage, an exported program."""
+    """The frontend's input: a trace, or where that would not be the stage, an exported program."""
     if (traced := trace(proof)) is not None:
         from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
@@ -207,7 +207,7 @@ class OpenVINOPlan:
         self.shared, self.bfloat16 = openvino.Tensor, openvino.Type.bf16
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """What the stage returns: a tensor, or a tuple of them.
+        """The stage's result: a tensor, or a tuple of them.
 
         The request is driven by hand, since its convenience wrapper does much for every input.
         """

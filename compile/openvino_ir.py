@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-FILE = "plan.xml"  # beside it lies plan.bin with the weights
+FILE = "plan.xml"  # plan.bin, with the weights, lies in the same folder
 
 
 def compile_ir(folder: str, options: dict[str, Any], blob: str) -> None:
@@ -30,7 +30,7 @@ def without_gated_mlp(model: Any) -> int:
     """Write every ``swish(gate) * up`` of ``model`` as ``(up * sigmoid(gate)) * gate``; returns how many there were.
 
     The plugin makes a node LLMMLP of a gated feed-forward layer in bfloat16. It shares out the columns of the second
-    product among pairs of threads, and with one thread, which is no pair, it divides by zero (SIGFPE; 2026.4.1 and,
+    product among pairs of threads, and with one thread, which is not a pair, it divides by zero (SIGFPE; 2026.4.1 and,
     by https://github.com/openvinotoolkit/openvino/issues/33300, since 2025.4). The same product in another order is
     not what it looks for.
     """

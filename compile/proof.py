@@ -41,7 +41,7 @@ class Proof:
 
     @property
     def outputs(self) -> list[Tensor]:
-        """What the stage returns."""
+        """The stage's result."""
         return self._called[0]
 
     @property

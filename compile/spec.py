@@ -1,4 +1,4 @@
-"""What a stage looks like from outside: its name, and the shape and dtype of every tensor it takes."""
+"""Signature of a stage: its name, and the shape and dtype of every tensor it takes."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 NVIDIA's two packages share one API, so one module serves both. ``tensorrt`` times kernels on the GPU at hand and
 builds for it; ``tensorrt_rtx`` builds without a GPU for every RTX one since Ampere, and the GPU's own code is made at
-the first run. That code is kept in the plan's folder, beside the files of the manifest.
+the first run. That code is kept in the plan's folder, with the files of the manifest.
 
 A weight that changes gives another key and another engine: engines are not refitted (``tensorrt_rtx`` without a GPU
 neither builds an engine that could be, nor reads one).
@@ -125,7 +125,7 @@ class TensorRT:
         return Built(folder / FILE, network.num_layers)
 
     def _version(self) -> str:
-        """Of everything besides the stage that decides an engine."""
+        """Key of everything besides the stage that decides an engine."""
         target = "" if self.portable else f"-{torch.cuda.get_device_name()}-{torch.cuda.get_device_capability()}"
         return f"{self.installed_version}-{exporter_version()}-{MAKER}{target}"
 
@@ -171,7 +171,7 @@ def _aligned(value: Tensor) -> Tensor:
 
 
 def _context(engine: Any, path: Path | None) -> tuple[Any, Callable[[], None]]:
-    """What runs the engine, and what stores at ``path`` the code that was made for the GPU on the way."""
+    """A function that runs the engine, and one that stores at ``path`` the code that was made for the GPU."""
     if path is None:
         return engine.create_execution_context(), lambda: None
     config = engine.create_runtime_config()
@@ -221,7 +221,7 @@ def _logger(trt: Any) -> Any:
 
 
 def _no_device() -> list[str]:
-    return [] if torch.cuda.is_available() else ["there is no CUDA device"]
+    return [] if torch.cuda.is_available() else ["this machine has no CUDA device"]
 
 
 def _bare(dtype: torch.dtype) -> str:

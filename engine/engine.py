@@ -123,7 +123,7 @@ class Engine:
 
     @property
     def graph_captures(self) -> Captures:
-        """How many CUDA graphs were captured so far, and how many of them more than once (backend cudagraph)."""
+        """Number of CUDA graphs captured so far, and of those captured more than once (backend cudagraph)."""
         return self.copies.captures
 
     @property
@@ -142,13 +142,14 @@ class Engine:
         return {**loaded, **machine, **chosen, **lossy, **options_used, **resolved.memory.recorded()}
 
     def video_settings(self, options: StoryOptions, num_frames: int, chunk_frames: int) -> dict[str, Any]:
-        """The same of a video, with its lengths; and ``later_frames``, where the ARM draws those behind the first by
+        """The same of a video, with its lengths; and ``later_frames``, where the ARM draws those after the first by
         settings of its own (LWM: guidance 1 and top-k 1000, as published)."""
         settings = {**self.settings(options), "num_frames": num_frames, "chunk_frames": chunk_frames}
         return {**settings, **self.models.arm.video_settings(options.resolved(self.defaults))}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
-        """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction off."""
+        """The point at which SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction
+        off."""
         if not options.correction.enabled:
             return {}
         start = Correction(self.models.corrector, options.resolved(self.defaults)).schedule.start
@@ -167,9 +168,9 @@ class Engine:
     ) -> Iterator[Frame]:
         """Yield each frame as soon as it is finished.
 
-        ``options`` (or the same names as keywords, e.g. ``strength=0.4``) say how; ``init_image`` stands in for the
+        ``options`` (or the same names as keywords, e.g. ``strength=0.4``) say how; ``init_image`` replaces the
         first frame's draft; ``done`` are the first frames of an interrupted run, which are not drawn again;
-        ``on_phase(index, phase)`` is told what begins. Raises ``ValueError`` before anything is drawn.
+        ``on_phase(index, phase)`` is called when a phase begins. Raises ``ValueError`` before anything is drawn.
         """
         resolved = _merge(options, overrides).resolved(self.defaults)
         story = StoryRequest("story", check_sentences(sentences), seed, tuple(done))
@@ -220,13 +221,13 @@ class Engine:
         load_memory: Callable[[], Memory] | None = None,
         **overrides: Any,
     ) -> Many:
-        """Stories by the thousand: memory, ARM and diffusion model run beside one another (``policy.py``).
+        """Stories by the thousand: memory, ARM and diffusion model run concurrently (``policy.py``).
 
         Iterate over what comes back: a ``StoryResult`` for each story, as it is finished, or a ``StoryFailed``; each
         equals :meth:`generate` of it alone, up to rounding. ``stories`` are read when there is room. Those that are
         sentences alone get seeds ``seed``, ``seed`` + 1, ... ``load_memory`` makes a story's memory module (None: as
-        the options say). Raises ``ValueError`` for options that cannot be met, and for a story that cannot be, behind
-        those that were begun before it was read.
+        the options say). Raises ``ValueError`` for options that cannot be met, and for an invalid story, after
+        those that began before it was read.
         """
         chosen = _merge(options, overrides)
         resolved = chosen.resolved(self.defaults)

@@ -46,10 +46,10 @@ class Frame:
     """One finished chunk. Images are uint8 [H, W, 3]; codes are the ARM's image tokens in raster order.
 
     ``draft`` is what the ARM drew, ``image`` what is shown (the corrected pixels, or the draft where the frame was
-    not corrected). ``draft_codes`` were drawn; ``codes`` stand in the ARM's context afterwards.
+    not corrected). ``draft_codes`` were drawn; ``codes`` are in the ARM's context afterwards.
     ``cut_prompt`` is the part of the refined prompt that the text encoder saw when it was too long, else None.
     ``spans`` says when each phase ran; stories of one batch share their launches' spans. ``memory_note`` says why the
-    refined prompt is not the memory's own (a language model failed, and rules stood in), else None.
+    refined prompt is not the memory's own (a language model failed, and rules replaced it), else None.
     ``later_prompts`` are the rewrites of the sentences after this one, where the memory was asked once for the story.
     """
 
@@ -90,7 +90,7 @@ class StoryResult:
 
     @property
     def refined_prompts(self) -> list[str]:
-        """What the diffusion model was asked to draw, one prompt a frame."""
+        """The diffusion model's prompts, one a frame."""
         return [frame.refined_prompt for frame in self.frames]
 
     @property

@@ -16,7 +16,7 @@ JOINERS = "\u200c\u200d"  # within words of Persian and of Indian languages
 @dataclass(frozen=True)
 class StoryRequest:
     """One story to draw. ``id`` names it among the others and is the name of its folder; ``done`` are the frames of an
-    earlier, interrupted run. Raises ``ValueError`` (one line) for sentences or an id that cannot be."""
+    earlier, interrupted run. Raises ``ValueError`` (one line) for an invalid id or invalid sentences."""
 
     id: str
     sentences: tuple[str, ...]
@@ -31,8 +31,8 @@ class StoryRequest:
         object.__setattr__(self, "id", unicodedata.normalize("NFC", self.id))  # one folder, however it was typed
         size = len(self.id.encode("utf-8", "replace"))
         if not (0 < size <= MAX_ID and self.id[0].isalnum() and all(map(_fits_a_name, self.id))):
-            told = f"1 to {MAX_ID} bytes of letters, digits, - _ and . , a letter or digit first"
-            raise ValueError(f"story id {self.id[:MAX_ID]!r} cannot be a folder's name; choose {told}")
+            advice = f"1 to {MAX_ID} bytes of letters, digits, - _ and . , a letter or digit first"
+            raise ValueError(f"story id {self.id[:MAX_ID]!r} cannot be a folder's name; choose {advice}")
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"seed {self.seed} is out of range; choose an integer from 0 to {2**64 - 1}")
         if len(self.done) > len(self.sentences):

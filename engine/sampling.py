@@ -2,8 +2,8 @@
 
 The order is guidance -> allowed ids -> temperature -> top-k -> top-p -> + Gumbel noise -> argmax -> forced ids.
 Sampling is a deterministic function of logits and noise, token = argmax(logits / T + G), which draws from
-softmax(logits / T) (the Gumbel-max trick). The noise belongs to the position, never to the pass. The functions stand in
-:mod:`acdc.kernels.sample_tokens`, beside the kernel that does the same.
+softmax(logits / T) (the Gumbel-max trick). The noise belongs to the position, never to the pass. The functions are in
+:mod:`acdc.kernels.sample_tokens`, next to the kernel that does the same.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class SamplingParams:
-    """How the tokens of a chunk are chosen.
+    """Parameters of the choice of a chunk's tokens.
 
     ``guidance_scale`` s: uncond + s (cond - uncond), 1 = no guidance (classifier-free guidance, arXiv 2207.12598).
     ``temperature`` 0 = greedy: the best id, without noise. ``top_k`` keeps the k best ids (None = all; ids tied with
@@ -60,7 +60,7 @@ class SamplingParams:
 
     @property
     def sampling(self) -> Sampling:
-        """What the kernel is told; forced ids go to it as a table."""
+        """The kernel's arguments; forced ids go to it as a table."""
         return Sampling(self.guidance_scale, self.temperature, self.top_k, self.top_p, self.allowed)
 
 

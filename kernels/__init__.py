@@ -1,1 +1,1 @@
-"""Fused Triton kernels, one a file, each beside its plain PyTorch reference. Importing this has no effects."""
+"""Fused Triton kernels, one a file, each with its plain PyTorch reference. Importing this has no effects."""

@@ -1,4 +1,4 @@
-"""What a pass of W positions a story settles: its tokens go over the guesses, and those that are final are counted.
+"""Accept tokens after a pass of W positions a story: they replace the guesses, and the final ones are counted.
 
 A token is a function of the tokens before it, so what was computed from right guesses is final: all up to and including
 the first whose guess was wrong, and not past the frame's last. The algorithm's docstring is
@@ -56,7 +56,7 @@ def _accept(
     story = tl.program_id(0).to(tl.int64)
     codes, computed, fresh = codes + story * length, computed + story * width, fresh + story * length
     done, slot = tl.load(accepted + story), tl.arange(0, WIDTH)
-    guessed = slot < width - 1  # the last computed token is no guess of this pass
+    guessed = slot < width - 1  # this pass did not guess the last computed token
     guess = tl.load(codes + done + slot, guessed, other=0)
     wrong = guessed & (guess != tl.load(computed + slot, guessed, other=0))
     right = tl.min(tl.where(wrong, slot, width - 1), 0)

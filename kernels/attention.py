@@ -65,5 +65,5 @@ def _package_reasons() -> list[str]:
     try:
         from xformers.ops import memory_efficient_attention  # noqa: F401
     except (ImportError, OSError) as error:  # OSError: its library wants other symbols than this torch has
-        return [f"xformers {found} does not load beside torch {torch.__version__}: {str(error).splitlines()[0]}"]
+        return [f"xformers {found} does not load with torch {torch.__version__}: {str(error).splitlines()[0]}"]
     return []

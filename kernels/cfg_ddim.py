@@ -9,8 +9,8 @@
     inpainting       x' = m x' + (1 - m) (sqrt(k) x_orig + sqrt(1 - k) noise)       m is 1 where the picture is new
 
 with alpha-bar a before and a' after the step. The original is brought to level k = a', as diffusers' inpainting
-does it with an ordinary UNet (at a' = 1 it is the original itself); its older pipeline, "legacy", lags one step behind:
-k = a, and m' = 1 - m. float32 inside, rounded once; the roots in float64. Of x, cond and uncond each number is read
+does it with an ordinary UNet (at a' = 1 it is the original itself); its older pipeline, "legacy", lags by one step:
+k = a, and m' = 1 - m. float32 inside, rounded once; the roots in float64. Each number of x, cond and uncond is read
 once and of x' written once, 4 in all, with a mask 7. The prediction may lie channels-last. What is not finite stays so
 in its element, clipped infinities excepted. float64 is served by the reference only.
 """

@@ -2,7 +2,7 @@
 
     code(z) = argmin_k |z - e_k|^2 = argmin_k (|e_k|^2 - 2 z . e_k)            the first k of equal minima
 
-|z|^2 is the same for all k, so it is left out. Of N vectors and K codes of C numbers the matrix would be N K numbers,
+|z|^2 is the same for all k, so it is left out. For N vectors and K codes of C numbers the matrix would be N K numbers,
 written and read again; here a program keeps a few vectors and walks through a part of the codebook, and a second launch
 takes the best of the parts (a frame has 256 vectors, too few for a GPU if each walked alone). float32, products too (no
 TF32): a near tie must fall as the reference's does, up to the order of sums. A vector with a NaN gets code 0, one with
@@ -58,7 +58,7 @@ def _launch(vectors: Tensor, codebook: Tensor) -> Tensor:
 
 
 def codes_each(tiles: int, num_codes: int) -> int:
-    """How many codes a program walks through: a multiple of a tile, so few that ``PROGRAMS`` are at work."""
+    """Number of codes of one program: a multiple of a tile, and small enough for ``PROGRAMS`` programs."""
     parts = max(1, PROGRAMS // tiles)
     return CODES * max(1, -(-num_codes // (CODES * parts)))
 

@@ -4,7 +4,7 @@
 
 W tokens a row are new (1, or a window of parallel decoding), causal among themselves, and see all that their row owns,
 as in ``engine/models/kv_cache.py``; a story's two guidance branches are two rows of one launch. The new tokens' keys
-and values stand in the cache already, or are given beside it (``engine/models/read_cache.py``). With W = 2 new tokens,
+and values are in the cache already, or are given separately (``engine/models/read_cache.py``). With W = 2 new tokens,
 blocks of 2 slots and 2 splits, row 0 owning 3 slots and row 1 owning 1 (o: owned, a and b: new, .: free, never read):
 
     slots      0 1 | 2 3 | 4 5 | 6 7
@@ -49,7 +49,7 @@ def decode_attention_reference(
 ) -> Tensor:
     """``q`` [R, H, W, D], ``keys`` and ``values`` [R, H, S, D], ``lengths`` int64 [R] -> [R, H, W, D].
 
-    New keys and values [R, H, W, D] stand at slots ``lengths[r]`` .. ``lengths[r] + W - 1``, or are given apart, and
+    New keys and values [R, H, W, D] lie at slots ``lengths[r]`` .. ``lengths[r] + W - 1``, or are given apart, and
     then the cache holds the owned ones only. Padding queries whose slot is none of the S are finite. float64 stays
     float64 throughout. Reads all slots, and copies the values to clear what is free.
     """
@@ -104,7 +104,7 @@ def _(
 
 
 class Tile(NamedTuple):
-    """What a program works on at a time, and how it is built."""
+    """Tile of a program, and its build parameters."""
 
     queries: int
     slots: int
@@ -113,7 +113,8 @@ class Tile(NamedTuple):
 
 
 def tile(new: int, bytes_each: int) -> Tile:
-    """For ``new`` tokens a row, of numbers of so many bytes. float32 has no tensor cores here, and needs registers."""
+    """For ``new`` tokens a row, of numbers of this size in bytes. float32 has no tensor cores here, and needs
+    registers."""
     if bytes_each == 4:
         return Tile(16, 32, 8, 2)
     queries = min(64, max(16, next_power_of_2(new)))

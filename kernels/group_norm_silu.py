@@ -19,9 +19,9 @@ A larger one takes two launches and 3 B C h w numbers: the first gives mean and 
 of the positions, the second combines these and normalises.
 
 The variance is a mean of squared deviations from a mean, never mean(h^2) - mean(h)^2, which cancels where the mean is
-large beside the deviation. In registers that is two passes. A split keeps a running mean and sum of squared deviations
-of every place of its tile (Welford 1962). Places, and then splits, of counts n_i, means m_i and sums s_i are combined
-(Chan, Golub and LeVeque 1979) to mean = sum n_i m_i / n and var = sum (s_i + n_i (m_i - mean)^2) / n.
+large compared with the deviation. In registers that is two passes. A split keeps a running mean and sum of squared
+deviations of every place of its tile (Welford 1962). Places, and then splits, of counts n_i, means m_i and sums s_i are
+combined (Chan, Golub and LeVeque 1979) to mean = sum n_i m_i / n and var = sum (s_i + n_i (m_i - mean)^2) / n.
 
 A NaN or an infinity makes its whole group, of its own picture, NaN, as in the reference.
 """
@@ -86,7 +86,7 @@ def _check(x: Tensor, groups: int, weight: Tensor, bias: Tensor, shift: Tensor |
 
 
 def _format(x: Tensor) -> torch.memory_format:
-    """How ``x`` lies in memory, and so its result; a part of a channels-last map is channels-last too."""
+    """Memory layout of ``x``, and so of its result; a part of a channels-last map is channels-last too."""
     last = not x.is_contiguous() and x.shape[1] > 1 and x.stride(1) == 1
     return torch.channels_last if last else torch.contiguous_format
 
@@ -145,7 +145,7 @@ def _launch(
 
 
 def _constants(groups: int, channels: int, last: bool, tile: Plan) -> dict[str, int]:
-    """What a kernel is compiled for; ``channels`` of a group."""
+    """Compile-time constants of a kernel; ``channels`` of a group."""
     sizes = {"LAST": last, "GROUPS": groups, "CHANNELS": channels, "WIDTH": next_power_of_2(channels)}
     return {**sizes, "TOGETHER": tile.together, "ROWS": tile.rows}
 
@@ -160,7 +160,7 @@ def _channels(first, GROUPS: tl.constexpr, CHANNELS: tl.constexpr, WIDTH: tl.con
 
 @jit
 def _offsets(channel, position, positions, LAST: tl.constexpr, GROUPS: tl.constexpr, CHANNELS: tl.constexpr):
-    """Where in a map a channel's number of a position lies."""
+    """Offset in a map of a channel's number at a position."""
     return position * (GROUPS * CHANNELS) + channel if LAST else channel * positions + position
 
 
@@ -283,7 +283,7 @@ _WORK = {"means": "*fp32", "squares": "*fp32", "chunk": "i32", "splits": "i32"}
 
 
 def _builds(channels: int, positions: int, last: bool = True) -> tuple[Build, ...]:
-    """What a map of 32 groups takes, with shift and SiLU."""
+    """Launch for a map of 32 groups, with shift and SiLU."""
     tile = plan(32, channels // 32, positions, last)
     sizes = _constants(32, channels // 32, last, tile)
     if tile.whole:

@@ -1,4 +1,4 @@
-"""Triton where it is installed and a kernel is used, and what decides whether a kernel of ours may run.
+"""Triton where it is installed and a kernel is used, and the check whether our Triton kernels may run.
 
 A module of ``kernels/`` can be imported, and its plain PyTorch reference run, without Triton. Importing Triton takes a
 third of a second, so that waits for the first kernel that runs or is compiled. ``TRITON_INTERPRET=1``, set before
@@ -87,12 +87,12 @@ def interpreted() -> bool:
 
 
 def on_triton(value: torch.Tensor) -> bool:
-    """Does a kernel of ours serve this tensor? Elsewhere its reference does."""
+    """Does a Triton kernel serve this tensor? Otherwise its reference does."""
     return installed() and (value.is_cuda or interpreted())
 
 
 def unsupported_reasons(device: str, dtype: torch.dtype, dtypes: tuple[torch.dtype, ...] = FLOATS) -> list[str]:
-    """Why kernels of ours cannot serve tensors of that device and type: all reasons, or none."""
+    """Why our Triton kernels cannot serve tensors of that device and type: all reasons, or none."""
     reasons = []
     if not installed():
         reasons.append("triton is not installed: pip install 'acdc-engine[triton]'")

@@ -69,7 +69,7 @@ def _(indices: Tensor, channels: int, dtype: torch.dtype = torch.float32) -> Ten
 
 
 def check_channels(channels: int) -> None:
-    """``ValueError`` if indices of so many bits do not fit."""
+    """``ValueError`` if indices of this number of bits do not fit."""
     if not 1 <= channels <= MOST_CHANNELS:
         raise ValueError(f"{channels} channels are not supported; choose 1 to {MOST_CHANNELS}")
 

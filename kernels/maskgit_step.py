@@ -15,7 +15,7 @@ slot is unknown and tau is not large.) Ties at the cut mask fewer. The result of
 The noise of slot n and code v in step k (counted from 0) is value v of position k N + n of ``keys``, the score's is
 value n of position k of ``score_keys``. Two launches: one program a slot walks once through V logits (V numbers move,
 or 2 V with guidance; known slots read nothing), then one a few slots counts how many scores do not exceed each. A row
-with a NaN draws V, which is no code, and is not masked again. float64 is served by the reference only.
+with a NaN draws V, which is not a code, and is not masked again. float64 is served by the reference only.
 
 Worked example, N = 4, masked 2, scores (-1, -3, known, -2): in order -3 -2 -1 known, the cut is -1; slots 1 and 3 are
 masked.

@@ -45,7 +45,7 @@ def philox(counter: tuple[Tensor, ...], key: tuple[Tensor, ...]) -> tuple[Tensor
 def random_bits(keys: Tensor, positions: Tensor, count: int) -> Tensor:
     """``count`` 32-bit integers for each position: int64 [B, W, count].
 
-    ``keys`` int64 [B, 4]; ``positions`` int64 [W], or [B, W] where stories stand at different ones. Ask for many
+    ``keys`` int64 [B, 4]; ``positions`` int64 [W], or [B, W] where stories are at different ones. Ask for many
     positions at once: the cost is about a hundred small operations however many there are.
     """
     blocks = torch.arange((count + 3) // 4, device=keys.device)
@@ -216,9 +216,9 @@ def _box_muller(one, other):
 
 @jit
 def _cos_sin(angle):
-    """Of angles from 0 to 2 pi, within two units in the last place of float64: back to the nearest quarter turn, whose
-    product with the upper part of pi / 2 is exact, then Taylor's series, nested. The GPU library's functions would do,
-    but they keep a stack for angles that do not occur here."""
+    """Cosine and sine of angles from 0 to 2 pi, within two units in the last place of float64: back to the nearest
+    quarter turn, whose product with the upper part of pi / 2 is exact, then Taylor's series, nested. The GPU library's
+    functions would do, but they keep a stack for angles that do not occur here."""
     quarter = tl.floor(angle * 0.6366197723675814 + 0.5)
     rest = (angle - quarter * 1.5707963267948966) - quarter * 6.123233995736766e-17
     square = rest * rest

@@ -16,7 +16,7 @@ them. 6 R H W D numbers move, and two rows of the tables a token.
     halves, pairs (0, 2) (1, 3), as GPT-NeoX has it        cos a, cos b, cos a, cos b     -sin a, -sin b, sin a, sin b
 
 and ``swapped`` exchanges the two numbers of each pair. A position beyond the tables takes their last row, a slot beyond
-the cache its last one: both are padding's, and whoever feeds padding owns neither.
+the cache its last one: both are padding's, and a caller that feeds padding owns neither.
 
 norm "rms" is x / sqrt(mean(x^2) + eps), rounded, times the weight; "layer" is (x - mean) / sqrt(var + eps) * weight +
 bias, var as the mean of squared deviations; weights are [D], one for all heads. float32 inside, rounded after the norm
@@ -169,7 +169,7 @@ def _launch(
 
 
 def heads_block(heads: int, size: int) -> int:
-    """How many heads of ``size`` numbers a program takes."""
+    """Number of heads of ``size`` numbers in one program."""
     return min(next_power_of_2(heads), max(1, TILE // next_power_of_2(size)))
 
 
@@ -242,7 +242,7 @@ _SIZES = dict.fromkeys(("angles", "capacity", "heads", "tokens", "blocks"), "i32
 
 
 def _build(size: int, rotary: int, interleaved: bool, norm: str, apart: bool = False) -> Build:
-    """What 32 heads take."""
+    """Launch for 32 heads."""
     given = WEIGHTS_OF[norm]
     signature = {**_TENSORS, **_TABLES, **_STRIDES, **_SIZES, "eps": "fp32", **dict.fromkeys(given, "*bf16")}
     constants = dict.fromkeys(name for name in WEIGHTS if name not in given)

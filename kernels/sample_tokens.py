@@ -14,9 +14,9 @@ that the logits from it on reach k, or p (the bits are those of its image, the i
 wider than a block lies in a float32 scratch between the rounds.
 
 top-p adds float32 probabilities in another order than a sort and a running sum do: other ids are kept only where a sum
-stands within rounding (about 1e-6) of p. l / T is a division, as PyTorch's on a CPU; on CUDA that multiplies by 1 / T,
-which may move the last bit. A row with a NaN among its allowed ids gets V, which is no id; of infinities the first
-wins; nothing but -inf gives id 0. float64 is served by the reference only.
+is within rounding (about 1e-6) of p. l / T is a division, as PyTorch's on a CPU; on CUDA that multiplies by 1 / T,
+which may move the last bit. A row with a NaN among its allowed ids gets V, which is not an id; among infinities the
+first wins; nothing but -inf gives id 0. float64 is served by the reference only.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ WIDEST, LOOPED_BLOCK = 8192, 4096  # logits that a program keeps in registers; o
 
 
 class Sampling(NamedTuple):
-    """How a token is chosen; ``top_k`` None = all, ``allowed`` = (first, end) or None = all ids."""
+    """Parameters of a token's choice; ``top_k`` None = all, ``allowed`` = (first, end) or None = all ids."""
 
     guidance_scale: float = 1.0
     temperature: float = 1.0
@@ -178,7 +178,7 @@ def _(cond: Tensor, *_: object) -> Tensor:
 
 
 def choose_block(num_ids: int) -> tuple[int, int]:
-    """(logits in a block, warps) for a row of so many: all of it at once while the registers hold it."""
+    """(logits in a block, warps) for a row of this length: all of it at once while the registers hold it."""
     block = max(16, next_power_of_2(num_ids)) if num_ids <= WIDEST else LOOPED_BLOCK
     return block, min(16, max(4, block // 256))
 
@@ -265,7 +265,7 @@ def _cut(
     SHARES by their e^(l - peak) / total. ``floor`` if they never do."""
     found, bit, cut = tl.full((), 0, tl.uint32), tl.full((), 0x80000000, tl.uint32), floor
     for _ in range(32):
-        image = tl.maximum(found | bit, 0x007FFFFF)  # that of -inf; what lies below is no number
+        image = tl.maximum(found | bit, 0x007FFFFF)  # that of -inf; all below are NaN
         trial = tl.where(image >= 0x80000000, image ^ 0x80000000, image ^ 0xFFFFFFFF).to(tl.float32, bitcast=True)
         reached, lanes = 0.0, tl.arange(0, BLOCK)
         for start in range(0, size, BLOCK):

@@ -5,7 +5,7 @@
 
 ``x`` [..., K] is float16, bfloat16 or float32; W [N, K] is of the same type without scales, or int8 or fp8 with float32
 scales, which multiply float32 sums. N K numbers of W move, and M (N + K) besides. More than 64 rows are served too,
-but W is read anew for each 64, which is work for a library's matrix product. fp8 needs compute capability 8.9.
+but W is read again for each 64, which is work for a library's matrix product. fp8 needs compute capability 8.9.
 
 Without scales exact up to the order of sums. **int8 and fp8 are lossy**: a weight w is off by at most half a step,
 
@@ -106,7 +106,7 @@ def check_capability(dtype: torch.dtype, capability: tuple[int, int]) -> None:
 
 
 class Tile(NamedTuple):
-    """What a program works on at a time: ``dot`` through matrix units, else by products and sums."""
+    """Tile of a program: ``dot`` through matrix units, else by products and sums."""
 
     dot: bool
     rows: int
@@ -117,7 +117,7 @@ class Tile(NamedTuple):
 
 
 def tile(rows: int, x_bytes: int, weight_bytes: int, group: int | None = None) -> Tile:
-    """For ``rows`` of x, and numbers of so many bytes; the inputs of a tile are of one group.
+    """For ``rows`` of x, and numbers of this size in bytes; the inputs of a tile are of one group.
 
     One or two rows take 512 bytes of a channel at a time, which a warp reads at once; not with groups, whose shorter
     runs suit matrix units better. There the outputs grow with the rows: every program reads all rows of x, and should

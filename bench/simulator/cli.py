@@ -86,9 +86,9 @@ def read_ways(name: str, memory_ms: float | None) -> list[Way]:
         record = json.loads(Path(name).read_text(encoding="utf-8"))
         return [way.memory(seconds) for way in ways_of(record)]
     except UnicodeDecodeError:
-        raise ValueError(f"--costs {name!r}: it is no UTF-8 text; give a JSON file") from None
+        raise ValueError(f"--costs {name!r}: it is not UTF-8 text; give a JSON file") from None
     except json.JSONDecodeError as error:
-        raise ValueError(f"--costs {name!r}: it is no JSON ({error.msg}, line {error.lineno})") from None
+        raise ValueError(f"--costs {name!r}: it is not JSON ({error.msg}, line {error.lineno})") from None
     except ValueError as error:
         raise ValueError(f"--costs {name!r}: {error}") from None
 

@@ -1,4 +1,4 @@
-"""How a command declares its options: groups of flags, of which some set one field of a dataclass, by its path.
+"""Declare a command's options: groups of flags, of which some set one field of a dataclass, by its path.
 
 Such a flag takes its type and its default from the field. A command gets what was set as one :class:`Given`.
 """

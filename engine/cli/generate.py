@@ -159,7 +159,7 @@ def generate(
 
 
 def out_directory(out: str | None, stories: str) -> Path:
-    """Where the stories go; ``ValueError`` where they cannot."""
+    """The directory of the stories; ``ValueError`` for one that cannot be used."""
     return output_directory(out, f"out/{'stories' if is_input(stories) else Path(stories).stem}")
 
 
@@ -175,7 +175,7 @@ def draw_stories(run: Many, writer: ManyWriter) -> None:
 
 
 def summary(tally: RunProgress) -> str:
-    """What this run did, in one line."""
+    """One line that sums up the run."""
     if not (tally.made or tally.failed):
         return f"the {tally.stories} stories are finished, no frame was left to draw"
     rate = f", {tally.rate:.2f} frames a second" if tally.made else ""

@@ -23,7 +23,7 @@ def info(as_json: bool) -> None:
 
 
 def collect() -> dict[str, Any]:
-    """Everything that ``acdc info`` shows; a reason stands where something is not available."""
+    """Everything that ``acdc info`` shows; whatever is not available has its reason."""
     from ..loading.bundle import embedded_names, published_names
 
     return {
@@ -132,7 +132,7 @@ def _verdict(reasons: list[str]) -> str:
 
 
 def _about(backend: dict[str, Any]) -> str:
-    """What the backend is, or every reason why it serves no stage."""
+    """The backend's description, or every reason why it serves no stage."""
     refused = list(backend["stages"].values())
     if not all(refused):
         return str(backend["about"])

@@ -1,4 +1,4 @@
-"""What a person gives on the command line, checked before anything heavy is imported."""
+"""Input of the command line, checked before anything heavy is imported."""
 
 import hashlib
 import os

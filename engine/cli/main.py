@@ -93,7 +93,7 @@ def _fail(message: str, code: int) -> int:
 
 
 def _describe(error: click.ClickException) -> str:
-    """Click's message; for an unknown option also what may stand there."""
+    """Click's message; for an unknown option also the known ones."""
     if not isinstance(error, click.NoSuchOption) or error.ctx is None:
         return error.format_message()
     known = [name for parameter in error.ctx.command.params for name in parameter.opts if name.startswith("--")]

@@ -128,8 +128,8 @@ def video(
 
 def _caption(prompt: str | None, example: str | None) -> str:
     if (prompt is None) == (example is None):
-        told = "no caption given" if prompt is None else "--prompt and --example are given together"
-        raise ValueError(f"{told}; give --prompt TEXT or --example NAME")
+        problem = "no caption given" if prompt is None else "--prompt and --example are given together"
+        raise ValueError(f"{problem}; give --prompt TEXT or --example NAME")
     (caption,) = check_sentences([VIDEOS[example] if example is not None else prompt or ""])
     return caption
 
@@ -152,8 +152,10 @@ def _continue(
     if writer.remark:
         log(f"acdc: {writer.remark}")
     shown = _write_pictures(result, writer.directory, fps)
-    told = f"{total - done} frames in {seconds:.1f} s" if done < total else "the video is finished, nothing to resume"
-    report(f"{shown}: {told}")
+    summary = (
+        f"{total - done} frames in {seconds:.1f} s" if done < total else "the video is finished, nothing to resume"
+    )
+    report(f"{shown}: {summary}")
 
 
 def _draw(
@@ -177,7 +179,7 @@ def _draw(
 
 
 def _write_pictures(result: StoryResult, directory: Path, fps: int) -> Path:
-    """The frames as moving pictures, shown ones alone and beside their drafts; returns the first file's name."""
+    """Write the frames as videos, alone and side by side with their drafts; returns the first file's name."""
     pictures = {
         "video": result.images,
         "comparison": side_by_side([frame.draft for frame in result.frames], result.images),

@@ -135,9 +135,10 @@ def _place(bundle: str | Path) -> Path:
 
 
 def _defaults(raw: Any, file: Path) -> dict[str, Any]:
-    """What a bundle's file says of options, if each is one that a bundle decides and has a value that can be."""
+    """Defaults of options in a bundle's file; ``ValueError`` for an option that a bundle does not decide, or an
+    impossible value."""
     if not isinstance(raw, dict):
-        raise ValueError(f"{file}: defaults is {raw!r}, which is no object")
+        raise ValueError(f"{file}: defaults is {raw!r}, which is not an object")
     own = StoryOptions().flat()
     for name, value in raw.items():
         if name not in FLAT_NAMES:
@@ -166,7 +167,7 @@ def _part(
             raise ValueError(f"{file}: {role} has an unknown key {name!r}")
     config, folders = said.get("config", {}), {}
     if not isinstance(config, dict):
-        raise ValueError(f"{file}: {role} has the config {config!r}, which is no object")
+        raise ValueError(f"{file}: {role} has the config {config!r}, which is not an object")
     if ("path" in said) == ("repository" in said):
         raise ValueError(f"{file}: {role} names either its path or its repository")
     if not random_weights:
@@ -178,17 +179,19 @@ def _part(
 
 
 def _folder(role: str, key: str, said: Any, file: Path, directory: Path, models: str | Path | None) -> Path:
-    """The folder ``said`` beside the file, or else the repository of that name in the models folder."""
+    """The folder ``said`` next to the file, or else the repository of that name in the models folder."""
     published = file.parent == PUBLISHED
     if isinstance(said, str) and not published and (directory / said).is_dir():
         return directory / said
     if key == "path" or not isinstance(said, str):
-        raise ValueError(f"{file}: {role} {said!r} is no directory beside it")
+        raise ValueError(f"{file}: {role} {said!r} is not a directory next to it")
     if models is None and not published:
-        raise ValueError(f"{file}: {role} {said!r} is no directory beside it; --models DIR says where repositories lie")
+        raise ValueError(
+            f"{file}: {role} {said!r} is not a directory next to it; --models DIR says where repositories lie"
+        )
     if models is None:
-        told = "give the folder that holds it (--models DIR), or measure without it (--random-weights)"
-        raise ValueError(f"bundle {file.stem!r} needs {said}; {told}")
+        advice = "give the folder that holds it (--models DIR), or measure without it (--random-weights)"
+        raise ValueError(f"bundle {file.stem!r} needs {said}; {advice}")
     return find_model(Path(models), said)
 
 

@@ -27,7 +27,7 @@ FOLDER = "converted"
 
 
 def converted(source: Path, convert: Callable[[Path, Path], object], num_bytes: int, root: Path | None = None) -> Path:
-    """The folder of ``source`` under ``root`` (``converted`` beside it where None), made by ``convert(source, folder)``
+    """The folder of ``source`` under ``root`` (None: ``converted`` next to it), made by ``convert(source, folder)``
     if it is not there.
 
     ``num_bytes`` is how much room that takes. Raises ``ValueError`` (one line, names the path) where there is neither

@@ -34,7 +34,7 @@ def fingerprint(parts: Mapping[str, ComponentSpec]) -> str:
 
 
 def old_fingerprint(parts: Mapping[str, ComponentSpec]) -> str:
-    """The fingerprint of earlier versions, which stand in their stories: the first, middle and last mebibyte of each
+    """The fingerprint of earlier versions, which their stories record: the first, middle and last mebibyte of each
     file, linked folders left out."""
     digest, names = hashlib.sha256(), 0
     for start, folder in _folders(parts):

@@ -62,7 +62,7 @@ class Stored:
 
 
 def read_index(path: Path) -> dict[str, Stored]:
-    """Where each tensor of the file lies, by its key with slashes.
+    """Position of each tensor in the file, by its key with slashes.
 
     Raises ``ValueError`` (one line, names the file and the key) for a file that ends early, a repeated key, and
     whatever is not laid out as above.
@@ -141,7 +141,7 @@ def _chunked(cursor: Cursor) -> Stored:
 
 
 def _names(cursor: Cursor) -> Iterator[str]:
-    """The names of a map, one after another; the caller reads the value behind each."""
+    """The names of a map, one after another; the caller reads the value after each."""
     for _ in range(cursor.value("read_map_header")):
         name = cursor.value()
         if not isinstance(name, str):

@@ -1,7 +1,7 @@
 """A directory of LWM as published: ``params``, ``vqgan`` and ``tokenizer.model``, no config.
 
-Both weight files are converted once (``converted/`` beside them); after that they may be deleted. ``vqgan`` is read by
-``VQGAN.from_directory``.
+Both weight files are converted once (``converted/`` in the same folder); after that they may be deleted. ``vqgan`` is
+read by ``VQGAN.from_directory``.
 """
 
 from __future__ import annotations

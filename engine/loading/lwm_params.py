@@ -68,7 +68,7 @@ def convert_params(path: Path, folder: Path, config: LWMConfig) -> None:
 
 
 def check_params(path: Path, config: LWMConfig) -> dict[str, Stored]:
-    """Where each tensor lies, if the file is what it should be; nothing large is read."""
+    """Position of each tensor in a valid file; nothing large is read."""
     size, count = path.stat().st_size, _count(config)
     if size > OLD_BYTES * count:
         raise ValueError(

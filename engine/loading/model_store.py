@@ -18,10 +18,10 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 def find_model(models: Path, repository: str) -> Path:
     """The directory of ``owner/name`` under ``models``. ``ValueError`` (one line) says where it was sought."""
     if not models.is_dir():
-        raise ValueError(f"models folder {str(models)!r} is no directory")
+        raise ValueError(f"models folder {str(models)!r} is not a directory")
     owner, _, name = repository.partition("/")
     if not _REPOSITORY.fullmatch(repository) or {owner, name} & {".", ".."}:
-        raise ValueError(f"{repository!r} is no repository's name; it is OWNER/NAME")
+        raise ValueError(f"{repository!r} is not a repository's name; give OWNER/NAME")
     cached = models / f"models--{owner}--{name}"
     for place in (models / owner / name, models / name, _current(cached)):
         if place is not None and _holds_files(place):

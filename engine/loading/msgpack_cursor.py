@@ -6,14 +6,14 @@ from dataclasses import dataclass, replace
 from typing import Any, BinaryIO
 
 SMALL = 1 << 16  # bytes that any value which is read here fits into
-# First byte of a header -> bytes of the big-endian length behind it; the last ones are lengths in themselves.
+# First byte of a header -> bytes of the big-endian length after it; the last ones are lengths in themselves.
 BIN = {0xC4: 1, 0xC5: 2, 0xC6: 4}
 EXT = {0xC7: 1, 0xC8: 2, 0xC9: 4}
 FIXED_EXT = {0xD4: 1, 0xD5: 2, 0xD6: 4, 0xD7: 8, 0xD8: 16}
 
 
 class Malformed(Exception):
-    """What is wrong with an object, without the file and the key."""
+    """A damaged object, without the file and the key."""
 
 
 @dataclass

@@ -60,7 +60,7 @@ class HashedTokenizer:
         self._encode = hashed_encoder(vocab_size - 2)
 
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, list[str | None]]:
-        """(ids int64 [B, model_max_length], None for each prompt: nothing is told of what was cut)."""
+        """(ids int64 [B, model_max_length], None for each prompt: cut text is not reported)."""
         room = self.model_max_length - 2
         rows = [[self.bos_id, *self._encode(prompt)[:room], self.eos_id] for prompt in prompts]
         padded = [row + [self.pad_id] * (self.model_max_length - len(row)) for row in rows]

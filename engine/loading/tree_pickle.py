@@ -1,7 +1,7 @@
 """A pickle of nested dicts of arrays, read without running any of its code.
 
 A pickle names functions and calls them. Here each name that numpy, flax and jax write for such a tree leads to a
-stand-in that only notes what it is told; any other name is refused before anything is called.
+placeholder that only records its arguments; any other name is refused before anything is called.
 
     {"Conv_0": {"kernel": array}}  is the call  _reconstruct(ndarray, (0,), b"b")  and the state
                                                 (1, (3, 3, 3, 128), dtype("f4", ...), False, bytes)
@@ -60,7 +60,8 @@ def check_memo(file: IO[bytes]) -> None:
 
 
 class TreeUnpickler(pickle.Unpickler):
-    """Knows the names of trees of arrays, and no other. Its stand-ins are its own, so that no pickle changes them."""
+    """Knows the names of trees of arrays, and no other. Its placeholders are its own, so that no pickle changes
+    them."""
 
     def __init__(self, file: Any) -> None:
         super().__init__(file)

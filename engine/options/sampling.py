@@ -16,7 +16,7 @@ DECODINGS: tuple[str, ...] = get_args(Decoding)
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """How the ARM draws the tokens of a frame; ``None`` takes the bundle's default.
+    """Parameters of the ARM's token draw; ``None`` takes the bundle's default.
 
     A token is argmax(logits / ``temperature`` + Gumbel noise) after ``top_k`` (0 = all) and ``top_p`` (1 = all);
     temperature 0 is greedy. ``guidance_scale`` s guides the logits: uncond + s (cond - uncond), 1 = no guidance.

@@ -97,7 +97,7 @@ def describe(backends: dict[str, str]) -> str:
 
 
 def probe(stage: str, device: torch.device, dtype: torch.dtype) -> StageSpec:
-    """A spec that stands for all shapes of a stage, to ask a backend about."""
+    """A spec that represents all shapes of a stage, to ask a backend about."""
     codes = (TensorSpec((1,), torch.int64),) if stage in TAKE_IDS else ()
     return StageSpec(stage, (*codes, TensorSpec((1,), dtype)), device.type)
 

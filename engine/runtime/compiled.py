@@ -1,6 +1,6 @@
 """Stages of the loaded models as plans of the backends that were chosen.
 
-A planned module stands in for the module that it wraps, with the same signature; each shape is compiled at its first
+A planned module replaces the module that it wraps, with the same signature; each shape is compiled at its first
 use. The models themselves know no backend.
 """
 

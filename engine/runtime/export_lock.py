@@ -1,6 +1,6 @@
 """Plans are made while nothing else runs: torch traces a model by exchanging ``nn.Module.__call__`` for all threads.
 
-A launch holds its share of the models while it runs. One that meets a shape without a plan lets go of its share, waits
+A launch holds its share of the models while it runs. One that meets a shape without a plan releases its share, waits
 until no launch holds one, traces, and takes its share again; launches that come meanwhile wait. The lock is the
 process's because what is exchanged is.
 """
@@ -13,7 +13,7 @@ from threading import Condition, local
 
 
 class Tracing:
-    """Launches beside each other, or one trace alone."""
+    """Concurrent launches, or one trace alone."""
 
     def __init__(self) -> None:
         self._changed, self._own = Condition(), local()

@@ -65,7 +65,7 @@ def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
 
 
 def time_table(unet: Denoiser, schedule: Schedule, device: torch.device) -> Tensor:
-    """What the UNet makes of the time at each of the schedule's steps [N, P]: it hangs on nothing else."""
+    """The UNet's embedding of the time at each step of the schedule [N, P]; it depends on nothing else."""
     return unet.time_shifts(torch.tensor([step.timestep for step in schedule.steps], device=device))
 
 
@@ -142,7 +142,7 @@ def mark_overflow(shown: Tensor, latents: Tensor, decoded: Tensor) -> Tensor:
     """``shown`` with NaN in every picture whose latents or decoded pixels are not finite; [..., C, H, W] each.
 
     Clamping makes an infinity a colour, and some backends' clamps make NaN one. A sum of magnitudes and a comparison
-    are the same on all of them and need no look from the host: whoever shows the picture checks it (pixels.py).
+    are the same on all of them and need no look from the host: the conversion to a picture checks it (pixels.py).
     """
     wide = torch.promote_types(shown.dtype, torch.float32)
     total = latents.flatten(-3).abs().sum(-1, dtype=wide) + decoded.flatten(-3).abs().sum(-1, dtype=wide)
@@ -157,8 +157,8 @@ def portion(pixels: Tensor) -> int:
 
 
 def in_portions(run: Callable[..., Tensor], at_once: int, *inputs: Tensor) -> Tensor:
-    """``run(*inputs)`` of so many rows at a time, one portion after another, and joined. The loop is fixed by the
-    shapes, so a graph can hold it."""
+    """``run(*inputs)`` on this number of rows at a time, one portion after another, and joined. The loop is fixed by
+    the shapes, so a graph can hold it."""
     portions = zip(*(value.split(at_once) for value in inputs), strict=True)
     found = [run(*some) for some in portions]
     return found[0] if len(found) == 1 else torch.cat(found)

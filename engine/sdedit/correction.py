@@ -1,4 +1,4 @@
-"""What a correction needs before any pixel arrives: the truncated schedule, the encoded prompts, the noise."""
+"""Inputs of a correction that are known before any pixel: the truncated schedule, the encoded prompts, the noise."""
 
 from collections.abc import Sequence
 from functools import cached_property

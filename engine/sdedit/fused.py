@@ -44,7 +44,8 @@ class WholeCorrection(nn.Module):
     def forward(self, pixels: Tensor, noise: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
         """``pixels`` [B, 3, H, W] in [-1, 1], ``noise`` [B, C, h, w], its like for the posterior where that is sampled,
         then key, value, key, value, ... of the conditioning (2 B rows where guided) -> corrected pixels [B, 3, H, W]
-        and their codes int64 [B, N]. Of clips: [B, L, 3, H, W] and [B, L, C, h, w] -> [B, L, 3, H, W] and [B, L, N]."""
+        and their codes int64 [B, N]. For clips: [B, L, 3, H, W] and [B, L, C, h, w] -> [B, L, 3, H, W] and [B, L,
+        N]."""
         posterior_noise, kv = (rest[0], rest[1:]) if self.sample_posterior else (None, rest)
         conditioning = Conditioning(list(zip(kv[::2], kv[1::2], strict=True)), self.guidance_scale)
         settings = self.schedule, posterior_noise, self.table, self.size

@@ -7,7 +7,7 @@ A target pixel is a weighted mean of the source pixels around it. With s = sourc
 
 k is Keys' cubic kernel with a = -1/2 (IEEE ASSP 1981). A picture that shrinks is smoothed by the wider kernel; one that
 grows passes through its own pixels where centres meet. This is Pillow's BICUBIC. Rows and columns are separate, so a
-resize is two products with small matrices that hang on the sizes alone: the same on every device and backend, with no
+resize is two products with small matrices that depend on the sizes alone: the same on every device and backend, with no
 transfer from the host, and a CUDA graph can hold it.
 
 Worked example: 2 pixels become 1. s = 2, the centre is 1/2, both distances are 1/4, both weights 1/2.
@@ -53,7 +53,8 @@ def cubic(x: Tensor) -> Tensor:
 
 
 def working_size(height: int, width: int, size: int | None) -> Size:
-    """What a frame of ``height`` x ``width`` is corrected at: its shorter side becomes ``size``; None: as it is."""
+    """Size at which a frame of ``height`` x ``width`` is corrected: its shorter side becomes ``size``; None: as it
+    is."""
     if size is None:
         return height, width
     shorter = min(height, width)

@@ -141,7 +141,7 @@ def _shape(font: ImageFont.FreeTypeFont, character: str) -> tuple[tuple[int, int
 
 @lru_cache(maxsize=64)
 def _open(path: str, size: int) -> ImageFont.FreeTypeFont | None:
-    """None for "", and for what is no font, or has pictures of other sizes (coloured emoji)."""
+    """None for "", for a file that is not a font, and for one with pictures of other sizes (coloured emoji)."""
     try:
         return ImageFont.truetype(path, size) if path else None
     except (OSError, ValueError):
@@ -156,7 +156,7 @@ def system_fonts() -> tuple[str, ...]:
 
 
 def font_folders() -> list[Path]:
-    """Where systems keep fonts."""
+    """Directories in which systems keep fonts."""
     home = Path(os.path.expanduser("~"))
     if sys.platform == "win32":
         return [Path(os.environ.get("WINDIR", r"C:\Windows")) / "Fonts", home / "AppData/Local/Microsoft/Windows/Fonts"]

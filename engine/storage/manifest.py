@@ -42,7 +42,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Failed:
-    """A story that ended early; the frames before that stand."""
+    """A story that ended early; the frames before that are kept."""
 
     id: str
     error: str
@@ -91,14 +91,14 @@ def read_manifest(path: Path) -> Manifest:
             if last:
                 break
             reason = f"{str(path)!r}, line {number} is damaged ({error})"
-            raise ValueError(f"{reason}; choose --overwrite to start anew, or another --out") from None
+            raise ValueError(f"{reason}; choose --overwrite to start again, or another --out") from None
         entries[entry.id] = entry
         whole += len(line)
     return Manifest(entries, whole, len(data))
 
 
 class ManifestWriter:
-    """Appends to ``path``, alone: behind the whole lines of ``known``, which was read from there. None: what is there
+    """Appends to ``path``, alone, after the whole lines of ``known``, which was read from there. None: what is there
     stays until :meth:`begin_anew`, and nothing is to be appended before that.
 
     ``ValueError`` where another run writes to it, or has since it was read.

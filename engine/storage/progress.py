@@ -61,7 +61,7 @@ class WithBar:
 
 
 def make_bar(*texts: str) -> RichProgress:
-    """On stderr: what is being done, the bar, the time, and further texts behind it. It is gone when it is closed."""
+    """On stderr: what is being done, the bar, the time, and further texts. Closing removes it."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 

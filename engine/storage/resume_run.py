@@ -81,7 +81,7 @@ def names_to_clear(directory: Path, requests: Sequence[StoryRequest]) -> list[st
     try:
         known = list(read_manifest(directory / MANIFEST_FILE).entries)
     except ValueError:
-        known = []  # a damaged one is no reason to keep it
+        known = []  # a damaged manifest can be replaced as well
     there = _names(directory)
     names = dict.fromkeys([*(request.id for request in requests), *known])
     return [name for name in names if name in there and (directory / name).is_dir()]
@@ -103,7 +103,7 @@ def _stored(directory: Path) -> set[str]:
 
 
 def _names(directory: Path) -> set[str]:
-    """What lies there: one listing, however many stories."""
+    """The names in the folder, from one listing for all stories."""
     try:
         return set(os.listdir(directory))
     except FileNotFoundError:
@@ -116,7 +116,7 @@ def _read(directory: Path, request: StoryRequest) -> StoryResult:
     try:
         story = read_story(folder)
     except ValueError as error:
-        raise ValueError(f"{error}, or remove {str(folder)!r} to draw that story anew") from None
+        raise ValueError(f"{error}, or remove {str(folder)!r} to draw that story again") from None
     assert story is not None, f"{folder} holds a story"
     try:
         check_request(story, request.sentences, request.seed)
@@ -132,10 +132,10 @@ def _check_strangers(directory: Path, names: Iterable[str]) -> None:
             record = json.loads((directory / name / STORY_FILE).read_bytes())
             whole = len(record["frames"]) == len(record["sentences"])
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
-            continue  # nothing of ours
+            continue  # not from this program
         if not whole:
-            told = f"cannot resume: story {name!r} is begun, but --stories has it no longer"
-            raise ValueError(f"{told}; {ADVICE}, or remove {str(directory / name)!r}")
+            problem = f"cannot resume: story {name!r} is begun, but --stories has it no longer"
+            raise ValueError(f"{problem}; {ADVICE}, or remove {str(directory / name)!r}")
 
 
 def _check_finished(directory: Path, entry: Finished, request: StoryRequest | None) -> None:

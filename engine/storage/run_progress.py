@@ -37,7 +37,7 @@ class RunProgress:
 
     @property
     def place(self) -> str:
-        """How many stories are over, of all."""
+        """Stories that ended, of all: "3/8"."""
         return f"{self.done + self.finished + self.failed}/{self.stories}"
 
     @property
@@ -85,8 +85,8 @@ class Lines(NoBar):
 
     def story(self, story: Finished) -> None:
         self.tally.finished += 1
-        told = f"{story.frames} frames in {story.seconds:.2f} s"
-        self._say(f"story {story.id} ({self.tally.place}): {told}; {self.tally.speed}")
+        made = f"{story.frames} frames in {story.seconds:.2f} s"
+        self._say(f"story {story.id} ({self.tally.place}): {made}; {self.tally.speed}")
 
     def failure(self, story: Failed, missing: int) -> None:
         self.tally.failed += 1
@@ -101,12 +101,12 @@ class Lines(NoBar):
 
 
 class Bar(WithBar, Lines):
-    """A bar over all frames; what must be said stands above it."""
+    """A bar over all frames; messages appear above it."""
 
     def __init__(self, tally: RunProgress) -> None:
         super().__init__(tally)
-        self._bar = make_bar("{task.fields[told]}")
-        self._task = self._bar.add_task("loading", total=tally.frames, told="")
+        self._bar = make_bar("{task.fields[speed]}")
+        self._task = self._bar.add_task("loading", total=tally.frames, speed="")
 
     def frame(self) -> None:
         super().frame()
@@ -122,8 +122,8 @@ class Bar(WithBar, Lines):
 
     def _show(self) -> None:
         tally = self.tally
-        place, told = f"story {tally.place}", tally.speed
-        self._bar.update(self._task, description=place, completed=tally.made, total=tally.frames, told=told)
+        place = f"story {tally.place}"
+        self._bar.update(self._task, description=place, completed=tally.made, total=tally.frames, speed=tally.speed)
 
 
 def make_many_progress(tally: RunProgress) -> ManyProgress:

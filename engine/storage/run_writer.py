@@ -42,7 +42,7 @@ class _Open:
 
 class ManyWriter:
     """Writes into ``directory``. A story's frames are on disk before the next event is asked for; its sheet is drawn by
-    a thread beside that, and its line in the manifest follows. What is held in memory are stories on the way.
+    another thread, and its line in the manifest follows. What is held in memory are stories on the way.
 
     ``known`` is the manifest as it was read (None: to be replaced, and the ``obsolete`` stories removed, when there is
     a frame that takes their place), ``pattern`` a story without frames that knows how frames are made. The folder is
@@ -59,7 +59,8 @@ class ManyWriter:
     ) -> None:
         self.directory, self.known, self.pattern, self.progress = directory, known, pattern, progress
         self.obsolete = obsolete
-        self._early: list[Failed] | None = [] if obsolete else None  # failures while the obsolete stories stand
+        # Failures while the obsolete stories are still there.
+        self._early: list[Failed] | None = [] if obsolete else None
         self._open: dict[str, _Open] = {}
         self._remarked = False  # that a sheet has boxes is said of the first one
         self._finishing: deque[tuple[Future[str], Finished]] = deque()
@@ -84,12 +85,12 @@ class ManyWriter:
 
     @property
     def kept(self) -> bool:
-        """Do the stories that were to be replaced stand as they were, for want of a frame?"""
+        """Are the stories that were to be replaced still there, because no frame was made?"""
         return self._early is not None
 
     @property
     def so_far(self) -> str:
-        """How much is there, and where; and how to go on."""
+        """Finished stories, their directory, and how to continue."""
         if self.kept:
             return f"before the first frame; what was in {self.directory} is still there"
         tally = self.progress.tally
@@ -134,8 +135,8 @@ class ManyWriter:
         request, error = event.request, event.error
         opened = self._open.pop(request.id, None)
         made = 0 if opened is None else len(opened.story.frames)
-        told = isinstance(error, ValueError | OSError | MemoryFailure) and str(error)
-        reason = str(error) if told else f"{type(error).__name__}: {error}"
+        readable = isinstance(error, ValueError | OSError | MemoryFailure) and str(error)
+        reason = str(error) if readable else f"{type(error).__name__}: {error}"
         self._note_failed(request.id, reason, len(request.sentences) - made)
 
     def _new(self, request: StoryRequest) -> _Open:
@@ -154,14 +155,14 @@ class ManyWriter:
         title = story_title(request.id)
         self._finishing.append((self._sheets.submit(_complete, opened.writer, opened.story, title), entry))
 
-    def _note_finished(self, behind: int) -> None:
-        """Enter stories into the manifest whose files are all there; wait until at most ``behind`` are not."""
+    def _note_finished(self, max_pending: int) -> None:
+        """Enter stories into the manifest whose files are all there; wait until at most ``max_pending`` are not."""
         assert self._manifest is not None
-        while self._finishing and (len(self._finishing) > behind or self._finishing[0][0].done()):
+        while self._finishing and (len(self._finishing) > max_pending or self._finishing[0][0].done()):
             future, entry = self._finishing.popleft()
             try:
                 remark = future.result()
-            except Exception as error:  # out of memory, for one: the frames stand, and the other stories go on
+            except Exception as error:  # out of memory, for one: the frames are kept, and the other stories go on
                 reason = f"its frames are there, its sheet or trace is not: {type(error).__name__}: {error}"
                 self._note_failed(entry.id, reason, 0)
                 continue
@@ -198,8 +199,8 @@ def frames_to_make(asked: Sequence[StoryRequest], begun: Mapping[str, int]) -> i
 
 
 def _complete(writer: StoryWriter, story: StoryResult, title: str) -> str:
-    """What a story has besides its frames; then all of its names are on disk. Returns what cannot be read on its
-    sheet."""
+    """Write the files of a story besides its frames; then all of its names are on disk. Returns what cannot be read on
+    its sheet."""
     writer.finish(story, title)
     for folder in (writer.directory / FRAMES, writer.directory, writer.directory.parent):
         sync_directory(folder)

@@ -35,7 +35,7 @@ class Style:
     colour: tuple[int, int, int]
 
     def width(self, text: str) -> float:
-        """Of one line, in px."""
+        """Height of one line, in px."""
         return text_width(text, self.size)
 
     def write(self, pen: ImageDraw.ImageDraw, left: int, top: int, text: str) -> None:
@@ -93,7 +93,7 @@ def wrap(text: str, style: Style, width: int) -> list[str]:
 
 
 def _fitting(word: str, style: Style, width: int) -> int:
-    """How many letters of ``word`` go into ``width`` px, one at least; a letter keeps its marks."""
+    """Number of letters of ``word`` that fit into ``width`` px, one at least; a letter keeps its marks."""
     count = bisect_right(range(1, len(word)), width, key=lambda n: ceil(style.width(word[:n])))
     while count > 1 and unicodedata.category(word[count])[0] in "MC":
         count -= 1
@@ -101,7 +101,7 @@ def _fitting(word: str, style: Style, width: int) -> int:
 
 
 def sheet_remark(story: StoryResult, title: str = "") -> str:
-    """What cannot be read on the sheet, and what helps; or nothing."""
+    """A remark on letters that the sheet cannot show, and a remedy; or an empty text."""
     texts = [title, *(text for frame in story.frames for text in (frame.sentence, frame.refined_prompt))]
     letters = letters_without_font(" ".join(texts))
     if not letters:
@@ -130,7 +130,7 @@ def _default_title(story: StoryResult) -> str:
 
 
 def _subtitle(story: StoryResult) -> str:
-    """What a reader needs to draw the same story again."""
+    """Everything that is needed to draw the same story again."""
     settings = story.settings
     facts = [f"seed {story.seed}"]
     facts += [f"{name} {settings[name]}" for name in ("bundle", "memory") if isinstance(settings.get(name), str)]

@@ -118,7 +118,7 @@ def _parse(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         record = json.loads(line)
     except (ValueError, RecursionError):
-        raise ValueError(f"{where} is no JSON; give one JSON object a line") from None
+        raise ValueError(f"{where} is not JSON; give one JSON object a line") from None
     sentences = record.get("sentences") if isinstance(record, dict) else None
     if not isinstance(sentences, list) or not all(isinstance(sentence, str) for sentence in sentences):
         raise ValueError(f"{where} has no list of texts 'sentences'")

@@ -72,7 +72,7 @@ def read_story(directory: Path) -> StoryResult | None:
         return _parse_story(directory, record)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         reason = f"{error} is missing" if isinstance(error, KeyError) else str(error).replace("\n", " ")
-        message = f"{str(path)!r} is damaged ({reason}); choose --overwrite to start anew, or another --out"
+        message = f"{str(path)!r} is damaged ({reason}); choose --overwrite to start again, or another --out"
         raise ValueError(message) from None
 
 

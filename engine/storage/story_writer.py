@@ -14,7 +14,7 @@ TRACE_FILE = "trace.json"
 
 
 def cut_remark(frame: Frame) -> str:
-    """What a person should know of a prompt that the text encoder did not see whole."""
+    """A remark on a prompt that the text encoder did not see whole."""
     end = " ".join((frame.cut_prompt or "").split()[-4:])
     return f"the prompt is too long for the text encoder, which saw it up to {end!r}"
 
@@ -22,7 +22,7 @@ def cut_remark(frame: Frame) -> str:
 class StoryWriter:
     """Writes one story into ``directory``: pictures, ``story.json``, contact sheet, trace.
 
-    Every file is written beside its place and renamed into it. ``story.json`` comes after the frame's pictures:
+    Every file is written under another name and renamed. ``story.json`` comes after the frame's pictures:
     a frame counts once it is listed there. An earlier story in the same folder stays whole until the first
     frame of the new one is done.
     """
@@ -66,7 +66,7 @@ class StoryWriter:
 
 
 def story_title(name: str) -> str:
-    """What stands above a story's sheet, of an example's or a folder's name."""
+    """Title of a story's sheet, from an example's or a folder's name."""
     return name.replace("_", " ").capitalize()
 
 

@@ -14,7 +14,7 @@ from PIL import Image
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data`` in one step; the folder must exist. ``OSError`` leaves the old file as it was.
 
-    The temporary name is fixed, so that what a killed run leaves behind is reused, not collected.
+    The temporary name is fixed, so that the file of a killed run is reused, and such files do not pile up.
     """
     part = path.with_name(f".{path.name}.part")
     try:

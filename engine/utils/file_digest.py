@@ -21,7 +21,7 @@ SETTLED = 2.0  # seconds without a change; file systems count ticks of up to one
 
 
 def default_kept() -> Path | None:
-    """The folder beside the plans; None where this user has no place of that kind."""
+    """A folder next to the plans; None for a user without a cache folder."""
     try:
         return default_root().with_name("fingerprints")
     except (OSError, RuntimeError):

@@ -20,7 +20,7 @@ SETTINGS = {
 
 def limit_malloc_arenas() -> bool:
     """New threads take from the heap of the first, which keeps what it once had; says whether the C library can do
-    that. For a process of ours: called before its slots are made, and by no library function."""
+    that. The command line calls it before it makes slots; no library function does."""
     if platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt

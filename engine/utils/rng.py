@@ -1,6 +1,6 @@
 """Counter-based random numbers: the only source of randomness in the engine.
 
-A draw is a pure function of *what it is for*, never of when, where or beside whom it is computed. Philox4x32-10
+A draw is a pure function of *what it is for*, never of when, where or with whom it is computed. Philox4x32-10
 (:mod:`acdc.kernels.philox`) maps a 128-bit counter and a 64-bit key to 128 random bits. Here
 
     key     = (seed mod 2^32, seed div 2^32)             the story
@@ -25,7 +25,7 @@ __all__ = ["Purpose", "gumbel", "make_keys", "normal", "philox", "random_bits", 
 
 
 class Purpose(IntEnum):
-    """What a draw is for; part of the counter, so that no two uses share bits."""
+    """Purpose of a draw; part of the counter, so that no two uses share bits."""
 
     TOKEN = 0
     NOISE = 1

@@ -1,6 +1,6 @@
 """The three standard streams as a shell hands them over: closed, full, broken, or in an encoding that lacks letters.
 
-Pictures are written to files; a stream that cannot be used is no reason to lose one.
+Pictures are written to files; a broken stream must not lose one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def open_streams() -> None:
     """To be called once, before anything is opened: /dev/null takes the place of closed streams, so that no other file
     gets their numbers, to which libraries write; letters that an encoding lacks are replaced.
 
-    ``sys.stdin`` stays None where it was closed: whoever wants to read it must know.
+    ``sys.stdin`` stays None where it was closed: a reader must know.
     """
     for number in range(3):
         try:
@@ -48,7 +48,7 @@ def report(line: str) -> None:
     """``line`` on standard output, about what is on disk already: if it cannot be written, that is logged."""
     try:
         click.echo(line)
-    except BrokenPipeError:  # whoever read this is gone
+    except BrokenPipeError:  # the reader is gone
         drop_output()
     except (OSError, ValueError) as error:
         drop_output()

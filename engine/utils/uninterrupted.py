@@ -10,7 +10,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """What Ctrl-C would raise inside is raised behind it. Signals reach the main thread: elsewhere nothing changes."""
+    """Delay Ctrl-C: its exception is raised after the block. Signals reach the main thread: elsewhere nothing
+    changes."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""What is installed, read from package metadata: nothing heavy is imported."""
+"""Versions of installed packages, from their metadata: nothing heavy is imported."""
 
 import platform
 from importlib import import_module

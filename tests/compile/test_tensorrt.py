@@ -117,7 +117,7 @@ class TestReasons:
             assert f"{backend} is not installed: {command}" in reasons
             assert "it takes float32, float16, bfloat16, int64, bool, not float64" in reasons
             assert "it runs on cuda, not on cpu" in reasons
-            assert "there is no CUDA device" in reasons
+            assert "this machine has no CUDA device" in reasons
             assert len(reasons) == 4
             assert all(reason in str(error.value) for reason in reasons)
             assert "\n" not in str(error.value)
@@ -133,7 +133,7 @@ class TestReasons:
     def test_only_the_package_for_rtx_builds_without_a_gpu(self, monkeypatch, tmp_path):
         monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
         assert TENSORRT_RTX.build_reasons(SPEC) == []
-        with pytest.raises(ValueError, match=r"'tensorrt' cannot build scale\(.*there is no CUDA device"):
+        with pytest.raises(ValueError, match=r"'tensorrt' cannot build scale\(.*this machine has no CUDA device"):
             TENSORRT.build_engine(Scale(), SPEC, tmp_path)
 
     def test_a_number_type_is_refused_before_anything_is_built(self, tmp_path):

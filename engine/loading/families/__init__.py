@@ -37,7 +37,7 @@ KINDS: Mapping[str, dict[str, Kind]] = {
 
 
 def refuse_config(config: Mapping[str, Any], kind: str, *but: str) -> None:
-    """``ValueError`` for sizes beside a checkpoint that tells its own, ``but`` for those that it does not tell."""
+    """``ValueError`` for sizes that a checkpoint states itself; it does not state those in ``but``."""
     for name in sorted(config.keys() - {*but}):
         raise ValueError(f"config {name!r} of a part of kind {kind}: its own files tell the sizes; leave it out")
 

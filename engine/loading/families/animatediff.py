@@ -28,7 +28,8 @@ def load(
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> AnimateDiff:
-    """Of noise, with ``config`` (Stable Diffusion's keys and "motion_adapter") in place of the published sizes."""
+    """Networks with random weights, with ``config`` (Stable Diffusion's keys and "motion_adapter") in place of the
+    published sizes."""
     sizes = {**SIZES, "motion_adapter": {}, **config}
     with skeleton():
         unet = MotionUNet(UNetConfig.from_dict(sizes["unet"]), MotionConfig.from_dict(sizes["motion_adapter"]))

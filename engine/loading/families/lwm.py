@@ -32,7 +32,7 @@ def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.d
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> Arm:
-    """Of noise, with ``config`` in place of published sizes."""
+    """Networks with random weights, with ``config`` in place of published sizes."""
     sizes = LWMConfig.from_dict({**asdict(SIZES), **config})
     with skeleton():
         model = LWM(sizes)

@@ -22,7 +22,7 @@ def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.d
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> MAGVIT2:
-    """Of noise; the encoder, which finds codes, is float32 at least."""
+    """A network with random weights; the encoder, which finds codes, is float32 at least."""
     with skeleton():
         model = MAGVIT2(MAGVIT2Config.from_dict(dict(config)))
     made = fill(model, device, torch.promote_types(dtype, torch.float32))

@@ -27,7 +27,7 @@ def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.d
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> ShowOArm:
-    """Of noise, with ``config`` in place of the sizes of ``showlab/show-o``."""
+    """Networks with random weights, with ``config`` in place of the sizes of ``showlab/show-o``."""
     sizes = ShowOConfig.from_dict(config)
     with skeleton():
         model = ShowO(sizes)

@@ -47,7 +47,8 @@ def load(
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> StableDiffusion:
-    """Of noise, with ``config`` ("unet", "vae", "text_encoder", "scheduler") in place of version 1.5's sizes."""
+    """Networks with random weights, with ``config`` ("unet", "vae", "text_encoder", "scheduler") in place of version
+    1.5's sizes."""
     sizes = {**SIZES, **config}
     with skeleton():
         unet = UNet(UNetConfig.from_dict(sizes["unet"]))

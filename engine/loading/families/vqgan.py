@@ -26,7 +26,7 @@ def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.d
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> VQGAN:
-    """Of noise, with ``config`` in place of LWM's sizes; what finds codes is float32 at least."""
+    """Networks with random weights, with ``config`` in place of LWM's sizes; what finds codes is float32 at least."""
     with skeleton():
         model = VQGAN(VQGANConfig.from_dict(dict(config)))
     return fill(model, device, torch.promote_types(dtype, torch.float32)).lower_decoder(dtype)

@@ -98,8 +98,8 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("content", "told"),
         [
-            (b"{", "'x.json': it is no JSON"),
-            (b"\xff", "it is no UTF-8 text"),
+            (b"{", "'x.json': it is not JSON"),
+            (b"\xff", "it is not UTF-8 text"),
             (b"[1]", "it holds no cost model"),
             (json.dumps({"points": [], "timelines": []}).encode(), "it holds no cost model; give the JSON of acdc"),
             (json.dumps({**studied(1), "points": []}).encode(), "nothing in it was measured"),

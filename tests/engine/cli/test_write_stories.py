@@ -262,16 +262,16 @@ class TestReading:
         ("content", "words"),
         [
             (b"", "is empty"),
-            (b"{", "line 1 is no JSON"),
-            (b'{"sentences": ["A cat."]}\n{"sent', "line 2 is no JSON"),
-            (b"[" * 100_000, "line 1 is no JSON"),
+            (b"{", "line 1 is not JSON"),
+            (b'{"sentences": ["A cat."]}\n{"sent', "line 2 is not JSON"),
+            (b"[" * 100_000, "line 1 is not JSON"),
             (b"[]", "line 1 has no list of texts 'sentences'"),
             (b'{"sentences": "A cat."}', "line 1 has no list of texts"),
             (b'{"sentences": [1]}', "line 1 has no list of texts"),
             (b'{"sentences": []}', "line 1: no sentence given"),
             (b'{"sentences": ["A cat.", " "]}', "line 1: sentence 2 is empty"),
             (b"\xff", "is not UTF-8 (byte 0)"),
-            (b'{"sentences": ["A cat."]}\n\n{"sentences": ["A cat."]}', "line 2 is no JSON"),
+            (b'{"sentences": ["A cat."]}\n\n{"sentences": ["A cat."]}', "line 2 is not JSON"),
         ],
     )
     def test_a_file_that_holds_none(self, capsys, content, words):

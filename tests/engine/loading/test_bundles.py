@@ -135,14 +135,14 @@ def test_an_unknown_bundle_is_refused_with_all_names() -> None:
     [
         ({"kind": "vqgan"}, "arm is of unknown kind 'vqgan'; choose among lwm, show-o"),
         ({"kind": "lwm", "path": "arm", "text": "x"}, "arm has an unknown key 'text'"),
-        ({"kind": "lwm", "path": "nowhere"}, "arm 'nowhere' is no directory beside it"),
+        ({"kind": "lwm", "path": "nowhere"}, "arm 'nowhere' is not a directory next to it"),
         (7, "arm is of unknown kind 7"),
         ({"kind": ["lwm"]}, r"arm is of unknown kind \['lwm'\]"),
-        ({"kind": "lwm", "path": "arm", "config": [1]}, r"arm has the config \[1\], which is no object"),
-        ({"kind": "show-o", "path": "arm", "text": 5}, "arm.text 5 is no directory beside it"),
+        ({"kind": "lwm", "path": "arm", "config": [1]}, r"arm has the config \[1\], which is not an object"),
+        ({"kind": "show-o", "path": "arm", "text": 5}, "arm.text 5 is not a directory next to it"),
         ({"kind": "lwm"}, "arm names either its path or its repository"),
         ({"kind": "lwm", "path": "arm", "repository": "a/b"}, "arm names either its path or its repository"),
-        ({"kind": "lwm", "repository": "a/b"}, "arm 'a/b' is no directory beside it; --models DIR says where"),
+        ({"kind": "lwm", "repository": "a/b"}, "arm 'a/b' is not a directory next to it; --models DIR says where"),
     ],
 )
 def test_a_damaged_bundle_file_is_named(tmp_path: Path, part: object, said: str) -> None:
@@ -166,7 +166,7 @@ def test_sizes_beside_a_checkpoint_are_refused(tiny_path: Path) -> None:
 @pytest.mark.parametrize(
     ("defaults", "said"),
     [
-        ([1], "which is no object"),
+        ([1], "which is not an object"),
         ({"strength": 0.25}, "strength has a default of its own"),
         ({"x": 1}, "unknown default"),
         ({"temperature": "hot"}, r"bundle\.json: defaults: temperature 'hot' has the wrong type; choose a number"),
