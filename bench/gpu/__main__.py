@@ -168,7 +168,7 @@ def overhead(
     for n in concurrency:
         if n < 1 or n & (n - 1):
             raise click.BadParameter(
-                f"concurrency {n} is no power of two, as launches are; choose among 1, 2, 4, 8, ..."
+                f"concurrency {n} is not a power of two, as launches are; choose among 1, 2, 4, 8, ..."
             )
     bundles = chosen(only, dict.fromkeys(system.bundle for system in SYSTEMS), "bundle")
     (one,) = chosen(way, WAYS, "way")

@@ -139,7 +139,7 @@ def _prediction(axes: Axes, record: Record) -> None:
 
 
 def _sweep(axes: Axes, found: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Values stand at equal distances: many are no numbers."""
+    """Values stand at equal distances: many are not numbers."""
     labels = [str(p["backend"] if p["sweep"] == "backend" else p["value"]) for p in found]
     for name in (SERIAL, OVERLAPPED):
         places = [k for k, point in enumerate(found) if name in point["variants"]]

@@ -177,21 +177,22 @@ def sweep_points(names: Sequence[str], around: Around, asked: bool) -> tuple[lis
 
 
 def parse_counts(text: str | None, stories: int) -> list[int]:
-    """ "1,2,4" -> [1, 2, 4]; None: those of the default that ``stories`` can fill. ``ValueError`` for what is no list
-    of different powers of two (launches have no other sizes: n = 3 would not be batched at 3) up to ``stories``."""
+    """ "1,2,4" -> [1, 2, 4]; None: those of the default that ``stories`` can fill. ``ValueError`` for what is not a
+    list of different powers of two (launches have no other sizes: n = 3 would not be batched at 3) up to
+    ``stories``."""
     powers = [2**k for k in range(stories.bit_length())]
     if text is None:
         return [n for n in COUNTS if n <= stories]
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 4096 for part in parts):
-        raise ValueError(f"concurrency {text!r} is no list of counts; give some like 1,2,4")
+        raise ValueError(f"concurrency {text!r} is not a list of counts; give some like 1,2,4")
     counts = sorted({int(part) for part in parts})
     if len(counts) != len(parts):
         raise ValueError(f"concurrency {text!r} names a count twice; give each once")
     choices = f"choose among {', '.join(map(str, powers))}"
     for n in counts:
         if n & (n - 1):
-            raise ValueError(f"concurrency {n} is no power of two, as launches are; {choices}")
+            raise ValueError(f"concurrency {n} is not a power of two, as launches are; {choices}")
         if n > stories:
             raise ValueError(f"concurrency {n} is more than there are stories; {choices}, or give --stories {n}")
     return counts

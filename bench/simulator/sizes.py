@@ -92,8 +92,8 @@ def _of_predictions(record: Mapping[str, Any]) -> list[Way]:
 
 
 def parse_machines(text: str) -> Sequence[int]:
-    """ "1,8,64" -> [1, 8, 64]; ``ValueError`` for what is no list of different positive integers."""
+    """ "1,8,64" -> [1, 8, 64]; ``ValueError`` for what is not a list of different positive integers."""
     parts = [part.strip() for part in text.split(",")]
     if not all(part.isascii() and part.isdigit() and 0 < int(part) <= 4096 for part in parts):
-        raise ValueError(f"machines {text!r} is no list of counts up to 4096; give some like 1,8,64")
+        raise ValueError(f"machines {text!r} is not a list of counts up to 4096; give some like 1,8,64")
     return sorted({int(part) for part in parts})

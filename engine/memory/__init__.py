@@ -1,4 +1,5 @@
-"""Memory modules: rewrite the newest sentence of a story so that it stands alone (ACDC section 3.3, Table 7)."""
+"""Memory modules: rewrite the newest sentence of a story so that it is complete by itself (ACDC section 3.3, Table
+7)."""
 
 from __future__ import annotations
 
@@ -31,7 +32,7 @@ def load_memory(
 ) -> Memory:
     """Load a memory module, by its name alone where it needs no more; its file is imported only now.
 
-    ``device`` and ``loaded`` are as for :func:`load_language_model`. ``ValueError`` for what cannot be.
+    ``device`` and ``loaded`` are as for :func:`load_language_model`. ``ValueError`` for invalid settings.
     """
     settings = MemorySettings(settings) if isinstance(settings, str) else settings
     return memory_maker(settings, device=device, loaded=loaded)()

@@ -74,7 +74,7 @@ def ask(
     seed: int | None = None,
     timeout_s: float | None = None,
 ) -> T:
-    """What ``parse`` makes of the first usable answer; :class:`MemoryFailure` once tries or time are spent.
+    """The first answer that ``parse`` can use, parsed; :class:`MemoryFailure` once tries or time are spent.
 
     ``timeout_s`` takes the place of the model's own limits in time. ``parse`` raises :class:`Refused`; the reason is
     then added to the question, so that a model that decodes greedily does not give the same answer again.

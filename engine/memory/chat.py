@@ -28,7 +28,7 @@ LIBRARIES = ("httpx2", "httpcore2")
 
 
 class Trouble(NamedTuple):
-    """What came instead of an answer: the error's own status, else the response's, and its reason."""
+    """Status and reason of a failed request: the error's own status, else the response's."""
 
     status: int
     reason: str
@@ -36,10 +36,10 @@ class Trouble(NamedTuple):
 
 
 class Endpoint:
-    """One model behind one address. The key goes to that address and nowhere else: redirects are not followed.
+    """One model at one address. The key goes to that address and nowhere else: redirects are not followed.
 
     Built from settings that are resolved; ``ValueError`` for a missing key or package, an address or a proxy that the
-    library does not take, and certificates that cannot be read.
+    library does not take, and unreadable certificates.
     """
 
     memory = "chat"
@@ -148,14 +148,14 @@ class Endpoint:
         try:
             self._httpx.URL(self._address)
         except self._httpx.InvalidURL as error:
-            raise ValueError(f"memory_url {harmless(self.url)!r} is no URL: {error}") from None
+            raise ValueError(f"memory_url {harmless(self.url)!r} is not a URL: {error}") from None
         try:
             self._client()
         except ImportError:
             raise ValueError("the environment names a SOCKS proxy, which needs the package 'socksio'") from None
         except (ValueError, self._httpx.InvalidURL):  # its text would hold the proxy's user
             names = "$ALL_PROXY, $HTTP_PROXY, $HTTPS_PROXY"
-            raise ValueError(f"the environment names a proxy that is no URL of HTTP; check {names}") from None
+            raise ValueError(f"the environment names a proxy that is not a URL of HTTP; check {names}") from None
 
     def _read_certificates(self) -> Any:
         try:
@@ -165,7 +165,7 @@ class Endpoint:
             raise ValueError(f"certificates cannot be read ({error.strerror or error}); check {names}") from None
 
     def _failure(self, trouble: Trouble) -> Exception:
-        """What to raise: worth another try, or not."""
+        """The error to raise: worth another try, or not."""
         status, reply = trouble.status, trouble.reply
         said = self._said(trouble.reason)
         because = f" ({said})" if said else ""
@@ -189,7 +189,7 @@ class Endpoint:
         return MemoryFailure(f"memory {self.memory!r} failed: {what}")
 
     def _said(self, message: str) -> str:
-        """What a server or a library said, if it may be repeated: one short printable line without the key."""
+        """The message of a server or a library, if it may be repeated: one short printable line without the key."""
         message = message[:2000]
         if self._key.echoed_in(message):
             return ""

@@ -46,8 +46,8 @@ class NoCompletion(Exception):
 
 
 def unpacked(encoding: str, content: bytes) -> bytes:
-    """``content`` without its compression, which was not asked for; :class:`Refused` if that cannot be undone within
-    ``LARGEST`` bytes. Names of no compression ("identity", "utf-8") leave it as it is."""
+    """``content`` without its compression, which was not asked for; :class:`Refused` if it cannot be decompressed
+    within ``LARGEST`` bytes. Names of no compression ("identity", "utf-8") leave it as it is."""
     name = encoding.strip().lower()
     if name in OTHER_COMPRESSION or "," in name:
         raise Refused(f"it is compressed ({name[:20]})")

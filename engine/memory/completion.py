@@ -1,4 +1,4 @@
-"""What later words add to a known hero: a name, a kind, looks, clothes."""
+"""Later words complete a known hero: a name, a kind, looks, clothes."""
 
 from __future__ import annotations
 
@@ -39,8 +39,9 @@ def completed(known: Subject, parsed: Parsed, people: list[Person]) -> Subject:
 
 
 def _filled(known: Subject, person: Person) -> Subject:
-    told = hero_of(person)
-    return replace(known, heroes=(replace(told, sex=told.sex or known.hero.sex, wears=known.hero.wears or told.wears),))
+    found = hero_of(person)
+    hero = replace(found, sex=found.sex or known.hero.sex, wears=known.hero.wears or found.wears)
+    return replace(known, heroes=(hero,))
 
 
 def _told_name(parsed: Parsed, known: Subject, people: list[Person]) -> str | None:
@@ -88,7 +89,7 @@ def _kind_of_owner(parsed: Parsed) -> NounPhrase | None:
 
 
 def with_looks(subject: Subject, parsed: Parsed, people: list[Person]) -> Subject:
-    """What the text adds to a known hero's looks: "Luna wore a hat", "The white fox ran"."""
+    """Looks of a known hero that the text adds: "Luna wore a hat", "The white fox ran"."""
     if len(subject.heroes) != 1 or subject.plural:
         return subject
     hero = subject.hero
@@ -97,8 +98,8 @@ def with_looks(subject: Subject, parsed: Parsed, people: list[Person]) -> Subjec
             continue
         hero = replace(hero, looks=hero.looks or tuple(person.looks), wears=hero.wears or tuple(person.wears[:2]))
         hero = replace(hero, sex=hero.sex or person.sex)
-    if not hero.wears and (told := _worn_by_pronoun(parsed, people, hero)):
-        hero = replace(hero, wears=told)
+    if not hero.wears and (found := _worn_by_pronoun(parsed, people, hero)):
+        hero = replace(hero, wears=found)
     return replace(subject, heroes=(hero,))
 
 

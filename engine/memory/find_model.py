@@ -1,4 +1,4 @@
-"""Where a local language model lies; imports nothing heavy, so that a wrong path is said at once."""
+"""Find the directory of a local language model; imports nothing heavy, so that a wrong path is said at once."""
 
 from __future__ import annotations
 

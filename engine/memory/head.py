@@ -1,4 +1,4 @@
-"""The head of a prompt: who, where and when, as much of it as a text encoder takes beside the sentence."""
+"""The head of a prompt: who, where and when, as much of it as a text encoder takes besides the sentence."""
 
 from __future__ import annotations
 

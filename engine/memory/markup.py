@@ -1,4 +1,5 @@
-"""What models put around the lines they were asked for: marks of a chat template, fences, labels, quotes, remarks.
+"""Remove what models put around the lines that they were asked for: marks of a chat template, fences, labels, quotes,
+remarks.
 
 All of it is recognised by its form and taken off; what is left is judged by ``answer.py``.
 """
@@ -50,7 +51,7 @@ _APOSTROPHE = re.compile(r"(?<=\w)['’](?=\w)")
 
 
 def without_marks(text: str) -> str:
-    """The first turn of ``text``, without the marks of a chat template before and behind it.
+    """The first turn of ``text``, without the marks of a chat template before and after it.
 
     ``"<|im_start|>assistant\\nLuna ran.<|im_end|>"`` -> ``"Luna ran."``. :class:`Refused` for a mark inside a line.
     """
@@ -60,8 +61,8 @@ def without_marks(text: str) -> str:
     mark = _MARK.search(text)
     if mark is None:
         return text
-    behind = text[mark.end() :].partition("\n")[0].strip()
-    if behind and not _MARK.match(behind):
+    after = text[mark.end() :].partition("\n")[0].strip()
+    if after and not _MARK.match(after):
         raise Refused("it holds marks of a chat template")
     return text[: mark.start()]
 

@@ -1,4 +1,4 @@
-"""Who is spoken of in a text: each animal or person once, with name, kind, looks and part in its clause."""
+"""Find the people of a text: each animal or person once, with name, kind, looks and part in its clause."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def _person(parsed: Parsed, phrase: NounPhrase) -> Person | None:
     if phrase.pronoun or phrase.determiner == "no" or not (phrase.name or phrase.head):
         return None
     if phrase.preposition == "of" and _is_group_of(parsed, phrase):
-        return None  # "a flock of geese" is told by "flock"
+        return None  # "a flock of geese" is known by "flock"
     clause = parsed.clause_of(phrase)
     part = _part(parsed, phrase, clause)
     if not phrase.name:

@@ -38,7 +38,7 @@ class Person:
     number: str = ""
     plural: bool = False
     sex: str | None = None
-    owned: bool = False  # "his sister", "Anna's dog": told by its owner
+    owned: bool = False  # "his sister", "Anna's dog": known by its owner
     denied: bool = False
     members: list[str] = field(default_factory=list)  # names of a plural ("Two foxes, Ada and Ben")
     mates: list[Person] = field(default_factory=list)  # joined by "and"

@@ -1,4 +1,4 @@
-"""How a place reads at the head of a prompt."""
+"""Text of a place for the head of a prompt."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LOOSE = word_set("down up out over off back somewhere deep high")  # "down in th
 
 @dataclass(frozen=True)
 class Setting:
-    """A setting as it is told: ``phrase`` reads on from the protagonist ("in a vibrant garden by a lake").
+    """A setting as the text describes it: ``phrase`` reads on from the protagonist ("in a vibrant garden by a lake").
 
     ``short`` is its main place alone ("in a vibrant garden"), ``noun`` that place's noun, ``family`` what is like it.
     """
@@ -94,7 +94,7 @@ def _relative(parsed: Parsed, last: NounPhrase) -> str:
 
 
 def family_of_place(place: Place) -> str:
-    """What a place is like: "a snowy field" is snow, "the edge of a wood" a forest."""
+    """Kind of a place: "a snowy field" is snow, "the edge of a wood" a forest."""
     for phrase in (place.phrase, place.last):
         if any(word.low in COLD for word in phrase.modifiers):
             return "snow"

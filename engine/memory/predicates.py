@@ -1,4 +1,4 @@
-"""What a clause says somebody is: "Luna was a young fox", "the fawn was called Clover"."""
+"""Descriptions of somebody in a clause: "Luna was a young fox", "the fawn was called Clover"."""
 
 from __future__ import annotations
 

@@ -176,7 +176,7 @@ def _is_there(parsed: Parsed, clause: Clause, phrase: NounPhrase, verb: str) -> 
 
 
 def _of_subject(parsed: Parsed, clause: Clause, phrase: NounPhrase) -> bool:
-    """ "the oldest owl in the wood lived ...": it tells which owl; where she is comes behind the verb."""
+    """ "the oldest owl in the wood lived ...": it tells which owl; her place comes after the verb."""
     before = clause.verb is not None and phrase.start < clause.verb
     return before and any(p.end == phrase.lead and not p.preposition and p.head for p in parsed.phrases)
 

@@ -64,7 +64,7 @@ def _named(parsed: Parsed, subject: Subject) -> Change | None:
 def _without_apposition(
     parsed: Parsed, phrase: NounPhrase, following: NounPhrase | None, subject: Subject
 ) -> Change | None:
-    """The name without ", the rabbit," behind it."""
+    """The name without a following ", the rabbit,"."""
     words = parsed.words
     if (
         phrase.head

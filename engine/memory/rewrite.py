@@ -16,8 +16,9 @@ class Refused(Exception):
 
 
 class Rewrite(NamedTuple):
-    """A sentence that stands alone. ``note`` says what went wrong on the way, None = nothing did. ``later`` are the
-    rewrites of the sentences after it, where one answer gave them all: a resumed run need not ask for them again."""
+    """A sentence that is complete by itself. ``note`` says what went wrong on the way, None = nothing did. ``later``
+    are the rewrites of the sentences after it, where one answer gave them all: a resumed run need not ask for them
+    again."""
 
     text: str
     note: str | None = None

@@ -16,7 +16,7 @@ HEAD_WORDS = 16
 
 
 class Rules(Memory):
-    """The rewrite of sentence k uses sentences 0..k only, so stories can be told while they are drawn."""
+    """The rewrite of sentence k uses sentences 0..k only, so a story may still grow while it is drawn."""
 
     name = "rules"
 

@@ -80,7 +80,7 @@ class Secret:
 def find_key(url: str, environment: Mapping[str, str] | None = None) -> Secret:
     """The key for ``url``: $ACDC_CHAT_API_KEY, else $OPENAI_API_KEY; empty where none is set and ``url`` is http.
 
-    Raises ``ValueError`` if https:// has none, if the text cannot stand in a header, if ``url`` holds it, and if
+    Raises ``ValueError`` if https:// has none, if the text does not fit into a header, if ``url`` holds it, and if
     $OPENAI_API_KEY, which may have been set for another service, would travel unencrypted to another machine.
     """
     variables = os.environ if environment is None else environment

@@ -25,7 +25,7 @@ _TAGS = re.compile(r"(?s)<!--.*?-->|<(script|style)\b.*?</\1\s*>|<[^<>]*>")
 
 
 def error_reason(content: bytes) -> str:
-    """What the body of an error says in words, with the field that it names; empty for an empty body.
+    """Message in the body of an error, with the field that it names; empty for an empty body.
 
     ``{"error": {"message": "no", "param": "seed"}}`` -> ``"no (seed)"``; ``{"detail": [{"loc": ["body", "seed"], "msg":
     "no"}]}`` -> ``"no (body.seed)"``; of HTML the text, of anything else all of it.
@@ -39,7 +39,7 @@ def error_reason(content: bytes) -> str:
 
 
 def error_within(content: Any) -> str:
-    """What JSON that holds no answer says of why; empty where it says nothing."""
+    """Reason in JSON that holds no answer; empty where it gives none."""
     return _reason(content, DEEPEST)
 
 

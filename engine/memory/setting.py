@@ -1,4 +1,4 @@
-"""Where a text takes place."""
+"""Find the setting of a text."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ def find_setting(
     ``is_hero`` says whether a clause is about the hero; None if nobody else is either. ``opening``: the text begins a
     story, so that even a small place is a setting.
     """
-    told = [places_of(parsed, clause, is_hero(clause)) for clause in parsed.clauses]
+    found = [places_of(parsed, clause, is_hero(clause)) for clause in parsed.clauses]
     if known is None:
-        places = [place for found in told for place in found if opening or place.listed or place.preposition in INNER]
+        places = [p for group in found for p in group if opening or p.listed or p.preposition in INNER]
         known = _first(parsed, places, opening)
-        here = [i for i, found in enumerate(told) if known and any(p.phrase.head == known.noun for p in found)]
-        told = told[here[0] + 1 :] if here else []
-    for places in told:
+        here = [i for i, group in enumerate(found) if known and any(p.phrase.head == known.noun for p in group)]
+        found = found[here[0] + 1 :] if here else []
+    for places in found:
         changed = [p for p in places if known is not None and p.listed and p.sure and not _same_place(p, known)]
         known = setting_of(parsed, _chain(parsed, changed[0], places)) if changed else known
     return known

@@ -41,7 +41,7 @@ class MemorySettings:
     shows the model that sentence and those before it, so nothing can leak from the future; "story" asks once a
     story, as the paper does (appendix D): cheaper, but what the model writes for sentence k may then use later
     ones, for only the prompt forbids it. ``on_failure``: "error" (default) stops the story, "rules" takes the rewrite
-    by rules and notes it in the frame. Raises ``ValueError`` (one line) for values that cannot be.
+    by rules and notes it in the frame. Raises ``ValueError`` (one line) for invalid values.
     """
 
     name: str = "rules"
@@ -64,7 +64,7 @@ class MemorySettings:
         if self.url is not None:
             check_url(self.url)
         if self.model is not None and not (self.model.strip() and self.model.isprintable()):
-            raise ValueError(f"memory_model {self.model!r} is no name; give the name or directory of a model")
+            raise ValueError(f"memory_model {self.model!r} is not a name; give the name or directory of a model")
         if self.timeout is not None and not 0.0 < self.timeout <= LONGEST_S:
             raise ValueError(f"memory_timeout {self.timeout} is out of range; choose 0 < seconds <= {LONGEST_S:.0f}")
         for field, choices in (("calls", CALLS), ("on_failure", ON_FAILURE)):
@@ -117,7 +117,7 @@ def check_url(url: str) -> None:
         fit = False
     if not fit or not url.isprintable() or any(c.isspace() or c == "\\" for c in url):
         raise ValueError(
-            f"memory_url {harmless(url)!r} is no URL; give one like {OPENAI_URL} or http://127.0.0.1:8000/v1"
+            f"memory_url {harmless(url)!r} is not a URL; give one like {OPENAI_URL} or http://127.0.0.1:8000/v1"
         )
     query = url.partition("?")[2]
     if "@" in parts.netloc or "#" in url or ("?" in url and not API_VERSION.fullmatch(query)):

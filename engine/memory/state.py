@@ -1,4 +1,4 @@
-"""What a story has said so far."""
+"""Facts that a story has stated so far."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class State:
     parsed: Parsed | None = field(default=None, compare=False)
 
     def after(self, sentence: str) -> State:
-        """What is known once ``sentence`` is read too; the same sentence again tells nothing new."""
+        """The state after ``sentence``; the same sentence again tells nothing new."""
         parsed = parse(sentence)
         if self.parsed is not None and parsed.words == self.parsed.words:
             return self

@@ -1,4 +1,4 @@
-"""Who a story is about: one hero or several, with what is known of how they look."""
+"""The subject of a story: one hero or several, with what is known of how they look."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Subject:
 
     @property
     def short(self) -> str:
-        """How the subject is called within a sentence: "Benny", "the rabbit", "Ada and Ben"."""
+        """Name of the subject within a sentence: "Benny", "the rabbit", "Ada and Ben"."""
         if len(self.heroes) == 1:
             number = f"{self.number} " if self.number else ""
             return self.hero.name or f"the {number}{self.hero.kind}"
@@ -73,7 +73,7 @@ class Subject:
 
     @property
     def wears(self) -> str:
-        """What the first hero wears, read on from its kind."""
+        """Clothes of the first hero, to follow its kind."""
         return " ".join(self.hero.wears) if len(self.heroes) == 1 else ""
 
     def names(self) -> list[str]:

@@ -76,10 +76,10 @@ def plural_thing_before(parsed: Parsed) -> bool:
 
 def thing_before(parsed: Parsed, people: list[Person]) -> bool:
     """Whether the last text speaks of a thing that "it" may mean: "Luna found a ball"."""
-    told = {id(person.phrase) for person in people}
+    known = {id(person.phrase) for person in people}
     for clause in parsed.clauses:
         for phrase in clause.after_verb():
-            thing = bool(phrase.head) and id(phrase) not in told and phrase.head not in NO_THINGS
+            thing = bool(phrase.head) and id(phrase) not in known and phrase.head not in NO_THINGS
             if thing and (phrase.determiner or phrase.owner) and not is_adjective(phrase.head):
                 return True
     return False

@@ -55,17 +55,17 @@ class Time:
 
 def find_time(parsed: Parsed, known: Time) -> Time:
     """The time after a text: what it says, else ``known``."""
-    told = known
+    time = known
     for clause in parsed.clauses:
         if clause.negated:
             continue
-        told = _weather(parsed, clause, told)
+        time = _weather(parsed, clause, time)
         for phrase in clause.phrases:
-            told = _daytime(parsed, clause, phrase, told)
+            time = _daytime(parsed, clause, phrase, time)
     lows = {word.low for word in parsed.words if not word.quoted}
     if lows & NIGHT or {"stars", "sky"} <= lows or {"under", "stars"} <= lows:
-        return told if told.night or told.phrase != known.phrase else replace(told, phrase="at night", night=True)
-    return replace(told, phrase="", night=False) if lows & DAY and told.night and told.phrase == known.phrase else told
+        return time if time.night or time.phrase != known.phrase else replace(time, phrase="at night", night=True)
+    return replace(time, phrase="", night=False) if lows & DAY and time.night and time.phrase == known.phrase else time
 
 
 def is_night(text: str) -> bool:
@@ -73,22 +73,22 @@ def is_night(text: str) -> bool:
     return bool(set(text.lower().replace(",", " ").split()) & NIGHT)
 
 
-def _daytime(parsed: Parsed, clause: Clause, phrase: NounPhrase, told: Time) -> Time:
+def _daytime(parsed: Parsed, clause: Clause, phrase: NounPhrase, time: Time) -> Time:
     """ "At dawn", "one winter evening", "on a stormy night", "it was midnight", "every autumn"."""
     if (
         phrase.preposition not in {"", "in", "at", "on", "during", "by", "until", "through"}
         or phrase.name
         or phrase.owner
     ):
-        return told
+        return time
     if not phrase.preposition and not _stands_free(parsed, clause, phrase):
-        return told
+        return time
     lows = [word.low for word in phrase.modifiers]
     if phrase.head == "day":
         if not set(lows) & TELLING:
-            return replace(told, phrase="", night=False) if told.night and set(lows) & {"next"} else told
+            return replace(time, phrase="", night=False) if time.night and set(lows) & {"next"} else time
     elif phrase.head not in WHENS:
-        return told
+        return time
     kept = [
         word.text.lower()
         for word in phrase.modifiers
@@ -96,18 +96,18 @@ def _daytime(parsed: Parsed, clause: Clause, phrase: NounPhrase, told: Time) -> 
     ]
     head, night = phrase.head, phrase.head in NIGHTS
     if night and not set(kept) & TELLING:
-        return replace(told, phrase="at midnight" if head == "midnight" else "at night", night=True)
+        return replace(time, phrase="at midnight" if head == "midnight" else "at night", night=True)
     if head in {"morning", "afternoon", "noon", "midday"} and kept and set(kept) <= SUNNY:
-        return replace(told, phrase="", night=False)  # daylight is what a picture shows anyway; words cost attention
+        return replace(time, phrase="", night=False)  # daylight is what a picture shows anyway; words cost attention
     if head in AT and not kept:
-        return replace(told, phrase=f"at {head}", night=night)
+        return replace(time, phrase=f"at {head}", night=night)
     if head in SEASONS:
-        return replace(told, phrase=f"in {' '.join([*kept, head])}", night=False)
+        return replace(time, phrase=f"in {' '.join([*kept, head])}", night=False)
     if not kept:
-        return replace(told, phrase=f"in the {head}", night=False)
+        return replace(time, phrase=f"in the {head}", night=False)
     article = "an" if kept[0][0] in "aeiou" else "a"
     return replace(
-        told, phrase=f"{'at' if head in AT and not night else 'on'} {article} {' '.join([*kept, head])}", night=night
+        time, phrase=f"{'at' if head in AT and not night else 'on'} {article} {' '.join([*kept, head])}", night=night
     )
 
 
@@ -121,24 +121,24 @@ def _stands_free(parsed: Parsed, clause: Clause, phrase: NounPhrase) -> bool:
     return free and phrase.start < clause.verb and phrase not in clause.subjects()
 
 
-def _weather(parsed: Parsed, clause: Clause, told: Time) -> Time:
+def _weather(parsed: Parsed, clause: Clause, time: Time) -> Time:
     """ "Rain was falling", "it was snowing", "in the fog", "during a thunderstorm"; "the rain stopped" ends it."""
     verb = parsed.words[clause.verb].low if clause.verb is not None else ""
     subject = next((p for p in clause.before_verb() if p.head in WEATHERS), None)
     if subject is not None:
         if verb in ENDING:
-            return replace(told, weather="")
-        return replace(told, weather=_in(subject)) if verb in FALLING or subject.head not in {"snow", "ice"} else told
+            return replace(time, weather="")
+        return replace(time, weather=_in(subject)) if verb in FALLING or subject.head not in {"snow", "ice"} else time
     about = any(p.pronoun == "it" for p in clause.phrases)
     if about and verb in {"raining", "rained", "rains", "pouring"}:
-        return replace(told, weather="in the rain")
+        return replace(time, weather="in the rain")
     begun = {word.low for word in parsed.words[clause.verb + 1 : clause.verb + 3]} if about and clause.verb else set()
     if verb in BEGINNING and begun & {"rain", "snow", "raining", "snowing"}:
-        return replace(told, weather="in the snow" if begun & {"snow", "snowing"} else "in the rain")
+        return replace(time, weather="in the snow" if begun & {"snow", "snowing"} else "in the rain")
     if about and verb in {"snowing", "snowed", "snows"}:
-        return replace(told, weather="in the snow")
+        return replace(time, weather="in the snow")
     if any(p.head == "sun" for p in clause.before_verb()):
-        return replace(told, weather="")
+        return replace(time, weather="")
     for phrase in clause.phrases:
         falls = (phrase.head in WEATHERS - {"snow"} and not phrase.modifiers) or phrase.head in {
             "thunderstorm",
@@ -150,8 +150,8 @@ def _weather(parsed: Parsed, clause: Clause, told: Time) -> Time:
             and phrase.preposition in {"in", "into", "during", "through", "amid", "despite"}
             and phrase.definite | bool(phrase.determiner)
         ):
-            return replace(told, weather=_in(phrase))
-    return told
+            return replace(time, weather=_in(phrase))
+    return time
 
 
 def _in(phrase: NounPhrase) -> str:

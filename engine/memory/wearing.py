@@ -1,4 +1,4 @@
-"""What somebody wears or carries on the body: "in a red coat", "with golden wings"."""
+"""Clothes and other things on the body: "in a red coat", "with golden wings"."""
 
 from __future__ import annotations
 

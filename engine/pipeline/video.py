@@ -170,4 +170,4 @@ def check(models: Models, video: Video, options: StoryOptions) -> None:
         )
     done = len(video.done)
     if done > video.num_frames or (done % video.chunk_frames and done != video.num_frames):
-        raise ValueError(f"{done} finished frames are no whole chunks of {video.chunk_frames}; give those alone")
+        raise ValueError(f"{done} finished frames are not whole chunks of {video.chunk_frames}; give those alone")

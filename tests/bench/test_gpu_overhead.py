@@ -126,8 +126,8 @@ def test_what_the_time_does_not_suffice_for_is_listed(asked):
     [
         ("--way=magic", "unknown way 'magic'; choose among plain, ours"),
         ("--only=show-o", "unknown bundle 'show-o'; choose among show-o+sd15, lwm+animatediff"),
-        ("--concurrency=0,1", "concurrency 0 is no power of two, as launches are; choose among 1, 2, 4, 8, ..."),
-        ("--concurrency=3", "concurrency 3 is no power of two"),
+        ("--concurrency=0,1", "concurrency 0 is not a power of two, as launches are; choose among 1, 2, 4, 8, ..."),
+        ("--concurrency=3", "concurrency 3 is not a power of two"),
         ("--frames=0", "0 is not in the range"),
     ],
 )

@@ -38,11 +38,12 @@ class Clause:
         return [p for p in plain if self.verb is None or p.start < self.verb]
 
     def after_verb(self) -> list[NounPhrase]:
-        """Noun phrases without a preposition behind the verb."""
+        """Noun phrases without a preposition after the verb."""
         return [p for p in self.phrases if not p.preposition and self.verb is not None and p.start > self.verb]
 
     def subjects(self) -> list[NounPhrase]:
-        """Who does it: before the verb, behind it ("on a post sat an owl"), the antecedent, or the last clause's."""
+        """Subject of the clause: before the verb, after it ("on a post sat an owl"), the antecedent, or the last
+        clause's."""
         before = self.before_verb()
         if before and not self.existential:
             return before

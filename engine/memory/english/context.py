@@ -1,4 +1,4 @@
-"""What stands around a word while the words before it have their tags."""
+"""The context of a word, while the words before it have their tags."""
 
 from __future__ import annotations
 

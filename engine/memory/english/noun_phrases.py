@@ -151,7 +151,7 @@ def _core(words: tuple[Tagged, ...], i: int) -> NounPhrase | None:
 
 
 def _kind_after_name(words: tuple[Tagged, ...], i: int) -> NounPhrase | None:
-    """ "Benny the beagle": the phrase that "the" begins right behind a name."""
+    """ "Benny the beagle": the phrase that "the" begins right after a name."""
     if i >= len(words) or words[i].low != "the" or words[i].tag != "D":
         return None
     kind = _core(words, i)

@@ -125,7 +125,7 @@ SAME_PLURAL = word_set("sheep deer fish moose salmon trout swine elk bison")
 
 @lru_cache(maxsize=4096)
 def singular(low: str) -> str:
-    """ "foxes" -> "fox", "puppies" -> "puppy", "geese" -> "goose"; a word that is no plural comes back as it is."""
+    """ "foxes" -> "fox", "puppies" -> "puppy", "geese" -> "goose"; a word that is not a plural comes back as it is."""
     if low in PLURALS:
         return PLURALS[low]
     if low in KINDS or low in SAME_PLURAL or not low.endswith("s") or low.endswith(("ss", "us", "is")):

@@ -1,4 +1,4 @@
-"""Past forms that are no finite verbs: "a bear called Bo", "a meadow dotted with flowers"."""
+"""Past forms that are not finite verbs: "a bear called Bo", "a meadow dotted with flowers"."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def family_of(noun: str) -> str | None:
     return noun if noun.endswith(_BUILT) and noun not in {"bishop", "vineyard"} else None
 
 
-# Part -> the families or nouns of the wholes it belongs to: "the shore" is no other place than the lake.
+# Part -> the families or nouns of the wholes it belongs to: "the shore" is the same place as the lake.
 PARTS_OF: dict[str, frozenset[str]] = {
     **dict.fromkeys(ROOMS, BUILDINGS),
     **dict.fromkeys(("shore", "shoreline", "beach", "coast"), frozenset({"lake", "sea", "island"})),

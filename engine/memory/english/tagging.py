@@ -1,4 +1,4 @@
-"""What each word of a text does: the closed classes are looked up, the rest follows from where it stands.
+"""Part of speech of each word of a text: the closed classes are looked up, the rest follows from its position.
 
 One letter a word::
 

@@ -1,4 +1,4 @@
-"""Splitting a text into words and marks that know where they stand."""
+"""Splitting a text into words and marks that know their positions."""
 
 from __future__ import annotations
 

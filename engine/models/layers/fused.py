@@ -26,7 +26,7 @@ class Fused(nn.Module):
         """The layers' weights move into the joint one."""
         super().__init__()
         assert all(layer.bias is None for layer in layers), "biases are not joined"
-        self.layers, self.sizes = layers, tuple(layer.out_features for layer in layers)  # a tuple's are no submodules
+        self.layers, self.sizes = layers, tuple(layer.out_features for layer in layers)  # a tuple's are not submodules
         self.quantized: QuantizedLinear | None = None
         joint = torch.cat([layer.weight.detach() for layer in layers])
         self.register_buffer("weight", joint, persistent=False)

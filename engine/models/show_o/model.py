@@ -64,7 +64,7 @@ class ShowOConfig:
             sizes = f"hidden {self.hidden}, heads {self.heads}, rotary_fraction {self.rotary_fraction}"
             raise ValueError(f"{sizes} do not fit: heads must divide hidden and the rotated part be even")
         if math.isqrt(self.num_vq_tokens) ** 2 != self.num_vq_tokens:
-            raise ValueError(f"num_vq_tokens {self.num_vq_tokens} is no square; the published ones are 256 and 1024")
+            raise ValueError(f"num_vq_tokens {self.num_vq_tokens} is not a square; the published ones are 256 and 1024")
         if self.text_field < 4:
             raise ValueError(f"text_field {self.text_field} is too small; choose 4 or more")
 

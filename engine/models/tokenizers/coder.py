@@ -31,7 +31,7 @@ class CoderConfig:
         norms cannot group."""
         check_fields(self)
         if self.resolution % self.downsampling:
-            raise ValueError(f"resolution {self.resolution} is no multiple of the downsampling {self.downsampling}")
+            raise ValueError(f"resolution {self.resolution} is not a multiple of the downsampling {self.downsampling}")
         for channels in self.channels:
             if channels % num_groups:
                 raise ValueError(f"{channels} channels are not divisible by num_groups {num_groups}")

@@ -158,7 +158,7 @@ class TestPlan:
 
     @pytest.mark.parametrize("n", [3, 5, 6, 12])
     def test_counts_that_no_launch_can_have_are_refused(self, n):
-        with pytest.raises(ValueError, match=f"concurrency {n} is no power of two.*choose among 1, 2, 4, 8, 16$"):
+        with pytest.raises(ValueError, match=f"concurrency {n} is not a power of two.*choose among 1, 2, 4, 8, 16$"):
             parse_counts(f"1,{n}", 16)
 
     def test_more_in_flight_than_there_are_stories_is_refused(self):
@@ -189,14 +189,14 @@ class TestMistakes:
         ("argv", "told"),
         [
             (["--study", "--sweep", "colour"], "unknown sweep 'colour'; choose among strength"),
-            (["--study", "--concurrency", "0,1"], "concurrency '0,1' is no list"),
+            (["--study", "--concurrency", "0,1"], "concurrency '0,1' is not a list"),
             (["--study", "--out", "nowhere/x"], "is not a directory"),
             (["--study", "--out", "x.html"], "has a suffix"),
             (["--study", "--out", "."], "is a directory"),
             (["--study", "--out", ""], "--out '' names no file"),
-            (["--study", "--concurrency", ""], "concurrency '' is no list"),
+            (["--study", "--concurrency", ""], "concurrency '' is not a list"),
             (["--study", "--concurrency", "8"], "concurrency 8 is more than there are stories"),
-            (["--study", "--concurrency", "3"], "concurrency 3 is no power of two"),
+            (["--study", "--concurrency", "3"], "concurrency 3 is not a power of two"),
             (["--study", "--sweep", "none", "--sweep", "steps"], "--sweep none is given beside others"),
             (["--study", "--frames", "7"], "--frames 7 is more than any of the stories has; choose 1 to 6"),
             (["--study", "--json", "x.json"], "--json is not for a study"),

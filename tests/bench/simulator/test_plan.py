@@ -83,8 +83,8 @@ class TestPlan:
     @pytest.mark.parametrize(
         ("argv", "told"),
         [
-            (["--machines", "0"], "machines '0' is no list of counts"),
-            (["--machines", "1,x"], "machines '1,x' is no list of counts"),
+            (["--machines", "0"], "machines '0' is not a list of counts"),
+            (["--machines", "1,x"], "machines '1,x' is not a list of counts"),
             (["--memory-ms", "-1"], "latency -0.001 s is out of range"),
             (["--stories", "0"], "x<=1000000"),
             (["--json", "nowhere/x.json"], "is not a directory"),

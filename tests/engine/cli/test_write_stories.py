@@ -221,7 +221,7 @@ class TestMistakes:
             (["--memory", "rules"], ["rules", "chat", "local"]),
             (["--out", "a.txt"], ["'a.txt' does not end with .jsonl"]),
             (["--out", "d.jsonl"], ["'d.jsonl' is a directory"]),
-            (["--memory-url", "here"], ["'here' is no URL"]),
+            (["--memory-url", "here"], ["'here' is not a URL"]),
             (["--memory-url", "https://a/v1", "--memory-model", "m"], ["no API key for 'https://a/v1'"]),
             (["--memory", "local"], ["memory_model is missing"]),
             (

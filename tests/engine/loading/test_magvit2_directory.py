@@ -55,7 +55,7 @@ def test_the_published_config_says_nothing_of_sizes(tmp_path: Path) -> None:
 def test_a_resolution_may_be_given(folder: Path) -> None:
     model = MAGVIT2.from_directory(folder, resolution=32)
     assert model.encode(pixels(1, size=32)).shape == (1, 64)
-    with pytest.raises(ValueError, match=r"config.json: resolution 30 is no multiple of the downsampling 4"):
+    with pytest.raises(ValueError, match=r"config.json: resolution 30 is not a multiple of the downsampling 4"):
         MAGVIT2.from_directory(folder, resolution=30)
 
 

@@ -41,7 +41,7 @@ def test_the_hubs_cache_gives_the_commit_that_main_names(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("name", ["gpt2", "/x", "x/", "", "../x", "x/..", "x/../../y", "x/y/z", "./x", "x\\y/z"])
 def test_what_is_no_repository_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ValueError, match="is no repository's name; it is OWNER/NAME"):
+    with pytest.raises(ValueError, match="is not a repository's name; give OWNER/NAME"):
         find_model(tmp_path, name)
 
 
@@ -49,5 +49,5 @@ def test_what_is_missing_is_said_with_where_it_was_sought(tmp_path: Path) -> Non
     sought = r"no showlab/show-o under .*models--showlab--show-o.*hf download showlab/show-o"
     with pytest.raises(ValueError, match=sought):
         find_model(tmp_path, NAME)
-    with pytest.raises(ValueError, match="is no directory"):
+    with pytest.raises(ValueError, match="is not a directory"):
         find_model(tmp_path / "nowhere", NAME)

@@ -103,7 +103,7 @@ def test_the_published_config_is_understood(tmp_path: Path) -> None:
         ({"num_new_special_tokens": 9}, "num_new_special_tokens is 9, expected 10"),
         ({"codebook_size": "8"}, "codebook_size is '8', expected a positive integer"),
         ({"num_vq_tokens": None}, "num_vq_tokens is None, expected a positive integer"),
-        ({"num_vq_tokens": 5}, "num_vq_tokens 5 is no square"),
+        ({"num_vq_tokens": 5}, "num_vq_tokens 5 is not a square"),
         ({"w_clip_vit": 1}, "w_clip_vit is 1, expected true or false"),
         ({"hidden_size": 4}, "unknown field 'hidden_size'; the fields are _class_name"),
         ({"transformer": {"depth": 4}}, "unknown transformer setting 'depth'; choose from layers"),

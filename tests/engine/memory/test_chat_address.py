@@ -35,7 +35,7 @@ def refused(url: str) -> str:
 def test_an_address_that_only_the_library_refuses(host: str) -> None:
     text = refused(f"http://{host}/v1")
     assert text.startswith(f"memory_url 'http://{host[:100]}")
-    assert " is no URL: " in text
+    assert " is not a URL: " in text
     assert len(text) < 400
 
 
@@ -118,7 +118,7 @@ def test_https_to_a_server_that_speaks_http_is_one_line() -> None:
 @pytest.mark.usefixtures("own_folder")
 def test_the_command_says_it_before_a_model_is_loaded(capsys) -> None:
     argv = ("--memory", "chat", "--memory-url", "http://256.256.256.256/v1", "--memory-model", "m")
-    assert "'http://256.256.256.256/v1' is no URL" in refuse(capsys, "story", "A cat.", "--bundle", "nowhere", *argv)
+    assert "'http://256.256.256.256/v1' is not a URL" in refuse(capsys, "story", "A cat.", "--bundle", "nowhere", *argv)
     assert files(".") == {}
 
 

@@ -108,7 +108,7 @@ class TestCommand:
         ("argv", "words"),
         [
             (["--memory", "chat"], ["no API key for 'https://api.openai.com/v1'", "ACDC_CHAT_API_KEY"]),
-            (["--memory", "chat", "--memory-url", "here"], ["'here' is no URL", "https://"]),
+            (["--memory", "chat", "--memory-url", "here"], ["'here' is not a URL", "https://"]),
             (["--memory", "chat", "--memory-url", f"http://me:{KEY}@a/"], ["user name", "'http://a/'"]),
             (["--memory", "chat", "--memory-url", "http://a"], ["memory_model is missing", "ACDC_CHAT_MODEL"]),
             (["--memory", "chat", "--memory-calls", "frame"], ["frame", "chunk", "story"]),

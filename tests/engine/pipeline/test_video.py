@@ -163,9 +163,9 @@ def test_a_chunk_longer_than_the_motion_modules_know_is_refused(clips: Engine) -
 @pytest.mark.parametrize(
     ("done", "said"),
     [
-        (1, "1 finished frames are no whole chunks of 3"),
+        (1, "1 finished frames are not whole chunks of 3"),
         (5, "5 finished"),
-        (8, "8 finished frames are no whole chunks"),
+        (8, "8 finished frames are not whole chunks"),
     ],
 )
 def test_finished_frames_are_whole_chunks(exact_engine, done: int, said: str) -> None:

@@ -35,9 +35,9 @@ class TestAsked:
     @pytest.mark.parametrize(
         ("record", "words"),
         [
-            ("{", ["no JSON"]),
-            ("[" * 10**6, ["no JSON"]),
-            ("", ["no JSON"]),
+            ("{", ["not JSON"]),
+            ("[" * 10**6, ["not JSON"]),
+            ("", ["not JSON"]),
             ([], ["'sentences'"]),
             ({}, ["'sentences'"]),
             ({"sentences": "A cat."}, ["'sentences'"]),

@@ -126,7 +126,7 @@ def test_a_clip_that_is_too_long_is_one_line() -> None:
 
 
 def test_full_size_names_shapes_and_parameter_counts() -> None:
-    """Adapters v1-5-2 and v1-5, and the former in SD 1.5's UNet; the tables of positions are no parameters."""
+    """Adapters v1-5-2 and v1-5, and the former in SD 1.5's UNet; the tables of positions are not parameters."""
     with skeleton():
         ours = MotionAdapter(PUBLISHED)
         early = MotionAdapter(MotionConfig(use_motion_mid_block=False, motion_max_seq_length=24))

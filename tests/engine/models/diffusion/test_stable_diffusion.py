@@ -218,7 +218,7 @@ def drop_bias(state: dict[str, Tensor]) -> dict[str, Tensor]:
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     "index missing": (lambda d: (d / "model_index.json").unlink(), r"model_index\.json: no such file"),
-    "index is no JSON": (lambda d: (d / "model_index.json").write_text("{"), r"model_index\.json: not read"),
+    "index is not JSON": (lambda d: (d / "model_index.json").write_text("{"), r"model_index\.json: not read"),
     "another pipeline": (
         lambda d: edit(d / "model_index.json", _class_name="FluxPipeline"),
         "_class_name='FluxPipeline' is not StableDiffusionPipeline",

@@ -111,7 +111,7 @@ def test_unknown_config_field(folder: Path) -> None:
         ({"resolution": 0}, "resolution is 0, expected a positive integer"),
         ({"num_groups": 0}, "num_groups is 0, expected a positive integer"),
         ({"base_channels": -16}, "base_channels is -16, expected a positive integer"),
-        ({"resolution": 30}, "resolution 30 is no multiple of the downsampling 4"),
+        ({"resolution": 30}, "resolution 30 is not a multiple of the downsampling 4"),
         ({"resolution": "16"}, "."),
     ],
 )
