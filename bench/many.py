@@ -48,11 +48,11 @@ def one_by_one(engine: Engine, stories: Sequence[StoryRequest], options: StoryOp
 
 
 def together(
-    engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, latency_s: float, how: SchedulerConfig
+    engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, latency_s: float, config: SchedulerConfig
 ) -> tuple[float, float]:
     """Seconds a frame of the pipelined loop, and the share of a chunk's time in which it waited for its prompt."""
     began, waited, latency = time.perf_counter(), 0.0, 0.0
-    run = engine.generate_many(stories, options=options, pipelining=how, load_memory=lambda: memory(latency_s))
+    run = engine.generate_many(stories, options=options, pipelining=config, load_memory=lambda: memory(latency_s))
     for made in frames_of(run.events()):
         waited, latency = waited + made.waited_ms, latency + made.latency_ms
     return (time.perf_counter() - began) / frames(stories), waited / latency
@@ -63,7 +63,7 @@ def compare(
     stories: Sequence[StoryRequest],
     options: StoryOptions,
     latencies_ms: Sequence[int],
-    how: SchedulerConfig,
+    config: SchedulerConfig,
     rounds: int,
 ) -> list[dict[str, Any]]:
     """Both ways at each latency, in rounds of A B B A; every sample is kept. What drifts, drifts for all latencies."""
@@ -75,7 +75,7 @@ def compare(
         ways = ("serial", "many") if turn % 2 == 0 else ("many", "serial")
         for row in rows if turn % 2 == 0 else rows[::-1]:
             for way in ways:
-                sample(engine, stories, options, row, how, way)
+                sample(engine, stories, options, row, config, way)
     for row in rows:
         pairs = zip(row["serial_s_a_frame"], row["many_s_a_frame"], strict=True)
         row["ratios"] = [one / other for one, other in pairs]
@@ -88,7 +88,7 @@ def sample(
     stories: Sequence[StoryRequest],
     options: StoryOptions,
     row: dict[str, Any],
-    how: SchedulerConfig,
+    config: SchedulerConfig,
     way: str,
 ) -> None:
     """Run all stories once and note it in ``row``."""
@@ -96,7 +96,7 @@ def sample(
     if way == "serial":
         row["serial_s_a_frame"].append(one_by_one(engine, stories, options, latency_s))
     else:
-        seconds, share = together(engine, stories, options, latency_s, how)
+        seconds, share = together(engine, stories, options, latency_s, config)
         row["many_s_a_frame"].append(seconds)
         row["exposed_memory"].append(share)
 
@@ -172,20 +172,20 @@ def main(
     limit_malloc_arenas()
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
-    told, how = held_out(stories), SchedulerConfig()
+    told, config = held_out(stories), SchedulerConfig()
     record: dict[str, Any] = {
         "versions": versions(),
         "machine": machine(),
         "stories": {"count": stories, "frames": frames(told), "first_seed": FIRST_SEED},
         "rounds": rounds,
-        "pipelining": asdict(how),
+        "pipelining": asdict(config),
         "backends": [],
     }
     for name in backend.split(","):
         engine = Engine.from_pretrained(bundle, device=device, backend=name)
         options = make_options(num_inference_steps=steps).resolved(engine.defaults)
-        warm_up(engine, told, options, how)
-        rows = compare(engine, told, options, memory_ms, how, rounds)
+        warm_up(engine, told, options, config)
+        rows = compare(engine, told, options, memory_ms, config, rounds)
         group: dict[str, Any] = {"settings": engine.settings(options), "options": options.flat(), "rows": rows}
         record["backends"].append(group)
         for row in rows:
@@ -201,11 +201,11 @@ def main(
             write_json(out, record)
 
 
-def warm_up(engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, how: SchedulerConfig) -> None:
+def warm_up(engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, config: SchedulerConfig) -> None:
     """Both loops see every shape: whole stories, as many as are in flight at once and fewer."""
     one_by_one(engine, stories[:1], options, 0.0)
     for count in (1, 2, len(stories)):
-        together(engine, stories[:count], options, 0.0, how)
+        together(engine, stories[:count], options, 0.0, config)
 
 
 def line(backend: str, row: dict[str, Any]) -> str:

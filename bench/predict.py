@@ -66,10 +66,10 @@ def check_sizes(slots: Sequence[int], sizes: Sequence[int], stories: int) -> Non
     share of what is in flight."""
     for count, size in product(slots, sizes):
         try:
-            how = pipelining(count, size)
+            config = pipelining(count, size)
         except ValueError as error:
             raise click.BadParameter(str(error)) from None
-        in_flight = min(stories, how.stories)
+        in_flight = min(stories, config.stories)
         choices = sorted(
             {batch(in_flight, Phase.DRAW, in_flight, pipelining(count, n)) for n in range(1, 1 + in_flight)}
         )
@@ -82,14 +82,14 @@ def check_sizes(slots: Sequence[int], sizes: Sequence[int], stories: int) -> Non
 
 
 def measure(
-    engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, how: SchedulerConfig, latency_s: float
+    engine: Engine, stories: Sequence[StoryRequest], options: StoryOptions, config: SchedulerConfig, latency_s: float
 ) -> dict[str, Any]:
     """The figures of a run over ``stories``, warm; times in seconds."""
     memory, latencies, waited = partial(Simulated, latency_s), list[float](), 0.0
     short = [StoryRequest(story.id, story.sentences[:WARM_SENTENCES], story.seed) for story in stories]
-    for _ in frames_of(engine.generate_many(short[: how.stories], options=options, pipelining=how).events()):
+    for _ in frames_of(engine.generate_many(short[: config.stories], options=options, pipelining=config).events()):
         pass
-    run = engine.generate_many(stories, options=options, pipelining=how, load_memory=memory)
+    run = engine.generate_many(stories, options=options, pipelining=config, load_memory=memory)
     began = time.perf_counter()
     for made in frames_of(run.events()):
         latencies.append(made.latency_ms / 1e3)
@@ -98,11 +98,11 @@ def measure(
 
 
 def predict(
-    costs: CostModel, stories: Sequence[StoryRequest], options: StoryOptions, how: SchedulerConfig, latency_s: float
+    costs: CostModel, stories: Sequence[StoryRequest], options: StoryOptions, config: SchedulerConfig, latency_s: float
 ) -> dict[str, Any]:
     """The same figures, simulated."""
-    frames, walks = [len(story.sentences) for story in stories], phase_schedule(options, how)
-    run = simulate(costs, frames, walks, how, memory_s=costs.memory_s + latency_s)
+    frames, walks = [len(story.sentences) for story in stories], phase_schedule(options, config)
+    run = simulate(costs, frames, walks, config, memory_s=costs.memory_s + latency_s)
     return figures(run.seconds, run.latencies, run.exposed_memory_s)
 
 
@@ -139,8 +139,8 @@ def compare(
             for row in rows:
                 row.measured.append(measure(engine, stories, options, pipelining(slots, row.batch), row.latency_s))
     for row in rows:
-        how = pipelining(slots, row.batch)
-        row.predicted = [predict(costs, stories, options, how, row.latency_s) for costs in models]
+        config = pipelining(slots, row.batch)
+        row.predicted = [predict(costs, stories, options, config, row.latency_s) for costs in models]
         say(f"{slots} slots, {row.told}")
     found, costs = [row.to_dict() for row in rows], [one.to_dict() for one in models]
     return {"slots": slots, "costs": costs[-1], "of_each_turn": costs, "rows": found}

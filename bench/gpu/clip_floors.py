@@ -33,7 +33,7 @@ class ClipFloors(NamedTuple):
     def seconds_a_frame(self, variant: Variant) -> float:
         """Below which a way cannot come."""
         ran = [need for phase, need in self.needs.items() if variant.correction or phase not in CORRECTOR]
-        return floor(ran, self.rates, variant.how.slots > 1)
+        return floor(ran, self.rates, variant.config.slots > 1)
 
 
 def of_a_frame(phase: Phase, runs: Sequence[Any], frames: int) -> Need:

@@ -39,7 +39,7 @@ class Floors:
             return None
         n, options = point.concurrency, options_of(point, variant).resolved(self.engine.defaults)
         launches = (need for length in frames for need in self.launches(options, n, length))
-        return floor(launches, self.rates, variant.how.slots > 1) / (n * sum(frames))
+        return floor(launches, self.rates, variant.config.slots > 1) / (n * sum(frames))
 
     def launches(self, options: StoryOptions, stories: int, frames: int) -> Iterator[Need]:
         """What so many stories of ``frames`` frames side by side need: correction where ``options`` correct, and its

@@ -49,7 +49,7 @@ class Predictor:
         lengths = [len(story.sentences) for story in stories]
         for variant in point.variants:
             options = options_of(point, variant)
-            self._calibrate(options, variant.how, lengths)
+            self._calibrate(options, variant.config, lengths)
             settings = options.memory
             if point.latency_s is None and settings.by_language_model and settings not in self.seconds_of_calls:
                 self.seconds_of_calls[settings] = self.call_seconds(options)
@@ -64,14 +64,14 @@ class Predictor:
             return None
         from ..simulator.simulator import simulate
 
-        options, how = options_of(point, variant), variant.how
+        options, config = options_of(point, variant), variant.config
         if options.memory.name == "local":
-            how = replace(how, calls=1)  # as ``many.begin`` has it
-        name = self._name(options, how)
+            config = replace(config, calls=1)  # as ``many.begin`` has it
+        name = self._name(options, config)
         assert name in self.models, "prepare the point before it is measured"
         memory_s = self.memory_seconds(point, variant)
         frames = [len(story.sentences) for story in stories]
-        run = simulate(self.models[name], frames, phase_schedule(options, how), how, memory_s=memory_s)
+        run = simulate(self.models[name], frames, phase_schedule(options, config), config, memory_s=memory_s)
         return {
             "seconds_a_frame": run.seconds / run.frames,
             "frames_a_second": run.frames_per_second,
@@ -85,45 +85,45 @@ class Predictor:
         """Of a call of the memory that runs there: none, rules, after a latency or not, or a language model."""
         options = options_of(point, variant)
         if variant.correction and point.latency_s is not None:
-            return point.latency_s + self.models[self._name(options, variant.how)].memory_s
+            return point.latency_s + self.models[self._name(options, variant.config)].memory_s
         if options.memory.by_language_model:
             return self.seconds_of_calls[options.memory]
-        return 0.0 if options.memory.name == "none" else self.models[self._name(options, variant.how)].memory_s
+        return 0.0 if options.memory.name == "none" else self.models[self._name(options, variant.config)].memory_s
 
-    def _calibrate(self, options: StoryOptions, how: SchedulerConfig, lengths: Sequence[int]) -> None:
-        """With as many slots as ``how`` has, at the default number of steps, scaled to that of ``options``."""
-        name, base = self._name(options, how), self._measured(self.options, how, lengths)
+    def _calibrate(self, options: StoryOptions, config: SchedulerConfig, lengths: Sequence[int]) -> None:
+        """With as many slots as ``config`` has, at the default number of steps, scaled to that of ``options``."""
+        name, base = self._name(options, config), self._measured(self.options, config, lengths)
         if name in self.models:
             return
         other = 1 if self.options.correction.num_steps_run > 1 else 2
-        two = self._measured(self.options.replace(strength=1.0, num_inference_steps=other), how, lengths)
+        two = self._measured(self.options.replace(strength=1.0, num_inference_steps=other), config, lengths)
         points = [(self.options.correction.num_steps_run, base), (other, two)]
         scaled = {**base.seconds, Phase.CORRECT: on_a_line(points, options.correction.num_steps_run)}
         self.models.setdefault(name, replace(base, seconds=scaled))
 
-    def _measured(self, options: StoryOptions, how: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
+    def _measured(self, options: StoryOptions, config: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
         """With launches of every size that may occur. What decides which frames are corrected changes no launch."""
         options = options.replace(correction=True, correct_first=None, correct_every=1)
-        wide = replace(how, stories=self.largest, draw_batch=self.largest, correct_batch=self.largest, waiting=0)
-        wide = replace(wide, merge_replace=self._merges(how), run_ahead=0)
-        name = self._name(options, how)
+        wide = replace(config, stories=self.largest, draw_batch=self.largest, correct_batch=self.largest, waiting=0)
+        wide = replace(wide, merge_replace=self._merges(config), prompt_lookahead=0)
+        name = self._name(options, config)
         if name not in self.models:
             self.models[name] = self.calibrate(options, wide, lengths)
         return self.models[name]
 
-    def _name(self, options: StoryOptions, how: SchedulerConfig) -> str:
+    def _name(self, options: StoryOptions, config: SchedulerConfig) -> str:
         """Of what launches cost: "2 slots, 25 steps, share, merge_replace". Without correction no steps are run, and
         the default's model serves."""
         run = (options if options.correction.enabled else self.options).correction.num_steps_run
-        parts = [f"{how.slots} slots", f"{run} steps"]
-        parts += [] if how.quantum is None else [f"quantum {how.quantum}"]
-        parts += ["share"] if how.share else []
-        return ", ".join([*parts, *(["merge_replace"] if self._merges(how) else [])])
+        parts = [f"{config.slots} slots", f"{run} steps"]
+        parts += [] if config.max_passes_per_launch is None else [f"quantum {config.max_passes_per_launch}"]
+        parts += ["share"] if config.split_across_slots else []
+        return ", ".join([*parts, *(["merge_replace"] if self._merges(config) else [])])
 
-    def _merges(self, how: SchedulerConfig) -> bool:
+    def _merges(self, config: SchedulerConfig) -> bool:
         """Where the context is a window it is read anew for each frame, and it makes no difference to its reading
         whether corrected codes were entered before."""
-        return how.merge_replace and self.options.sampling.context == "full"
+        return config.merge_replace and self.options.sampling.context == "full"
 
 
 def on_a_line(costs: Sequence[tuple[int, CostModel]], steps: int) -> dict[int, float]:
@@ -140,7 +140,7 @@ def predictor(engine: Engine, options: StoryOptions, largest: int) -> Predictor:
     from ..simulator.memory_calls import call_seconds
     from ..simulator.stories import stories_of
 
-    def measure(asked: StoryOptions, how: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
-        return calibrate(engine, asked, how, stories=stories_of(lengths), repeats=REPEATS)
+    def measure(asked: StoryOptions, config: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
+        return calibrate(engine, asked, config, stories=stories_of(lengths), repeats=REPEATS)
 
     return Predictor(engine.backend, measure, lambda asked: call_seconds(engine, asked), largest, options)

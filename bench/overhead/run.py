@@ -49,7 +49,7 @@ def _stories(
     engine: Engine, point: Point, variant: Variant, stories: Sequence[StoryRequest]
 ) -> tuple[float, list[FrameSample], list[Ran]]:
     options = options_of(point, variant)
-    run = engine.generate_many(stories, options=options, pipelining=variant.how, load_memory=_memory(point, variant))
+    run = engine.generate_many(stories, options=options, pipelining=variant.config, load_memory=_memory(point, variant))
     frames, begun = [], time.perf_counter()
     for event in frames_of(run.events()):
         since = time.perf_counter() - begun

@@ -151,7 +151,7 @@ def _row(bench: Bench, runs: Runs, stories: Sequence[StoryRequest]) -> dict[str,
     point, found, frames = runs.point, summarise(runs.samples), [len(story.sentences) for story in stories]
     for variant in point.variants:
         row = found[variant.name]
-        row["title"], row["pipelining"] = variant.title, asdict(variant.how)
+        row["title"], row["pipelining"] = variant.title, asdict(variant.config)
         row["prediction"] = bench.predictor.predict(point, variant, stories)
         row["floor_seconds_a_frame"] = bench.floors.seconds_a_frame(point, variant, frames)
         if row["prediction"] is not None:

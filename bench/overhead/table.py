@@ -75,14 +75,14 @@ def conditions(record: Record) -> list[str]:
     what = f"Bundle {s['bundle']} ({s['dtype']}, backend {s['backend']}, {s['device']}, {s['threads']} threads)"
     rounds = "1 round, the plain ARM first" if s["rounds"] == 1 else f"{s['rounds']} rounds A B B A"
     size = f"{s['stories']} stories of up to {s['frames']} frames, {rounds}, seed {s['seed']}"
-    how = f"t' {s['strength']}, {s['num_inference_steps']} DDIM steps, memory {s['memory']}"
+    config = f"t' {s['strength']}, {s['num_inference_steps']} DDIM steps, memory {s['memory']}"
     rates = "; ".join(
         f"{one['backend']} {one['flops'] / 1e9:.0f} GFLOP/s, {one['bandwidth'] / 1e9:.1f} GB/s"
         for one in record["rates"]
     )
     skipped = [f"Left out: {TITLES[one['sweep']]} {one['value']} ({one['why']})." for one in record["skipped"]]
     return [
-        f"{what}; {size}; {how}.",
+        f"{what}; {size}; {config}.",
         f"{machine.get('processor') or machine.get('platform')}, {machine.get('cpu_count')} CPUs, "
         f"torch {versions['torch']}, acdc {versions['acdc']}, commit {record['commit'] or 'unknown'}.",
         f"Measured rates by backend: {rates}. "

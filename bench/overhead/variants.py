@@ -17,14 +17,14 @@ class Variant:
 
     name: str
     title: str
-    how: SchedulerConfig
+    config: SchedulerConfig
     correction: bool = True
 
 
 def one_slot(n: int) -> SchedulerConfig:
     """n stories side by side in one batch, one phase after another."""
     return SchedulerConfig(
-        slots=1, stories=n, waiting=0, draw_batch=n, correct_batch=n, run_ahead=0, merge_replace=False
+        slots=1, stories=n, waiting=0, draw_batch=n, correct_batch=n, prompt_lookahead=0, merge_replace=False
     )  # fmt: skip
 
 
@@ -65,19 +65,19 @@ def ablations(n: int, base: SchedulerConfig, enters: bool) -> list[Variant]:
     makes no difference whether that is merged."""
     most = overlapped(n, base)
     found = [
-        Variant("no_run_ahead", "without memory ahead of frames", replace(most, run_ahead=0)),
+        Variant("no_run_ahead", "without memory ahead of frames", replace(most, prompt_lookahead=0)),
         Variant("no_slots", "without overlap of slots", replace(most, slots=1)),
         Variant("no_batching", "without batching", replace(most, draw_batch=1, correct_batch=1)),
         Variant("no_merged_replace", "without merged replace", replace(most, merge_replace=False)),
     ]
     if not enters:
         found.pop()
-    return [variant for variant in found if variant.how != most]
+    return [variant for variant in found if variant.config != most]
 
 
 def all_variants(n: int, base: SchedulerConfig, enters: bool) -> list[Variant]:
     """Of the main table. The plain ARM also in the way that ACDC overlapped runs, where that is another: the better one
     of both is what the correction is fairly compared with."""
     plain, serial, most = main_variants(n, base)
-    also = Variant(PLAIN_OVERLAPPED, "plain ARM, overlapped", most.how, correction=False)
-    return [plain, *([also] if also.how.slots > 1 else []), serial, most, *ablations(n, base, enters)]
+    also = Variant(PLAIN_OVERLAPPED, "plain ARM, overlapped", most.config, correction=False)
+    return [plain, *([also] if also.config.slots > 1 else []), serial, most, *ablations(n, base, enters)]

@@ -39,12 +39,12 @@ LOOP_STORIES, LOOP_FRAMES = 16, 8  # of the run that measures the loop
 def calibrate(
     engine: Engine,
     options: StoryOptions,
-    how: SchedulerConfig | None = None,
+    config: SchedulerConfig | None = None,
     *,
     stories: Sequence[Sequence[str]] | None = None,
     repeats: int = 3,
 ) -> CostModel:
-    """What launches cost with these options, at every batch that ``how`` allows (None: what suits the device).
+    """What launches cost with these options, at every batch that ``config`` allows (None: what suits the device).
 
     ``stories`` are drawn (None: those of ``stories.py``); times hang on their length a little. So that a prediction is
     one, give none that is to be measured; their seeds are ``SEED``, ``SEED`` + 1, ... Every phase runs ``repeats``
@@ -54,7 +54,7 @@ def calibrate(
     """
     if repeats < 1:
         raise ValueError(f"repeats {repeats} is too small; choose 1 or more")
-    run = engine.generate_many([], options=by_rules(options), pipelining=how).run
+    run = engine.generate_many([], options=by_rules(options), pipelining=config).run
     rehearsal = Rehearsal(run, [tuple(story) for story in stories or TOLD], SEED)
     with rehearsal.closing():
         warm_up(rehearsal)
@@ -109,7 +109,7 @@ def launches(rehearsal: Rehearsal, repeats: int) -> tuple[dict[Phase, dict[int, 
 def passes(rehearsal: Rehearsal, repeats: int) -> dict[int, float]:
     """Passes that a frame's draw takes, by batch: counted one by one, with nothing corrected between frames."""
     first = rehearsal.phases[0]
-    stepping = SlotPhases(first.models, first.options, replace(first.how, quantum=1))
+    stepping = SlotPhases(first.models, first.options, replace(first.config, max_passes_per_launch=1))
     samples: dict[int, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
 
     def run(phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:
@@ -133,7 +133,7 @@ def loop_seconds(rehearsal: Rehearsal, drafted: StoryState) -> float:
     slots = [(Slot(phases.device, slot.threads), Still(phases, drafted)) for slot in lent.executor.slots]
     sentences = tuple(islice(cycle(chain.from_iterable(rehearsal.stories)), LOOP_FRAMES))
     requests = (StoryRequest(f"{number}", sentences, number) for number in range(LOOP_STORIES))
-    still = PipelinedLoop(slots, lent.options, lent.how, NoMemory, requests)
+    still = PipelinedLoop(slots, lent.options, lent.config, NoMemory, requests)
     began = time.perf_counter()
     for _ in still.events():
         pass

@@ -45,8 +45,8 @@ class Rehearsal:
 
     def limit(self, phase: Phase) -> int:
         """The most stories that a launch of ``phase`` takes."""
-        how = self.run.how
-        return batch(how.stories, phase, how.stories, how)
+        config = self.run.config
+        return batch(config.stories, phase, config.stories, config)
 
     def works(self, count: int, skip: int = 0) -> list[StoryState]:
         """Fresh stories, ``skip`` behind the first."""
@@ -68,7 +68,7 @@ class Rehearsal:
                 calls.append(time.perf_counter() - began)
             corrects = options.corrects(index) if corrected is None else corrected
             for phase in frame_phases(
-                corrects, options.correction.feed_back, index + 1 >= self.length, self.run.how.merge_replace
+                corrects, options.correction.feed_back, index + 1 >= self.length, self.run.config.merge_replace
             ):
                 most = self.limit(phase)
                 for first in range(0, len(works), most):

@@ -4,7 +4,7 @@ The scheduler and its policy are the real ones; only the slots are not (``virtua
 to try a policy, and a plan for sizes beyond one machine:
 
     costs = CostModel.from_dict(json.loads(path.read_text()))
-    plan = simulate(costs, [6] * 10_000, walks_of(options, how), how, memory_s=0.3, machines=64)
+    plan = simulate(costs, [6] * 10_000, phase_schedule(options, config), config, memory_s=0.3, machines=64)
     plan.frames_per_second, plan.latency(0.99)
 """
 
@@ -77,12 +77,12 @@ def simulate(
     costs: CostModel,
     frames_of_stories: Iterable[int],
     walks: Walks,
-    how: SchedulerConfig,
+    config: SchedulerConfig,
     *,
     memory_s: float | None = None,
     machines: int = 1,
 ) -> Simulated:
-    """Stories of so many frames each, drawn as ``how`` says; ``walks(frames)(index)`` are a frame's phases
+    """Stories of so many frames each, drawn as ``config`` says; ``walks(frames)(index)`` are a frame's phases
     (``phase_schedule``).
 
     ``memory_s`` is one memory call (None: the cost model's). Of several ``machines`` each has its own loop; a story
@@ -95,12 +95,12 @@ def simulate(
         raise ValueError(f"memory_s {memory} is out of range; choose 0 or more seconds")
     shares = shared_out(frames_of_stories, machines)
     first = {tuple(count for _, count in share): share for share in reversed(shares)}  # of machines that do the same
-    runs = {lengths: _Run(costs, walks, how, memory).over(share) for lengths, share in first.items()}
+    runs = {lengths: _Run(costs, walks, config, memory).over(share) for lengths, share in first.items()}
     moved = []
     for machine, share in enumerate(shares):
         lengths = tuple(count for _, count in share)
         names = {old: new for (old, _), (new, _) in zip(first[lengths], share, strict=True)}
-        moved.append(_moved(runs[lengths], names, machine * how.slots))
+        moved.append(_moved(runs[lengths], names, machine * config.slots))
     return moved[0] if machines == 1 else _together(moved)
 
 
@@ -135,7 +135,7 @@ class _Run:
 
     costs: CostModel
     walks: Walks
-    how: SchedulerConfig
+    config: SchedulerConfig
     memory_s: float
     latencies: list[float] = field(default_factory=list)
     ends: list[float] = field(default_factory=list)  # of frames
@@ -143,7 +143,7 @@ class _Run:
     ran: list[Ran] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.scheduler: Scheduler[ScheduledStory] = Scheduler(self.how)
+        self.scheduler: Scheduler[ScheduledStory] = Scheduler(self.config)
         self.time = VirtualTime(self.costs)
         self.stories: dict[ScheduledStory, _Story] = {}
 
@@ -189,12 +189,13 @@ class _Run:
                 story.stood = self.time.now
 
     def _seconds(self, launch: Launch[ScheduledStory], stories: Sequence[_Story]) -> float:
-        """How long a launch takes alone. A draw runs a quantum of passes, or as many as the slowest story needs."""
-        if launch.phase is not Phase.DRAW or self.how.quantum is None:
+        """How long a launch takes alone. A draw runs at most that number of passes, or as many as the slowest story
+        needs."""
+        if launch.phase is not Phase.DRAW or self.config.max_passes_per_launch is None:
             return self.costs.launch_seconds(launch.phase, len(stories))
         for story in stories:
             story.passes_left = story.passes_left or self.costs.passes_a_frame()
-        passes = min(self.how.quantum, max(story.passes_left for story in stories))
+        passes = min(self.config.max_passes_per_launch, max(story.passes_left for story in stories))
         for story in stories:
             story.passes_left = max(0.0, story.passes_left - passes)
         return self.costs.launch_seconds(Phase.DRAW, len(stories), passes)

@@ -25,7 +25,7 @@ class Way:
     title: str
     costs: CostModel
     options: StoryOptions
-    how: SchedulerConfig
+    config: SchedulerConfig
     memory_s: float
 
     def memory(self, seconds: float | None) -> Way:
@@ -35,8 +35,8 @@ class Way:
 
     def planned(self, stories: int, frames: int, machines: int) -> dict[str, Any]:
         """Simulated, ready for JSON: ``stories`` of so many ``frames`` each on so many ``machines``."""
-        walks = phase_schedule(self.options, self.how)
-        run = simulate(self.costs, [frames] * stories, walks, self.how, memory_s=self.memory_s, machines=machines)
+        walks = phase_schedule(self.options, self.config)
+        run = simulate(self.costs, [frames] * stories, walks, self.config, memory_s=self.memory_s, machines=machines)
         return {
             "title": self.title,
             "machines": machines,
@@ -76,7 +76,13 @@ def _of_study(record: Mapping[str, Any]) -> list[Way]:
             options = options if name != "plain" else options.replace(correction=False)
             costs = CostModel.from_dict(models[point["backend"], said["costs"]])
             ways.append(
-                Way(row["title"], costs, options, SchedulerConfig(**row["pipelining"]), float(said["memory_s"]))
+                Way(
+                    row["title"],
+                    costs,
+                    options,
+                    SchedulerConfig.from_record(row["pipelining"]),
+                    float(said["memory_s"]),
+                )
             )
     return ways
 
@@ -86,8 +92,8 @@ def _of_predictions(record: Mapping[str, Any]) -> list[Way]:
     options, ways = make_options(**{name: record["settings"][name] for name in known}), []
     for group in record["groups"]:
         costs, sizes = CostModel.from_dict(group["costs"]), [row["batch"] for row in group["rows"]]
-        how = SchedulerConfig(slots=group["slots"], draw_batch=max(sizes), correct_batch=max(sizes))
-        ways.append(Way(f"ACDC, {group['slots']} slots", costs, options, how, costs.memory_s))
+        config = SchedulerConfig(slots=group["slots"], draw_batch=max(sizes), correct_batch=max(sizes))
+        ways.append(Way(f"ACDC, {group['slots']} slots", costs, options, config, costs.memory_s))
     return ways
 
 

@@ -77,8 +77,8 @@ SCHEDULING = option_group(
         help="Put at most N stories into one launch, rounded down to a power of two.  [default: the device's]",
     ),
     flag(
-        "--run-ahead",
-        "scheduler.run_ahead",
+        "--prompt-lookahead --run-ahead",
+        "scheduler.prompt_lookahead",
         "Rewrite a story's sentences for up to N frames before they are drawn.",
         metavar="N",
         least=0,

@@ -41,15 +41,15 @@ class PipelinedLoop:
         self,
         slots: Sequence[tuple[Slot, SlotPhases]],
         options: StoryOptions,
-        how: SchedulerConfig,
+        config: SchedulerConfig,
         load_memory: Callable[[], Memory],
         requests: Iterable[StoryRequest],
     ) -> None:
-        """``options`` are resolved, one pair of ``slots`` for each of ``how.slots``."""
-        assert len(slots) == how.slots, f"{len(slots)} slots for {how.slots}"
-        self.options, self.how, self.load_memory, self.requests = options, how, load_memory, iter(requests)
-        self.phases, self.phases_of = [phases for _, phases in slots], phase_schedule(options, how)
-        self.scheduler: Scheduler[StoryState] = Scheduler(how)
+        """``options`` are resolved, one pair of ``slots`` for each of ``config.slots``."""
+        assert len(slots) == config.slots, f"{len(slots)} slots for {config.slots}"
+        self.options, self.config, self.load_memory, self.requests = options, config, load_memory, iter(requests)
+        self.phases, self.phases_of = [phases for _, phases in slots], phase_schedule(options, config)
+        self.scheduler: Scheduler[StoryState] = Scheduler(config)
         self.executor = Executor([slot for slot, _ in slots])
         self.stories: list[StoryState] = []  # in the order in which they came
         self.ran: deque[Ran] = deque(maxlen=KEPT)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from ..outputs import Phase
 
@@ -24,6 +24,7 @@ UNITS: dict[Phase, Unit] = {
     Phase.REPLACE: "arm",
 }
 ORDER = tuple(Phase)
+FORMER_NAMES = {"run_ahead": "prompt_lookahead", "quantum": "max_passes_per_launch", "share": "split_across_slots"}
 PATIENCE = 16  # launches that may go before a story that is ready
 
 
@@ -32,12 +33,12 @@ class SchedulerConfig:
     """How stories are run beside one another. Each field can be turned down to 1, 0 or False, to see what it is worth.
 
     ``slots`` launches run at a time. ``stories`` are in flight (they hold caches), ``waiting`` more may have their
-    sentences rewritten. ``draw_batch`` and ``correct_batch`` bound a launch of either model. ``run_ahead`` is for how
-    many frames beyond the one being made a story's sentences may be rewritten (0: before the frame begins, and the
-    story waits), ``calls`` how many memory calls are under way at a time. ``quantum`` bounds the passes of a draw
-    launch (None: a frame's). ``share`` divides what is ready among the slots, where computing is the limit; without it
-    as many stories as can are drawn in one launch, where reading weights is, and no two draws run at a time.
-    ``merge_replace`` lets corrected codes enter together with the next sentence.
+    sentences rewritten. ``draw_batch`` and ``correct_batch`` bound a launch of either model. ``prompt_lookahead`` is
+    for how many frames beyond the one being made a story's sentences may be rewritten (0: before the frame begins, and
+    the story waits), ``calls`` how many memory calls are under way at a time. ``max_passes_per_launch`` bounds the
+    passes of a draw launch (None: a frame's). ``split_across_slots`` divides what is ready among the slots, where
+    computing is the limit; without it as many stories as can are drawn in one launch, where reading weights is, and no
+    two draws run at a time. ``merge_replace`` lets corrected codes enter together with the next sentence.
     """
 
     slots: int = 2
@@ -45,24 +46,31 @@ class SchedulerConfig:
     waiting: int = 4
     draw_batch: int = 4
     correct_batch: int = 4
-    run_ahead: int = 2
+    prompt_lookahead: int = 2
     calls: int = 8
-    quantum: int | None = None
-    share: bool = True
+    max_passes_per_launch: int | None = None
+    split_across_slots: bool = True
     merge_replace: bool = True
 
+    @classmethod
+    def from_record(cls, record: Mapping[str, Any]) -> SchedulerConfig:
+        """The configuration that a JSON file records; earlier versions wrote some fields under other names."""
+        return cls(**{FORMER_NAMES.get(name, name): value for name, value in record.items()})
+
     def __post_init__(self) -> None:
-        """``ValueError`` (one line) for numbers that cannot be."""
-        for name in ("slots", "stories", "draw_batch", "correct_batch", "calls", "quantum"):
+        """``ValueError`` (one line) for impossible numbers."""
+        for name in ("slots", "stories", "draw_batch", "correct_batch", "calls", "max_passes_per_launch"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} {value} is too small; choose 1 or more")
-        for name in ("waiting", "run_ahead"):
+        for name in ("waiting", "prompt_lookahead"):
             if getattr(self, name) < 0:
                 raise ValueError(f"{name} {getattr(self, name)} is negative; choose 0 or more")
 
 
-SERIAL = SchedulerConfig(slots=1, stories=1, waiting=0, draw_batch=1, correct_batch=1, run_ahead=0, merge_replace=False)
+SERIAL = SchedulerConfig(
+    slots=1, stories=1, waiting=0, draw_batch=1, correct_batch=1, prompt_lookahead=0, merge_replace=False
+)
 
 
 class Ready(Protocol):
@@ -88,7 +96,7 @@ def choose(
     ready: Sequence[Ready],
     running: Collection[Phase],
     in_flight: int,
-    how: SchedulerConfig,
+    config: SchedulerConfig,
     max_batch: Mapping[Phase, int] = MappingProxyType({}),
 ) -> Choice | None:
     """What a free slot runs: ``ready`` stories (longest waiting first), phases ``running`` on other slots; or nothing.
@@ -99,8 +107,8 @@ def choose(
     3. the latest phase: drain.
     """
     phases = {story.phase for story in ready}
-    if not how.share and Phase.DRAW in running:
-        phases -= {Phase.DRAW}  # they join that draw when its quantum ends: one reading of the weights for all
+    if not config.split_across_slots and Phase.DRAW in running:
+        phases -= {Phase.DRAW}  # they join that draw when its launch ends: one reading of the weights for all
     if not phases:
         return None
     starved = [story.phase for story in ready if story.phase in phases and story.times_skipped >= PATIENCE]
@@ -110,12 +118,12 @@ def choose(
     if first.retry_alone:
         return Choice(phase, 1, retry_alone=True)
     able = sum(story.phase == phase and not story.retry_alone for story in ready)
-    return Choice(phase, batch(min(able, max_batch.get(phase, able)), phase, in_flight, how))
+    return Choice(phase, batch(min(able, max_batch.get(phase, able)), phase, in_flight, config))
 
 
-def batch(able: int, phase: Phase, in_flight: int, how: SchedulerConfig) -> int:
+def batch(able: int, phase: Phase, in_flight: int, config: SchedulerConfig) -> int:
     """How many of the ``able`` stories one launch takes: a power of two, so that few shapes are compiled."""
-    limit = how.draw_batch if UNITS[phase] == "arm" else how.correct_batch
-    if how.share:
-        limit = min(limit, -(-in_flight // how.slots))
+    limit = config.draw_batch if UNITS[phase] == "arm" else config.correct_batch
+    if config.split_across_slots:
+        limit = min(limit, -(-in_flight // config.slots))
     return 1 << (max(1, min(able, limit)).bit_length() - 1)

@@ -23,7 +23,11 @@ from .loop import PipelinedLoop
 from .policy import SchedulerConfig
 from .slot_phases import SlotPhases
 
-GPU_DEFAULTS = {"share": False, "draw_batch": 16, "quantum": 64}  # one reading of the weights for all that are drawn
+GPU_DEFAULTS = {
+    "split_across_slots": False,
+    "draw_batch": 16,
+    "max_passes_per_launch": 64,
+}  # one reading of the weights for all that are drawn
 
 
 class SlotModels:
@@ -119,7 +123,7 @@ def begin(
     copies: SlotModels,
     device: torch.device,
     options: StoryOptions,
-    how: SchedulerConfig | None,
+    config: SchedulerConfig | None,
     load_memory: Callable[[], Memory],
     requests: Iterable[StoryRequest],
 ) -> PipelinedLoop:
@@ -131,10 +135,10 @@ def begin(
     return PipelinedLoop(slots, options, chosen, load_memory, requests)
 
 
-def for_device(how: SchedulerConfig | None, device: torch.device) -> SchedulerConfig:
-    """``how``, or what suits the device: on a CPU computing is the limit, on a GPU reading the weights."""
-    if how is not None:
-        return how
+def for_device(config: SchedulerConfig | None, device: torch.device) -> SchedulerConfig:
+    """``config``, or what suits the device: on a CPU computing is the limit, on a GPU reading the weights."""
+    if config is not None:
+        return config
     return SchedulerConfig() if device.type == "cpu" else replace(SchedulerConfig(), **GPU_DEFAULTS)  # type: ignore[arg-type]
 
 

@@ -2,10 +2,11 @@
 
 The life of a frame, phase by phase (``walk``):
 
-    prefill -> draw (again and again, a quantum of passes each) -> decode [-> correct [-> encode [-> replace]]] -> shown
+    prefill -> draw (again and again, up to max_passes_per_launch passes each) -> decode [-> correct [-> encode [->
+    replace]]] -> shown
 
-Memory calls stand outside the slots: they run ahead by ``run_ahead`` frames, and a frame waits for its own where its
-prompt is needed. A story is in one place at a time:
+Memory calls run outside the slots: they run ahead by ``prompt_lookahead`` frames, and a frame waits for its own where
+its prompt is needed. A story is in one place at a time:
 
     waiting    added, not begun; its sentences may be rewritten
     ready      for the phase it stands at, unless it waits for its prompt
@@ -92,7 +93,7 @@ def frame_phases(corrected: bool, feed_back: bool, last: bool, merge_replace: bo
     return tuple(phases)
 
 
-def phase_schedule(options: StoryOptions, how: SchedulerConfig) -> Callable[[int], Callable[[int], Sequence[Phase]]]:
+def phase_schedule(options: StoryOptions, config: SchedulerConfig) -> Callable[[int], Callable[[int], Sequence[Phase]]]:
     """By a story's number of frames, what ``Task.walks`` is for it."""
 
     def of(frames: int) -> Callable[[int], Sequence[Phase]]:
@@ -109,8 +110,8 @@ def phase_schedule(options: StoryOptions, how: SchedulerConfig) -> Callable[[int
 class Scheduler(Generic[Story]):
     """Tasks, slots and what is under way. Every method is a decision or the news that something happened."""
 
-    def __init__(self, how: SchedulerConfig) -> None:
-        self.how = how
+    def __init__(self, config: SchedulerConfig) -> None:
+        self.config = config
         self.stories: list[Story] = []
         self.running: dict[int, Launch[Story]] = {}  # by slot
         self.calls_pending = 0  # calls under way, those of dropped stories among them
@@ -120,7 +121,7 @@ class Scheduler(Generic[Story]):
     @property
     def room(self) -> bool:
         """May another story be added? The queue is bounded: whoever feeds it waits."""
-        return len(self.stories) < self.how.stories + self.how.waiting
+        return len(self.stories) < self.config.stories + self.config.waiting
 
     @property
     def in_flight(self) -> int:
@@ -135,7 +136,7 @@ class Scheduler(Generic[Story]):
 
     def calls(self) -> list[Story]:
         """Stories whose next sentence (number ``told``) is to be rewritten now; those that were begun come first."""
-        free = self.how.calls - self.calls_pending
+        free = self.config.calls - self.calls_pending
         wanting = [story for story in self.stories if self._wants_a_call(story)]
         called = sorted(wanting, key=lambda story: (story.prompts_ready - story.index, story.state is State.WAITING))[
             : max(0, free)
@@ -160,10 +161,10 @@ class Scheduler(Generic[Story]):
     def schedule(self) -> list[Launch[Story]]:
         """What the free slots run now. One slot that does not run ahead runs phases one after another, and the memory
         calls of all stories are such a phase: those in step stay in step, and are batched."""
-        if self.calls_pending and self.how.slots == 1 and self.how.run_ahead == 0:
+        if self.calls_pending and self.config.slots == 1 and self.config.prompt_lookahead == 0:
             return []
         launches = []
-        for slot in range(self.how.slots):
+        for slot in range(self.config.slots):
             if slot not in self.running and (launch := self._launch(slot)) is not None:
                 self.running[slot] = launch
                 launches.append(launch)
@@ -230,7 +231,7 @@ class Scheduler(Generic[Story]):
         ready = [story for story in self.stories if story.state is State.READY and not self.waits_for_memory(story)]
         ready.sort(key=lambda story: story.ready_since)
         phases = [launch.phase for launch in self.running.values()]
-        if (choice := choose(ready, phases, self.in_flight, self.how, self.max_batch)) is None:
+        if (choice := choose(ready, phases, self.in_flight, self.config, self.max_batch)) is None:
             return None
         able = [story for story in ready if story.phase == choice.phase and story.retry_alone == choice.retry_alone]
         chosen = tuple(able[: choice.size])
@@ -243,7 +244,7 @@ class Scheduler(Generic[Story]):
     def _gate(self, story: Story) -> int:
         """The place in the walk at which the prompt is needed: where it corrects, else where the frame ends."""
         phases = story.phases_of(story.index)
-        if self.how.run_ahead == 0:
+        if self.config.prompt_lookahead == 0:
             return 0
         return phases.index(Phase.CORRECT) if Phase.CORRECT in phases else len(phases) - 1
 
@@ -256,13 +257,13 @@ class Scheduler(Generic[Story]):
             or story.state is State.GONE
         ):
             return False
-        if self.how.run_ahead == 0:
+        if self.config.prompt_lookahead == 0:
             return story.state is State.READY and story.place == 0 and story.prompts_ready <= story.index
-        return story.prompts_ready <= story.index + self.how.run_ahead
+        return story.prompts_ready <= story.index + self.config.prompt_lookahead
 
     def _begin(self) -> None:
         for story in self.stories:
-            if story.state is State.WAITING and self.in_flight < self.how.stories:
+            if story.state is State.WAITING and self.in_flight < self.config.stories:
                 self._ready(story)
 
     def _ready(self, story: Story) -> None:

@@ -19,13 +19,13 @@ from .stream_safety import record_stream_uses
 class SlotPhases(Phases):
     """A slot's models, and what they do to stories."""
 
-    def __init__(self, models: Models, options: StoryOptions, how: SchedulerConfig) -> None:
+    def __init__(self, models: Models, options: StoryOptions, config: SchedulerConfig) -> None:
         """``options`` are resolved. ``ValueError`` if they cannot be met."""
         super().__init__(models, options)
-        self.how = how
+        self.config = config
         self.verbs: dict[Phase, Callable[[Sequence[StoryState]], Sequence[StoryState] | None]] = {
             Phase.PREFILL: lambda stories: self.prefill(self.batch_of(stories), stories),
-            Phase.DRAW: lambda stories: self.draw(stories, how.quantum),
+            Phase.DRAW: lambda stories: self.draw(stories, config.max_passes_per_launch),
             Phase.DECODE: self.decode,
             Phase.CORRECT: self.correct,
             Phase.ENCODE: self._encode,
@@ -34,7 +34,7 @@ class SlotPhases(Phases):
 
     @torch.inference_mode()
     def run(self, phase: Phase, stories: Sequence[StoryState]) -> list[StoryState]:
-        """A launch; returns the stories that the phase is not done with (a draw's quantum is over)."""
+        """A launch; returns the stories that the phase is not done with (a draw ran all passes of its launch)."""
         record_stream_uses(stories)
         with EXPORT_LOCK.launch():
             return list(self.verbs[phase](stories) or ())

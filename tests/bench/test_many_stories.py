@@ -26,7 +26,7 @@ def test_both_loops_are_measured(tiny_record) -> None:
     record = tiny_record
     assert record["stories"] == {"count": 2, "frames": 3 + 4, "first_seed": FIRST_SEED}
     assert record["rounds"] == 2
-    assert SchedulerConfig(**record["pipelining"]) == SchedulerConfig()
+    assert SchedulerConfig.from_record(record["pipelining"]) == SchedulerConfig()
     assert make_options(**record["backends"][0]["options"]).correction.num_inference_steps == 2
     rows = record["backends"][0]["rows"]
     assert [row["memory_ms"] for row in rows] == [0, 5]
@@ -42,7 +42,7 @@ def test_latencies_take_turns_in_each_round(monkeypatch) -> None:
     ran = []
     monkeypatch.setattr(many, "sample", lambda *given: ran.append((given[3]["memory_ms"], given[5])) or noted(*given))
 
-    def noted(engine, stories, options, row, how, way):
+    def noted(engine, stories, options, row, config, way):
         row[f"{way}_s_a_frame"].append(1.0)
 
     many.compare(None, [], StoryOptions(), [0, 300], SchedulerConfig(), rounds=2)

@@ -15,16 +15,16 @@ class FakeRun:
     """Stories in turns, as many at a time as asked for; like the real one it reads them when there is room."""
 
     def __init__(
-        self, engine: "FakeMany", requests: Iterable[StoryRequest], options: StoryOptions, how: SchedulerConfig
+        self, engine: "FakeMany", requests: Iterable[StoryRequest], options: StoryOptions, config: SchedulerConfig
     ):
-        self.engine, self.requests, self.options, self.how = engine, iter(requests), options, how
+        self.engine, self.requests, self.options, self.config = engine, iter(requests), options, config
         self.closed = False
 
     def events(self) -> Iterator[Event]:
         flying: list[tuple[StoryRequest, list[Frame]]] = []
         try:
             while True:
-                while len(flying) < self.how.stories and (request := next(self.requests, None)) is not None:
+                while len(flying) < self.config.stories and (request := next(self.requests, None)) is not None:
                     flying.append((request, list(request.done)))
                 if not flying:
                     return
@@ -56,8 +56,8 @@ class FakeRun:
 class FakeMany(FakeEngine):
     """``failures`` are errors of (story, frame from 0); ``stop`` is raised before frame number ``stop_at`` of all."""
 
-    def __init__(self, failures: dict[tuple[str, int], Exception] | None = None, **how: Any) -> None:
-        super().__init__(**how)
+    def __init__(self, failures: dict[tuple[str, int], Exception] | None = None, **config: Any) -> None:
+        super().__init__(**config)
         self.failures = failures or {}
         self.made: list[tuple[str, int]] = []
         self.run: FakeRun | None = None

@@ -66,8 +66,8 @@ def ended(many: Many) -> tuple[dict[str, list[Frame]], dict[str, Exception]]:
     return frames, failed
 
 
-def many_of(engine: Engine, how: SchedulerConfig | None = None, stories=STORIES, **options) -> Many:
-    return engine.generate_many(stories, pipelining=how, **QUICK, **options)
+def many_of(engine: Engine, config: SchedulerConfig | None = None, stories=STORIES, **options) -> Many:
+    return engine.generate_many(stories, pipelining=config, **QUICK, **options)
 
 
 def spoil(

@@ -27,10 +27,10 @@ def pipelinings(
         waiting=st.integers(0, waiting),
         draw_batch=st.integers(1, batch),
         correct_batch=st.integers(1, batch),
-        run_ahead=st.integers(0, 3),
+        prompt_lookahead=st.integers(0, 3),
         calls=st.integers(1, 5),
-        quantum=quanta,
-        share=st.booleans(),
+        max_passes_per_launch=quanta,
+        split_across_slots=st.booleans(),
         merge_replace=st.booleans(),
     )
 
@@ -80,12 +80,12 @@ class Seen:
     shown: list[int] = field(default_factory=list)
     end: str | None = None
 
-    def waits(self, run_ahead: int) -> bool:
+    def waits(self, prompt_lookahead: int) -> bool:
         """Is its prompt not there, where it is needed: where it corrects, or else where the frame ends; without
-        run-ahead, where the frame begins?"""
+        lookahead, where the frame begins?"""
         phases = self.walks[self.frame]
         where = phases.index(Phase.CORRECT) if Phase.CORRECT in phases else len(phases) - 1
-        return self.told <= self.frame and self.place >= (where if run_ahead else 0)
+        return self.told <= self.frame and self.place >= (where if prompt_lookahead else 0)
 
 
 class World:
@@ -93,17 +93,17 @@ class World:
 
     def __init__(
         self,
-        how: SchedulerConfig,
+        config: SchedulerConfig,
         plots: Sequence[Plot],
         seed: int,
         trouble: bool,
         fits: Mapping[Phase, int] | None = None,
     ) -> None:
         """``fits``: the number of stories above which a launch of a phase runs out of memory."""
-        self.how, self.coming, self.chance = how, list(plots), random.Random(seed)
+        self.config, self.coming, self.chance = config, list(plots), random.Random(seed)
         self.fits: Mapping[Phase, int] = fits or {}
         self.ran_out: dict[Phase, list[int]] = {}  # sizes of launches, as they failed
-        self.scheduler, self.trouble = Scheduler(how), trouble
+        self.scheduler, self.trouble = Scheduler(config), trouble
         self.seen: dict[ScheduledStory, Seen] = {}
         self.launches: dict[int, Launch] = {}
         self.asked: list[ScheduledStory] = []
@@ -130,7 +130,7 @@ class World:
 
     def add(self) -> None:
         plot = self.coming.pop(0)
-        walks = plot.walks(self.how.merge_replace)
+        walks = plot.walks(self.config.merge_replace)
         task = ScheduledStory(str(len(self.seen)), plot.frames, walks.__getitem__, plot.done)
         self.seen[task] = Seen(plot, walks, plot.done, told=plot.done)
         self.scheduler.add(task)
@@ -142,8 +142,8 @@ class World:
             assert not seen.asking, "two calls of one story at a time"
             assert task.prompts_ready == seen.told, "sentences are rewritten in order, each once"
             assert seen.told < seen.plot.frames
-            assert seen.told <= seen.frame + self.how.run_ahead
-            if self.how.run_ahead == 0:
+            assert seen.told <= seen.frame + self.config.prompt_lookahead
+            if self.config.prompt_lookahead == 0:
                 assert seen.place == 0
                 assert task.state is State.READY
             seen.asking = True
@@ -160,8 +160,8 @@ class World:
         drawing = any(launch.phase is Phase.DRAW for launch in self.launches.values())
         for launch in self.scheduler.schedule():
             assert launch.slot not in self.launches, "a slot holds two launches"
-            assert 0 <= launch.slot < self.how.slots
-            assert self.how.share or not (drawing and launch.phase is Phase.DRAW), "two draws at a time"
+            assert 0 <= launch.slot < self.config.slots
+            assert self.config.split_across_slots or not (drawing and launch.phase is Phase.DRAW), "two draws at a time"
             self._check_launch(launch)
             self._pass_over(launch, drawing)
             drawing |= launch.phase is Phase.DRAW
@@ -174,18 +174,18 @@ class World:
         count = len(launch.stories)
         assert count == len(set(launch.stories))
         assert count & (count - 1) == 0
-        assert 1 <= count <= (self.how.draw_batch if launch.phase in ARM else self.how.correct_batch)
+        assert 1 <= count <= (self.config.draw_batch if launch.phase in ARM else self.config.correct_batch)
         assert all(2 * count <= size for size in self.ran_out.get(launch.phase, [])), (
             "more than half of what did not fit"
         )
-        if self.how.share:
-            assert count <= -(-self.scheduler.in_flight // self.how.slots)
+        if self.config.split_across_slots:
+            assert count <= -(-self.scheduler.in_flight // self.config.slots)
         for task in launch.stories:
             seen = self.seen[task]
             assert seen.end is None, "a launch of a story that has ended"
             assert seen.walks[seen.frame][seen.place] is launch.phase, "phases in order, none left out"
             assert count == 1 or not seen.alone, "a story whose launch failed runs alone"
-            if launch.phase is Phase.CORRECT or self.how.run_ahead == 0:
+            if launch.phase is Phase.CORRECT or self.config.prompt_lookahead == 0:
                 assert seen.told > seen.frame, "its prompt is not there"
 
     def _pass_over(self, launch: Launch, drawing: bool) -> None:
@@ -193,10 +193,12 @@ class World:
         for task, seen in self.seen.items():
             if task in launch.stories:
                 seen.passed = 0
-            elif task.state is State.READY and not seen.waits(self.how.run_ahead):
-                joins = seen.walks[seen.frame][seen.place] is Phase.DRAW and drawing and not self.how.share
+            elif task.state is State.READY and not seen.waits(self.config.prompt_lookahead):
+                joins = (
+                    seen.walks[seen.frame][seen.place] is Phase.DRAW and drawing and not self.config.split_across_slots
+                )
                 seen.passed += not joins
-            assert seen.passed <= PATIENCE + self.how.stories, "a story starves"
+            assert seen.passed <= PATIENCE + self.config.stories, "a story starves"
 
     def complete(self) -> None:
         """Any launch comes back: done, to be drawn on, or broken."""
@@ -278,10 +280,12 @@ class World:
         held = Counter(task for launch in self.launches.values() for task in launch.stories)
         assert max(held.values(), default=1) == 1
         assert {task for task in tasks if task.state is State.RUNNING} == set(held)
-        assert len(tasks) <= self.how.stories + self.how.waiting
-        assert len([seen for task, seen in self.seen.items() if task in held or self._begun(task)]) <= self.how.stories
-        assert len(self.asked) <= self.how.calls
-        assert all(self.seen[task].told <= self.seen[task].frame + self.how.run_ahead + 1 for task in tasks)
+        assert len(tasks) <= self.config.stories + self.config.waiting
+        assert (
+            len([seen for task, seen in self.seen.items() if task in held or self._begun(task)]) <= self.config.stories
+        )
+        assert len(self.asked) <= self.config.calls
+        assert all(self.seen[task].told <= self.seen[task].frame + self.config.prompt_lookahead + 1 for task in tasks)
         assert [task for task, seen in self.seen.items() if seen.end is None] == tasks, "first come, first listed"
 
     def _begun(self, task: ScheduledStory) -> bool:

@@ -46,6 +46,6 @@ def flat(seconds: float = 1.0, contention: float = 1.0, memory_s: float = 0.0, l
 
 
 def run(
-    costs: CostModel, frames: list[int], how: SchedulerConfig, options: StoryOptions = OPTIONS, **given
+    costs: CostModel, frames: list[int], config: SchedulerConfig, options: StoryOptions = OPTIONS, **given
 ) -> Simulated:
-    return simulate(costs, frames, phase_schedule(options, how), how, **given)
+    return simulate(costs, frames, phase_schedule(options, config), config, **given)

@@ -79,7 +79,7 @@ def with_windows(arm: Any, windows: Sequence[int]) -> Any:
 
 
 def draw_on(arm: Any, tellers: Sequence[Teller], passes: int | None) -> list[Teller]:
-    """A quantum for all of them -> those that have their frame now."""
+    """A launch for all of them -> those that have their frame now."""
     members = [one.group for one in tellers if one.group is not None]
     group, places = members[0][0].merge(arm, members)
     for one, place in zip(tellers, places, strict=True):

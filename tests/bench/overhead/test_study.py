@@ -38,7 +38,7 @@ class TestVariants:
     @pytest.mark.parametrize("n", [1, 2, 4, 16])
     def test_the_plain_arm_is_batched_at_n(self, n):
         plain, *others = all_variants(n, SchedulerConfig(), True)
-        assert (plain.name, plain.how.draw_batch, plain.how.stories, plain.how.slots) == (PLAIN, n, n, 1)
+        assert (plain.name, plain.config.draw_batch, plain.config.stories, plain.config.slots) == (PLAIN, n, n, 1)
         assert not plain.correction
         assert {SERIAL, OVERLAPPED} <= {variant.name for variant in others}
         assert len({variant.name for variant in (plain, *others)}) == 1 + len(others)
@@ -46,13 +46,13 @@ class TestVariants:
     def test_an_ablation_differs_in_one_thing(self):
         most = overlapped(4, SchedulerConfig())
         changed = {
-            "no_run_ahead": {"run_ahead"},
+            "no_run_ahead": {"prompt_lookahead"},
             "no_slots": {"slots"},
             "no_batching": {"draw_batch", "correct_batch"},
             "no_merged_replace": {"merge_replace"},
         }
         for variant in ablations(4, SchedulerConfig(), True):
-            names = {name for name in vars(most) if getattr(most, name) != getattr(variant.how, name)}
+            names = {name for name in vars(most) if getattr(most, name) != getattr(variant.config, name)}
             assert names == changed.pop(variant.name)
         assert not changed
 
@@ -78,8 +78,8 @@ class TestVariants:
         assert ("no_merged_replace" in {variant.name for variant in point.variants}) == there
 
     def test_no_launch_is_larger_than_what_is_in_flight(self):
-        how = overlapped(2, SchedulerConfig(slots=3, draw_batch=16, correct_batch=8))
-        assert (how.slots, how.stories, how.draw_batch, how.correct_batch) == (2, 2, 2, 2)
+        config = overlapped(2, SchedulerConfig(slots=3, draw_batch=16, correct_batch=8))
+        assert (config.slots, config.stories, config.draw_batch, config.correct_batch) == (2, 2, 2, 2)
 
 
 class TestPlan:
@@ -144,8 +144,8 @@ class TestPlan:
         assert [point.value for point in found] == [1, 2]
         for point in found:
             plain, serial, most = point.variants
-            assert (serial.how.draw_batch, most.how.correct_batch) == (point.value, point.value)
-            assert plain.how == one_slot(2), "the overhead is always over the plain ARM batched at n"
+            assert (serial.config.draw_batch, most.config.correct_batch) == (point.value, point.value)
+            assert plain.config == one_slot(2), "the overhead is always over the plain ARM batched at n"
 
     def test_counts(self):
         assert parse_counts("4, 1,2", 4) == [1, 2, 4]

@@ -33,7 +33,7 @@ STORIES = [StoryRequest("a", ("one.", "two."), 0)]
 RULES_S, CALL_S = 0.25, 5.0
 
 
-def by_steps(options: StoryOptions, how: SchedulerConfig, lengths) -> CostModel:
+def by_steps(options: StoryOptions, config: SchedulerConfig, lengths) -> CostModel:
     """1 s a launch; a correction 1 s a step."""
     rows = {phase: {1: 1.0} for phase in UNITS}
     return CostModel({**rows, Phase.CORRECT: {1: float(options.correction.num_steps_run)}}, memory_s=RULES_S)
@@ -44,8 +44,8 @@ def made_up(options: StoryOptions = OPTIONS) -> Predictor:
 
 
 def point_of(options: StoryOptions, n: int = 1) -> Point:
-    how = one_slot(n)
-    variants = Variant(PLAIN, "plain ARM", how, correction=False), Variant(SERIAL, "ACDC", how)
+    config = one_slot(n)
+    variants = Variant(PLAIN, "plain ARM", config, correction=False), Variant(SERIAL, "ACDC", config)
     return Point("concurrency", n, n, options, variants)
 
 
@@ -100,9 +100,9 @@ def test_a_prediction_can_be_made_again_from_the_record():
     assert found.prepare(point, stories) == [], "measured once"
     frames = [len(story.sentences) for story in stories]
     for variant in point.variants:
-        said, how = found.predict(point, variant, stories), variant.how
-        walks = phase_schedule(options_of(point, variant), how)
-        again = simulate(models[said["costs"]], frames, walks, how, memory_s=said["memory_s"])
+        said, config = found.predict(point, variant, stories), variant.config
+        walks = phase_schedule(options_of(point, variant), config)
+        again = simulate(models[said["costs"]], frames, walks, config, memory_s=said["memory_s"])
         assert again.frames_per_second == said["frames_a_second"]
 
 
@@ -195,8 +195,8 @@ def test_a_study_predicts_first_and_its_record_serves_to_plan(tiny_path, tmp_pat
     models = {one["name"]: CostModel.from_dict(one["costs"]) for one in record["costs"]}
     (point,) = record["points"]
     for name, row in point["variants"].items():
-        said, how = row["prediction"], SchedulerConfig(**row["pipelining"])
+        said, config = row["prediction"], SchedulerConfig.from_record(row["pipelining"])
         options = make_options(**point["options"]).replace(correction=not name.startswith(PLAIN))
-        run = simulate(models[said["costs"]], [2], phase_schedule(options, how), how, memory_s=said["memory_s"])
+        run = simulate(models[said["costs"]], [2], phase_schedule(options, config), config, memory_s=said["memory_s"])
         assert run.frames_per_second == said["frames_a_second"]
     assert main(["plan", "--costs", str(tmp_path / "tiny.json"), "--stories", "20"]) == 0

@@ -115,29 +115,29 @@ def test_a_phase_that_was_not_measured_is_named():
 
 CONFIGURATIONS = [
     ({}, SchedulerConfig(), [1, 2, 4], 15),
-    ({"context": "full"}, SchedulerConfig(slots=3, quantum=4, merge_replace=False), [1, 2], 15),
+    ({"context": "full"}, SchedulerConfig(slots=3, max_passes_per_launch=4, merge_replace=False), [1, 2], 15),
     ({"correction": False}, SchedulerConfig(slots=1, draw_batch=2), [1, 2, 4], 15),
 ]
 
 
-@pytest.mark.parametrize(("chosen", "how", "batches", "passes"), CONFIGURATIONS)
-def test_an_engine_is_measured(tiny_engine, chosen, how, batches, passes):
+@pytest.mark.parametrize(("chosen", "config", "batches", "passes"), CONFIGURATIONS)
+def test_an_engine_is_measured(tiny_engine, chosen, config, batches, passes):
     options = make_options(num_inference_steps=2, decoding="sequential", **chosen)
-    costs = calibrate(tiny_engine, options, how, repeats=1)
-    walks = phase_schedule(options, how)
+    costs = calibrate(tiny_engine, options, config, repeats=1)
+    walks = phase_schedule(options, config)
     walked = {phase for index in range(6) for phase in walks(6)(index)}
     assert set(costs.seconds) == walked
     for phase, row in costs.seconds.items():
-        limited = [batch for batch in batches if UNITS[phase] == "dm" or batch <= how.draw_batch]
+        limited = [batch for batch in batches if UNITS[phase] == "dm" or batch <= config.draw_batch]
         assert sorted(row) == limited
         assert min(row.values()) > 0
-    assert costs.passes == {batch: passes for batch in batches if batch <= how.draw_batch}
+    assert costs.passes == {batch: passes for batch in batches if batch <= config.draw_batch}
     pairs = {(unit, other) for unit in ("arm", "dm") for other in ("arm", "dm")}
-    assert set(costs.contention) == (pairs if how.slots > 1 else set())
+    assert set(costs.contention) == (pairs if config.slots > 1 else set())
     assert all(sorted(row) == batches for row in costs.contention.values())
     assert costs.memory_s > 0
     assert costs.loop_s > 0
-    assert simulate(costs, [3, 6, 4], walks, how).frames == 13
+    assert simulate(costs, [3, 6, 4], walks, config).frames == 13
 
 
 def test_calibration_wants_a_repeat(tiny_engine):

@@ -30,9 +30,9 @@ def studied(n: int) -> dict:
     point = Point("concurrency", n, n, OPTIONS, variants)
     found = Predictor("eager", lambda *given: COSTS, lambda options: 0.0, n, OPTIONS)
     costs = found.prepare(point, [])
-    rows = {one.name: {"title": one.title, "pipelining": asdict(one.how), "prediction": None} for one in variants}
+    rows = {one.name: {"title": one.title, "pipelining": asdict(one.config), "prediction": None} for one in variants}
     for one in variants:
-        name, memory_s = found._name(OPTIONS, one.how), found.memory_seconds(point, one)
+        name, memory_s = found._name(OPTIONS, one.config), found.memory_seconds(point, one)
         rows[one.name]["prediction"] = {"costs": name, "memory_s": memory_s}
     described = {"sweep": "concurrency", "concurrency": n, "backend": "eager", "options": OPTIONS.flat()}
     return {"costs": costs, "points": [{**described, "variants": rows}]}
@@ -63,7 +63,7 @@ class TestPlan:
         for row, variant in zip(rows[::2], main_variants(4, SchedulerConfig()), strict=True):
             options = OPTIONS if variant.correction else OPTIONS.replace(correction=False)
             memory_s = 0.25 if variant.correction else 0.0
-            run = simulate(COSTS, [3] * 24, phase_schedule(options, variant.how), variant.how, memory_s=memory_s)
+            run = simulate(COSTS, [3] * 24, phase_schedule(options, variant.config), variant.config, memory_s=memory_s)
             assert (row["title"], row["seconds"]) == (variant.title, run.seconds)
             assert row["latency_s"]["P99"] == run.latency(0.99)
         out = capsys.readouterr().out.splitlines()

@@ -47,14 +47,14 @@ class Scripted(Still):
 
     def __init__(self, phases, frame, count: float, left: dict) -> None:
         super().__init__(phases, frame)
-        self.how, self.count, self.left, self.passes = phases.how, count, left, None
+        self.config, self.count, self.left, self.passes = phases.config, count, left, None
 
     def run(self, phase, works):
         super().run(phase, works)
-        if phase is not Phase.DRAW or self.how.quantum is None:
+        if phase is not Phase.DRAW or self.config.max_passes_per_launch is None:
             return []
         left = [self.left.get(work, self.count) for work in works]
-        self.passes = min(self.how.quantum, max(left))
+        self.passes = min(self.config.max_passes_per_launch, max(left))
         again = [work for work, passes in zip(works, left, strict=True) if passes > self.passes]
         self.left.update({work: passes - self.passes for work, passes in zip(works, left, strict=True)})
         for work in works:
@@ -75,9 +75,9 @@ class VirtualClock:
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(costs_of, lengths, hows, options_of)
-def test_the_real_loop_runs_the_same_launches_at_the_same_times(tiny_engine, costs, frames, how, options):
+def test_the_real_loop_runs_the_same_launches_at_the_same_times(tiny_engine, costs, frames, config, options):
     stories = [[f"sentence {k}." for k in range(count)] for count in frames]
-    real = tiny_engine.generate_many(stories, options=options, pipelining=how).run
+    real = tiny_engine.generate_many(stories, options=options, pipelining=config).run
     real.executor.close()
     left: dict = {}
     frame = SimpleNamespace(draft=torch.zeros(3, 16, 16), draft_codes=torch.zeros(16, dtype=torch.int64))
@@ -86,7 +86,7 @@ def test_the_real_loop_runs_the_same_launches_at_the_same_times(tiny_engine, cos
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("acdc.engine.scheduler.loop.time", VirtualClock(real.executor.time))
         made = list(real.events())
-    simulated = run(costs, frames, how, options)
+    simulated = run(costs, frames, config, options)
     assert simulated.frames == len(made) == sum(frames)
     assert [ran[:3] for ran in simulated.ran] == [ran[:3] for ran in real.ran]
     assert [ran[3:] for ran in simulated.ran] == [pytest.approx(ran[3:], abs=CLOSE) for ran in real.ran]

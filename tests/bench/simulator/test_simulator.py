@@ -16,12 +16,12 @@ from acdc.engine.scheduler.scheduler import phase_schedule
 from tests.helpers.simulated import CLOSE, costs_of, flat, hows, lengths, options_of, run, times
 
 
-def alone(costs: CostModel, launch, how: SchedulerConfig) -> tuple[float, float]:
+def alone(costs: CostModel, launch, config: SchedulerConfig) -> tuple[float, float]:
     """The least and the most seconds that a launch may have been given."""
     batch = len(launch.stories)
-    if launch.phase is not Phase.DRAW or how.quantum is None:
+    if launch.phase is not Phase.DRAW or config.max_passes_per_launch is None:
         return (costs.launch_seconds(launch.phase, batch),) * 2
-    passes = min(how.quantum, costs.passes_a_frame())
+    passes = min(config.max_passes_per_launch, costs.passes_a_frame())
     return 0.0, costs.launch_seconds(Phase.DRAW, batch, passes)
 
 
@@ -34,8 +34,8 @@ def launches(simulated: Simulated) -> list:
 
 @settings(deadline=None)
 @given(costs_of, lengths, hows, options_of)
-def test_no_slot_holds_two_launches_and_stories_walk_in_order(costs, frames, how, options):
-    simulated = run(costs, frames, how, options)
+def test_no_slot_holds_two_launches_and_stories_walk_in_order(costs, frames, config, options):
+    simulated = run(costs, frames, config, options)
     by_slot, by_story, told = defaultdict(list), defaultdict(list), defaultdict(list)
     for ran in simulated.ran:
         for name in ran.stories:
@@ -45,7 +45,7 @@ def test_no_slot_holds_two_launches_and_stories_walk_in_order(costs, frames, how
     for ran_there in by_slot.values():
         assert all(first.end <= second.start + CLOSE for first, second in pairwise(ran_there))
     for number, count in enumerate(frames, 1):
-        mine, walks = by_story[f"{number:06d}"], phase_schedule(options, how)(count)
+        mine, walks = by_story[f"{number:06d}"], phase_schedule(options, config)(count)
         assert all(first.end <= second.start + CLOSE for first, second in pairwise(mine))
         kept = [ran for ran, after in pairwise([*mine, None]) if after is None or not drawn_on(ran, after)]
         assert [ran.phase for ran in kept] == [phase for index in range(count) for phase in walks(index)]
@@ -57,26 +57,26 @@ def test_no_slot_holds_two_launches_and_stories_walk_in_order(costs, frames, how
 
 
 def drawn_on(ran, after) -> bool:
-    """Another quantum of the same frame's draw follows."""
+    """Another launch of the same frame's draw follows."""
     return ran.phase is Phase.DRAW and after.phase is Phase.DRAW
 
 
 @settings(deadline=None)
 @given(costs_of, lengths, hows, options_of)
-def test_launches_take_their_time_and_no_run_beats_the_bounds(costs, frames, how, options):
-    simulated = run(costs, frames, how, options)
-    slowest = 1 + (how.slots - 1) * (max(max(row.values()) for row in costs.contention.values()) - 1)
+def test_launches_take_their_time_and_no_run_beats_the_bounds(costs, frames, config, options):
+    simulated = run(costs, frames, config, options)
+    slowest = 1 + (config.slots - 1) * (max(max(row.values()) for row in costs.contention.values()) - 1)
     for launch in launches(simulated):
-        least, most = alone(costs, launch, how)
+        least, most = alone(costs, launch, config)
         assert least - CLOSE <= launch.end - launch.start <= most * slowest + CLOSE
-    if how.quantum is None:
-        work = sum(alone(costs, launch, how)[0] for launch in launches(simulated))
-        assert simulated.seconds >= work / how.slots - CLOSE
-    walks = phase_schedule(options, how)
-    call = costs.memory_s if how.run_ahead == 0 else 0.0
+    if config.max_passes_per_launch is None:
+        work = sum(alone(costs, launch, config)[0] for launch in launches(simulated))
+        assert simulated.seconds >= work / config.slots - CLOSE
+    walks = phase_schedule(options, config)
+    call = costs.memory_s if config.prompt_lookahead == 0 else 0.0
     for count in frames:
         path = sum(costs.launch_seconds(phase, 1) for index in range(count) for phase in walks(count)(index))
-        if how.quantum is None:
+        if config.max_passes_per_launch is None:
             assert simulated.seconds >= path + call * count - CLOSE
     assert simulated.frames == sum(frames)
     assert simulated.first_frame_s <= simulated.seconds
@@ -85,10 +85,10 @@ def test_launches_take_their_time_and_no_run_beats_the_bounds(costs, frames, how
 
 @settings(deadline=None)
 @given(lengths, hows, costs_of)
-def test_no_slot_idles_while_a_story_could_run(frames, how, costs):
-    how = SchedulerConfig(**{**vars(how), "share": True})
+def test_no_slot_idles_while_a_story_could_run(frames, config, costs):
+    config = SchedulerConfig(**{**vars(config), "split_across_slots": True})
     costs = CostModel(costs.seconds, costs.passes, costs.contention)  # without delays
-    simulated = run(costs, frames, how, memory_s=0.0)
+    simulated = run(costs, frames, config, memory_s=0.0)
     ran = launches(simulated)
     ends = {name: launch.end for launch in ran for name in launch.stories}
     moments = sorted({moment for launch in ran for moment in launch[3:]})
@@ -99,7 +99,7 @@ def test_no_slot_idles_while_a_story_could_run(frames, how, costs):
         busy = [launch for launch in ran if launch.start < at < launch.end]
         running = {name for launch in busy for name in launch.stories}
         alive = sum(end > at for end in ends.values())
-        assert len(busy) == how.slots or len(running) == min(alive, how.stories)
+        assert len(busy) == config.slots or len(running) == min(alive, config.stories)
 
 
 @settings(deadline=None)
@@ -121,8 +121,11 @@ def test_one_after_another_takes_the_sum_of_all(costs, frames, options):
 @settings(deadline=None)
 @given(times, lengths, hows)
 @example(1.0, [1], SchedulerConfig())
-def test_a_second_slot_that_disturbs_nobody_does_not_slow_down(seconds, frames, how):
-    one, two = (SchedulerConfig(**{**vars(how), "slots": slots, "share": True, "quantum": None}) for slots in (1, 2))
+def test_a_second_slot_that_disturbs_nobody_does_not_slow_down(seconds, frames, config):
+    one, two = (
+        SchedulerConfig(**{**vars(config), "slots": slots, "split_across_slots": True, "max_passes_per_launch": None})
+        for slots in (1, 2)
+    )
     slower = run(flat(seconds), frames, two)
     longest = max(launch.end - launch.start for launch in launches(slower))
     assert slower.seconds <= run(flat(seconds), frames, one).seconds + longest + CLOSE
@@ -140,18 +143,18 @@ def test_two_slots_that_share_nothing_take_half():
 
 @settings(deadline=None)
 @given(times, st.floats(0, 3.0), st.integers(1, 3))
-def test_memory_is_hidden_while_frames_are_drawn(seconds, share, run_ahead):
-    how = SchedulerConfig(run_ahead=run_ahead, calls=12)
-    hidden = run(flat(seconds), [3] * 14, how, memory_s=share * seconds)  # three launches go before a correction
+def test_memory_is_hidden_while_frames_are_drawn(seconds, share, prompt_lookahead):
+    config = SchedulerConfig(prompt_lookahead=prompt_lookahead, calls=12)
+    hidden = run(flat(seconds), [3] * 14, config, memory_s=share * seconds)  # three launches go before a correction
     assert hidden.exposed_memory_s == 0
-    instant = run(flat(seconds), [3] * 14, how, memory_s=0.0)
+    instant = run(flat(seconds), [3] * 14, config, memory_s=0.0)
     longest = max(launch.end - launch.start for launch in launches(instant))
     assert abs(hidden.seconds - instant.seconds) <= longest + CLOSE  # launches that end together may change places
 
 
 def test_memory_that_is_not_asked_ahead_is_exposed():
-    how = SchedulerConfig(stories=1, waiting=0, slots=1, run_ahead=0)
-    assert run(flat(), [3] * 2, how, memory_s=0.5).exposed_memory_s == pytest.approx(3.0)
+    config = SchedulerConfig(stories=1, waiting=0, slots=1, prompt_lookahead=0)
+    assert run(flat(), [3] * 2, config, memory_s=0.5).exposed_memory_s == pytest.approx(3.0)
     # Phases of 1 s, calls of 7 s one after another: the frames' prompts are there at 7, 14 and 21 s, and wanted at
     # 3 s (after prefill, draw and decode), 12 s (behind correct and encode) and 19 s.
     assert run(flat(), [3], SchedulerConfig(stories=1, slots=1), memory_s=7.0).waited == pytest.approx([4.0, 2.0, 2.0])
@@ -159,21 +162,21 @@ def test_memory_that_is_not_asked_ahead_is_exposed():
 
 @settings(deadline=None)
 @given(times, lengths, hows)
-def test_twice_the_stories_are_not_done_sooner(seconds, frames, how):
-    assert run(flat(seconds), frames * 2, how).seconds >= run(flat(seconds), frames, how).seconds - CLOSE
+def test_twice_the_stories_are_not_done_sooner(seconds, frames, config):
+    assert run(flat(seconds), frames * 2, config).seconds >= run(flat(seconds), frames, config).seconds - CLOSE
 
 
-@pytest.mark.parametrize("how", [SERIAL, SchedulerConfig(), SchedulerConfig(slots=3, stories=24, draw_batch=8)])
-def test_time_grows_with_the_stories(how):
-    seconds = [run(flat(), [3] * count, how).seconds for count in (24, 48, 96)]
+@pytest.mark.parametrize("config", [SERIAL, SchedulerConfig(), SchedulerConfig(slots=3, stories=24, draw_batch=8)])
+def test_time_grows_with_the_stories(config):
+    seconds = [run(flat(), [3] * count, config).seconds for count in (24, 48, 96)]
     assert seconds[1] / seconds[0] == pytest.approx(2, rel=0.1)
     assert seconds[2] / seconds[1] == pytest.approx(2, rel=0.1)
 
 
 def test_64_machines_are_64_times_as_fast():
     frames = [3 + number % 4 for number in range(1280)]
-    how, costs = SchedulerConfig(), flat(memory_s=0.3, loop_s=0.001)
-    one, many = (run(costs, frames, how, machines=machines) for machines in (1, 64))
+    config, costs = SchedulerConfig(), flat(memory_s=0.3, loop_s=0.001)
+    one, many = (run(costs, frames, config, machines=machines) for machines in (1, 64))
     assert 55 < one.seconds / many.seconds <= 65
     assert many.frames == one.frames == sum(frames)
     assert {ran.slot for ran in launches(many)} == set(range(128))
@@ -181,17 +184,17 @@ def test_64_machines_are_64_times_as_fast():
 
 @settings(deadline=None, max_examples=30)
 @given(costs_of, lengths, hows, st.integers(1, 3))
-def test_frames_of_several_machines_come_in_the_order_of_their_ends(costs, frames, how, machines):
-    many = run(costs, frames, how, machines=machines)
+def test_frames_of_several_machines_come_in_the_order_of_their_ends(costs, frames, config, machines):
+    many = run(costs, frames, config, machines=machines)
     assert list(many.ends) == sorted(many.ends)
     assert [ran.end for ran in many.ran] == sorted(ran.end for ran in many.ran)
     shares = shared_out(frames, machines)
-    alone = [run(costs, [count for _, count in share], how) for share in shares]
+    alone = [run(costs, [count for _, count in share], config) for share in shares]
     noted = {(end, at) for one in alone for end, at in zip(one.ends, one.latencies, strict=True)}
     assert set(zip(many.ends, many.latencies, strict=True)) == noted
     assert many.first_frame_s == min(one.first_frame_s for one in alone if one.frames)
     for machine, share in enumerate(shares):
-        there = range(machine * how.slots, (machine + 1) * how.slots)
+        there = range(machine * config.slots, (machine + 1) * config.slots)
         assert {name for ran in many.ran if ran.slot in there for name in ran.stories} == {name for name, _ in share}
 
 
@@ -207,8 +210,8 @@ def test_a_story_in_flight_that_waits_for_a_slot_counts_that_time():
 @pytest.mark.slow
 def test_ten_thousand_stories_on_one_machine_and_on_many():
     """Time to simulate grows with the frames alone."""
-    how, costs = SchedulerConfig(), flat(memory_s=0.3, loop_s=0.001)
-    rates = {machines: run(costs, [6] * 10_000, how, machines=machines).frames_per_second for machines in (1, 8, 64)}
+    config, costs = SchedulerConfig(), flat(memory_s=0.3, loop_s=0.001)
+    rates = {machines: run(costs, [6] * 10_000, config, machines=machines).frames_per_second for machines in (1, 8, 64)}
     assert rates[8] / rates[1] == pytest.approx(8, rel=0.02)
     assert rates[64] / rates[1] == pytest.approx(64, rel=0.05)
 

@@ -133,8 +133,10 @@ class TestPipelining:
     def test_flags(self):
         assert self.config("") == SchedulerConfig()
         assert self.config("--serial") == SERIAL
-        assert self.config("--serial --run-ahead 2") == replace(SERIAL, run_ahead=2)
-        expected = SchedulerConfig(slots=3, stories=5, draw_batch=6, correct_batch=6, run_ahead=0, merge_replace=False)
+        assert self.config("--serial --run-ahead 2") == replace(SERIAL, prompt_lookahead=2)
+        expected = SchedulerConfig(
+            slots=3, stories=5, draw_batch=6, correct_batch=6, prompt_lookahead=0, merge_replace=False
+        )
         assert self.config("--slots 3 --concurrency 5 --batch 6 --run-ahead 0 --no-merge") == expected
 
     def test_what_suits_a_gpu_is_kept(self):

@@ -99,8 +99,8 @@ def test_slots_compile_while_others_run(tiny_path, tmp_path, monkeypatch):
     monkeypatch.setenv("ACDC_CACHE", str(tmp_path))
     engine = Engine.from_pretrained(tiny_path, backend="unet=openvino,vae_decoder=openvino,arm_prefill=openvino")
     plain = Engine.from_pretrained(tiny_path)
-    how = SchedulerConfig(slots=2, stories=4)
-    made = {result.seed: result for result in engine.generate_many(STORIES, num_inference_steps=2, pipelining=how)}
+    config = SchedulerConfig(slots=2, stories=4)
+    made = {result.seed: result for result in engine.generate_many(STORIES, num_inference_steps=2, pipelining=config)}
     assert len(made) == len(STORIES)
     for seed, story in enumerate(STORIES):
         expected = plain.generate(story, seed=seed, num_inference_steps=2)

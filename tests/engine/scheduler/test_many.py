@@ -129,7 +129,7 @@ def test_a_device_has_its_own_way_unless_one_is_given():
     mine = SchedulerConfig(slots=3)
     assert for_device(mine, CPU) is for_device(mine, torch.device("cuda")) is mine
     assert for_device(None, CPU) == SchedulerConfig()
-    assert not for_device(None, torch.device("cuda")).share, "one reading of the weights for all"
+    assert not for_device(None, torch.device("cuda")).split_across_slots, "one reading of the weights for all"
 
 
 def test_slots_share_weights_and_divide_threads_and_plans_are_kept(tiny_engine):

@@ -24,22 +24,25 @@ pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 CASES = [
     ({}, SchedulerConfig()),
     ({"context": "full"}, SchedulerConfig()),
-    ({}, replace(SMALL, quantum=3)),
-    ({"context": "full", "correct_every": 2}, replace(SMALL, quantum=5, merge_replace=False)),
-    ({"context": "full", "arm_guidance_scale": 2.0}, SchedulerConfig(slots=3, stories=5, quantum=7, share=False)),
-    ({"context": "full", "decoding": "parallel"}, SchedulerConfig(slots=3, draw_batch=8, quantum=2)),
-    ({"feed_back": False}, replace(SMALL, run_ahead=0)),
+    ({}, replace(SMALL, max_passes_per_launch=3)),
+    ({"context": "full", "correct_every": 2}, replace(SMALL, max_passes_per_launch=5, merge_replace=False)),
+    (
+        {"context": "full", "arm_guidance_scale": 2.0},
+        SchedulerConfig(slots=3, stories=5, max_passes_per_launch=7, split_across_slots=False),
+    ),
+    ({"context": "full", "decoding": "parallel"}, SchedulerConfig(slots=3, draw_batch=8, max_passes_per_launch=2)),
+    ({"feed_back": False}, replace(SMALL, prompt_lookahead=0)),
     ({"correct_first": 1, "context": "full"}, replace(SMALL, calls=1)),
     ({"correction": False}, SchedulerConfig(stories=2, waiting=0)),
-    ({"top_k": 5, "temperature": 0.7, "sample_posterior": True}, replace(SMALL, share=False, slots=1)),
+    ({"top_k": 5, "temperature": 0.7, "sample_posterior": True}, replace(SMALL, split_across_slots=False, slots=1)),
     ({"context": "full", "memory": "none"}, SERIAL),
 ]
 IDS = [" ".join(f"{k}={v}" for k, v in options.items()) or "defaults" for options, _ in CASES]
 
 
-@pytest.mark.parametrize(("options", "how"), CASES, ids=IDS)
-def test_side_by_side_equals_one_after_another(exact_engine, alone, options, how):
-    many = many_of(exact_engine, how, **options)
+@pytest.mark.parametrize(("options", "config"), CASES, ids=IDS)
+def test_side_by_side_equals_one_after_another(exact_engine, alone, options, config):
+    many = many_of(exact_engine, config, **options)
     results = {result.seed: result for result in many}
     assert len(results) == len(STORIES)
     for request in STORIES:
@@ -47,14 +50,14 @@ def test_side_by_side_equals_one_after_another(exact_engine, alone, options, how
         assert isinstance(result, StoryResult)
         assert result.sentences == request.sentences
         same(result.frames, alone(request, **options))
-    check_timeline(many, how)
+    check_timeline(many, config)
 
 
-def check_timeline(many: Many, how: SchedulerConfig) -> None:
+def check_timeline(many: Many, config: SchedulerConfig) -> None:
     """No slot ran two launches at a time, no story was in two, and memory was as wide as it may be."""
     launches = [ran for ran in many.timeline if ran.slot is not None]
-    assert {ran.slot for ran in launches} <= set(range(how.slots))
-    for slot in range(how.slots):
+    assert {ran.slot for ran in launches} <= set(range(config.slots))
+    for slot in range(config.slots):
         in_order([(ran.start, ran.end) for ran in launches if ran.slot == slot])
     for request in STORIES:
         in_order([(ran.start, ran.end) for ran in launches if request.id in ran.stories])
@@ -63,12 +66,14 @@ def check_timeline(many: Many, how: SchedulerConfig) -> None:
     assert sorted(name for ran in calls for name in ran.stories) == sorted(
         request.id for request in STORIES for _ in request.sentences
     ), "one call a sentence"
-    assert all(sum(a.start < b.end and b.start < a.end for b in calls) <= how.calls for a in calls if a.end > a.start)
+    assert all(
+        sum(a.start < b.end and b.start < a.end for b in calls) <= config.calls for a in calls if a.end > a.start
+    )
     for ran in launches:
-        limit = how.draw_batch if ran.phase in (Phase.PREFILL, Phase.DRAW, Phase.REPLACE) else how.correct_batch
+        limit = config.draw_batch if ran.phase in (Phase.PREFILL, Phase.DRAW, Phase.REPLACE) else config.correct_batch
         assert len(ran.stories) <= limit
     replaced = any(ran.phase is Phase.REPLACE for ran in launches)
-    assert not (replaced and how.merge_replace)
+    assert not (replaced and config.merge_replace)
 
 
 def in_order(times: Sequence[tuple[float, float]]) -> None:
@@ -107,9 +112,9 @@ def test_the_memory_takes_over_what_was_rewritten_before(exact_engine, alone):
 
 
 def test_frames_tell_how_long_they_took_and_stood_still(exact_engine):
-    """Memory takes 50 ms: without run-ahead every frame waits for it; spans count from the story's beginning."""
-    seconds, how = 0.05, replace(SMALL, run_ahead=0)
-    events = list(many_of(exact_engine, how, STORIES[:1], load_memory=lambda: Forgetful(seconds=seconds)).events())
+    """Memory takes 50 ms: without lookahead every frame waits for it; spans count from the story's beginning."""
+    seconds, config = 0.05, replace(SMALL, prompt_lookahead=0)
+    events = list(many_of(exact_engine, config, STORIES[:1], load_memory=lambda: Forgetful(seconds=seconds)).events())
     assert [type(event) for event in events] == [FrameDone] * 3
     ends = 0.0
     for event in events:
@@ -148,7 +153,7 @@ def test_an_id_that_is_given_twice_is_refused(exact_engine):
 
 
 def test_stories_are_read_when_there_is_room(exact_engine):
-    how, read, over = SchedulerConfig(slots=2, stories=2, waiting=1), 0, 0
+    config, read, over = SchedulerConfig(slots=2, stories=2, waiting=1), 0, 0
 
     def stories() -> Iterator[StoryRequest]:
         nonlocal read
@@ -156,24 +161,24 @@ def test_stories_are_read_when_there_is_room(exact_engine):
             read += 1
             yield replace(request, id=f"{request.id}-{read}")
 
-    many = many_of(exact_engine, how, stories(), correction=False)
+    many = many_of(exact_engine, config, stories(), correction=False)
     assert read == 0, "nothing before it is asked for"
     for event in many.events():
-        assert read <= over + how.stories + how.waiting
+        assert read <= over + config.stories + config.waiting
         over += isinstance(event, StoryFailed) or event.last
     assert read == over == 15
 
 
 def test_nothing_runs_ahead_of_whoever_reads(exact_engine):
     """While a frame is looked at, slots finish what they have; that is all."""
-    how = SchedulerConfig(slots=2, stories=4, calls=2)
-    many = many_of(exact_engine, how)
+    config = SchedulerConfig(slots=2, stories=4, calls=2)
+    many = many_of(exact_engine, config)
     events = many.events()
     next(events)
     told = len(many.timeline)
     time.sleep(0.5)
     assert len(many.timeline) == told
-    assert many.run.executor.done.qsize() <= many.run.executor.pending <= how.slots + how.calls
+    assert many.run.executor.done.qsize() <= many.run.executor.pending <= config.slots + config.calls
     assert len(list(events)) == sum(len(request.sentences) for request in STORIES) - 1
 
 
@@ -187,8 +192,8 @@ def test_float32_agrees_by_the_margin_rule():
     engine, options = Engine.from_pretrained("storyworld"), {"num_inference_steps": 10}
     stories = [StoryRequest(name, tuple(texts), seed) for seed, (name, texts) in enumerate(list(EXAMPLES.items())[:6])]
     flips = 0
-    for how in (SchedulerConfig(), SchedulerConfig(slots=3, quantum=20, share=False)):
-        results = {result.seed: result for result in engine.generate_many(stories, pipelining=how, **options)}
+    for config in (SchedulerConfig(), SchedulerConfig(slots=3, max_passes_per_launch=20, split_across_slots=False)):
+        results = {result.seed: result for result in engine.generate_many(stories, pipelining=config, **options)}
         for request in stories:
             one, other = engine.generate(request.sentences, seed=request.seed, **options), results[request.seed]
             assert isinstance(other, StoryResult)

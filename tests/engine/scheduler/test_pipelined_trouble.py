@@ -24,7 +24,7 @@ from tests.helpers.many_stories import PHASES, SMALL, STORIES, TEXTS, Forgetful,
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 FULL = {"context": "full"}
-APART = SchedulerConfig(slots=2, stories=5, quantum=9, merge_replace=False)
+APART = SchedulerConfig(slots=2, stories=5, max_passes_per_launch=9, merge_replace=False)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -59,13 +59,13 @@ def test_what_breaks_once_is_done_again(exact_engine, alone, phase):
         same(frames[request.id], alone(request, **FULL))
 
 
-@pytest.mark.parametrize("how", [SchedulerConfig(), SERIAL])
+@pytest.mark.parametrize("config", [SchedulerConfig(), SERIAL])
 @pytest.mark.parametrize(
     ("sentence", "before"), [("Max the fox ran in the snow.", 0), ("He jumped.", 1), ("He fell.", 2)]
 )
-def test_a_story_without_memory_fails_alone(exact_engine, alone, how, sentence, before):
+def test_a_story_without_memory_fails_alone(exact_engine, alone, config, sentence, before):
     """At the frame that needs it, though the memory was asked long before."""
-    many = many_of(exact_engine, how, load_memory=lambda: Forgetful(sentence))
+    many = many_of(exact_engine, config, load_memory=lambda: Forgetful(sentence))
     frames, failed = ended(many)
     assert {name: str(error) for name, error in failed.items()} == {"story-3": f"nothing to say of {sentence!r}"}
     for request in STORIES:
@@ -89,11 +89,11 @@ def test_a_story_that_cannot_begin_fails_alone(exact_engine, alone):
     assert set(ended(many_of(exact_engine, SMALL, load_memory=none))[1]) == {one.id for one in STORIES}
 
 
-@pytest.mark.parametrize("how", [SchedulerConfig(), SMALL, SERIAL])
+@pytest.mark.parametrize("config", [SchedulerConfig(), SMALL, SERIAL])
 @pytest.mark.parametrize("moment", [0, 2, 5])
-def test_cancelled_stories_end_and_the_others_do_not_notice(exact_engine, alone, how, moment):
+def test_cancelled_stories_end_and_the_others_do_not_notice(exact_engine, alone, config, moment):
     """After so many events, three of five: 0 is before anything has begun."""
-    many, names = many_of(exact_engine, how), ["story-0", "story-3", "story-2"]
+    many, names = many_of(exact_engine, config), ["story-0", "story-3", "story-2"]
     frames: dict[str, list[Frame]] = {}
     failed: dict[str, Exception] = {}
     if moment == 0:
@@ -142,8 +142,8 @@ def test_two_hundred_stories_with_cancellations_and_failures(exact_engine, alone
     ]
     broken = {request.id: chance.randrange(len(request.sentences)) for request in chance.sample(stories, 12)}
     unwanted = {request.id for request in chance.sample(stories, 20)}
-    how = SchedulerConfig(slots=3, stories=12, waiting=6, draw_batch=8, quantum=6, merge_replace=False)
-    many, hiccups = many_of(exact_engine, how, iter(stories), **options), 0
+    config = SchedulerConfig(slots=3, stories=12, waiting=6, draw_batch=8, max_passes_per_launch=6, merge_replace=False)
+    many, hiccups = many_of(exact_engine, config, iter(stories), **options), 0
 
     def fails(works: Sequence[StoryState]) -> bool:
         nonlocal hiccups

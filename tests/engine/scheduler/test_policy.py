@@ -12,7 +12,7 @@ from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import ORDER, PATIENCE, SERIAL, UNITS, SchedulerConfig, choose
 
 HOW = SchedulerConfig()
-TOGETHER = SchedulerConfig(share=False)
+TOGETHER = SchedulerConfig(split_across_slots=False)
 
 
 @dataclass(frozen=True)
@@ -76,14 +76,14 @@ def test_who_was_passed_over_too_often_goes_first():
 
 def test_without_share_one_draw_runs_at_a_time():
     assert choose(ready(Phase.DRAW), [Phase.DRAW], 8, TOGETHER) is None
-    assert choose([Waiting(Phase.DRAW, PATIENCE)], [Phase.DRAW], 8, TOGETHER) is None, "they join at its quantum's end"
+    assert choose([Waiting(Phase.DRAW, PATIENCE)], [Phase.DRAW], 8, TOGETHER) is None, "they join when it ends"
     assert chosen(ready(Phase.DRAW, Phase.PREFILL), [Phase.DRAW], 8, TOGETHER) is Phase.PREFILL
     assert chosen(ready(Phase.DRAW), [Phase.PREFILL], 8, TOGETHER) is Phase.DRAW
     assert chosen(ready(Phase.DRAW), [Phase.DRAW], 8, HOW) is Phase.DRAW
 
 
 @pytest.mark.parametrize(
-    ("able", "in_flight", "how", "count"),
+    ("able", "in_flight", "config", "count"),
     [
         (1, 8, HOW, 1),
         (2, 8, HOW, 2),
@@ -100,16 +100,16 @@ def test_without_share_one_draw_runs_at_a_time():
         (9, 9, SERIAL, 1),
     ],
 )
-def test_a_launch_takes_a_power_of_two_and_its_share(able, in_flight, how, count):
-    choice = choose(ready(*[Phase.DRAW] * able), [], in_flight, how)
+def test_a_launch_takes_a_power_of_two_and_its_share(able, in_flight, config, count):
+    choice = choose(ready(*[Phase.DRAW] * able), [], in_flight, config)
     assert choice is not None
     assert choice == (Phase.DRAW, count, False)
 
 
 def test_either_model_has_a_limit_of_its_own():
-    how = SchedulerConfig(slots=1, stories=16, draw_batch=8, correct_batch=2)
+    config = SchedulerConfig(slots=1, stories=16, draw_batch=8, correct_batch=2)
     for phase, unit in UNITS.items():
-        choice = choose(ready(*[phase] * 16), [], 16, how)
+        choice = choose(ready(*[phase] * 16), [], 16, config)
         assert choice is not None
         assert choice.size == (8 if unit == "arm" else 2)
 
@@ -127,14 +127,14 @@ def test_who_failed_with_others_runs_alone_and_keeps_its_turn():
     assert choose([other, retry_alone, other], [], 8, HOW) == (Phase.DRAW, 2, False), "the two others"
 
 
-@pytest.mark.parametrize("name", ["slots", "stories", "draw_batch", "correct_batch", "calls", "quantum"])
+@pytest.mark.parametrize("name", ["slots", "stories", "draw_batch", "correct_batch", "calls", "max_passes_per_launch"])
 @pytest.mark.parametrize("value", [0, -1])
 def test_what_must_be_one_at_least_is_refused(name, value):
     with pytest.raises(ValueError, match=rf"^{name} {value} is too small; choose 1 or more$"):
         SchedulerConfig(**{name: value})
 
 
-@pytest.mark.parametrize("name", ["waiting", "run_ahead"])
+@pytest.mark.parametrize("name", ["waiting", "prompt_lookahead"])
 def test_what_must_not_be_negative_is_refused(name):
     with pytest.raises(ValueError, match=rf"^{name} -1 is negative; choose 0 or more$"):
         SchedulerConfig(**{name: -1})
@@ -142,6 +142,25 @@ def test_what_must_not_be_negative_is_refused(name):
 
 def test_everything_can_be_turned_off():
     """Each field at its least, to see what it is worth."""
-    least = {"slots": 1, "stories": 1, "waiting": 0, "draw_batch": 1, "correct_batch": 1, "run_ahead": 0, "calls": 1}
-    off = SchedulerConfig(**least, quantum=1, share=False, merge_replace=False)
-    assert {field.name for field in fields(off)} == {*least, "quantum", "share", "merge_replace"}
+    least = {
+        "slots": 1,
+        "stories": 1,
+        "waiting": 0,
+        "draw_batch": 1,
+        "correct_batch": 1,
+        "prompt_lookahead": 0,
+        "calls": 1,
+    }
+    off = SchedulerConfig(**least, max_passes_per_launch=1, split_across_slots=False, merge_replace=False)
+    assert {field.name for field in fields(off)} == {
+        *least,
+        "max_passes_per_launch",
+        "split_across_slots",
+        "merge_replace",
+    }
+
+
+def test_records_of_earlier_versions_are_read():
+    record = {"slots": 3, "run_ahead": 1, "quantum": 5, "share": False}
+    expected = SchedulerConfig(slots=3, prompt_lookahead=1, max_passes_per_launch=5, split_across_slots=False)
+    assert SchedulerConfig.from_record(record) == SchedulerConfig.from_record(vars(expected)) == expected

@@ -18,10 +18,10 @@ from tests.helpers.schedules import HOWS, PLOTS, World
 ROOT = Path(__file__).parents[3]
 
 
-@given(how=HOWS, plots=st.lists(PLOTS, min_size=1, max_size=14), seed=st.integers(0, 2**32), trouble=st.booleans())
+@given(config=HOWS, plots=st.lists(PLOTS, min_size=1, max_size=14), seed=st.integers(0, 2**32), trouble=st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_any_schedule_walks_every_story_to_its_end(how, plots, seed, trouble):
-    world = World(how, plots, seed, trouble)
+def test_any_schedule_walks_every_story_to_its_end(config, plots, seed, trouble):
+    world = World(config, plots, seed, trouble)
     world.run()
     for seen in world.seen.values():
         frames = list(range(seen.plot.done, seen.plot.frames))
@@ -38,19 +38,19 @@ def test_any_schedule_walks_every_story_to_its_end(how, plots, seed, trouble):
 
 
 @given(
-    how=HOWS,
+    config=HOWS,
     plots=st.lists(PLOTS, min_size=1, max_size=14),
     seed=st.integers(0, 2**32),
     trouble=st.booleans(),
     fits=st.dictionaries(st.sampled_from(list(UNITS)), st.integers(1, 4)),
 )
 @settings(max_examples=200, deadline=None)
-def test_a_batch_that_does_not_fit_is_halved_for_good(how, plots, seed, trouble, fits):
-    world = World(how, plots, seed, trouble, fits)
+def test_a_batch_that_does_not_fit_is_halved_for_good(config, plots, seed, trouble, fits):
+    world = World(config, plots, seed, trouble, fits)
     world.run()
     for phase, sizes in world.ran_out.items():
         in_flight_at_once = [size for size in sizes if size == max(sizes)]
-        assert len(in_flight_at_once) <= how.slots, "only launches that ran before the first came back"
+        assert len(in_flight_at_once) <= config.slots, "only launches that ran before the first came back"
         assert world.scheduler.max_batch[phase] == min(sizes) // 2
 
 
@@ -91,7 +91,7 @@ def task(name: str, frames: int = 2) -> ScheduledStory:
 
 
 def test_stories_beyond_the_limit_wait_and_are_rewritten_meanwhile():
-    scheduler = Scheduler(SchedulerConfig(stories=2, waiting=2, calls=3, run_ahead=1))
+    scheduler = Scheduler(SchedulerConfig(stories=2, waiting=2, calls=3, prompt_lookahead=1))
     tasks = [task(name) for name in "abcd"]
     for one in tasks:
         scheduler.add(one)

@@ -30,8 +30,8 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 HOWS = [
     SchedulerConfig(),
-    SchedulerConfig(slots=3, stories=5, quantum=2),
-    SchedulerConfig(slots=2, quantum=1, share=False, merge_replace=False),
+    SchedulerConfig(slots=3, stories=5, max_passes_per_launch=2),
+    SchedulerConfig(slots=2, max_passes_per_launch=1, split_across_slots=False, merge_replace=False),
 ]
 
 
@@ -40,9 +40,11 @@ def show_o_engine(exact_engine: Engine) -> Engine:
     return small_engine(exact_engine)
 
 
-def finished(engine: Engine, how: SchedulerConfig, stories: list[StoryRequest], **told: Any) -> dict[int, StoryResult]:
+def finished(
+    engine: Engine, config: SchedulerConfig, stories: list[StoryRequest], **told: Any
+) -> dict[int, StoryResult]:
     found = {}
-    for result in engine.generate_many(stories, pipelining=how, **QUICK, **told):
+    for result in engine.generate_many(stories, pipelining=config, **QUICK, **told):
         assert isinstance(result, StoryResult), result
         found[result.seed] = result
     return found
@@ -53,13 +55,13 @@ def test_side_by_side_equals_alone(show_o_engine: Engine, number: int) -> None:
     """Stories of one to three frames, at different ones at a time; launches of several, whole draws and parts."""
     told = VARIANTS[number]
     alone = [show_o_engine.generate(story.sentences, seed=story.seed, **QUICK, **told) for story in STORIES]
-    for how in (HOWS[number % 3], HOWS[(number + 1) % 3]):
-        many = finished(show_o_engine, how, STORIES, **told)
+    for config in (HOWS[number % 3], HOWS[(number + 1) % 3]):
+        many = finished(show_o_engine, config, STORIES, **told)
         for one in alone:
             for mine, wanted in zip(many[one.seed].frames, one.frames, strict=True):
-                assert mine.draft_codes == wanted.draft_codes, how
-                assert mine.codes == wanted.codes, how
-                assert np.array_equal(mine.image, wanted.image), how
+                assert mine.draft_codes == wanted.draft_codes, config
+                assert mine.codes == wanted.codes, config
+                assert np.array_equal(mine.image, wanted.image), config
 
 
 @pytest.mark.parametrize("told", VARIANTS[3:6], ids=str)
