@@ -18,7 +18,7 @@ from acdc.bench.decoding.frames import Start, starts
 from acdc.bench.workloads import LOSSY, backends_to_time, skip_refused
 from acdc.engine.engine import Engine
 from acdc.engine.loading.bundle import find_bundle
-from acdc.engine.models.lwm.windows import SEQUENTIAL, choose_windows
+from acdc.engine.models.lwm.tokens_per_pass import SEQUENTIAL, choose_tokens_per_pass
 from acdc.engine.runtime.backends import refusals
 from acdc.engine.utils.weights import read_json
 
@@ -46,7 +46,7 @@ def drawn_by_default() -> list[tuple[int, str, tuple[int, ...]]]:
     """(stories, backend, windows) wherever the bundle's table draws more than one code a pass."""
     table = read_json(find_bundle("storyworld").parts["arm"].folders["path"] / "config.json")["stream"]["windows"]
     found = [
-        (stories, backend, choose_windows("auto", table, "cpu", backend, stories))
+        (stories, backend, choose_tokens_per_pass("auto", table, "cpu", backend, stories))
         for backend in ("eager", "openvino")
         for stories in STORIES
     ]

@@ -14,7 +14,7 @@ from ..engine.models.diffusion.unet import UNet
 from ..engine.models.lwm.decode_pass import DrawPass, pass_noise
 from ..engine.models.lwm.family import Arm
 from ..engine.models.lwm.prefill_pass import Prefill
-from ..engine.models.lwm.windows import choose_windows
+from ..engine.models.lwm.tokens_per_pass import choose_tokens_per_pass
 from ..engine.options import StoryOptions
 from ..engine.runtime.compiled import UNetPass
 from ..engine.sampling import SamplingParams
@@ -98,7 +98,8 @@ def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Work
     cache = arm.model.new_cache(batch, slots)
     yield Workload("arm_prefill", Prefill(arm.model), [ids, kinds, counts])
     arm.model(ids[:, :3], kinds[:, :3], cache)
-    num_codes, window = stream.codes_per_frame, max(choose_windows("auto", stream.windows, device.type, "eager", batch))
+    window = max(choose_tokens_per_pass("auto", stream.windows, device.type, "eager", batch))
+    num_codes = stream.codes_per_frame
     codes = torch.arange(batch * (num_codes + window), device=device).view(batch, -1) % stream.codebook_size
     keys = make_keys(range(batch), 0, Purpose.TOKEN, device)
     policy = SamplingParams(allowed=(0, stream.codebook_size))

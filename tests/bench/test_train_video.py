@@ -91,7 +91,7 @@ def test_drawing_on_goes_back_to_the_same_place(tiny_path: Path) -> None:
     for start in (0, 1, 2, 4):
         again = draw_clips(arm, sentences, seeds, 6, policy, given=codes[:, :start] if start else None)
         assert torch.equal(again, codes)
-    alone = draw_clips(arm, sentences[1:], seeds[1:], 6, policy, windows=(1,))
+    alone = draw_clips(arm, sentences[1:], seeds[1:], 6, policy, tokens_per_pass=(1,))
     assert torch.equal(alone, codes[1:])
 
 

@@ -22,7 +22,7 @@ def draw_clips(
     frames: int,
     params: SamplingParams,
     given: Tensor | None = None,
-    windows: Sequence[int] = (16,),
+    tokens_per_pass: Sequence[int] = (16,),
 ) -> Tensor:
     """Codes int64 [B, frames, n] of one clip a sentence; ``given`` [B, k <= frames, n] are its first frames.
 
@@ -36,7 +36,7 @@ def draw_clips(
         for frame in range(session.drawn, frames):
             session.begin(None if session.captions else sentences)
             draft = session.codes(frame - 1) if frame else None  # clips change little: good first guesses
-            session.generate(make_keys(seeds, frame, Purpose.TOKEN, device), draft, windows)
+            session.generate(make_keys(seeds, frame, Purpose.TOKEN, device), draft, tokens_per_pass)
     finally:
         session.close()
     return torch.stack(session.shown, 1)

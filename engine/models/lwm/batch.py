@@ -22,11 +22,11 @@ from ...options import StoryOptions
 from ...sampling import make_sampling_params
 from .. import running_batch
 from ..running_batch import Member
-from .chunk import Chunk
 from .decode import DecodeState, draw, fitting
 from .runner import LwmRunner
 from .session import ArmSession
-from .windows import SEQUENTIAL
+from .stream_segment import StreamSegment
+from .tokens_per_pass import SEQUENTIAL
 
 
 @dataclass
@@ -66,7 +66,7 @@ class RunningBatch(running_batch.RunningBatch):
 
     def start(self, keys: Tensor) -> None:
         """First codes and noise; guesses are each story's last frame, else what the first code's logits say."""
-        draft = None
+        guesses = None
         if all(sequence.images for sequence in self.sequences):  # scenes change little: good first guesses
             draft = torch.stack([sequence.images[-1] for sequence in self.sequences])
         self.session.start(self.params, keys, draft, self.session.arm.widest(self.options.sampling.decoding))
@@ -83,13 +83,13 @@ class RunningBatch(running_batch.RunningBatch):
         sync_every = session.arm.sync_every
         num_codes, find = session.arm.stream.codes_per_frame, partial(session.arm.draw_pass, state.params)
         if max_passes is None:
-            draw(state, find, num_codes, windows, sync_every)
+            draw(state, find, num_codes, tokens_per_pass, sync_every)
             return [True] * len(self.sequences)
         budget, left = max_passes, num_codes_left(state, session)
         while budget > 0 and left > 0:
-            launched = min(budget, left if windows == SEQUENTIAL else min(sync_every, left))
+            launched = min(budget, left if tokens_per_pass == SEQUENTIAL else min(sync_every, left))
             for _ in range(launched):
-                state.run(find(fitting(windows, left)))
+                state.run(find(fitting(tokens_per_pass, left)))
             budget, left = budget - launched, num_codes_left(state, session)
         return [count >= num_codes for count in state.accepted.tolist()]
 
@@ -142,7 +142,7 @@ def num_codes_left(state: DecodeState, session: ArmSession) -> int:
     return session.arm.stream.codes_per_frame - min(state.accepted.tolist())
 
 
-def chunks(session: ArmSession, sequences: Sequence[SequenceState]) -> list[Chunk]:
+def chunks(session: ArmSession, sequences: Sequence[SequenceState]) -> list[StreamSegment]:
     """The stories' streams as chunks of all rows, ends aligned; in the window context, what a frame can see."""
     begun = len(sequences[0].texts) - len(sequences[0].images)
     assert all(len(one.texts) - len(one.images) == begun for one in sequences), "some are being drawn, others not"
@@ -158,7 +158,7 @@ def chunks(session: ArmSession, sequences: Sequence[SequenceState]) -> list[Chun
     return made
 
 
-def _text(session: ArmSession, texts: Sequence[Sequence[int] | None]) -> Chunk:
+def _text(session: ArmSession, texts: Sequence[Sequence[int] | None]) -> StreamSegment:
     """A sentence of each story; the null branch has an empty one."""
     vision, null = list(session.arm.stream.vision), session.branches - 1
     lines = [[] if text is None else [*text, *vision] for text in texts]
@@ -166,10 +166,10 @@ def _text(session: ArmSession, texts: Sequence[Sequence[int] | None]) -> Chunk:
     return session.given(lines)
 
 
-def _image(session: ArmSession, images: Sequence[Tensor | None]) -> Chunk:
+def _image(session: ArmSession, images: Sequence[Tensor | None]) -> StreamSegment:
     stream, device = session.arm.stream, session.cache.lengths.device
     blank = torch.zeros(stream.codes_per_frame, dtype=torch.int64, device=device)
     codes = torch.stack([blank if image is None else image for image in images])
     ids = F.pad(codes, (0, 1), value=stream.eof).repeat(session.branches, 1)
     counts = [0 if image is None else stream.frame_tokens for image in images]
-    return Chunk("image", ids, tuple(counts * session.branches), "external")
+    return StreamSegment("image", ids, tuple(counts * session.branches), "external")

@@ -29,8 +29,8 @@ from ...sampling import SamplingParams
 from ..checks import check_codes, check_room, check_sizes, places
 from .runner import LwmRunner
 from .session import ArmSession
+from .tokens_per_pass import SEQUENTIAL
 from .video_batch import VideoBatch
-from .windows import SEQUENTIAL
 
 
 def seen(frame: int, recent: int) -> tuple[int, ...]:
@@ -96,8 +96,8 @@ class ClipSession(VideoBatch):
     def generate(
         self,
         keys: Tensor,
-        draft: Tensor | None = None,
-        windows: Sequence[int] = SEQUENTIAL,
+        guesses: Tensor | None = None,
+        tokens_per_pass: Sequence[int] = SEQUENTIAL,
         sync_every: int = 1,
     ) -> Tensor:
         """Draw the frame that was begun (ACDC Eq. 4): int64 [B, codes_per_frame].
@@ -105,7 +105,7 @@ class ClipSession(VideoBatch):
         Arguments are those of :meth:`ArmSession.generate`.
         """
         assert self.view is not None, "begin() comes before generate()"
-        self.shown.append(self.view.generate(self.params, keys, draft, windows, sync_every))
+        self.shown.append(self.view.generate(self.params, keys, guesses, tokens_per_pass, sync_every))
         return self.shown[-1]
 
     def extend(self, codes: Tensor) -> None:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ...sampling import SamplingParams
 from ..kv_cache import KVCache
-from .windows import SEQUENTIAL
+from .tokens_per_pass import SEQUENTIAL
 
 Pass = Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
 
@@ -77,15 +77,19 @@ class DecodeState:
 
 
 def draw(
-    drawing: DecodeState, find_pass: Callable[[int], Pass], num_codes: int, windows: Sequence[int], sync_every: int = 1
+    drawing: DecodeState,
+    find_pass: Callable[[int], Pass],
+    num_codes: int,
+    tokens_per_pass: Sequence[int],
+    sync_every: int = 1,
 ) -> int:
     """Run passes until all ``num_codes`` codes of every story are final; returns how many were launched.
 
-    ``find_pass(window)`` gives the pass of that many positions, ``windows`` are the choices. The accepted counts are
-    read back from the device after each ``sync_every`` of passes, of which those behind the end change nothing. With a
-    window of one the number of passes is known, and nothing is read back.
+    ``find_pass(window)`` gives the pass of that many positions, ``tokens_per_pass`` are the choices. The accepted
+    counts are read back from the device after each ``sync_every`` of passes, of which those behind the end change
+    nothing. With a window of one the number of passes is known, and nothing is read back.
     """
-    if tuple(windows) == SEQUENTIAL:
+    if tuple(tokens_per_pass) == SEQUENTIAL:
         for _ in range(num_codes - 1):
             drawing.run(find_pass(1))
         return num_codes - 1
@@ -93,25 +97,25 @@ def draw(
     while left > 0:
         launched = min(sync_every, left)  # each accepts one code at least
         for _ in range(launched):
-            drawing.run(find_pass(fitting(windows, left)))
+            drawing.run(find_pass(fitting(tokens_per_pass, left)))
         passes += launched
         accepted = drawing.accepted.tolist()
         left = num_codes - min(accepted)
         stories = last_ones(accepted, len(accepted) // 2, num_codes)
         if left > 0 and stories:
             part = drawing.part(stories)
-            passes += draw(part, find_pass, num_codes, windows, sync_every)
+            passes += draw(part, find_pass, num_codes, tokens_per_pass, sync_every)
             drawing.join(part, stories)
             left = 0
     return passes
 
 
-def fitting(windows: Sequence[int], left: int) -> int:
+def fitting(tokens_per_pass: Sequence[int], left: int) -> int:
     """The smallest window that holds all that is ``left``, or else the largest: (64, 16, 4), 11 -> 16.
 
     Worth it because what a pass computes of positions behind the frame's end is thrown away.
     """
-    return min((window for window in windows if window >= left), default=max(windows))
+    return min((window for window in tokens_per_pass if window >= left), default=max(tokens_per_pass))
 
 
 def last_ones(accepted: Sequence[int], size: int, num_codes: int) -> list[int]:

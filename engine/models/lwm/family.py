@@ -12,8 +12,8 @@ from .batch import RunningBatch, SequenceState
 from .clip_session import ClipSession
 from .runner import LwmRunner
 from .session import ArmSession
+from .tokens_per_pass import SEQUENTIAL
 from .video_session import LwmVideo, published_params
-from .windows import SEQUENTIAL
 
 
 class Arm(LwmRunner, AutoregressiveModel):

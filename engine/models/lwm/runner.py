@@ -24,7 +24,7 @@ from .decode_pass import DrawPass
 from .model import LWM, LWMConfig
 from .prefill_pass import PaddedPrefill, Prefill
 from .stream import StreamConfig
-from .windows import choose_sync_every, choose_windows, widest_window
+from .tokens_per_pass import choose_sync_every, choose_tokens_per_pass, most_tokens_per_pass
 
 PrefillCall = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
 
@@ -73,13 +73,13 @@ class LwmRunner:
             self._passes[params, window] = self.wrap_draw(run)
         return self._passes[params, window]
 
-    def windows(self, decoding: Decoding, stories: int) -> tuple[int, ...]:
-        """How many codes a pass may draw of each of that many stories (``windows.py``)."""
-        return choose_windows(decoding, self.stream.windows, self._device.type, self.draw_backend, stories)
+    def tokens_per_pass(self, decoding: Decoding, stories: int) -> tuple[int, ...]:
+        """How many codes a pass may draw of each of that many stories (``tokens_per_pass.py``)."""
+        return choose_tokens_per_pass(decoding, self.stream.windows, self._device.type, self.draw_backend, stories)
 
     def widest(self, decoding: Decoding) -> int:
-        """The widest of :meth:`windows` for any number of stories."""
-        return widest_window(decoding, self.stream.windows, self._device.type, self.draw_backend)
+        """The widest of :meth:`tokens_per_pass` for any number of stories."""
+        return most_tokens_per_pass(decoding, self.stream.windows, self._device.type, self.draw_backend)
 
     @property
     def sync_every(self) -> int:

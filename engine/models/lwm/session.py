@@ -102,21 +102,24 @@ class ArmSession(StorySession):
         self,
         params: SamplingParams,
         keys: Tensor,
-        draft: Tensor | None = None,
-        windows: Sequence[int] = SEQUENTIAL,
+        guesses: Tensor | None = None,
+        tokens_per_pass: Sequence[int] = SEQUENTIAL,
         sync_every: int = 1,
     ) -> Tensor:
         """Draw the frame of the last sentence: int64 [B, codes_per_frame].
 
-        ``keys`` [B, 4] from ``rng.make_keys``, on the model's device. ``windows`` are how many codes a pass may compute
-        side by side; more than one changes no code, and reads the accepted counts back after each ``sync_every`` of
-        passes. ``draft`` [B, codes_per_frame] are first guesses for them (where None, what the first code's logits
-        say of all). ``passes`` counts what was launched. Raises ``ValueError`` for guidance without a null branch.
+        ``keys`` [B, 4] from ``rng.make_keys``, on the model's device. ``tokens_per_pass`` are the numbers of codes that
+        a pass may compute side by side; more than one changes no code, and reads the accepted counts back after each
+        ``sync_every`` of passes. ``guesses`` [B, codes_per_frame] are first guesses for them (where None, what the
+        first code's logits say of all). ``passes`` counts what was launched. Raises ``ValueError`` for guidance without
+        a null branch.
         """
         num_codes = self.arm.stream.codes_per_frame
-        self.start(params, keys, draft, max(windows))
+        self.start(params, keys, guesses, max(tokens_per_pass))
         assert self.frame is not None
-        self.passes = draw(self.frame, partial(self.arm.draw_pass, self.frame.params), num_codes, windows, sync_every)
+        self.passes = draw(
+            self.frame, partial(self.arm.draw_pass, self.frame.params), num_codes, tokens_per_pass, sync_every
+        )
         return self.finish()
 
     @torch.no_grad()
@@ -126,7 +129,7 @@ class ArmSession(StorySession):
         assert self.last_logits is not None, "begin() leaves the first code's logits"
         check_guided(params, self.branches)
         params = replace(params, allowed=params.allowed or (0, self.arm.stream.codebook_size))
-        self.frame = self.drawing(params, keys, draft, window)
+        self.frame = self.drawing(params, keys, guesses, window)
 
     def finish(self) -> Tensor:
         """The frame that was started, all of whose codes are final: int64 [B, codes_per_frame]."""
@@ -138,24 +141,24 @@ class ArmSession(StorySession):
         self.last_logits = self.frame = None
         return drawn
 
-    def drawing(self, params: SamplingParams, keys: Tensor, draft: Tensor | None, window: int) -> DecodeState:
+    def drawing(self, params: SamplingParams, keys: Tensor, guesses: Tensor | None, window: int) -> DecodeState:
         """The frame before its first pass: its noise, the first code, guesses for the others."""
         model, num_codes = self.arm.model, self.arm.stream.codes_per_frame
-        noise, known = pass_noise(model, params, keys, num_codes), num_codes if draft is None else 1
+        noise, known = pass_noise(model, params, keys, num_codes), num_codes if guesses is None else 1
         first = noise
         if noise is not None:
             slots = torch.arange(known, device=keys.device)
             first = gumbel(keys, slots, model.config.vision_vocab) if model.use_triton else noise[:, :known]
-        return DecodeState.begin(params, self._guesses(params, first, known, draft), noise, self.cache, window)
+        return DecodeState.begin(params, self._guesses(params, first, known, guesses), noise, self.cache, window)
 
-    def _guesses(self, params: SamplingParams, noise: Tensor | None, known: int, draft: Tensor | None) -> Tensor:
-        """The first code, which its logits and noise decide, and guesses for the others [B, n]: from the draft, or by
-        the same logits with each position's own noise [B, known, V]."""
+    def _guesses(self, params: SamplingParams, noise: Tensor | None, known: int, guesses: Tensor | None) -> Tensor:
+        """The first code, which its logits and noise decide, and guesses for the others [B, n]: from the first guesses,
+        or by the same logits with each position's own noise [B, known, V]."""
         assert self.last_logits is not None
         logits = self.last_logits[:, None].expand(-1, known, -1)
         null = logits[self.stories :] if params.guided else None
         chosen = choose(logits[: self.stories], null, noise, params)
-        guesses = chosen if draft is None else torch.cat((chosen, draft[:, 1:]), 1)
+        guesses = chosen if guesses is None else torch.cat((chosen, guesses[:, 1:]), 1)
         guesses = guesses.clone()
         for slot, code in params.forced:
             guesses[:, slot] = code
@@ -230,7 +233,7 @@ class ArmSession(StorySession):
         copy.last_logits = None if self.last_logits is None else self.last_logits[: len(rows)]
         return copy
 
-    def _text(self, texts: Sequence[str] | None) -> Chunk:
+    def _text(self, texts: Sequence[str] | None) -> StreamSegment:
         if texts is None:
             if not self.chunks:
                 raise ValueError("the first frame needs a sentence")
@@ -243,18 +246,18 @@ class ArmSession(StorySession):
             lines = [ids + list(self.arm.stream.vision) for ids in told]
         return self.given(lines)
 
-    def given(self, lines: Sequence[Sequence[int]]) -> Chunk:
+    def given(self, lines: Sequence[Sequence[int]]) -> StreamSegment:
         """Text ids, a line a row, as a chunk."""
         longest = max(map(len, lines))
         padded = [[*ids, *[0] * (longest - len(ids))] for ids in lines]
         ids = torch.tensor(padded, dtype=torch.int64).to(self.cache.lengths.device)
-        return Chunk("text", ids.reshape(self.rows, longest), tuple(map(len, lines)), "given")
+        return StreamSegment("text", ids.reshape(self.rows, longest), tuple(map(len, lines)), "given")
 
-    def _image(self, codes: Tensor, provenance: Literal["sampled", "external"]) -> Chunk:
+    def _image(self, codes: Tensor, provenance: Literal["sampled", "external"]) -> StreamSegment:
         check_codes(codes, self.stories, self.arm.stream.codes_per_frame)
         full = torch.nn.functional.pad(codes, (0, 1), value=self.arm.stream.eof)
         ids = full if self.branches == 1 else full.repeat(self.branches, 1)
-        return Chunk("image", ids, (full.shape[1],) * self.rows, provenance)
+        return StreamSegment("image", ids, (full.shape[1],) * self.rows, provenance)
 
     def first_slots(self, index: int) -> list[int]:
         """The slot at which chunk ``index`` starts in each row's cache, under the present context."""

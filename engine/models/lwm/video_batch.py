@@ -11,7 +11,7 @@ from torch import Tensor
 from ...options import Decoding
 from ..running_batch import Member
 from .runner import LwmRunner
-from .windows import SEQUENTIAL
+from .tokens_per_pass import SEQUENTIAL
 
 
 class VideoBatch(ABC):
@@ -32,7 +32,11 @@ class VideoBatch(ABC):
 
     @abstractmethod
     def generate(
-        self, keys: Tensor, draft: Tensor | None = None, windows: Sequence[int] = SEQUENTIAL, sync_every: int = 1
+        self,
+        keys: Tensor,
+        guesses: Tensor | None = None,
+        tokens_per_pass: Sequence[int] = SEQUENTIAL,
+        sync_every: int = 1,
     ) -> Tensor:
         """Draw the frame that was begun: int64 [B, codes_per_frame]."""
 
@@ -49,8 +53,8 @@ class VideoBatch(ABC):
         assert max_passes is None, "a video's frame is drawn whole"
         assert self.keys is not None, "start() comes before advance()"
         guesses = self.codes(self.drawn - 1) if self.drawn else None
-        windows = self.arm.windows(self.decoding, self.videos)
-        self.generate(self.keys, guesses, windows, self.arm.sync_every)
+        tokens_per_pass = self.arm.tokens_per_pass(self.decoding, self.videos)
+        self.generate(self.keys, guesses, tokens_per_pass, self.arm.sync_every)
         self.keys = None
         return [True] * self.videos
 

@@ -29,8 +29,8 @@ from ..checks import check_codes, check_kept, check_room, check_sizes, places
 from .published import VIDEO_POLICIES, VideoPolicies
 from .runner import LwmRunner
 from .session import ArmSession
+from .tokens_per_pass import SEQUENTIAL
 from .video_batch import VideoBatch
-from .windows import SEQUENTIAL
 
 
 def published_params(first: SamplingParams) -> VideoPolicies:
@@ -102,8 +102,8 @@ class LwmVideo(VideoBatch):
     def generate(
         self,
         keys: Tensor,
-        draft: Tensor | None = None,
-        windows: Sequence[int] = SEQUENTIAL,
+        guesses: Tensor | None = None,
+        tokens_per_pass: Sequence[int] = SEQUENTIAL,
         sync_every: int = 1,
     ) -> Tensor:
         """Draw the frame that was begun (ACDC Eq. 4): int64 [B, codes_per_frame].
@@ -112,7 +112,7 @@ class LwmVideo(VideoBatch):
         """
         session = self.image or self.video
         assert session is not None, "begin() comes before generate()"
-        codes = session.generate(self.params, keys, draft, windows, sync_every)
+        codes = session.generate(self.params, keys, guesses, tokens_per_pass, sync_every)
         self.passes = session.passes
         if self.image is not None:
             self._keep(codes)

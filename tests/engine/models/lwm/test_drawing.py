@@ -14,7 +14,7 @@ from acdc.engine.models.lwm.decode_pass import DrawPass
 from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM
 from acdc.engine.models.lwm.session import ArmSession
-from acdc.engine.models.lwm.windows import choose_sync_every, choose_windows
+from acdc.engine.models.lwm.tokens_per_pass import choose_sync_every, choose_tokens_per_pass
 from acdc.engine.sampling import SamplingParams, choose
 from acdc.engine.utils.rng import gumbel
 from tests.helpers.margin import step
@@ -215,7 +215,7 @@ TABLE = {"cpu": {"eager": {"1": [16, 4], "8": [1]}, "openvino": {"2": [4]}}}
     ],
 )
 def test_the_table_decides(decoding, where, stories, wanted) -> None:
-    assert choose_windows(decoding, TABLE, *where.split(), stories) == wanted
+    assert choose_tokens_per_pass(decoding, TABLE, *where.split(), stories) == wanted
 
 
 @pytest.mark.parametrize("rows", [{"0": [4]}, {"many": [4]}, {"1": []}, {"1": [0]}])

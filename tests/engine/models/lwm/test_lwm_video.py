@@ -121,7 +121,7 @@ def test_parallel_decoding_draws_the_same(arm: Arm) -> None:
         if number:
             one.begin(None)
         draft = wanted[number - 1] if number else None
-        assert torch.equal(one.generate(keys(number), draft, windows=(4, 2)), codes)
+        assert torch.equal(one.generate(keys(number), draft, tokens_per_pass=(4, 2)), codes)
         assert 2 <= one.passes <= 5
 
 

@@ -1,4 +1,4 @@
-"""How many codes a pass draws side by side: decided by what was measured for the model, device, backend and batch.
+"""Number of tokens that one pass draws: decided by what was measured for the model, device, backend and batch.
 
 A wide window takes fewer passes, each of which costs more; where arithmetic is the limit, narrow ones win. The table of
 a bundle (``windows`` in the ARM's ``config.json``) reads
@@ -15,11 +15,13 @@ from ...options import Decoding
 Table = Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]]
 SEQUENTIAL = (1,)
 UNMEASURED = (16,)
-QUANTUM = 4  # passes between two looks at an accelerator: a look waits for it, and a pass behind the end is wasted
+PASSES_PER_SYNC = 4  # on an accelerator: reading counts back waits for it, and a pass after the last token is wasted
 
 
-def choose_windows(decoding: Decoding, table: Table, device: str, backend: str, stories: int) -> tuple[int, ...]:
-    """The windows to draw with: "auto" is sequential where nothing was measured, "parallel" is not."""
+def choose_tokens_per_pass(
+    decoding: Decoding, table: Table, device: str, backend: str, stories: int
+) -> tuple[int, ...]:
+    """Numbers of tokens that a pass may draw: "auto" is sequential where nothing was measured, "parallel" is not."""
     if decoding == "sequential":
         return SEQUENTIAL
     measured = table.get(device, {}).get(backend, {})
@@ -30,15 +32,15 @@ def choose_windows(decoding: Decoding, table: Table, device: str, backend: str, 
     return UNMEASURED if decoding == "parallel" and found == SEQUENTIAL else found
 
 
-def widest_window(decoding: Decoding, table: Table, device: str, backend: str) -> int:
-    """The widest window that any number of stories is drawn with: room for it is made before the number is known."""
+def most_tokens_per_pass(decoding: Decoding, table: Table, device: str, backend: str) -> int:
+    """The most tokens of one pass for any number of stories: room for them is made before the number is known."""
     counts = {1, *(int(count) for count in table.get(device, {}).get(backend, {}))}
-    return max(max(choose_windows(decoding, table, device, backend, count)) for count in counts)
+    return max(max(choose_tokens_per_pass(decoding, table, device, backend, count)) for count in counts)
 
 
 def choose_sync_every(device: str) -> int:
-    """How many passes to launch before the accepted counts are read back; on a CPU a look costs nothing."""
-    return 1 if device == "cpu" else QUANTUM
+    """Number of passes to launch before the accepted counts are read back, which costs nothing on a CPU."""
+    return 1 if device == "cpu" else PASSES_PER_SYNC
 
 
 def check_windows(table: Table) -> None:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Chunk:
+class StreamSegment:
     """A sentence or a frame of every row: ``ids`` int64 [R, n], of which the first ``counts[r]`` are real."""
 
     kind: Literal["text", "image"]
@@ -23,7 +23,7 @@ class Chunk:
         yield self.ids
 
 
-def missing(shown: Sequence[Chunk], row: int, have: int) -> list[range]:
+def missing(shown: Sequence[StreamSegment], row: int, have: int) -> list[range]:
     """Columns of the concatenated chunks that row ``row`` must still be fed, having been fed ``have`` ids."""
     columns, offset = [], 0
     for chunk in shown:
