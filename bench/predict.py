@@ -141,7 +141,7 @@ def compare(
     for row in rows:
         config = pipelining(slots, row.batch)
         row.predicted = [predict(costs, stories, options, config, row.latency_s) for costs in models]
-        say(f"{slots} slots, {row.told}")
+        say(f"{slots} slots, {row.text}")
     found, costs = [row.to_dict() for row in rows], [one.to_dict() for one in models]
     return {"slots": slots, "costs": costs[-1], "of_each_turn": costs, "rows": found}
 
@@ -176,7 +176,7 @@ class Row:
         return {**asdict(self), "ratio": self.ratio, "ratios": self.ratios}
 
     @property
-    def told(self) -> str:
+    def text(self) -> str:
         """To read: medians over the turns."""
         rates, tails, exposed = (
             [median(read(run) for run in runs) for runs in (self.measured, self.predicted)]

@@ -72,7 +72,7 @@ def run(systems: Sequence[System], way: str, device: str, dtype: str, size: Size
     settings = {"way": way, "dtype": dtype, **size._asdict(), "latency_s": LATENCY_S}
     del settings["counts"]  # rows of their own: a file may be resumed with more of them
     record = Record(output, device, settings)
-    record.found["energy"] = energy.told
+    record.found["energy"] = energy.source
     for system in systems:
         rows = Rows(system, way, device, dtype, size, energy.meter)
         for n in (1,) if system.frames else size.counts:

@@ -1,1 +1,1 @@
-"""What ACDC costs over the plain ARM."""
+"""Cost of ACDC over the plain ARM."""

@@ -21,7 +21,7 @@ CORRECTOR = (Phase.CORRECT, Phase.ENCODE)
 
 @dataclass
 class Floors:
-    """Of one engine's plain models."""
+    """Bounds of one engine's plain models."""
 
     engine: Engine
     rates: Rates
@@ -33,8 +33,8 @@ class Floors:
         return cls(engine, measure_rates(engine))
 
     def seconds_a_frame(self, point: Point, variant: Variant, frames: Sequence[int]) -> float | None:
-        """Below which the variant cannot come on this device, of stories of so many ``frames``: phases beside each
-        other where it has several slots, else one after another. None of a video, whose clips are not counted."""
+        """Lower bound of the variant's time on this device, for stories of these numbers of ``frames``: phases overlap
+        each other where it has several slots, else one after another. None of a video, whose clips are not counted."""
         if point.chunk_frames is not None:
             return None
         n, options = point.concurrency, options_of(point, variant).resolved(self.engine.defaults)
@@ -42,8 +42,8 @@ class Floors:
         return floor(launches, self.rates, variant.config.slots > 1) / (n * sum(frames))
 
     def launches(self, options: StoryOptions, stories: int, frames: int) -> Iterator[Need]:
-        """What so many stories of ``frames`` frames side by side need: correction where ``options`` correct, and its
-        codes' way back into the ARM with the sentence behind it."""
+        """Needs of that number of concurrent stories of ``frames`` frames: correction where ``options`` correct, and
+        its codes' way back into the ARM with the next sentence."""
         plain = self.needs(options.replace(correction=False), stories)
         corrected = self.needs(options.replace(correct_first=None, correct_every=1), stories)
         for index in range(frames):
@@ -55,7 +55,8 @@ class Floors:
                 yield from (need for phase, need in corrected[kind].items() if phase in CORRECTOR)
 
     def needs(self, options: StoryOptions, stories: int) -> Sequence[Needs]:
-        """Of a first and of a later frame of so many stories; the plain ARM's hang on nothing about correction."""
+        """Needs of a first and of a later frame of that number of stories; the plain ARM's do not depend on the
+        correction."""
         used = options.correction
         key = ((used.feed_back, used.num_inference_steps, used.strength) if used.enabled else None, stories)
         if key not in self.counted:

@@ -143,7 +143,7 @@ def compare(
 
 
 def overhead_record(result: Overhead, summary: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
-    """What ``--json`` writes: summary, conditions, and every chunk in the order in which it ran."""
+    """The record that ``--json`` writes: summary, conditions, and every chunk in the order in which it ran."""
     return {
         **summary,
         "peak_rss_mib": result.rss_mib,
@@ -156,7 +156,7 @@ def overhead_record(result: Overhead, summary: dict[str, Any], settings: dict[st
 
 
 def machine() -> dict[str, Any]:
-    """What ran the measurement."""
+    """The machine of the measurement."""
     return {"platform": platform.platform(), "processor": processor(), "cpu_count": os.cpu_count()}
 
 

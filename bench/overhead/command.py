@@ -29,7 +29,7 @@ NONE = "none"  # in the place of sweeps
 
 
 class Sizes(NamedTuple):
-    """What a user chooses of a study: see the command's options of these names."""
+    """Sizes of a study; the command's options of these names explain them."""
 
     stories: int
     concurrency: str | None
@@ -105,12 +105,12 @@ def check_stem(name: str) -> Path:
 
 
 def check_sweeps(asked: Sequence[str]) -> list[str]:
-    """The sweeps to run; ``ValueError`` for one that is unknown, and for ``none`` beside others."""
+    """The sweeps to run; ``ValueError`` for one that is unknown, and for ``none`` together with others."""
     for name in asked:
         if name not in (*SWEEPS, NONE):
             raise ValueError(f"unknown sweep {name!r}; choose among {', '.join(SWEEPS)}, or {NONE}")
     if NONE in asked and set(asked) != {NONE}:
-        raise ValueError(f"--sweep {NONE} is given beside others; leave it out, or them")
+        raise ValueError(f"--sweep {NONE} is given together with others; leave it out, or them")
     return [name for name in asked or SWEEPS if name != NONE]
 
 

@@ -21,11 +21,11 @@ class Meter(Protocol):
     """A counter that only grows."""
 
     def read(self) -> Reading:
-        """As it stands now."""
+        """The current reading."""
         ...
 
     def joules(self, before: Reading, after: Reading) -> float:
-        """What went by between two readings."""
+        """Joules between two readings."""
         ...
 
 
@@ -33,7 +33,7 @@ class Found(NamedTuple):
     """The device's meter and what it counts; without one, why there is none."""
 
     meter: Meter | None
-    told: str
+    source: str
 
 
 class Rapl:
@@ -48,7 +48,7 @@ class Rapl:
         return tuple(int(counter.read_text()) for counter in self.counters)
 
     def joules(self, before: Reading, after: Reading) -> float:
-        """Of all zones; one that began again did so once."""
+        """Joules of all zones; a counter that wrapped did so once."""
         zones = zip(before, after, self.ranges, strict=True)
         return sum(now - then if now >= then else now - then + span for then, now, span in zones) / 1e6
 
@@ -76,12 +76,12 @@ def find_meter(device: torch.device, powercap: Path = POWERCAP) -> Found:
 def _rapl(powercap: Path) -> Found:
     zones = [zone for zone in sorted(powercap.glob("*rapl:*")) if _is_package(zone)]
     if not zones:
-        return Found(None, "not told: this system has no RAPL files")
+        return Found(None, "unknown: this system has no RAPL files")
     try:
         meter = Rapl(zones)
         meter.read()
     except (OSError, ValueError):
-        return Found(None, "not told: the RAPL files may not be read by this user")
+        return Found(None, "unknown: the RAPL files may not be read by this user")
     return Found(meter, f"RAPL, {len(zones)} package{'s' * (len(zones) > 1)}, all processes")
 
 
@@ -99,7 +99,7 @@ def _nvml(device: torch.device) -> Found:
     try:
         library = import_module("pynvml")
     except ImportError:
-        return Found(None, "not told: nvidia-ml-py is not installed")
+        return Found(None, "unknown: nvidia-ml-py is not installed")
     try:
         library.nvmlInit()
         uuid = str(torch.cuda.get_device_properties(device).uuid)
@@ -107,5 +107,5 @@ def _nvml(device: torch.device) -> Found:
         meter = Nvml(library, handle)
         meter.read()
     except library.NVMLError as error:
-        return Found(None, f"not told: NVML says {error}")
+        return Found(None, f"unknown: NVML says {error}")
     return Found(meter, "NVML, the whole GPU")

@@ -15,8 +15,8 @@ LEAST = {90: 10, 99: 100}  # samples; of fewer the percentile is the largest
 
 @dataclass(frozen=True)
 class FrameSample:
-    """A finished frame: ``latency_ms`` since the one before it (or since its story began), of which it stood still for
-    its prompt for ``waited_ms`` (None: nobody tells); ``at_s`` since the run began. Of a video it is a chunk: its
+    """A finished frame: ``latency_ms`` since the one before it (or since its story began), of which it waited for
+    its prompt for ``waited_ms`` (None: unknown); ``at_s`` since the run began. Of a video it is a chunk: its
     ``frames`` come together, and ``index`` is the first one's."""
 
     story: str
@@ -29,7 +29,8 @@ class FrameSample:
 
 @dataclass(frozen=True)
 class RunSample:
-    """One run of all stories by one variant. ``joules`` and ``beside`` (``beside.py``) are None where nobody tells."""
+    """One run of all stories by one variant. ``joules`` and ``overlap`` (``overlap.py``) are None where they are
+    unknown."""
 
     round: int
     seconds: float
@@ -37,7 +38,7 @@ class RunSample:
     rss_mib: float
     cuda_mib: float
     joules: float | None = None
-    beside: Mapping[str, float] | None = None
+    overlap: Mapping[str, float] | None = None
 
     @property
     def made(self) -> int:
@@ -46,7 +47,7 @@ class RunSample:
 
     @property
     def seconds_a_frame(self) -> float:
-        """Of the whole run: what one frame costs when many are made."""
+        """Milliseconds of the whole run for each frame."""
         return self.seconds / self.made
 
 
@@ -61,8 +62,8 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return sorted(values)[int(rank) - 1]
 
 
-def told(percent: int, samples: int) -> bool:
-    """Do so many samples tell this percentile from the largest one?"""
+def resolvable(percent: int, samples: int) -> bool:
+    """Do that many samples separate this percentile from the largest one?"""
     return samples >= LEAST.get(percent, 1)
 
 
@@ -73,7 +74,7 @@ def figures(runs: Sequence[RunSample]) -> dict[str, Any]:
     first = [frame.latency_ms for frame in frames if frame.index == 0]
     joules = [run.joules / run.made for run in runs if run.joules is not None]
     costs = [run.seconds_a_frame for run in runs]
-    shown = {p: percentile(latency, p) if told(p, len(latency)) else None for p in PERCENTILES}
+    shown = {p: percentile(latency, p) if resolvable(p, len(latency)) else None for p in PERCENTILES}
     middle = percentile(latency, 50)
     return {
         "frames": sum(run.made for run in runs),
@@ -85,7 +86,7 @@ def figures(runs: Sequence[RunSample]) -> dict[str, Any]:
         "jitter": {f"P{p}/P50": None if (value := shown[p]) is None else value / middle for p in (99, 100)},
         "first_frame_ms": {"of_a_story": median(first), "of_the_run": median(run.frames[0].at_s * 1e3 for run in runs)},
         **_exposed(frames),
-        "beside": _shares(runs),
+        "overlap": _shares(runs),
         "peak_rss_mib": max(run.rss_mib for run in runs),
         "peak_cuda_mib": max(run.cuda_mib for run in runs),
         "joules_a_frame": median(joules) if joules else None,
@@ -104,8 +105,8 @@ def _exposed(frames: Sequence[FrameSample]) -> dict[str, Any]:
 
 
 def _shares(runs: Sequence[RunSample]) -> dict[str, float] | None:
-    """Of launches beside each other, the median of the runs."""
-    known = [run.beside for run in runs if run.beside is not None]
+    """Median overlap of the runs."""
+    known = [run.overlap for run in runs if run.overlap is not None]
     return {kind: median(shares[kind] for shares in known) for kind in known[0]} if known else None
 
 

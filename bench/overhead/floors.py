@@ -6,7 +6,7 @@ the cache of keys and values are left out, so the floor is a little below what i
 codes, some are drawn in vain, so operations are those of one code a pass, and bytes those of the fewer passes.
 
     one phase after another     sum over phases of max(operations / rate, bytes / rate)
-    phases beside each other    max(sum of operations / rate, sum of bytes / rate)
+    phases that overlap         max(sum of operations / rate, sum of bytes / rate)
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ class Operations(TorchDispatchMode):
 
 
 class Need(NamedTuple):
-    """What one launch of a phase needs."""
+    """Needs of one launch of a phase."""
 
     flops: int
     bytes: int
@@ -100,7 +100,7 @@ def measure_rates(engine: Engine) -> Rates:
 
 
 def cache_bytes(device: torch.device, caches: Path = CACHES) -> int:
-    """The largest cache of the device; 0 where it is not told."""
+    """The largest cache of the device; 0 where it is unknown."""
     if device.type == "cuda":
         return int(torch.cuda.get_device_properties(device).L2_cache_size)
     units = {"K": 2**10, "M": 2**20}
@@ -109,8 +109,8 @@ def cache_bytes(device: torch.device, caches: Path = CACHES) -> int:
 
 
 def count(engine: Engine, options: StoryOptions, stories: int, cache: int) -> list[Needs]:
-    """The phases of the first and of the second frame of so many stories side by side, as ``options`` (resolved) say.
-    Frames behind these need no less than the second."""
+    """The phases of the first and of the second frame of that number of concurrent stories, as ``options`` (resolved)
+    say. Later frames need no less than the second."""
     phases = _plain(engine, options, stories)
     drawn = _frames(phases, stories, cache)
     if not phases.models.arm.computes_in_vain(options, stories):
@@ -122,7 +122,7 @@ def count(engine: Engine, options: StoryOptions, stories: int, cache: int) -> li
 
 
 def floor(launches: Iterable[Need], rates: Rates, overlapped: bool) -> float:
-    """Seconds for these launches, one after another or beside each other."""
+    """Seconds for these launches, one after another or overlapping."""
     needs = list(launches)
     if not overlapped:
         return sum(need.seconds(rates) for need in needs)
@@ -130,7 +130,7 @@ def floor(launches: Iterable[Need], rates: Rates, overlapped: bool) -> float:
 
 
 def _plain(engine: Engine, options: StoryOptions, stories: int) -> SlotPhases:
-    """Of the models without plans, which draw as many codes a pass as the engine does with its own."""
+    """Phases of the models without plans, which draw as many codes a pass as the engine does with its own."""
     loaded = engine.copies.loaded
     eager = dict.fromkeys(loaded.arm.stages(), "eager")
     arm = loaded.arm.with_stages(lambda run, stage: run, {**eager, "arm_draw": engine.models.arm.draw_backend})
@@ -167,7 +167,7 @@ def _count(phases: SlotPhases, phase: Phase, works: list[StoryState], cache: int
 
 @contextmanager
 def _weights_read(networks: Iterable[nn.Module]) -> Iterator[dict[nn.Module, int]]:
-    """How often each module ran, while this lasts."""
+    """Count the calls of each module in this block."""
     calls: dict[nn.Module, int] = {}
 
     def note(module: nn.Module, inputs: Any) -> None:
@@ -183,7 +183,7 @@ def _weights_read(networks: Iterable[nn.Module]) -> Iterator[dict[nn.Module, int
 
 
 def _bytes(module: nn.Module) -> int:
-    """Of what the module itself multiplies by; of a table of embeddings few rows are read."""
+    """Bytes of the weights that the module itself multiplies by; of a table of embeddings few rows are read."""
     if isinstance(module, nn.Embedding):
         return 0
     own = [module.weight] if isinstance(module, Fused) else list(module.parameters(recurse=False))

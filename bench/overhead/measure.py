@@ -18,7 +18,7 @@ from .variants import Variant
 if TYPE_CHECKING:
     from ...engine.engine import Engine
 
-WARM_FRAMES = 2  # the first has nothing behind it; the later ones are alike
+WARM_FRAMES = 2  # the first has no frame before it; the later ones are alike
 Say = Callable[[str], None]
 
 

@@ -13,7 +13,7 @@ Shape = Sequence[int]
 
 
 def register() -> None:
-    """Called by whoever counts; a second call does nothing."""
+    """Register the formulas; a second call does nothing."""
     formulas = {torch.ops.mkldnn._linear_pointwise: _linear, torch.ops.mkldnn._convolution_pointwise: _convolution}
     for operator, formula in formulas.items():
         if operator not in flop_registry:

@@ -1,7 +1,7 @@
 """The largest memory of a run: of the process where Linux lets its mark be reset, and of a CUDA device's tensors.
 
-It is the whole process's: what earlier runs left loaded (plans of other slots) is in it. What they let go is not, where
-the C library gives it back.
+It is the whole process's: what earlier runs left loaded (plans of other slots) is in it. What they released is not,
+where the C library gives it back.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ class Peak:
             torch.cuda.reset_peak_memory_stats(device)
 
     @property
-    def told(self) -> str:
-        """What is told of the process's memory."""
+    def source(self) -> str:
+        """Source of the figure for the process's memory."""
         if not self.of_the_run:
             return "the process so far"
         return f"the whole process within a run, {'without' if self.trimmed else 'with'} what earlier runs had freed"

@@ -1,4 +1,4 @@
-"""A study's plots: matplotlib, as SVG that can stand within a page."""
+"""A study's plots: matplotlib, as SVG for a page."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def _prediction(axes: Axes, record: Record) -> None:
 
 
 def _sweep(axes: Axes, found: Sequence[Mapping[str, Any]], title: str) -> None:
-    """Values stand at equal distances: many are not numbers."""
+    """Values are at equal distances: many are not numbers."""
     labels = [str(p["backend"] if p["sweep"] == "backend" else p["value"]) for p in found]
     for name in (SERIAL, OVERLAPPED):
         places = [k for k, point in enumerate(found) if name in point["variants"]]
@@ -149,8 +149,8 @@ def _sweep(axes: Axes, found: Sequence[Mapping[str, Any]], title: str) -> None:
         ratios = [row["overhead"]["median"] for row in rows]
         axes.plot(places, ratios, "o-", color=COLOURS[name], label=rows[0]["title"])
         if all("predicted_of_measured" in row for row in rows):
-            told = [_predicted_ratio(found[k], name) for k in places]
-            axes.plot(places, told, "x", color=INK, label="predicted" if name == SERIAL else None)
+            predicted = [_predicted_ratio(found[k], name) for k in places]
+            axes.plot(places, predicted, "x", color=INK, label="predicted" if name == SERIAL else None)
     axes.set_xticks(range(len(labels)), [label if len(label) < 24 else label[:21] + "..." for label in labels])
     axes.margins(x=0.1)
     axes.set(title=title, ylabel="overhead, times", ylim=(0, None))
@@ -182,7 +182,7 @@ def _counts(axes: Axes, found: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _drawn(name: str, draw: Callable[[Axes], None]) -> str:
-    """One panel as an ``<svg>`` element. Ids within hang on ``name``, so that several can share a page."""
+    """One panel as an ``<svg>`` element. Ids within depend on ``name``, so that several can share a page."""
     import matplotlib
     from matplotlib.figure import Figure
 

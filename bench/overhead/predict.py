@@ -23,14 +23,15 @@ if TYPE_CHECKING:
     from ..simulator.cost_model import CostModel
 
 REPEATS = 2
-Measure = Callable[[StoryOptions, SchedulerConfig, Sequence[int]], "CostModel"]  # of stories of so many frames
+Measure = Callable[[StoryOptions, SchedulerConfig, Sequence[int]], "CostModel"]  # the ints are frames of stories
 
 
 @dataclass
 class Predictor:
-    """Of one engine. Each way of dividing it into slots is calibrated once, for launches of up to ``largest`` stories;
-    correction's time at other numbers of steps lies on a line through two that were measured. ``models`` holds them all
-    by name (``told`` are those that ``prepare`` returned), ``seconds_of_calls`` what a language model took."""
+    """Predictor for one engine. Each way of dividing it into slots is calibrated once, for launches of up to
+    ``largest`` stories; correction's time at other numbers of steps lies on a line through two that were measured.
+    ``models`` holds them all by name (``reported`` are those that ``prepare`` returned), ``seconds_of_calls`` the times
+    of a language model."""
 
     backend: str
     calibrate: Measure
@@ -38,7 +39,7 @@ class Predictor:
     largest: int
     options: StoryOptions
     models: dict[str, CostModel] = field(default_factory=dict)
-    told: set[str] = field(default_factory=set)
+    reported: set[str] = field(default_factory=set)
     seconds_of_calls: dict[MemorySettings, float] = field(default_factory=dict)
 
     def prepare(self, point: Point, stories: Sequence[StoryRequest]) -> list[dict[str, Any]]:
@@ -53,8 +54,8 @@ class Predictor:
             settings = options.memory
             if point.latency_s is None and settings.by_language_model and settings not in self.seconds_of_calls:
                 self.seconds_of_calls[settings] = self.call_seconds(options)
-        fresh = [name for name in self.models if name not in self.told]
-        self.told.update(fresh)
+        fresh = [name for name in self.models if name not in self.reported]
+        self.reported.update(fresh)
         return [{"name": name, "backend": self.backend, "costs": self.models[name].to_dict()} for name in fresh]
 
     def predict(self, point: Point, variant: Variant, stories: Sequence[StoryRequest]) -> dict[str, Any] | None:
@@ -82,7 +83,7 @@ class Predictor:
         }
 
     def memory_seconds(self, point: Point, variant: Variant) -> float:
-        """Of a call of the memory that runs there: none, rules, after a latency or not, or a language model."""
+        """Seconds of a memory call of that variant: none, rules, after a latency or not, or a language model."""
         options = options_of(point, variant)
         if variant.correction and point.latency_s is not None:
             return point.latency_s + self.models[self._name(options, variant.config)].memory_s
@@ -112,7 +113,7 @@ class Predictor:
         return self.models[name]
 
     def _name(self, options: StoryOptions, config: SchedulerConfig) -> str:
-        """Of what launches cost: "2 slots, 25 steps, share, merge_replace". Without correction no steps are run, and
+        """Name of a cost model: "2 slots, 25 steps, share, merge_replace". Without correction no steps are run, and
         the default's model serves."""
         run = (options if options.correction.enabled else self.options).correction.num_steps_run
         parts = [f"{config.slots} slots", f"{run} steps"]
@@ -121,7 +122,7 @@ class Predictor:
         return ", ".join([*parts, *(["merge_replace"] if self._merges(config) else [])])
 
     def _merges(self, config: SchedulerConfig) -> bool:
-        """Where the context is a window it is read anew for each frame, and it makes no difference to its reading
+        """A window context is read again for each frame, and it makes no difference to its reading
         whether corrected codes were entered before."""
         return config.merge_replace and self.options.sampling.context == "full"
 
@@ -135,7 +136,7 @@ def on_a_line(costs: Sequence[tuple[int, CostModel]], steps: int) -> dict[int, f
 
 
 def predictor(engine: Engine, options: StoryOptions, largest: int) -> Predictor:
-    """Of a loaded engine. ``options`` are resolved."""
+    """Predictor for a loaded engine. ``options`` are resolved."""
     from ..simulator.calibrate import calibrate
     from ..simulator.memory_calls import call_seconds
     from ..simulator.stories import stories_of

@@ -1,4 +1,4 @@
-"""What the correction costs: plain ARM and ARM+ACDC on the same stories, alternating, in one process.
+"""Cost of the correction: plain ARM and ARM+ACDC on the same stories, alternating, in one process.
 
 Robust figures: the median and the median absolute deviation (MAD, not scaled). The overhead ratio is taken chunk by
 chunk (same story, same frame), so that slow chunks weigh no more than quick ones and a drift of the machine cancels.
@@ -92,7 +92,7 @@ def measure(
 def summarise(chunks: Sequence[Chunk]) -> dict[str, Any]:
     """Milliseconds a chunk by variant and phase, and the overhead ratios, ready for JSON.
 
-    ``ratio`` is ACDC / plain of the chunks' totals, paired; ``ratio_of_sums`` divides the two sums. Of a total,
+    ``ratio`` is ACDC / plain of the chunks' totals, paired; ``ratio_of_sums`` divides the two sums. For a total,
     ``outside_models`` is what no model computed: memory by rules, bookkeeping of the cache, pictures.
     """
     rows = {variant: [chunk for chunk in chunks if chunk.variant == variant] for variant in VARIANTS}

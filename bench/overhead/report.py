@@ -30,7 +30,7 @@ from .timeline_svg import key, timelines
 from .variants import OVERLAPPED, PLAIN, SERIAL
 
 Record = Mapping[str, Any]
-ALSO = ("jitter P99/P50", "exposed LLM, mean ms", "most ms", "J a frame")  # beside the table's columns
+ALSO = ("jitter P99/P50", "exposed LLM, mean ms", "most ms", "J a frame")  # in addition to the table's columns
 SWEPT = ("", *COLUMNS[2:4], *COLUMNS[5:9], "exposed LLM", "J a frame")
 CSS = """
 body { background: #faf7f1; color: #2b2826; font: 15px/1.5 system-ui, sans-serif; margin: 0 auto; max-width: 1220px;
@@ -80,15 +80,15 @@ def _lead(record: Record) -> str:
         return "<p>Nothing could be measured.</p>"
     point, rows = found[-1], found[-1]["variants"]
     serial, most = rows[SERIAL], rows[OVERLAPPED]
-    told = [
+    figures = [
         (times(serial["overhead"]["median"]), "overhead, serial"),
         (times(most["overhead"]["median"]), "overhead, overlapped"),
         (f"{most['frames_a_second']:.2f}", "frames a second, overlapped"),
         (f"{serial['seconds_a_frame'] / most['seconds_a_frame']:.2f}x", "overlapped over serial"),
-        (overlap(most), "of the run is ARM beside diffusion model"),
+        (overlap(most), "of the run: ARM and diffusion model overlap"),
         (percent(most["exposed_memory_share"]), "of a chunk waits for memory"),
     ]
-    boxes = "".join(f"<div><b>{escape(figure)}</b>{escape(what)}</div>" for figure, what in told)
+    boxes = "".join(f"<div><b>{escape(figure)}</b>{escape(what)}</div>" for figure, what in figures)
     return f'<p>With {point["concurrency"]} stories in flight:</p><div class="lead">{boxes}</div>'
 
 
@@ -114,8 +114,8 @@ def _failed(point: Mapping[str, Any], columns: int) -> list[str]:
     """A line that says why, where a point could not be measured."""
     if "failed" not in point:
         return []
-    told = f"failed: {point['failed']}"
-    return [f'<tr><td>{escape(value(point))}</td><td colspan="{columns - 1}">{escape(told)}</td></tr>']
+    failure = f"failed: {point['failed']}"
+    return [f'<tr><td>{escape(value(point))}</td><td colspan="{columns - 1}">{escape(failure)}</td></tr>']
 
 
 def _sweep(record: Record, sweep: str) -> str:
@@ -137,7 +137,7 @@ def _sweep(record: Record, sweep: str) -> str:
 
 
 def _timelines(record: Record) -> list[str]:
-    """Of the highest concurrency, and of the longest language model's latency."""
+    """Timelines of the highest concurrency, and of the longest language model's latency."""
     found = []
     chosen = dict.fromkeys(
         group[-1] for sweep in (CONCURRENCY, "latency")
@@ -157,7 +157,7 @@ def _timelines(record: Record) -> list[str]:
 
 
 def _stories(record: Record) -> str:
-    """What was drawn."""
+    """Stories and sizes of the study."""
     made = []
     for story in record["stories"]:
         lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in story["sentences"])

@@ -12,9 +12,9 @@ from ...engine.outputs import Ran
 from ...engine.request import StoryRequest
 from ...engine.scheduler.run import frames_of
 from ..simulator.simulated_memory import Simulated
-from .beside import beside
 from .energy import Meter
 from .figures import FrameSample, RunSample
+from .overlap import overlap
 from .peak import Peak
 from .sweeps import Point
 from .variants import Variant
@@ -41,8 +41,8 @@ def run_once(
     else:
         seconds, frames, timeline = _stories(engine, point, variant, stories)
     joules = None if meter is None or before is None else meter.joules(before, meter.read())
-    memory, overlap = (peak.rss_mib(), peak.cuda_mib()), beside(timeline) if timeline else None
-    return Measured(RunSample(number, seconds, tuple(frames), *memory, joules, overlap), timeline)
+    memory, overlapped = (peak.rss_mib(), peak.cuda_mib()), overlap(timeline) if timeline else None
+    return Measured(RunSample(number, seconds, tuple(frames), *memory, joules, overlapped), timeline)
 
 
 def _stories(

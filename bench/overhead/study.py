@@ -1,4 +1,4 @@
-"""The study: points one after another, each predicted, measured, and set beside its floor; all of it one record."""
+"""The study: points one after another, each predicted, measured, and compared with its floor; all of it one record."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Bench:
 
 
 def points_of(plan: Plan, options: StoryOptions, engine: Engine) -> tuple[list[Point], list[Skipped]]:
-    """Everything that is to be measured, and what is not. ``ValueError`` for settings that cannot be."""
+    """Everything that is to be measured, and what is not. ``ValueError`` for impossible settings."""
     base, most = for_device(None, engine.device), max(plan.concurrency)
     swept, skipped = sweep_points(plan.sweeps, Around(options, most, base, plan.backend), plan.asked)
     return [*concurrency_points(options, plan.concurrency, base, engine.defaults), *swept], skipped
@@ -89,8 +89,8 @@ def run_study(
         "commit": commit(),
         "machine": machine,
         "rates": [_rates(own)],
-        "energy": found.told,
-        "peak_memory_of": Peak(engine.device).told,
+        "energy": found.source,
+        "peak_memory_of": Peak(engine.device).source,
         "stories": [{"id": story.id, "seed": story.seed, "sentences": story.sentences} for story in stories],
         "skipped": [one._asdict() for one in skipped],
         "costs": [],
@@ -125,7 +125,7 @@ def run_study(
 
 
 def commit() -> str | None:
-    """Of the source that runs; None where it is no checkout."""
+    """Commit of the source that runs; None outside of a checkout."""
     root = Path(__file__).parents[2]
     if not (root / ".git").exists():
         return None
@@ -172,7 +172,7 @@ def _failed(point: Point, backend: str, error: Exception) -> dict[str, Any]:
 
 
 def _again(point: Point, earlier: Mapping[str, Any]) -> dict[str, Any]:
-    """Equal work is not measured twice: a sweep's central value is the main table's point. Its samples stand there."""
+    """Equal work is not measured twice: a sweep's central value is the main table's point. Its samples are there."""
     same = f"{earlier['sweep']} {earlier['value']}"
     if "failed" in earlier:
         return {**_described(point, earlier["backend"]), "failed": f"as {same}", "variants": {}}

@@ -37,11 +37,11 @@ class Point:
         return f"{self.sweep} {self.value}"
 
     def same_run(self, other: Point, frames: int) -> bool:
-        """Would it measure what ``other`` does, of stories of up to so many ``frames``?"""
+        """Would it measure what ``other`` does, for stories of up to that number of ``frames``?"""
         return self._work(frames) == other._work(frames) and set(self.variants) <= set(other.variants)
 
     def _work(self, frames: int) -> tuple[Any, ...]:
-        """Which frames are corrected stands in the place of the rule that says so: of 2 frames correct_first 2 corrects
+        """The corrected frames replace the rule that chooses them: of 2 frames correct_first 2 corrects
         those that correct_first 3 does."""
         corrected = tuple(self.options.corrects(index) for index in range(frames))
         every = self.options.replace(correct_first=None, correct_every=1)
@@ -49,7 +49,7 @@ class Point:
 
 
 class Skipped(NamedTuple):
-    """A value of a sweep that cannot be, and why."""
+    """An impossible value of a sweep, and the reason."""
 
     sweep: str
     value: Any
@@ -110,7 +110,7 @@ def _correct_every(around: Around) -> list[Point]:
 
 
 def _batch(around: Around) -> list[Point]:
-    """Of both models in ACDC; what the concurrency cannot fill is left out."""
+    """Batch sizes of both models in ACDC; what the concurrency cannot fill is left out."""
     n, found = around.concurrency, []
     for value in [size for size in (1, 2, 4, 8, 16) if size <= n]:
         variants = main_variants(n, around.base, value)
@@ -141,7 +141,7 @@ def _backend(around: Around) -> list[Point]:
 
 
 def _chunk_frames(around: Around) -> list[Point]:
-    """Of videos, which are made one at a time: serial alone."""
+    """Points of videos, which are made one at a time: serial alone."""
     serial = one_slot(1)
     variants = (
         Variant(PLAIN, "plain ARM", serial, correction=False),
@@ -165,7 +165,7 @@ SWEEPS: dict[str, Callable[[Around], Sequence[Point | Skipped]]] = {
 
 def sweep_points(names: Sequence[str], around: Around, asked: bool) -> tuple[list[Point], list[Skipped]]:
     """The points of these sweeps, and what had to be skipped; ``ValueError`` for a sweep that is unknown, or, where
-    these sweeps were ``asked`` for, for a value that cannot be."""
+    these sweeps were ``asked`` for, for an impossible value."""
     for name in names:
         if name not in SWEEPS:
             raise ValueError(f"unknown sweep {name!r}; choose among {', '.join(SWEEPS)}")

@@ -5,21 +5,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .beside import ARM_DM
-from .figures import told
+from .figures import resolvable
+from .overlap import ARM_DM
 from .sweeps import CONCURRENCY
 from .variants import OVERLAPPED, PLAIN, SERIAL
 
 Record = Mapping[str, Any]
 COLUMNS = (
-    "n", "", "ms a frame", "overhead", "of the best plain", "floor", "its overhead", "predicted", "ARM beside DM",
+    "n", "", "ms a frame", "overhead", "of the best plain", "floor", "its overhead", "predicted", "ARM and DM overlap",
     "P50 ms", "P90", "P99", "P100", "samples", "first frame ms", "exposed LLM", "MiB",
 )  # fmt: skip
 TITLES = {
     "strength": "t'",
     "steps": "DDIM steps",
     "correct_first": "corrected first frames",
-    "correct_every": "one in so many frames corrected",
+    "correct_every": "one frame in K corrected",
     "chunk_frames": "frames a chunk (video)",
     "batch": "stories a launch",
     "memory": "memory",
@@ -70,7 +70,7 @@ def page(record: Record, name: str) -> str:
 
 
 def conditions(record: Record) -> list[str]:
-    """What was run on what, as sentences."""
+    """The conditions of the study, as sentences."""
     s, machine, versions = record["settings"], record["machine"], record["versions"]
     what = f"Bundle {s['bundle']} ({s['dtype']}, backend {s['backend']}, {s['device']}, {s['threads']} threads)"
     rounds = "1 round, the plain ARM first" if s["rounds"] == 1 else f"{s['rounds']} rounds A B B A"
@@ -92,20 +92,20 @@ def conditions(record: Record) -> list[str]:
 
 
 def legend() -> str:
-    """What the columns mean."""
+    """Meaning of the columns."""
     return (
         "n stories are in flight. A frame's ms are the whole run's over its frames; the overhead is their ratio to the "
         "plain ARM batched at the same n, run by run of the same round (median, and from least to most). The floor is "
         "what operations and weights take at the measured rates, its overhead the ratio of that to the plain ARM's "
-        "floor; predicted is the simulated schedule's ms over the measured ones. ARM beside DM is the share of the run "
-        "in which launches of both models lay beside each other. Latency is that of a frame since the one before it in "
-        "its story (of a video, of a chunk); a percentile that so few samples do not tell from the largest is left "
+        "floor; predicted is the simulated schedule's ms over the measured ones. ARM and DM overlap is the share of "
+        "the run in which launches of both models overlap. Latency is that of a frame since the one before it in "
+        "its story (for a video, of a chunk); a percentile that the samples do not separate from the largest is left "
         "out. The first frame's latency counts since its story was begun."
     )
 
 
 def points(record: Record, sweep: str) -> list[Mapping[str, Any]]:
-    """Of one sweep, in order."""
+    """Rows of one sweep, in order."""
     return [point for point in record["points"] if point["sweep"] == sweep]
 
 
@@ -141,7 +141,7 @@ def cells(point: Mapping[str, Any], row: Mapping[str, Any]) -> list[str]:
 
 
 def value(point: Mapping[str, Any]) -> str:
-    """Of a sweep's point; with the name of the point that was measured in its place."""
+    """Value of a sweep's point; with the name of the point that was measured in its place."""
     name = point["backend"] if point["sweep"] == "backend" else point["value"]
     return f"{name} (same as {point['same_as']})" if "same_as" in point else str(name)
 
@@ -149,7 +149,7 @@ def value(point: Mapping[str, Any]) -> str:
 def latency(row: Mapping[str, Any], percentile: int) -> str:
     """Milliseconds; unknown where there are too few samples."""
     found = row["latency_ms"][f"P{percentile}"]
-    return f"{found:.0f}" if found is not None and told(percentile, _samples(row)) else UNKNOWN
+    return f"{found:.0f}" if found is not None and resolvable(percentile, _samples(row)) else UNKNOWN
 
 
 def floors_overhead(point: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -159,8 +159,8 @@ def floors_overhead(point: Mapping[str, Any], row: Mapping[str, Any]) -> str:
 
 
 def overlap(row: Mapping[str, Any]) -> str:
-    """The share of ARM beside DM."""
-    shares = row.get("beside")
+    """The share of ARM and DM overlap."""
+    shares = row.get("overlap", row.get("beside"))  # the name in earlier files
     return UNKNOWN if shares is None else percent(shares[ARM_DM])
 
 

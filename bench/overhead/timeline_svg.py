@@ -20,7 +20,7 @@ LEFT, WIDTH, LANE, GAP, HEAD = 110, 1000, 26, 5, 26
 THIN = 1.0  # the least width of a bar: memory by rules is shorter than can be seen
 INK, SOFT, BED = "#2b2826", "#807870", "#f1ece3"
 FONT = 'font-family="system-ui, sans-serif" font-size="12"'
-TEXTS = {  # attributes, and no style sheet: the picture stands alone
+TEXTS = {  # attributes instead of a style sheet, so the picture needs no other file
     "title": f'fill="{INK}" font-weight="600" font-size="13"',
     "lane": f'fill="{SOFT}" text-anchor="end"',
     "axis": f'fill="{SOFT}" text-anchor="middle"',
@@ -77,12 +77,12 @@ def _bar(one: Bar, top: float, end: float) -> str:
     scale = WIDTH / end
     x, width = LEFT + one["start"] * scale, max(THIN, (one["end"] - one["start"]) * scale)
     names = ", ".join(one["stories"])
-    told = f"{one['phase']}: {names}; {one['start']:.3f} to {one['end']:.3f} s"
+    description = f"{one['phase']}: {names}; {one['start']:.3f} to {one['end']:.3f} s"
     inside = ""
     if width > 7 * len(names) + 6:
         inside = _text(x + width / 2, top + LANE * 0.68, names, "who")
     shape = f'<rect x="{x:.2f}" y="{top}" width="{width:.2f}" height="{LANE}" fill="{COLOURS[one["phase"]]}"/>'
-    return f"<g><title>{escape(told)}</title>{shape}{inside}</g>"
+    return f"<g><title>{escape(description)}</title>{shape}{inside}</g>"
 
 
 def _axis(end: float, top: float) -> str:

@@ -40,7 +40,7 @@ def overlapped(n: int, base: SchedulerConfig) -> SchedulerConfig:
 
 
 def main_variants(n: int, base: SchedulerConfig, batch: int | None = None) -> list[Variant]:
-    """Plain ARM batched at n, ACDC serial and ACDC overlapped; where ``batch`` is given ACDC's launches have so many
+    """Plain ARM batched at n, ACDC serial and ACDC overlapped; where ``batch`` is given ACDC's launches have that many
     stories at most, and the plain ARM, over which the overhead is taken, is batched at n all the same."""
     plain = least = one_slot(n)
     most = overlapped(n, base)
@@ -76,8 +76,8 @@ def ablations(n: int, base: SchedulerConfig, enters: bool) -> list[Variant]:
 
 
 def all_variants(n: int, base: SchedulerConfig, enters: bool) -> list[Variant]:
-    """Of the main table. The plain ARM also in the way that ACDC overlapped runs, where that is another: the better one
-    of both is what the correction is fairly compared with."""
+    """Variants of the main table. The plain ARM also in the way that ACDC overlapped runs, where that is another: the
+    better one of both is what the correction is fairly compared with."""
     plain, serial, most = main_variants(n, base)
     also = Variant(PLAIN_OVERLAPPED, "plain ARM, overlapped", most.config, correction=False)
     return [plain, *([also] if also.config.slots > 1 else []), serial, most, *ablations(n, base, enters)]

@@ -1,7 +1,7 @@
 """Measure a cost model: the phases of a few stories, alone and with the other slots at work.
 
-The launches are those of the pipelined loop, on its slots. Of every phase and batch the median over several stories is
-taken of each of the first frames, and the last of these frames stands for all behind it.
+The launches are those of the pipelined loop, on its slots. For every phase and batch the median over several stories is
+taken of each of the first frames, and the last of these frames represents all later ones.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from ...engine.scheduler.loop import PipelinedLoop
 from ...engine.scheduler.policy import SchedulerConfig
 from ...engine.scheduler.slot_phases import SlotPhases
 from ...engine.scheduler.story_state import StoryState
-from .beside import contention
+from .contention import contention
 from .cost_model import CostModel
 from .memory_calls import by_rules
 from .rehearsal import Rehearsal, RunPhase, whole
-from .stories import SEED, TOLD
+from .stories import BUILT_IN, SEED
 
 if TYPE_CHECKING:
     from ...engine.engine import Engine
@@ -44,10 +44,10 @@ def calibrate(
     stories: Sequence[Sequence[str]] | None = None,
     repeats: int = 3,
 ) -> CostModel:
-    """What launches cost with these options, at every batch that ``config`` allows (None: what suits the device).
+    """Cost model of launches with these options, at every batch that ``config`` allows (None: what suits the device).
 
-    ``stories`` are drawn (None: those of ``stories.py``); times hang on their length a little. So that a prediction is
-    one, give none that is to be measured; their seeds are ``SEED``, ``SEED`` + 1, ... Every phase runs ``repeats``
+    ``stories`` are drawn (None: those of ``stories.py``); times depend a little on their length. So that a prediction
+    is one, give none that is to be measured; their seeds are ``SEED``, ``SEED`` + 1, ... Every phase runs ``repeats``
     times with other stories each time, after a time that is not counted, in which plans are compiled. Sentences are
     rewritten by rules, whichever memory ``options`` name: a language model would be asked, and paid, for every repeat
     (``memory_calls.py`` times it). ``ValueError`` for what ``Engine.generate_many`` refuses.
@@ -55,7 +55,7 @@ def calibrate(
     if repeats < 1:
         raise ValueError(f"repeats {repeats} is too small; choose 1 or more")
     run = engine.generate_many([], options=by_rules(options), pipelining=config).run
-    rehearsal = Rehearsal(run, [tuple(story) for story in stories or TOLD], SEED)
+    rehearsal = Rehearsal(run, [tuple(story) for story in stories or BUILT_IN], SEED)
     with rehearsal.closing():
         warm_up(rehearsal)
         seconds, memory_s = launches(rehearsal, repeats)
@@ -128,7 +128,7 @@ def passes(rehearsal: Rehearsal, repeats: int) -> dict[int, float]:
 
 
 def loop_seconds(rehearsal: Rehearsal, drafted: StoryState) -> float:
-    """What the loop spends on each thing that is done: it runs with phases that do nothing."""
+    """Time that the loop spends on each job: it runs with phases that do nothing."""
     lent, phases = rehearsal.run, rehearsal.phases[0]
     slots = [(Slot(phases.device, slot.threads), Still(phases, drafted)) for slot in lent.executor.slots]
     sentences = tuple(islice(cycle(chain.from_iterable(rehearsal.stories)), LOOP_FRAMES))

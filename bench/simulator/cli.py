@@ -80,7 +80,7 @@ def plan(costs: str, stories: int, frames: int, machines: str, memory_ms: float 
 
 
 def read_ways(name: str, memory_ms: float | None) -> list[Way]:
-    """What was measured; ``ValueError`` that names the file where it tells nothing."""
+    """The measured ways; ``ValueError`` that names the file where it has none."""
     seconds = None if memory_ms is None else check_latency(memory_ms / 1e3)
     try:
         record = json.loads(Path(name).read_text(encoding="utf-8"))

@@ -24,9 +24,9 @@ UNIT_NAMES: tuple[Unit, ...] = get_args(Unit)
 class CostModel:
     """Times of an engine with its options, on slots as they were when it was measured.
 
-    ``seconds[phase][batch]`` is a launch of so many stories, alone on a slot with the threads of that slot; of
+    ``seconds[phase][batch]`` is a launch of ``batch`` stories, alone on a slot with the threads of that slot; of
     ``DRAW`` the whole frame, which takes ``passes[batch]`` passes. ``contention[unit, other][batch]`` is how many
-    times slower a launch of ``unit`` is, of so many stories, while one other slot runs ``other`` of as many; what is
+    times slower a launch of ``unit`` is, of that many stories, while one other slot runs ``other`` of as many; what is
     not in it does not disturb. ``memory_s`` is one memory call, ``loop_s`` what the loop spends by itself on each thing
     that is done.
 
@@ -40,7 +40,7 @@ class CostModel:
     loop_s: float = 0.0
 
     def __post_init__(self) -> None:
-        """``ValueError`` (one line) for times that cannot be."""
+        """``ValueError`` (one line) for impossible times."""
         for phase, row in self.seconds.items():
             _check(f"seconds of {phase.value}", row, 0.0)
         _check("passes", self.passes, 1.0)
@@ -62,9 +62,10 @@ class CostModel:
         """Passes that the draw of a frame takes; 1 where they were not counted."""
         return between(self.passes, batch) if self.passes else 1.0
 
-    def slowdown(self, unit: Unit, batch: int, beside: Iterable[Unit]) -> float:
-        """How many times slower a launch of ``batch`` stories is beside those; the disturbances of several add up."""
-        rows = (self.contention.get((unit, other)) for other in beside)
+    def slowdown(self, unit: Unit, batch: int, running: Iterable[Unit]) -> float:
+        """Factor by which a launch of ``batch`` stories is slower while those run; the disturbances of several add
+        up."""
+        rows = (self.contention.get((unit, other)) for other in running)
         return 1.0 + sum(between(row, batch) - 1.0 for row in rows if row)
 
     def to_dict(self) -> dict[str, Any]:
@@ -130,7 +131,7 @@ def _numbers(row: Mapping[str, Any]) -> dict[int, float]:
 
 
 def _pair(name: str) -> tuple[Unit, Unit]:
-    """ "arm beside dm" as a pair; ``ValueError`` for units that there are not."""
+    """ "arm beside dm" as a pair; ``ValueError`` for unknown units."""
     pairs: dict[str, tuple[Unit, Unit]] = {f"{a} beside {b}": (a, b) for a in UNIT_NAMES for b in UNIT_NAMES}
     if name not in pairs:
         raise ValueError(f"contention {name!r} is unknown; choose among {', '.join(pairs)}")

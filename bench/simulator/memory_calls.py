@@ -1,4 +1,4 @@
-"""What a memory call takes, where a language model answers: a few real calls, once."""
+"""Time of a memory call by a language model: a few real calls, once."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from ...engine.options import StoryOptions
-from .stories import TOLD
+from .stories import BUILT_IN
 
 if TYPE_CHECKING:
     from ...engine.engine import Engine
@@ -21,12 +21,12 @@ def by_rules(options: StoryOptions) -> StoryOptions:
 
 
 def call_seconds(engine: Engine, options: StoryOptions) -> float:
-    """Mean seconds a frame of one story of our own: asked once a frame, or once for all of them, as ``options`` say."""
+    """Mean seconds a frame of one built-in story: asked once a frame, or once for all of them, as ``options`` say."""
     run = engine.generate_many([], options=options).run
     run.executor.close()
-    memory, told, seconds = run.load_memory(), TOLD[0], list[float]()
-    for index in range(len(told)):
+    memory, sentences, seconds = run.load_memory(), BUILT_IN[0], list[float]()
+    for index in range(len(sentences)):
         began = time.perf_counter()
-        memory.rewrite(told[: index + 1], told[index + 1 :])
+        memory.rewrite(sentences[: index + 1], sentences[index + 1 :])
         seconds.append(time.perf_counter() - began)
     return fmean(seconds)

@@ -17,7 +17,7 @@ from ...engine.scheduler.policy import batch
 from ...engine.scheduler.scheduler import frame_phases
 from ...engine.scheduler.story_state import StoryState
 
-FRAMES = 2  # of a story: shapes and first guesses of the second frame are those of all behind it
+FRAMES = 2  # of a story: shapes and first guesses of the second frame are those of all later ones
 RunPhase = Callable[[Phase, Sequence[StoryState]], list[StoryState]]  # as Phases.run
 
 
@@ -49,7 +49,7 @@ class Rehearsal:
         return batch(config.stories, phase, config.stories, config)
 
     def works(self, count: int, skip: int = 0) -> list[StoryState]:
-        """Fresh stories, ``skip`` behind the first."""
+        """Fresh stories, ``skip`` after the first."""
         chosen = islice(enumerate(cycle(self.stories), self.seed), skip, skip + count)
         requests = [StoryRequest(f"{seed}", story, seed) for seed, story in chosen]
         arm = self.phases[0].models.arm
@@ -78,7 +78,7 @@ class Rehearsal:
         return calls
 
     def over_a_story(self, values: Mapping[int, float]) -> float:
-        """The mean over a story of what was found frame by frame; the last frame stands for all behind it.
+        """The mean over a story of what was found frame by frame; the last frame represents all later ones.
 
         Stories of 5 frames, {0: 1.0, 1: 2.0} found: (1 + 4 * 2) / 5.
         """

@@ -14,7 +14,7 @@ class Simulated(Rules):
     name = "simulated"
 
     def __init__(self, latency_s: float) -> None:
-        """``ValueError`` for a latency that cannot be."""
+        """``ValueError`` for an impossible latency."""
         super().__init__()
         self.latency_s = check_latency(latency_s)
 

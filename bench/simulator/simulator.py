@@ -32,7 +32,7 @@ class Simulated:
     in which ``ran`` is as well.
 
     A frame's latency is the time since the frame before it, or since its story was taken in flight; ``waited`` is how
-    long its story stood still for want of its prompt. In ``ran``, machine m (from 0) has slots m * slots to
+    long its story waited for its prompt. In ``ran``, machine m (from 0) has slots m * slots to
     (m + 1) * slots - 1.
     """
 
@@ -49,7 +49,7 @@ class Simulated:
 
     @property
     def frames(self) -> int:
-        """How many were drawn."""
+        """Number of frames that were drawn."""
         return len(self.latencies)
 
     @property
@@ -59,7 +59,7 @@ class Simulated:
 
     @property
     def exposed_memory_s(self) -> float:
-        """How long stories stood still for their prompts, all together."""
+        """Time that all stories together waited for their prompts."""
         return sum(self.waited)
 
     def latency(self, share: float) -> float:
@@ -82,10 +82,10 @@ def simulate(
     memory_s: float | None = None,
     machines: int = 1,
 ) -> Simulated:
-    """Stories of so many frames each, drawn as ``config`` says; ``walks(frames)(index)`` are a frame's phases
+    """Stories of these numbers of frames, drawn as ``config`` says; ``walks(frames)(index)`` are a frame's phases
     (``phase_schedule``).
 
-    ``memory_s`` is one memory call (None: the cost model's). Of several ``machines`` each has its own loop; a story
+    ``memory_s`` is one memory call (None: the cost model's). Each of several ``machines`` has its own loop; a story
     goes to the one with the fewest frames before it. ``ValueError`` for a phase that was not measured.
     """
     if machines < 1:
@@ -124,7 +124,7 @@ class _Story:
 
     task: ScheduledStory
     began: float | None = None
-    stood: float | None = None
+    stall_start: float | None = None
     waited: float = 0.0
     passes_left: float = 0.0
 
@@ -161,7 +161,7 @@ class _Run:
                 self._told(finished.what, finished)
             else:
                 self._launched(finished.what, finished)
-        assert not self.stories, "a story was left behind"
+        assert not self.stories, "a story was left over"
         return Simulated(self.time.now, self.latencies, self.waited, self.ends, self.ran)
 
     def _let_in(self, waiting: Iterator[tuple[str, int]]) -> None:
@@ -185,8 +185,8 @@ class _Run:
                 launch.slot, launch, UNITS[launch.phase], len(launch.stories), self._seconds(launch, stories)
             )
         for task, story in self.stories.items():
-            if task.prompts_ready <= task.index and story.stood is None and self.scheduler.waits_for_memory(task):
-                story.stood = self.time.now
+            if task.prompts_ready <= task.index and story.stall_start is None and self.scheduler.waits_for_memory(task):
+                story.stall_start = self.time.now
 
     def _seconds(self, launch: Launch[ScheduledStory], stories: Sequence[_Story]) -> float:
         """How long a launch takes alone. A draw runs at most that number of passes, or as many as the slowest story
@@ -204,9 +204,9 @@ class _Run:
         self._note(None, Phase.MEMORY, (task,), finished)
         story, index = self.stories[task], task.prompts_ready
         self.scheduler.tell(task)
-        if index == task.index and story.stood is not None:
-            story.waited = max(0.0, finished.end - story.stood)  # it may have come before it was missed
-            story.stood = None
+        if index == task.index and story.stall_start is not None:
+            story.waited = max(0.0, finished.end - story.stall_start)  # it may have come before it was missed
+            story.stall_start = None
 
     def _launched(self, launch: Launch[ScheduledStory], finished: Finished) -> None:
         self._note(launch.slot, launch.phase, launch.stories, finished)
@@ -240,7 +240,7 @@ def _moved(run: Simulated, names: Mapping[str, str], slots: int) -> Simulated:
 
 
 def _together(runs: Sequence[Simulated]) -> Simulated:
-    """Machines beside one another."""
+    """Machines that run concurrently."""
     return Simulated(
         max(run.seconds for run in runs),
         merged((run.ends, run.latencies) for run in runs),

@@ -1,4 +1,4 @@
-"""What a record of measured stages says of other sizes: so many stories, on so many machines. No torch."""
+"""Predict other numbers of stories and machines from a record of measured stages. No torch."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Way:
         return replace(self, memory_s=seconds) if asks else self  # type: ignore[arg-type]
 
     def planned(self, stories: int, frames: int, machines: int) -> dict[str, Any]:
-        """Simulated, ready for JSON: ``stories`` of so many ``frames`` each on so many ``machines``."""
+        """Simulated, ready for JSON: ``stories`` of ``frames`` frames each on ``machines`` machines."""
         walks = phase_schedule(self.options, self.config)
         run = simulate(self.costs, [frames] * stories, walks, self.config, memory_s=self.memory_s, machines=machines)
         return {
@@ -50,7 +50,7 @@ class Way:
 
 
 def ways_of(record: Any) -> list[Way]:
-    """Of a study's JSON, its largest concurrency; of the predictions' JSON, each number of slots with its largest
+    """Ways of a study's JSON, its largest concurrency; of the predictions' JSON, each number of slots with its largest
     launches. ``ValueError`` (one line) for anything else."""
     if not isinstance(record, Mapping) or not (record.get("groups") or ("points" in record and record.get("costs"))):
         raise ValueError(f"it holds no cost model; give the JSON {MAKERS}, of this version")

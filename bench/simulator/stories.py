@@ -7,7 +7,7 @@ from itertools import cycle, islice
 
 SEED = 1 << 40  # of the first; measured stories have seeds that somebody chose, which are small
 
-TOLD: tuple[tuple[str, ...], ...] = (
+BUILT_IN: tuple[tuple[str, ...], ...] = (
     (
         "Pip the hedgehog woke under a heap of golden leaves at the edge of a quiet orchard in the morning mist.",
         "He stretched his short legs and shook the dew off his spines.",
@@ -42,11 +42,12 @@ TOLD: tuple[tuple[str, ...], ...] = (
 
 
 def stories_of(lengths: Sequence[int]) -> list[tuple[str, ...]]:
-    """Stories of so many sentences, each length as often as in ``lengths``, and every story of ours at least once.
+    """Stories of these numbers of sentences, each length as often as in ``lengths``, and every built-in story at least
+    once.
 
     [2, 3] gives the first 2 sentences of the first story, 3 of the second, 2 of the third, 3 of the fourth.
     """
     assert lengths, "no story to be like"
-    times = -(-len(TOLD) // len(lengths))
-    told = zip(cycle(TOLD), list(lengths) * times, strict=False)
-    return [tuple(islice(cycle(sentences), length)) for sentences, length in told]
+    times = -(-len(BUILT_IN) // len(lengths))
+    pairs = zip(cycle(BUILT_IN), list(lengths) * times, strict=False)
+    return [tuple(islice(cycle(sentences), length)) for sentences, length in pairs]

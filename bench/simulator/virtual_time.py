@@ -63,7 +63,7 @@ class VirtualTime:
         self._disturb()
 
     def call(self, what: Any, seconds: float) -> None:
-        """Wait for somebody else, beside the slots."""
+        """Wait for another job than the slots'."""
         self._numbered += 1
         heapq.heappush(self._calls, (self.now + seconds, self._numbered, self.now, what))
 

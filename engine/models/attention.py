@@ -112,7 +112,7 @@ SDPA, PRODUCTS, TRITON = SdpaAttention(), ProductAttention(), TritonAttention()
 
 @dataclass(frozen=True)
 class AttentionMetadata:
-    """Where a pass is in the stream, what it may attend to, and how that is computed: the same for all layers."""
+    """Positions of a pass in the stream, its mask, and its attention backend: the same for all layers."""
 
     positions: Tensor  # [R, T], or [1, T] where they are the same in all rows
     cos: Tensor  # [R or 1, 1, T, rotated part of head_dim]

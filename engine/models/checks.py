@@ -1,4 +1,4 @@
-"""What every session is asked, and refuses alike: users' mistakes as ``ValueError`` of one line, ours as assertions."""
+"""Checks that all sessions share: users' mistakes as ``ValueError`` of one line, ours as assertions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the values of a config's fields may be, by the annotations of its dataclass."""
+"""Check the values of a config's fields against the annotations of its dataclass."""
 
 from __future__ import annotations
 

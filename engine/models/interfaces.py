@@ -12,7 +12,7 @@ from ..options import StoryOptions
 
 
 class Size(Protocol):
-    """Of the pictures."""
+    """Sizes of the pictures."""
 
     @property
     def resolution(self) -> int:
@@ -50,14 +50,14 @@ class Tokenizer(Protocol):
 
 class FrameBatch(Protocol):
     """Frames that are drawn side by side. Life of a draw: ``begin``, ``start``, ``advance`` until it is over, ``pop``.
-    How it draws, its constructor was told."""
+    The constructor has its decoding settings."""
 
     def begin(self, sentences: Sequence[str]) -> None:
         """One sentence a frame enters."""
         ...
 
     def start(self, keys: Tensor) -> None:
-        """What a draw needs before its first pass; ``keys`` int64 [B, 4] decide all of its noise."""
+        """Prepare a draw; ``keys`` int64 [B, 4] decide all of its noise."""
         ...
 
     def merge(self, arm: Any, members: Sequence[tuple[Any, int]]) -> tuple[Self, list[int]]:
@@ -90,7 +90,7 @@ class RunningBatch(FrameBatch, Protocol):
         ...
 
     def write_cache(self) -> None:
-        """What the stories' caches lack is fed; ends the batch."""
+        """Feed what the stories' caches lack, and end the batch."""
         ...
 
 
@@ -209,5 +209,5 @@ class AutoregressiveModel(ABC):
         raise ValueError("this ARM draws pictures and no videos; choose storyworld-video or lwm+animatediff")
 
     def video_settings(self, options: StoryOptions) -> Mapping[str, Any]:
-        """What decides a video besides the resolved ``options``, ready for JSON."""
+        """Settings of a video besides the resolved ``options``, ready for JSON."""
         return {}

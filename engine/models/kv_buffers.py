@@ -1,4 +1,4 @@
-"""Where keys and values of caches live: buffers that outlive the caches made of them, and who still looks into which.
+"""Buffers of keys and values, which outlive the caches that use them, and their open views.
 
 A captured graph reads the buffers where they lie, so a cache that comes back to the buffers of the one before needs no
 new capture. That is why a pair goes back to the thread that used it last: a thread is a slot, with graphs of its own.
@@ -81,7 +81,7 @@ class SharedPair:
 
 def last_use(tensors: Sequence[Tensor]) -> torch.cuda.Event | None:
     """What another stream of a GPU waits for before it writes them: this one may not have come to its last launch that
-    reads them. The allocator, too, waits for it where they are let go. None on a CPU."""
+    reads them. The allocator, too, waits for it where they are released. None on a CPU."""
     device = tensors[0].device
     if device.type != "cuda":
         return None

@@ -98,9 +98,9 @@ class KVCache:
         return KVView((held,), (held_values,))
 
     def put(self, keys: Tensor, values: Tensor) -> None:
-        """Write [layers, rows, H, new, head_dim], computed elsewhere, behind each row's own slots, which stay its own.
+        """Write [layers, rows, H, new, head_dim], computed elsewhere, after each row's own slots, which stay its own.
 
-        What would lie behind the last slot lands on it; whoever puts such padding does not own that slot.
+        Positions after the last slot land on it; a caller that puts such padding does not own that slot.
         """
         slots = self.lengths[:, None] + torch.arange(keys.shape[3], device=keys.device)
         where = slots.clamp(max=self.capacity - 1)[None, :, None, :, None].expand_as(keys)
@@ -139,7 +139,7 @@ class KVCache:
 
     def view(self, rows: slice) -> KVCache:
         """These rows as a cache of their own in the same memory, with lengths of its own: nothing is copied. Until both
-        are released, either may write behind the slots that the other's rows own, and nowhere else."""
+        are released, either may write after the slots that the other's rows own, and nowhere else."""
         view = copy(self)
         view.keys, view.values = self.keys[:, rows], self.values[:, rows]
         view.lengths, view.owned = self.lengths[rows].clone(), self.owned[rows]

@@ -74,6 +74,6 @@ class ReadCache(EmptyCache):
         return torch.cat((owned, earlier), 1)[:, None].transpose(-1, -2)
 
     def store(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> KVView:
-        """The layer's slots, and the new tokens [R, H, new, head_dim] beside them: nothing is copied."""
+        """The layer's slots, and the new tokens [R, H, new, head_dim] separately: nothing is copied."""
         self.fresh.append((keys, values))
         return KVView((self.keys[layer], keys), (self.values[layer], values), self.lengths)

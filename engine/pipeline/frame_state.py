@@ -32,7 +32,7 @@ class FrameState:
     @property
     @abstractmethod
     def sentence(self) -> str:
-        """What the ARM reads."""
+        """The sentence as the ARM reads it."""
 
     @property
     @abstractmethod
@@ -42,12 +42,12 @@ class FrameState:
     @property
     @abstractmethod
     def seed(self) -> int:
-        """Of all the frame's noise."""
+        """Keys of all the frame's noise."""
 
     @property
     @abstractmethod
     def noise_index(self) -> int:
-        """Of the correction's noise: frames of one clip share it."""
+        """Keys of the correction's noise: frames of one clip share it."""
 
     def clear_frame(self) -> None:
         """Make room for the next frame."""

@@ -1,6 +1,6 @@
 """The life of a frame, in the paper's order (ACDC, arXiv 2410.04721, section 3, Eqs. 1-3 and 6).
 
-This serial loop in plain PyTorch is the reference for everything faster; the concurrent loop beside it
+This serial loop in plain PyTorch is the reference for everything faster; the concurrent loop next to it
 (``scheduler/loop.py``) calls the same phases. Several stories may run side by side; a story's frames do not depend on
 its neighbours.
 """
@@ -108,4 +108,6 @@ class SerialPipeline:
         self.draw()
         drawn = [story.draft_codes for story in stories if story.draft_codes is not None]
         if not torch.equal(torch.stack(drawn), stored):
-            raise ValueError(f"frame {index + 1} is not what this computation draws; start the story anew")
+            raise ValueError(
+                f"frame {index + 1} cannot be reproduced with these settings; restart the story with --overwrite"
+            )

@@ -26,7 +26,7 @@ class Story(FrameState):
 
     @property
     def sentence(self) -> str:
-        """Of the frame that is being made."""
+        """Index of the frame that is being made."""
         return self.request.sentences[self.index]
 
     @property

@@ -152,7 +152,10 @@ class VideoPipeline:
             self.draw(session, frame, silent)
             assert frame.draft_codes is not None, "just drawn"
             if frame.draft_codes.tolist() != codes:
-                raise ValueError(f"frame {frame.index + 1} is not what this computation draws; start the video anew")
+                number = frame.index + 1
+                raise ValueError(
+                    f"frame {number} cannot be reproduced with these settings; restart it with --overwrite"
+                )
 
 
 def check(models: Models, video: Video, options: StoryOptions) -> None:

@@ -1,4 +1,4 @@
-"""What a run over many stories reports: finished frames, failed and cancelled stories."""
+"""Events of a run over many stories: finished frames, failed and cancelled stories."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from ..request import StoryRequest
 
 @dataclass(frozen=True)
 class FrameDone:
-    """A frame is finished; its story goes on when the next event is asked for. ``waited_ms`` is how long it stood
-    still for want of its prompt, ``latency_ms`` the time since the frame before it (or since its story came in flight,
+    """A frame is finished; its story goes on when the next event is asked for. ``waited_ms`` is how long it
+    waited for its prompt, ``latency_ms`` the time since the frame before it (or since its story came in flight,
     ready for a slot)."""
 
     request: StoryRequest
@@ -27,7 +27,7 @@ class FrameDone:
 
 @dataclass(frozen=True)
 class StoryFailed:
-    """A story ends here; its frames so far stand, and the others go on."""
+    """A story ends here; its frames so far are kept, and the others go on."""
 
     request: StoryRequest
     error: Exception

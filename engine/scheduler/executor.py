@@ -1,8 +1,8 @@
 """Slots: where launches run. A slot is a thread with its own models, plans and, on a GPU, its own stream.
 
 A launch is over when its thread says so: on a GPU the thread waits for the stream's event, outside of Python's lock, so
-that the other slots' host work goes on beside it. On a CPU the threads of torch are divided among the slots; a slot
-that has them all works on the thread of whoever waits, because OpenMP does not keep a second team of as many threads
+that the other slots' host work goes on at the same time. On a CPU the threads of torch are divided among the slots; a
+slot that has them all works on the thread that waits, because OpenMP does not keep a second team of as many threads
 awake, and each small operation would wait for it to wake.
 """
 
@@ -53,7 +53,7 @@ class Slot:
         with torch.cuda.stream(self.stream):
             try:
                 return work()
-            finally:  # also where it failed: what it has launched reads tensors that are let go now
+            finally:  # also where it failed: what it has launched reads tensors that are released now
                 self.stream.record_event().synchronize()
 
 
@@ -64,7 +64,7 @@ class Executor:
         self.slots, self.threads = list(slots), torch.get_num_threads()
         self.done: SimpleQueue[Done | BaseException] = SimpleQueue()
         self.pending = 0
-        self._held: deque[tuple[Any, Run]] = deque()  # for the thread of whoever waits
+        self._held: deque[tuple[Any, Run]] = deque()  # for the thread that waits
         self._inline = len(self.slots) == 1 and self.slots[0].stream is None
 
     def submit(self, slot: int, what: Any, work: Run) -> None:
@@ -77,7 +77,7 @@ class Executor:
         self._send(chosen.pool, what, lambda: chosen.run(work))
 
     def call(self, what: Any, work: Run) -> None:
-        """Run ``work`` beside the slots, with as many of torch's threads as one of them.
+        """Run ``work`` concurrently with the slots, with as many of torch's threads as one of them.
 
         On a thread that nobody waits for in the end: a language model may take minutes to answer, or never do.
         """
@@ -91,7 +91,8 @@ class Executor:
         self.pending += 1
 
     def next(self) -> Done:
-        """Wait for the next one that is done. Somebody must be under way. What is no ``Exception`` is raised here."""
+        """Block until the next job finishes; at least one must be pending. Re-raises KeyboardInterrupt and
+        SystemExit."""
         assert self.pending, "nothing is under way"
         if self._held and self.done.empty():
             self._timed(*self._held.popleft())
@@ -102,7 +103,7 @@ class Executor:
         return done
 
     def close(self) -> None:
-        """Wait for what the slots run, drop what has not begun, and give the threads back. Calls are let go."""
+        """Wait for what the slots run, drop what has not begun, and give the threads back. Calls are abandoned."""
         for slot in self.slots:
             slot.pool.shutdown(wait=False, cancel_futures=True)
         for slot in self.slots:
@@ -120,6 +121,6 @@ class Executor:
             done: Done | BaseException = Done(what, start, time.perf_counter(), result)
         except Exception as error:
             done = Done(what, start, time.perf_counter(), error=error)
-        except BaseException as error:  # the interpreter's own: whoever waits is to hear of it
+        except BaseException as error:  # the interpreter's own: the thread that waits raises it
             done = error
         self.done.put(done)

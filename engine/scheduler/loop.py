@@ -63,7 +63,7 @@ class PipelinedLoop:
 
     def events(self) -> Generator[Event, None, None]:
         """Frames as they are finished, and stories that failed. A story goes on when the event after its frame is asked
-        for, so whoever writes frames to disk has written them by then; the other stories go on meanwhile."""
+        for, so a writer has written the frames to disk by then; the other stories go on meanwhile."""
         try:
             while True:
                 yield from self._drop_cancelled()  # which makes room: what is let in then keeps the loop going
@@ -83,7 +83,7 @@ class PipelinedLoop:
         while self.scheduler.room:
             try:
                 request = next(self.requests, None)
-            except Exception as error:  # of whoever makes them: raised when the stories that are here are finished
+            except Exception as error:  # of the iterator: raised when the stories that are here are finished
                 self.requests, self._broken = iter(()), error
                 return
             if request is None:

@@ -1,7 +1,7 @@
 """What runs next on a free slot: one function, to be read and to be replaced. No torch, no clock.
 
 The autoregressive model reads its weights for every code and waits for memory; the diffusion model computes. So the
-two are run beside each other where both have work. Behind that, what is nearest to its end goes first ("drain"): frames
+two run concurrently where both have work. After that, what is nearest to its end goes first ("drain"): frames
 are shown early, and their memory is free early.
 """
 
@@ -30,7 +30,7 @@ PATIENCE = 16  # launches that may go before a story that is ready
 
 @dataclass(frozen=True)
 class SchedulerConfig:
-    """How stories are run beside one another. Each field can be turned down to 1, 0 or False, to see what it is worth.
+    """Limits of a concurrent run. Each field can be turned down to 1, 0 or False, to see what it is worth.
 
     ``slots`` launches run at a time. ``stories`` are in flight (they hold caches), ``waiting`` more may have their
     sentences rewritten. ``draw_batch`` and ``correct_batch`` bound a launch of either model. ``prompt_lookahead`` is
@@ -74,7 +74,7 @@ SERIAL = SchedulerConfig(
 
 
 class Ready(Protocol):
-    """What the policy sees of a story that is ready to run."""
+    """A story that is ready to run, as the policy sees it."""
 
     @property
     def phase(self) -> Phase: ...
@@ -99,11 +99,11 @@ def choose(
     config: SchedulerConfig,
     max_batch: Mapping[Phase, int] = MappingProxyType({}),
 ) -> Choice | None:
-    """What a free slot runs: ``ready`` stories (longest waiting first), phases ``running`` on other slots; or nothing.
-    ``max_batch`` bounds the launches of phases that have run out of memory.
+    """Choose the next launch of a free slot: ``ready`` stories (longest waiting first), phases ``running`` on other
+    slots; or nothing. ``max_batch`` bounds the launches of phases that have run out of memory.
 
     1. who was passed over ``PATIENCE`` times: no story starves;
-    2. a model that no other slot runs: ARM beside DM;
+    2. a model that no other slot runs: ARM and DM overlap;
     3. the latest phase: drain.
     """
     phases = {story.phase for story in ready}
@@ -122,7 +122,7 @@ def choose(
 
 
 def batch(able: int, phase: Phase, in_flight: int, config: SchedulerConfig) -> int:
-    """How many of the ``able`` stories one launch takes: a power of two, so that few shapes are compiled."""
+    """Number of the ``able`` stories that one launch takes: a power of two, so that few shapes are compiled."""
     limit = config.draw_batch if UNITS[phase] == "arm" else config.correct_batch
     if config.split_across_slots:
         limit = min(limit, -(-in_flight // config.slots))

@@ -62,14 +62,14 @@ class SlotModels:
 
     @property
     def captures(self) -> Captures:
-        """Of all slots' CUDA graphs so far."""
+        """Captures of all slots' CUDA graphs so far."""
         return count_captures(self._caches)
 
 
 class Many:
     """A run over many stories: an iterator of ``StoryResult`` and ``StoryFailed``, in the order in which they end.
 
-    ``events()`` has every frame instead. Either is drawn lazily: nothing runs ahead of whoever reads but what the slots
+    ``events()`` has every frame instead. Either is drawn lazily: nothing runs ahead of the reader but what the slots
     hold. Leaving the loop, or an exception in it, stops the run.
     """
 
@@ -115,7 +115,7 @@ class Many:
 
     @property
     def timeline(self) -> list[Ran]:
-        """What ran when, so far; of a long run the end."""
+        """Launches and calls so far, with their times; the end of a long run."""
         return list(self.run.ran)
 
 
@@ -145,7 +145,7 @@ def for_device(config: SchedulerConfig | None, device: torch.device) -> Schedule
 def as_requests(stories: Iterable[StoryRequest | Sequence[str]], seed: int) -> Iterator[StoryRequest]:
     """Requests as they are; of sentences alone, story number i (from 0) gets seed ``seed`` + i and a number as its id.
 
-    ``ValueError`` for an id that was there before, and for sentences that cannot be, with the story's number."""
+    ``ValueError`` for an id that was there before, and for invalid sentences, with the story's number."""
     seen: set[str] = set()
     for number, story in enumerate(stories):
         request = story if isinstance(story, StoryRequest) else _numbered(story, number, seed + number)

@@ -9,7 +9,7 @@ Memory calls run outside the slots: they run ahead by ``prompt_lookahead`` frame
 its prompt is needed. A story is in one place at a time:
 
     waiting    added, not begun; its sentences may be rewritten
-    ready      for the phase it stands at, unless it waits for its prompt
+    ready      for its phase, unless it waits for its prompt
     running    in a launch
     finished   with a frame, which is to be shown before the story goes on: it must be on disk by then
 """
@@ -27,7 +27,7 @@ from .policy import SchedulerConfig, choose
 
 
 class State(Enum):
-    """Where a story is; see above."""
+    """States of a story; see above."""
 
     WAITING = "waiting"
     READY = "ready"
@@ -60,7 +60,7 @@ class ScheduledStory:
 
     @property
     def phase(self) -> Phase:
-        """The phase that it stands at."""
+        """The next phase of the story."""
         return self.phases_of(self.index)[self.place]
 
     @property
@@ -120,7 +120,7 @@ class Scheduler(Generic[Story]):
 
     @property
     def room(self) -> bool:
-        """May another story be added? The queue is bounded: whoever feeds it waits."""
+        """May another story be added? The queue is bounded: the feeder waits."""
         return len(self.stories) < self.config.stories + self.config.waiting
 
     @property
@@ -135,7 +135,8 @@ class Scheduler(Generic[Story]):
         self._begin()
 
     def calls(self) -> list[Story]:
-        """Stories whose next sentence (number ``told``) is to be rewritten now; those that were begun come first."""
+        """Stories whose next sentence (number ``prompts_ready``) is to be rewritten now; those that were begun come
+        first."""
         free = self.config.calls - self.calls_pending
         wanting = [story for story in self.stories if self._wants_a_call(story)]
         called = sorted(wanting, key=lambda story: (story.prompts_ready - story.index, story.state is State.WAITING))[
@@ -224,7 +225,7 @@ class Scheduler(Generic[Story]):
             self._leave(story)
 
     def waits_for_memory(self, story: Story) -> bool:
-        """Does it stand where its prompt is needed, and is the prompt not there?"""
+        """Does its next phase need a prompt that is not there yet?"""
         return story.state is State.READY and story.prompts_ready <= story.index and story.place >= self._gate(story)
 
     def _launch(self, slot: int) -> Launch[Story] | None:

@@ -1,6 +1,6 @@
 """Tensors that a launch reads and others made: on a GPU their memory must outlive the launch, not only its host code.
 
-A tensor's memory goes back to the stream on which it was allocated as soon as Python lets go of it, though another
+A tensor's memory goes back to the stream on which it was allocated as soon as Python releases it, though another
 slot's stream may not have come to reading it. So a slot tells the allocator first what it is going to read (PyTorch's
 ``record_stream``). What a launch makes itself is of its own stream and needs no telling.
 
@@ -25,7 +25,7 @@ class HoldsTensors(Protocol):
 
 
 def record_stream_uses(holders: Iterable[HoldsTensors]) -> None:
-    """The current stream is about to read what ``holders`` hold; nothing where there are no streams."""
+    """The current stream is about to read what ``holders`` hold. On a CPU this does nothing."""
     if not torch.cuda.is_available():
         return
     for tensor in {id(tensor): tensor for holder in holders for tensor in holder.tensors()}.values():

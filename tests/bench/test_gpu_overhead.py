@@ -222,10 +222,10 @@ def test_clocks_are_read_while_the_device_works_and_not_after(smi):
 
 def test_the_record_names_the_device_that_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device=None: f"the GPU {device}")
-    monkeypatch.setattr("acdc.bench.gpu.overhead.find_meter", lambda device: Found(None, f"not told of {device}"))
+    monkeypatch.setattr("acdc.bench.gpu.overhead.find_meter", lambda device: Found(None, f"unknown for {device}"))
     monkeypatch.setattr("acdc.bench.gpu.record.Clocks", lambda device: SimpleNamespace(read=dict))
     found = run([], "ours", "cuda:1", "float32", Size([1], 1, 1), Output(tmp_path / "overhead.json", 1.0))
-    assert (found["device"], found["energy"]) == ("the GPU cuda:1", "not told of cuda:1")
+    assert (found["device"], found["energy"]) == ("the GPU cuda:1", "unknown for cuda:1")
 
 
 def test_every_published_bundle_has_a_row():

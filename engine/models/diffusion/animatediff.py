@@ -65,7 +65,7 @@ class AnimateDiff(StableDiffusion):
     @property
     def max_clip_frames(self) -> int:
         """The longest clip."""
-        unet = getattr(self.unet, "unet", self.unet)  # where plans stand in for it, they hold it under this name
+        unet = getattr(self.unet, "unet", self.unet)  # a plan that replaces it holds it under this name
         assert isinstance(unet, MotionUNet), "of an adapter"
         return unet.max_frames
 

@@ -87,7 +87,8 @@ class GEGLU(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """GEGLU with four times the width; the Identity stands where training had dropout, which numbers the keys."""
+    """GEGLU with four times the width; an Identity replaces the dropout of training, which counts in the numbers of the
+    keys."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -24,7 +24,7 @@ class ResnetBlock(nn.Module):
         self.conv_shortcut = None if same else nn.Conv2d(in_channels, out_channels, 1)
 
     def time_shift(self, temb: Tensor) -> Tensor:
-        """What the time embedding [N, E] adds between the convolutions: [N, out]; once a schedule."""
+        """The shift by the time embedding [N, E] between the convolutions: [N, out]; once a schedule."""
         assert self.time_emb_proj is not None
         shift: Tensor = self.time_emb_proj(F.silu(temb))
         return shift

@@ -75,7 +75,7 @@ class CLIPTokenizer:
     def encode(self, prompts: Sequence[str]) -> tuple[Tensor, list[str | None]]:
         """(ids int64 [B, model_max_length], for each prompt the text that was kept or None if all of it was).
 
-        A prompt that is too long loses its end, never its beginning, where the subject stands.
+        A prompt that is too long loses its end, never its beginning, which names the subject.
         """
         rows, kept = [], []
         room = self.model_max_length - 2

@@ -1,4 +1,4 @@
-"""What the correction asks of a diffusion model's network."""
+"""Interface of a diffusion model's network for the correction."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .unet import UNetConfig
 
 
 class Denoiser(Protocol):
-    """A UNet whose parts that hang on the timestep or the prompt alone are computed once and passed in."""
+    """A UNet whose parts that depend on the timestep or the prompt alone are computed once and passed in."""
 
     @property
     def config(self) -> UNetConfig: ...

@@ -31,7 +31,7 @@ from .config import read_config, refuse
 FIXED: dict[str, tuple[Any, ...]] = {
     "_class_name": ("MotionAdapter",),
     "motion_mid_block_layers_per_block": (1,),
-    "conv_in_channels": (None,),  # PIA, which reads a picture beside the latents
+    "conv_in_channels": (None,),  # PIA, which reads a picture with the latents
 }
 PER_LEVEL = ("motion_layers_per_block", "motion_transformer_layers_per_block", "motion_num_attention_heads")
 POSITIONS = "pos_embed.pe"
@@ -168,7 +168,8 @@ class MotionModule(nn.Module):
 
 
 class MotionModules(nn.Module):
-    """The modules of one level, behind each of its layers; a module of its own because the weights' names have it."""
+    """The modules of one level, one after each of its layers; a module of its own because the weights' names have
+    it."""
 
     def __init__(self, config: MotionConfig, level: int, layers: int, depth: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The UNet of AnimateDiff (arXiv 2307.04725): Stable Diffusion's, with a motion module behind each of its layers.
+"""The UNet of AnimateDiff (arXiv 2307.04725): Stable Diffusion's, with a motion module after each of its layers.
 
     layer of a level:   ResNet block, transformer (if any), motion module
     middle:             ResNet block, transformer, motion module (if the adapter has one), ResNet block
@@ -41,7 +41,7 @@ class MotionUNet(UNet):
 
     @property
     def max_frames(self) -> int:
-        """The longest clip: so many positions the motion modules know."""
+        """Frames of the longest clip: the number of positions that the motion modules know."""
         return self.motion.motion_max_seq_length
 
     def adapter_state(self) -> dict[str, Tensor]:

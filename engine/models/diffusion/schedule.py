@@ -121,7 +121,7 @@ class Schedule:
 
     @property
     def start(self) -> Step:
-        """Where SDEdit enters: the noise level t' that the frame is brought to."""
+        """Start of SDEdit: the noise level t' of the noised frame."""
         assert self.steps, "an empty schedule has no start"
         return self.steps[0]
 

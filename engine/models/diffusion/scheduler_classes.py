@@ -99,7 +99,7 @@ def read_by(raw: Mapping[str, Any]) -> tuple[SchedulerClass, dict[str, Any]]:
     """
     name = raw.get("_class_name", "DDIMScheduler")
     if not isinstance(name, str) or name not in CLASSES:
-        raise ValueError(f"scheduler class {name!r} is not one that DDIM can stand in for; choose {', '.join(CLASSES)}")
+        raise ValueError(f"scheduler class {name!r} is not one that DDIM can replace; choose {', '.join(CLASSES)}")
     for key in sorted(raw.keys() - KNOWN):
         if not key.startswith("_") and raw[key] not in (None, False):
             raise ValueError(f"scheduler field {key}={raw[key]!r} is not supported: no known scheduler has it")

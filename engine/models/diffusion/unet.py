@@ -172,7 +172,7 @@ class UNet(nn.Module):
         return [m.attn2.keys_values(context) for m in self.modules() if isinstance(m, TransformerBlock)]
 
     def time_shifts(self, timesteps: Tensor) -> Tensor:
-        """What every ResNet block adds at each of the timesteps [N], one after another in the order of use: [N, P]."""
+        """Shifts of all ResNet blocks at each of the timesteps [N], one after another in the order of use: [N, P]."""
         temb = self.time_embedding(timesteps)
         return torch.cat([block.time_shift(temb) for block in self._resnets()], -1)
 

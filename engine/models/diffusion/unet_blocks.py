@@ -19,7 +19,7 @@ from .blocks import Downsample, ResnetBlock, Upsample
 
 @dataclass(frozen=True)
 class Common:
-    """What all levels share."""
+    """Parts that all levels share."""
 
     temb_dim: int
     groups: int

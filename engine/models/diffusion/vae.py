@@ -24,7 +24,7 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "latents_std": (None,),
     "shift_factor": (None,),
 }
-# force_upcast is advice to whoever picks the dtype; the directory's loader leaves that to the user.
+# force_upcast is advice for the choice of the dtype; the directory's loader leaves that to the user.
 IGNORED = frozenset({"sample_size", "force_upcast"})
 OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 

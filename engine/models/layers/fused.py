@@ -56,7 +56,7 @@ class Fusable(Protocol):
 def fuse(model: nn.Module, device: torch.device | str) -> None:
     """Every part of the model that can, unless on a CPU, where no gain was seen (docs/log.md).
 
-    Once device and dtype stand, since a later cast would part the views.
+    Call it once device and dtype are final, since a later cast would part the views.
     """
     if torch.device(device).type == "cpu":
         return

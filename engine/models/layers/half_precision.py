@@ -7,7 +7,7 @@ torch falls back to slow loops, many times slower than float32's. Attention, nor
 with float32 there and stay what they are.
 
 Weights stay in their two bytes. At most ``WIDENED_AT_ONCE`` numbers of one are held in float32 at a time, a slice of
-its outputs: 8 MiB, which a cache holds until they are multiplied and the allocator keeps for the next slice. Of a
+its outputs: 8 MiB, which a cache holds until they are multiplied and the allocator keeps for the next slice. For a
 weight [8192, 2048], for instance, eight slices [1024, 2048].
 """
 
@@ -65,7 +65,7 @@ def emulated(device: torch.device, dtype: torch.dtype) -> bool:
 def widen(*models: nn.Module) -> None:
     """Every linear layer and convolution of the models whose weight is bfloat16 or float16, in place.
 
-    The modules stay the very same ones, with their weights and names; whoever holds them holds the widened ones.
+    The modules stay the very same ones, with their weights and names; every reference sees the widened ones.
     """
     for layer in (module for model in models for module in model.modules()):
         if type(layer) is nn.Linear and layer.weight.dtype in HALVES:

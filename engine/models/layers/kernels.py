@@ -1,4 +1,4 @@
-"""Our kernels in the places of plain PyTorch, module by module; the models' code and weights stay what they are.
+"""Triton kernels in place of plain PyTorch, module by module; the models' code and weights stay what they are.
 
 A module that can use a kernel has ``enable_triton()``. Products and convolutions stay the libraries'; what lies between
 them is fused. Exact up to the order of sums, but another function of the bits than plain PyTorch, hence a choice:
@@ -22,7 +22,7 @@ SUPPORTS_CUSTOM_OPS = ("eager", "cudagraph", "inductor-jit")
 
 @runtime_checkable
 class Kerneled(Protocol):
-    """A module that can compute by kernels of ours."""
+    """A module that can compute with our Triton kernels."""
 
     def enable_triton(self) -> None: ...
 

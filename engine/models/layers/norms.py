@@ -29,7 +29,7 @@ class RMSNorm(nn.Module):
 
 
 class GroupNorm(nn.GroupNorm):
-    """Group norm of a feature map with what surrounds it: a shift of each channel before, SiLU behind."""
+    """Group norm of a feature map with what surrounds it: a shift of each channel before, SiLU after."""
 
     def __init__(self, groups: int, channels: int, eps: float, silu: bool = True) -> None:
         super().__init__(groups, channels, eps=eps)

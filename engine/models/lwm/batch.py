@@ -99,7 +99,7 @@ class RunningBatch(running_batch.RunningBatch):
         return self.session.frame.codes[place, : self.session.arm.stream.codes_per_frame].clone()
 
     def hand_over(self, place: int, was_drawn: bool) -> None:
-        """Where the context is a window, nothing is kept."""
+        """A window context keeps nothing."""
         sequence = self.sequences[place]
         if self.session.context == "full" and len(sequence.images) < sequence.frames:
             sequence.cache = self.session.cache.view(self.rows(place))
@@ -138,7 +138,7 @@ class RunningBatch(running_batch.RunningBatch):
 
 
 def num_codes_left(state: DecodeState, session: ArmSession) -> int:
-    """Of the story that has the fewest final codes."""
+    """Final codes of the story that has the fewest."""
     return session.arm.stream.codes_per_frame - min(state.accepted.tolist())
 
 

@@ -1,7 +1,7 @@
-"""Videos by an ARM that sees a few frames: behind the caption the first frame, and the last ones before each frame.
+"""Videos by an ARM that sees a few frames: after the caption the first frame, and the last ones before each frame.
 
 The first frame keeps the look where many have passed since, the last two say which way things move. With two, frames
-stand in the stream as
+are in the stream as
 
     frame 0        bos text vision [f0] eof
     frame 1        bos text vision f0 eof [f1] eof
@@ -9,12 +9,12 @@ stand in the stream as
     frame k >= 3   bos text vision f0 eof f(k-2) eof f(k-1) eof [fk] eof
 
 An :class:`ArmSession` in full context holds that view. Caption and first frame stay in the cache, the last frames are
-fed anew, since their places change; frames of any number thus cost the same:
+fed again, since their places change; frames of any number thus cost the same:
 
     begin frame 7    bos text vision f0 eof | f5 eof f6 eof      left of | is kept, right of it fed in one pass a frame
     begin frame 8    bos text vision f0 eof | f6 eof f7 eof
 
-The list of frames is the truth, so corrected ones are seen as soon as they stand in it (ACDC, Eq. 6).
+The list of frames is the truth, so corrected ones are seen as soon as they are in it (ACDC, Eq. 6).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from .video_batch import VideoBatch
 
 
 def seen(frame: int, recent: int) -> tuple[int, ...]:
-    """The numbers of the frames that frame ``frame`` is drawn behind: the first, and the last ``recent``."""
+    """The numbers of the frames that frame ``frame`` sees: the first, and the last ``recent``."""
     return tuple(sorted({0, *range(max(0, frame - recent), frame)})) if frame else ()
 
 
@@ -55,7 +55,7 @@ class ClipSession(VideoBatch):
         super().__init__(arm, clips, decoding)
         self.frames, self.recent, self.params = frames, recent, params
         self.captions: list[str] = []
-        self.shown: list[Tensor] = []  # codes [B, n] of each frame as they stand
+        self.shown: list[Tensor] = []  # current codes [B, n] of each frame
         self.view: ArmSession | None = None
 
     @property
@@ -64,7 +64,7 @@ class ClipSession(VideoBatch):
         return len(self.shown)
 
     def codes(self, frame: int) -> Tensor:
-        """Codes of a frame as they stand: int64 [B, codes_per_frame]."""
+        """Current codes of a frame: int64 [B, codes_per_frame]."""
         return self.shown[frame]
 
     @torch.no_grad()

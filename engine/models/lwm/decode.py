@@ -46,7 +46,9 @@ class DecodeState:
         self.codes, accepted, keys, values = draw(*inputs, *(() if self.noise is None else (self.noise,)))
         self.cache.put(keys, values)
         grown = (accepted - self.accepted).repeat(self.cache.rows // len(accepted))
-        self.cache.lengths = self.cache.lengths + grown  # anew: another slot may be copying a row of what was
+        self.cache.lengths = (
+            self.cache.lengths + grown
+        )  # a new tensor: another slot may be copying a row of the old one
         self.accepted = accepted
 
     def part(self, stories: Sequence[int]) -> DecodeState:
@@ -86,7 +88,7 @@ def draw(
     """Run passes until all ``num_codes`` codes of every story are final; returns how many were launched.
 
     ``find_pass(window)`` gives the pass of that many positions, ``tokens_per_pass`` are the choices. The accepted
-    counts are read back from the device after each ``sync_every`` of passes, of which those behind the end change
+    counts are read back from the device after each ``sync_every`` of passes, of which those after the end change
     nothing. With a window of one the number of passes is known, and nothing is read back.
     """
     if tuple(tokens_per_pass) == SEQUENTIAL:
@@ -113,7 +115,7 @@ def draw(
 def fitting(tokens_per_pass: Sequence[int], left: int) -> int:
     """The smallest window that holds all that is ``left``, or else the largest: (64, 16, 4), 11 -> 16.
 
-    Worth it because what a pass computes of positions behind the frame's end is thrown away.
+    Worth it because what a pass computes of positions after the frame's end is thrown away.
     """
     return min((window for window in tokens_per_pass if window >= left), default=max(tokens_per_pass))
 

@@ -10,7 +10,7 @@ Worked example, n = 6 codes, window 4, two accepted (a b), guesses for the other
 
     codes       a b c d e f     accepted 2
     fed           b c d e                       the last accepted code is owed to the cache
-    computed        c D E F                     c was guessed right, D stands on right codes, E and F do not
+    computed        c D E F                     c was guessed right, D follows right codes, E and F do not
     codes       a b c D E F     accepted 4      E and F are the next guesses
     cache         b c . .                       the slots of b and c are final, the next pass overwrites the others
 """
@@ -71,7 +71,7 @@ class DrawPass(nn.Module):
         return codes, accepted, *cache.collected()
 
     def _choose(self, cond: Tensor, null: Tensor | None, noise: Tensor | None, slots: Tensor) -> Tensor:
-        """The codes of ``slots`` [B, W]; of slots behind the frame's last, anything."""
+        """The codes of ``slots`` [B, W]; anything for slots after the frame's last."""
         inside = slots.clamp(max=self.codes_per_frame - 1)
         if noise is not None:
             rows = torch.arange(len(slots), device=slots.device)[:, None] * self.codes_per_frame

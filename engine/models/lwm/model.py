@@ -177,7 +177,7 @@ class LWM(nn.Module):
 
     @property
     def read_backend(self) -> AttentionBackend:
-        """What attends in the passes that only read their cache."""
+        """Attention backend of the passes that only read their cache."""
         return TRITON if self.use_triton else PRODUCTS
 
     def enable_triton(self) -> None:

@@ -24,7 +24,7 @@ class Prefill(nn.Module):
         self.model = model
 
     def forward(self, ids: Tensor, is_vision: Tensor, counts: Tensor, *held: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """``ids`` int64 and ``is_vision`` bool [R, T], of which row r's first ``counts[r]`` are real, behind what is
+        """``ids`` int64 and ``is_vision`` bool [R, T], of which row r's first ``counts[r]`` are real, after what is
         ``held``: the keys, values and lengths of a cache, or nothing -> logits [R, vision_vocab] after each row's last
         id, and the new keys and values [layers, R, H, T, head_dim]."""
         cache, backend = (ReadCache(*held), self.model.read_backend) if held else (EmptyCache(ids.device), SDPA)

@@ -22,7 +22,7 @@ SIZES = LWMConfig(
     layers=32, hidden=4096, ffn=11008, heads=32, text_vocab=32000, vision_vocab=8448, norm_eps=1e-6, rope_theta=5e7,
     max_position=32768,
 )  # fmt: skip
-EOF = 8192  # behind each frame; in training 8193 stood behind the last one, which the scripts never draw
+EOF = 8192  # after each frame; in training 8193 followed the last one, which the scripts never draw
 PROMPT = (887, 526, 263, 8444, 20255, 29889, 3148, 1001, 29901)  # "You are a helpful assistant. USER:"
 STREAM = StreamConfig(
     codes_per_frame=256,
@@ -39,7 +39,7 @@ STREAM = StreamConfig(
 
 
 class VideoPolicies(NamedTuple):
-    """How the first frame of a video is drawn and how the others are."""
+    """Sampling parameters of a video's first frame, and of the others."""
 
     first: SamplingParams
     rest: SamplingParams

@@ -1,4 +1,4 @@
-"""What a session needs to know of an autoregressive multimodal model: transformer, text ids, layout of a frame."""
+"""An autoregressive multimodal model as sessions use it: transformer, text ids, layout of a frame."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class LwmRunner:
         return self._passes[params, window]
 
     def tokens_per_pass(self, decoding: Decoding, stories: int) -> tuple[int, ...]:
-        """How many codes a pass may draw of each of that many stories (``tokens_per_pass.py``)."""
+        """Numbers of codes that a pass may draw of each of that many stories (``tokens_per_pass.py``)."""
         return choose_tokens_per_pass(decoding, self.stream.windows, self._device.type, self.draw_backend, stories)
 
     def widest(self, decoding: Decoding) -> int:
@@ -83,7 +83,7 @@ class LwmRunner:
 
     @property
     def sync_every(self) -> int:
-        """How many passes are launched before the accepted counts are read back."""
+        """Number of passes that are launched before the accepted counts are read back."""
         return choose_sync_every(self._device.type)
 
     @property

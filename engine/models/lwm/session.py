@@ -1,6 +1,6 @@
 """Stories side by side in one autoregressive model: draw a frame, replace it, go on (LWM's kind of stream).
 
-All stories stand at the same frame; their texts differ in length. Rows of the cache are (branch, story): first the
+All stories are at the same frame; their texts differ in length. Rows of the cache are (branch, story): first the
 conditional branch of every story, then, with guidance, the null branch, whose sentences are empty. The list of chunks
 is the truth and the cache a function of it:
 
@@ -79,7 +79,7 @@ class ArmSession(StorySession):
         return len(self.chunks) % 2 == 1
 
     def codes(self, frame: int) -> Tensor:
-        """Codes of a frame as they stand: int64 [B, codes_per_frame]."""
+        """Current codes of a frame: int64 [B, codes_per_frame]."""
         return self.chunks[2 * frame + 1].ids[: self.stories, : self.arm.stream.codes_per_frame]
 
     @torch.no_grad()
@@ -241,9 +241,9 @@ class ArmSession(StorySession):
         else:
             check_texts(texts, self.stories)
             null = [""] * (self.rows - self.stories)
-            told = [self.arm.encode(text) for text in texts] + [[] for _ in null]
-            assert max(map(len, told)) <= self.text_tokens, "a sentence is longer than the session was made for"
-            lines = [ids + list(self.arm.stream.vision) for ids in told]
+            encoded = [self.arm.encode(text) for text in texts] + [[] for _ in null]
+            assert max(map(len, encoded)) <= self.text_tokens, "a sentence is longer than the session was made for"
+            lines = [ids + list(self.arm.stream.vision) for ids in encoded]
         return self.given(lines)
 
     def given(self, lines: Sequence[Sequence[int]]) -> StreamSegment:

@@ -18,7 +18,7 @@ class StreamConfig:
     ``bos`` and ``vision`` are text ids (several where a marker is spelled in several pieces, as in LWM), ``eof`` is
     a vision id. ``context`` is the default context of a session, ``max_text_tokens`` the limit of one sentence.
     ``windows`` says how many codes a pass draws where that was measured to be fastest (``tokens_per_pass.py``).
-    ``prefix`` and ``suffix`` are the text ids of a prompt around each sentence, ``video_prefix`` stands before that of
+    ``prefix`` and ``suffix`` are the text ids of a prompt around each sentence, ``video_prefix`` precedes that of
     a video. ``recent_frames`` is how many of a video's last frames the next one sees besides the first
     (``clip_session.py``).
     """

@@ -1,4 +1,4 @@
-"""What a session's stream is made of: a sentence or a frame of every row."""
+"""A segment of a session's stream: a sentence or a frame of every row."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """LWM's text side: LLaMA's SentencePiece model, and the prompts around a sentence (``lwm_published.py``).
 
 The prompt is one text, "... Generate an image of {sentence} ASSISTANT:", yet its ids are those of its three parts one
-after another, and ``<vision>``'s behind them: pieces never reach across a space, and SentencePiece puts one before
+after another, and ``<vision>``'s after them: pieces never reach across a space, and SentencePiece puts one before
 each text it is given ("legacy" in transformers). ``<vision>`` is ordinary text; the one special id is bos, which no
 text of a user's can spell.
 """
@@ -52,12 +52,12 @@ def load_sentencepiece(path: Path, text_vocab: int) -> tuple[int, Encode]:
 
 def with_prompts(stream: StreamConfig, bos: int, encode: Encode) -> StreamConfig:
     """``stream`` with bos, ``<vision>`` and the prompts for images and for video as this tokenizer spells them."""
-    (before, behind), (before_video, _) = IMAGE_PROMPT, VIDEO_PROMPT
+    (before, after), (before_video, _) = IMAGE_PROMPT, VIDEO_PROMPT
     return replace(
         stream,
         bos=(bos,),
         vision=tuple(encode(VISION)),
         prefix=tuple(encode(before)),
-        suffix=tuple(encode(behind)),
+        suffix=tuple(encode(after)),
         video_prefix=tuple(encode(before_video)),
     )

@@ -2,7 +2,7 @@
 
 The published procedure (``scripts/sample_video.py`` of LargeWorldModel/LWM, ``run_sample_video.sh``):
 
-    1  <s> image prompt <vision>                       draw frame 0 with guidance 5, beside the null stream
+    1  <s> image prompt <vision>                       draw frame 0 with guidance 5, next to the null stream
     2  <s> video prompt <vision> f0 eof                a new prefill, since the prompt's words differ
                                  f1 eof f2 eof ...     with guidance 1: the null stream has no effect, it is dropped
 
@@ -70,11 +70,11 @@ class LwmVideo(VideoBatch):
 
     @property
     def params(self) -> SamplingParams:
-        """How the next frame is drawn."""
+        """Sampling parameters of the next frame."""
         return self.policies.of(self.drawn)
 
     def codes(self, frame: int) -> Tensor:
-        """Codes of a frame as they stand: int64 [B, codes_per_frame]."""
+        """Current codes of a frame: int64 [B, codes_per_frame]."""
         assert 0 <= frame < self.drawn, f"frame {frame} of {self.drawn} is not there"
         if self.video is not None:
             return self.video.codes(frame)

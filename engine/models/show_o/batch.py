@@ -77,7 +77,8 @@ class RunningBatch(running_batch.RunningBatch):
             sequence.drop_cache()
 
     def shown(self, sequence: SequenceState) -> list[list[int] | Tensor]:
-        """What the next frame of a story sees: captions as text ids and frames as codes, its own caption last."""
+        """Segments that the next frame of a story sees: captions as text ids and frames as codes, its own caption
+        last."""
         if self.session.layout != "block-causal":
             return [sequence.texts[-1]]
         first = max(0, len(sequence.images) - 1) if self.session.context == "window" else 0
@@ -85,7 +86,7 @@ class RunningBatch(running_batch.RunningBatch):
         return [*(segment for pair in pairs for segment in pair), sequence.texts[-1]]
 
     def start(self, keys: Tensor) -> None:
-        """What is known of the frames before the first step."""
+        """Codes of the frames that are known before the first step."""
         nothing = torch.full((self.session.config.num_vq_tokens,), -1, device=keys.device)
         last = torch.stack([one.images[-1] if one.images else nothing for one in self.sequences])
         self.frame = MaskGitState.begin(self.session.known(self.params, keys, last), keys)

@@ -52,8 +52,8 @@ class FeedPass(nn.Module):
         self.model, self.causal = model, causal
 
     def forward(self, ids: Tensor, *held: Tensor) -> tuple[Tensor, Tensor]:
-        """``ids`` int64 [R, T] behind what is ``held``: the keys, values and lengths of a cache, or nothing, which only
-        a text can stand behind -> new keys and values [layers, R, H, T, head_dim]. A text may be padded on the
+        """``ids`` int64 [R, T] after ``held``: the keys, values and lengths of a cache, or nothing, which only
+        a text can follow -> new keys and values [layers, R, H, T, head_dim]. A text may be padded on the
         right."""
         assert held or self.causal, "a caption comes before a frame"
         cache = EmptyCache(ids.device)

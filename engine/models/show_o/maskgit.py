@@ -2,7 +2,7 @@
 
 Every pass draws a code for each unknown slot and makes the least confident of them unknown again, fewer each time:
 cos(pi k / 2T) of all after step k. The result is the last pass's draw, *before* its masking, which would leave one
-slot unknown. Noise of slot n in step k stands at position k N + n of purpose TOKEN, the confidences' at position k of
+slot unknown. Noise of slot n in step k is at position k N + n of purpose TOKEN, the confidences' at position k of
 purpose CONFIDENCE (value n), so no draw depends on batch, order or device.
 """
 
@@ -36,7 +36,7 @@ class MaskGitState:
         return cls(codes, codes, keys)
 
     def advance(self, run: MaskGitStep, cache: KVCache, until: int) -> None:
-        """Run steps until so many were run, behind what ``cache`` holds. Nothing is read back from the device."""
+        """Run up to that number of steps, after what ``cache`` holds. Nothing is read back from the device."""
         score_keys = rekey(self.keys, Purpose.CONFIDENCE)
         steps = torch.arange(until, device=self.codes.device)
         for step in range(self.step, until):

@@ -1,11 +1,11 @@
 """One step of MaskGIT in Show-o: all slots of a frame in one pass, then draw, score and mask again.
 
     codes  [B, N], -1 where unknown     a b . . d .
-    ids    soi, codes and masks, eoi    S A B M M D M E       behind the prompt, whose keys and values are cached
+    ids    soi, codes and masks, eoi    S A B M M D M E       after the prompt, whose keys and values are cached
     logits of the N slots, of the 8,192 codes only
     guidance, draw, confidence, mask    see ``kernels/maskgit_step.py``
 
-With guidance the rows are (branch, story): the null branch carries the same frame behind an empty prompt.
+With guidance the rows are (branch, story): the null branch carries the same frame after an empty prompt.
 """
 
 from __future__ import annotations

@@ -29,8 +29,8 @@ from ..kv_buffers import Buffers
 from ..kv_cache import KVCache
 from ..layers.rotary import Rotary
 
-NEW_TOKENS = 10  # [PAD], eight markers and tasks, and one id that no token has: codes begin behind them
-MARKERS = {"pad": 0, "soi": 1, "eoi": 2, "t2i": 5}  # ids behind the text's
+NEW_TOKENS = 10  # [PAD], eight markers and tasks, and one id that no token has: codes begin after them
+MARKERS = {"pad": 0, "soi": 1, "eoi": 2, "t2i": 5}  # ids after the text's
 CLIP_WIDTH = 1024
 
 
@@ -39,7 +39,7 @@ class ShowOConfig:
     """Sizes and ids; the defaults are those of ``showlab/show-o`` (256 px).
 
     ``num_vq_tokens`` is the number of codes of a frame (1,024 at 512 px), ``text_field`` how many ids a prompt may have
-    with its markers, ``text_end`` the id before and behind a text, ``w_clip_vit`` whether the file also holds a
+    with its markers, ``text_end`` the id before and after a text, ``w_clip_vit`` whether the file also holds a
     projection of CLIP's features, which drawing does not use.
     """
 
@@ -74,7 +74,7 @@ class ShowOConfig:
 
     @property
     def rotary_dim(self) -> int:
-        """How many of a head's numbers are rotated: 32 of 64."""
+        """Number of a head's channels that are rotated: 32 of 64."""
         return int(self.head_dim * self.rotary_fraction)
 
     @property
@@ -98,7 +98,7 @@ class ShowOConfig:
 
     @property
     def max_prompt(self) -> int:
-        """Text ids that survive of a prompt: 126 of the 129, beside the task and both ends."""
+        """Text ids that survive of a prompt: 126 of the 129, besides the task and both ends."""
         return self.text_field - 3
 
     def marker(self, name: str) -> int:
@@ -204,10 +204,10 @@ class ShowO(nn.Module):
             self.mm_projector = nn.Sequential(*widths)
 
     def forward(self, ids: Tensor, cache: Cache) -> Tensor:
-        """``ids`` int64 [R, T] -> hidden [R, T, D] after the final norm; the cache says where they stand and what they
+        """``ids`` int64 [R, T] -> hidden [R, T, D] after the final norm; the cache says where they are and what they
         see, and keeps their keys and values."""
         trunk: Any = self.showo.model
-        # What pads a text may stand beyond the tables; nothing sees it.
+        # Padding of a text may lie beyond the tables; nothing sees it.
         positions = cache.positions(ids.shape[1]).clamp(max=self.config.max_position - 1)
         place = AttentionMetadata.of(positions, self.rope, cache, SDPA)
         x = trunk.embed_tokens(ids)

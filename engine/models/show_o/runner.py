@@ -1,4 +1,4 @@
-"""What a session needs to know of Show-o: transformer, text ids, the passes; and how a published directory is read."""
+"""Show-o as sessions use it: transformer, text ids, the passes; and how a published directory is read."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SIZES = ("codebook_size", "llm_vocab_size", "num_vq_tokens")
 
 @dataclass(frozen=True)
 class FrameCodes:
-    """How many codes a frame has, and of how many each is one."""
+    """Number of codes of a frame, and size of the codebook."""
 
     codes_per_frame: int
     codebook_size: int
@@ -63,8 +63,8 @@ class ShowORunner:
         """Read ``config.json`` and ``pytorch_model.safetensors`` as ``showlab/show-o`` has them.
 
         ``tokenizer`` is the directory of ``microsoft/phi-1_5``'s tokenizer files: where None, ``directory`` itself, a
-        folder ``phi-1_5`` in it, or one beside it. Raises ``ValueError`` (one line, names the file) for what is missing
-        or does not fit.
+        folder ``phi-1_5`` in it, or one next to it. Raises ``ValueError`` (one line, names the file) for what is
+        missing or does not fit.
         """
         directory = Path(directory)
         config = read_config(directory / "config.json")
@@ -102,7 +102,7 @@ class ShowORunner:
 
     @property
     def default_steps(self) -> int:
-        """Of a frame: 18 up to 256 codes, 50 above."""
+        """MaskGIT steps of a frame: 18 up to 256 codes, 50 above."""
         return next((steps for codes, steps in STEPS if self.config.num_vq_tokens <= codes), STEPS[-1][1])
 
     def draw_pass(self, steps: int, temperature: float, guidance_scale: float) -> MaskGitStep:
@@ -113,8 +113,8 @@ class ShowORunner:
         return self._draws[key]
 
     def feed(self, ids: Tensor, cache: KVCache | None, causal: bool) -> tuple[Tensor, Tensor]:
-        """Keys and values [layers, R, H, T, head_dim] of a segment ``ids`` [R, T] behind what the cache holds, which is
-        not written, or behind nothing."""
+        """Keys and values [layers, R, H, T, head_dim] of a segment ``ids`` [R, T] after what the cache holds, which is
+        not written, or after nothing."""
         if causal not in self._feeds:
             self._feeds[causal] = self.wrap_feed(FeedPass(self.model, causal))
         width, padding = ids.shape[1], -ids.shape[1] % WIDTH if causal else 0
@@ -139,9 +139,9 @@ def read_config(path: Path) -> ShowOConfig:
     "transformer".
     """
     values = read_json(path)
-    told = {**{name: values.get(name) for name in SIZES}, "w_clip_vit": values.get("w_clip_vit", False)}
+    sizes = {**{name: values.get(name) for name in SIZES}, "w_clip_vit": values.get("w_clip_vit", False)}
     try:
-        config = ShowOConfig.from_dict({**values.get("transformer", {}), **told})
+        config = ShowOConfig.from_dict({**values.get("transformer", {}), **sizes})
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     _check_rest(path, values, config)

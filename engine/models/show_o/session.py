@@ -1,7 +1,7 @@
 """Stories side by side in Show-o: the same life of a frame as in ``session.py``, another row of ids and another draw.
 
 Show-o was trained on one prompt and one picture. No weights or code for stories were published, so what a frame sees of
-the story is a choice of ours, the ``layout``:
+the story is not in the paper and is chosen by ``layout``:
 
     independent     [t2i caption_k][frame_k]                                          as trained; the story is not seen
     carry-over      the same, but the frame's slots begin with the codes of frame k-1, of which a seeded share is kept:
@@ -94,7 +94,7 @@ class ShowOSession(StorySession):
         return len(self.texts) > self.drawn
 
     def codes(self, frame: int) -> Tensor:
-        """Codes of a frame as they stand: int64 [B, codes_per_frame]."""
+        """Current codes of a frame: int64 [B, codes_per_frame]."""
         return self.images[frame]
 
     @torch.no_grad()
@@ -125,8 +125,8 @@ class ShowOSession(StorySession):
         assert self.waiting, "begin() comes before generate()"
         check_guided(params, self.branches)
         if params.top_k is not None or params.top_p < 1:
-            told = f"top_k {params.top_k}, top_p {params.top_p}"
-            raise ValueError(f"{told}: Show-o draws from all codes; choose top_k None and top_p 1")
+            values = f"top_k {params.top_k}, top_p {params.top_p}"
+            raise ValueError(f"{values}: Show-o draws from all codes; choose top_k None and top_p 1")
         run = self.arm.draw_pass(self.steps, params.temperature, params.guidance_scale)
         known = self._known(params, keys)
         drawn = draw(run, known, self.cache, keys, self.steps, self.config.codebook_size)
@@ -162,7 +162,7 @@ class ShowOSession(StorySession):
         yield from self.cache.tensors()
 
     def known(self, params: SamplingParams, keys: Tensor, last: Tensor) -> Tensor:
-        """What stands in the frame's slots before the first step: int64 [B, N], -1 where nothing does. ``last`` [B, N]
+        """Known codes of the frame before the first step: int64 [B, N], -1 where nothing does. ``last`` [B, N]
         are the codes of the frames before, -1 where a story has none."""
         known = torch.full_like(last, -1)
         if self.layout == "carry-over":
@@ -191,15 +191,15 @@ class ShowOSession(StorySession):
                 self.feed_text(segment, [len(self.starts) == 1] * self.rows)
 
     def feed_text(self, texts: Sequence[Sequence[int] | None], first: Sequence[bool]) -> None:
-        """A caption a row enters behind what the cache holds, or nothing (None); ``first`` tells whether the row begins
+        """A caption a row enters after what the cache holds, or nothing (None); ``first`` says whether the row begins
         with it."""
         lines = [[] if t is None else caption_ids(t, self.config, at) for t, at in zip(texts, first, strict=True)]
         counts, device = [len(line) for line in lines], self.cache.lengths.device
-        told = lines[: self.stories] if all(first) else lines
-        width, pad = max(map(len, told)), self.config.marker("pad")
-        ids = torch.tensor([[*line, *[pad] * (width - len(line))] for line in told]).to(device)
+        entered = lines[: self.stories] if all(first) else lines
+        width, pad = max(map(len, entered)), self.config.marker("pad")
+        ids = torch.tensor([[*line, *[pad] * (width - len(line))] for line in entered]).to(device)
         fed = self.arm.feed(ids, None if all(first) else self.cache, causal=True)
-        if len(told) < self.rows:  # the null branch begins with the same ids in every story
+        if len(entered) < self.rows:  # the null branch begins with the same ids in every story
             fed = _beside(fed, self.arm.null_prefix(), self.stories)
         self.cache.put(*fed)
         self.cache.advance(counts)
@@ -211,7 +211,7 @@ class ShowOSession(StorySession):
         self.cache.advance([self.config.block if yes else 0 for yes in there] * self.branches)
 
     def _keep(self, segments: int) -> None:
-        """Cut the cache behind the first ``segments`` of what is shown."""
+        """Cut the cache after the first ``segments`` of what is shown."""
         if segments < len(self.starts):
             self.cache.truncate(self.starts[segments])
             del self.starts[segments:]
@@ -244,25 +244,27 @@ class ShowOSession(StorySession):
 
 
 def held_frames(layout: Layout, context: Context, frames: int) -> int:
-    """How many of a story's ``frames`` frames a row holds at most, the one that is drawn among them."""
+    """Most of a story's ``frames`` frames that a row holds, the one that is drawn among them."""
     if layout != "block-causal":
         return 1
     return min(frames, 2) if context == "window" else frames
 
 
 def slots_before(config: ShowOConfig, layout: Layout, context: Context, frames: int, text_tokens: int | None) -> int:
-    """Slots of the longest row before a frame, of a story of ``frames`` frames and captions of so many text ids (the
-    text field where None)."""
+    """Slots of the longest row before a frame, of a story of ``frames`` frames and captions of that number of text ids
+    (the text field where None)."""
     held = held_frames(layout, context, frames)
     caption = 2 + min(config.max_prompt, config.max_prompt if text_tokens is None else text_tokens)
     return 1 + held * caption + (held - 1) * config.block
 
 
 def _beside(fed: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor], stories: int) -> tuple[Tensor, Tensor]:
-    """Keys and values of the stories' captions and, in rows behind them, of the empty one as often."""
-    rows = [F.pad(value, (0, 0, 0, told.shape[3] - value.shape[3])) for told, value in zip(fed, null, strict=True)]
+    """Keys and values of the stories' captions and, in the rows after them, of the empty one as often."""
+    rows = [
+        F.pad(value, (0, 0, 0, longest.shape[3] - value.shape[3])) for longest, value in zip(fed, null, strict=True)
+    ]
     keys, values = (
-        torch.cat((told, row.expand(-1, stories, -1, -1, -1)), 1) for told, row in zip(fed, rows, strict=True)
+        torch.cat((fed_row, row.expand(-1, stories, -1, -1, -1)), 1) for fed_row, row in zip(fed, rows, strict=True)
     )
     return keys, values
 

@@ -1,4 +1,4 @@
-"""From a sentence to the ids that stand before a frame: Phi-1.5's byte-level BPE, and Show-o's text field.
+"""From a sentence to the ids before a frame: Phi-1.5's byte-level BPE, and Show-o's text field.
 
     "a cat"   ->   <|t2i|>  end  a  cat  end        (50300, 50256, 64, 3797, 50256); end is <|endoftext|> on both sides
     ""        ->   <|t2i|>  end  end                what training dropped a prompt to: the null branch
@@ -20,7 +20,7 @@ BLANKS = (*(" " * run for run in range(31, 1, -1)), *("\t" * run for run in rang
 
 
 def caption_ids(text: Sequence[int], config: ShowOConfig, first: bool = True) -> list[int]:
-    """Text ids -> the ids before a frame; the task's marker stands only before the ``first`` frame of a row.
+    """Text ids -> the ids before a frame; the task's marker comes only before the ``first`` frame of a row.
 
     A field that is too long keeps its first 128 ids and the end: 126 ids of the text.
     """

@@ -1,4 +1,5 @@
-"""What visual tokenizers of convolutions share: sizes by level, and pictures to codes and back with checked shapes."""
+"""Parts that convolutional visual tokenizers share: sizes by level, and pictures to codes and back with checked
+shapes."""
 
 from __future__ import annotations
 
@@ -27,8 +28,8 @@ class CoderConfig:
     channel_multipliers: tuple[int, ...] = (1,)
 
     def check(self, num_groups: int) -> None:
-        """``ValueError`` for a value of another kind, a resolution that cannot be halved so often, or channels that the
-        norms cannot group."""
+        """``ValueError`` for a value of another kind, a resolution that cannot be halved that often, or channels that
+        the norms cannot group."""
         check_fields(self)
         if self.resolution % self.downsampling:
             raise ValueError(f"resolution {self.resolution} is not a multiple of the downsampling {self.downsampling}")
@@ -57,7 +58,7 @@ class CoderConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any], where: str | None = None) -> Self:
-        """The config in `values`; raises ValueError, which begins with ``where`` it stands (the class where None), for
+        """The config in `values`; raises ValueError, which begins with ``where`` the config is (None: the class), for
         a field that does not exist or does not fit."""
         where, names = where or cls.__name__, [field.name for field in fields(cls)]
         for name in values.keys() - {*names, *cls.UNUSED}:

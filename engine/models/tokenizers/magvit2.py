@@ -25,7 +25,7 @@ WEIGHTS = "pytorch_model.safetensors"
 
 class Signs(nn.Module):
     """The buffers of the published file, which follow from the number of channels: all codes' signs and the bits'
-    weights, the first channel's largest. Nothing reads them but the loader; a cast or a move makes them anew."""
+    weights, the first channel's largest. Nothing reads them but the loader; a cast or a move makes them again."""
 
     embedding: Tensor
     power_vals: Tensor

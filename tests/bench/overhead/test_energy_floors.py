@@ -35,7 +35,7 @@ class TestEnergy:
         found = find_meter(CPU, tmp_path)
         assert isinstance(found.meter, Rapl)
         assert found.meter.read() == (100, 101)
-        assert "2 packages" in found.told
+        assert "2 packages" in found.source
         (zones[0] / "energy_uj").write_text("600\n")
         assert found.meter.joules((100, 101), found.meter.read()) == pytest.approx(500e-6)
 
@@ -44,7 +44,7 @@ class TestEnergy:
         assert meter.joules((900,), (50,)) == pytest.approx(150e-6)
 
     def test_nobody_tells(self, tmp_path):
-        assert find_meter(CPU, tmp_path) == (None, "not told: this system has no RAPL files")
+        assert find_meter(CPU, tmp_path) == (None, "unknown: this system has no RAPL files")
         (zone(tmp_path, "intel-rapl:0", "package-0", 0) / "energy_uj").write_text("secret")
         meter, told = find_meter(CPU, tmp_path)
         assert meter is None
@@ -73,11 +73,11 @@ class TestEnergy:
             raise NVMLError("Not Supported")
 
         library.nvmlDeviceGetTotalEnergyConsumption = refuse
-        assert find_meter(torch.device("cuda")) == (None, "not told: NVML says Not Supported")
+        assert find_meter(torch.device("cuda")) == (None, "unknown: NVML says Not Supported")
 
     def test_without_its_library(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "pynvml", None)
-        assert "nvidia-ml-py" in find_meter(torch.device("cuda")).told
+        assert "nvidia-ml-py" in find_meter(torch.device("cuda")).source
 
 
 class TestPeak:

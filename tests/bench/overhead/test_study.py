@@ -197,7 +197,7 @@ class TestMistakes:
             (["--study", "--concurrency", ""], "concurrency '' is not a list"),
             (["--study", "--concurrency", "8"], "concurrency 8 is more than there are stories"),
             (["--study", "--concurrency", "3"], "concurrency 3 is not a power of two"),
-            (["--study", "--sweep", "none", "--sweep", "steps"], "--sweep none is given beside others"),
+            (["--study", "--sweep", "none", "--sweep", "steps"], "--sweep none is given together with others"),
             (["--study", "--frames", "7"], "--frames 7 is more than any of the stories has; choose 1 to 6"),
             (["--study", "--json", "x.json"], "--json is not for a study"),
             (["--study", "--warmup", "2"], "--warmup is not for a study"),

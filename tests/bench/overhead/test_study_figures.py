@@ -1,4 +1,4 @@
-"""Figures of a study: percentiles, ratios, what lay beside what, peak memory, and a video's chunks."""
+"""Figures of a study: percentiles, ratios, overlaps, peak memory, and a video's chunks."""
 
 import json
 import platform
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acdc.bench.overhead.beside import beside
 from acdc.bench.overhead.figures import FrameSample, RunSample, figures, percentile, ratios, summarise
 from acdc.bench.overhead.measure import make_stories
+from acdc.bench.overhead.overlap import overlap
 from acdc.bench.overhead.run import run_once
 from acdc.bench.overhead.sweeps import Around, sweep_points
 from acdc.engine.options import make_options
@@ -75,7 +75,7 @@ class TestFigures:
         assert found["exposed_memory_ms"] == {"mean": 25.0, "P100": 40.0}
         assert found["exposed_memory_share"] == 0.1
         assert found["joules_a_frame"] is None
-        assert found["beside"] is None
+        assert found["overlap"] is None
 
     @pytest.mark.parametrize(("samples", "told"), [(9, set()), (10, {"P90"}), (99, {"P90"}), (100, {"P90", "P99"})])
     def test_a_percentile_that_is_the_largest_sample_is_not_told(self, samples, told):
@@ -92,8 +92,8 @@ class TestFigures:
 
     def test_what_lay_beside_what_is_the_median_of_the_runs(self):
         shares = [{"arm_dm": share, "dm_dm": 0.0, "arm_arm": 0.0} for share in (0.1, 0.5, 0.2)]
-        runs = [replace(run_of(k, 1.0, [1.0]), beside=one) for k, one in enumerate(shares)]
-        assert figures(runs)["beside"] == {"arm_dm": 0.2, "dm_dm": 0.0, "arm_arm": 0.0}
+        runs = [replace(run_of(k, 1.0, [1.0]), overlap=one) for k, one in enumerate(shares)]
+        assert figures(runs)["overlap"] == {"arm_dm": 0.2, "dm_dm": 0.0, "arm_arm": 0.0}
 
     def test_ratios_pair_runs_of_a_round(self):
         plain = [run_of(0, 1.0, [1.0]), run_of(1, 2.0, [1.0])]
@@ -123,11 +123,11 @@ class TestBeside:
     def test_the_example(self):
         first = lane(0, (Phase.DRAW, 0, 2))
         second = lane(1, (Phase.DRAW, 0, 1), (Phase.CORRECT, 1, 4))
-        assert beside([*second, *first]) == {"arm_dm": 0.25, "dm_dm": 0.0, "arm_arm": 0.25}
+        assert overlap([*second, *first]) == {"arm_dm": 0.25, "dm_dm": 0.0, "arm_arm": 0.25}
 
     def test_one_after_another_and_memory_is_nothing_beside_anything(self):
         ran = lane(0, (Phase.DRAW, 0, 1), (Phase.CORRECT, 1, 2)) + lane(None, (Phase.MEMORY, 0, 2))
-        assert set(beside(ran).values()) == set(beside([]).values()) == {0.0}
+        assert set(overlap(ran).values()) == set(overlap([]).values()) == {0.0}
 
     @given(
         st.lists(
@@ -147,7 +147,7 @@ class TestBeside:
             if kind is not None:
                 counted[kind] += end - start
         whole = edges[-1] - edges[0]
-        assert beside(ran) == {kind: pytest.approx(time / whole if whole else 0) for kind, time in counted.items()}
+        assert overlap(ran) == {kind: pytest.approx(time / whole if whole else 0) for kind, time in counted.items()}
 
 
 class TestPeak:
@@ -172,4 +172,4 @@ def test_a_video_tells_its_first_chunk_and_no_memory(tiny_engine, monkeypatch):
         [sample.frames[0].latency_ms / 1e3, sum(one.latency_ms for one in sample.frames) / 1e3]
     )
     assert sample.made == 4
-    assert (sample.beside, list(timeline)) == (None, [])
+    assert (sample.overlap, list(timeline)) == (None, [])

@@ -17,7 +17,7 @@ from acdc.bench.simulator.cost_model import CostModel
 from acdc.bench.simulator.memory_calls import by_rules, call_seconds
 from acdc.bench.simulator.rehearsal import Rehearsal
 from acdc.bench.simulator.simulator import simulate
-from acdc.bench.simulator.stories import SEED, TOLD, stories_of
+from acdc.bench.simulator.stories import BUILT_IN, SEED, stories_of
 from acdc.engine.cli.main import main
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.memory.rules import Rules
@@ -166,14 +166,14 @@ def test_a_language_model_is_asked_for_one_story(tiny_engine, monkeypatch):
 
     monkeypatch.setattr(tiny_engine, "generate_many", partial(tiny_engine.generate_many, load_memory=Slow))
     assert call_seconds(tiny_engine, make_options(**CHAT)) > 0
-    assert len(asked) == len(TOLD[0])
+    assert len(asked) == len(BUILT_IN[0])
 
 
 def test_other_stories_have_the_lengths_that_are_asked_for():
     assert [len(story) for story in stories_of([2, 3])] == [2, 3, 2, 3]
     assert [len(story) for story in stories_of([9, 1, 1, 1, 4])] == [9, 1, 1, 1, 4]
-    assert stories_of([9])[0][:6] == TOLD[0]
-    assert len({story[0] for story in stories_of([1])}) == len(TOLD)
+    assert stories_of([9])[0][:6] == BUILT_IN[0]
+    assert len({story[0] for story in stories_of([1])}) == len(STORIES)
 
 
 def test_a_study_predicts_first_and_its_record_serves_to_plan(tiny_path, tmp_path, monkeypatch):

@@ -100,20 +100,20 @@ class TestOverlap:
     def test_every_run_tells_it_and_one_slot_has_none(self, record):
         for point in record["points"]:
             for row in point["variants"].values():
-                assert set(row["beside"]) == {"arm_dm", "dm_dm", "arm_arm"}
-                assert 0 <= sum(row["beside"].values()) <= 1 + 1e-9
+                assert set(row["overlap"]) == {"arm_dm", "dm_dm", "arm_arm"}
+                assert 0 <= sum(row["overlap"].values()) <= 1 + 1e-9
                 if row["pipelining"]["slots"] == 1:
-                    assert set(row["beside"].values()) == {0.0}
+                    assert set(row["overlap"].values()) == {0.0}
         main = record["points"][0]["variants"]
-        assert len(main["overlapped"]["samples"][0]["beside"]) == 3
-        assert sum(main["overlapped"]["beside"].values()) > 0
+        assert len(main["overlapped"]["samples"][0]["overlap"]) == 3
+        assert sum(main["overlapped"]["overlap"].values()) > 0
 
     def test_the_pages_show_it(self, record, html):
         other = json.loads(json.dumps(record))
-        other["points"][0]["variants"]["overlapped"]["beside"]["arm_dm"] = 0.4321
+        other["points"][0]["variants"]["overlapped"]["overlap"]["arm_dm"] = 0.4321
         assert "| 43.2 % |" in table(other)
         assert "<td>43.2 %</td>" in report(other)
-        assert "43.2 %</b>of the run is ARM beside" in report(other)
+        assert "43.2 %</b>of the run: ARM and diffusion" in report(other)
 
 
 class TestPages:

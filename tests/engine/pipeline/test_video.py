@@ -109,7 +109,7 @@ def test_what_was_interrupted_goes_on_as_if_it_were_not(exact_engine, done: int,
 def test_frames_of_another_run_are_noticed(exact_engine) -> None:
     other = exact_engine.generate_video(CAPTION, seed=1, **LENGTHS, correction=False)
     rest = exact_engine.stream_video(CAPTION, **LENGTHS, correction=False, done=other.frames[:3])
-    with pytest.raises(ValueError, match="frame 1 is not what this computation draws"):
+    with pytest.raises(ValueError, match="frame 1 cannot be reproduced with these settings"):
         next(rest)
 
 

@@ -1,4 +1,4 @@
-"""How much of a run two launches lay beside each other, read off its timeline. No torch."""
+"""Share of a run in which launches overlap, read off its timeline. No torch."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from ...engine.scheduler.policy import UNITS, Unit
 ARM_DM, DM_DM, ARM_ARM = "arm_dm", "dm_dm", "arm_arm"
 
 
-def beside(ran: Sequence[Ran]) -> dict[str, float]:
-    """Shares of the time from the first start to the last end: the autoregressive model beside the diffusion model, or
-    else launches of one of them beside one another. Memory calls are not launches.
+def overlap(ran: Sequence[Ran]) -> dict[str, float]:
+    """Shares of the time from the first start to the last end: the autoregressive model overlaps with the diffusion
+    model, or else launches of one of them overlap. Memory calls are not launches.
 
     One slot draws from 0 to 2 s, the other from 0 to 1 s and corrects from 1 to 4 s: arm_arm 0.25, arm_dm 0.25.
     """

@@ -1,4 +1,5 @@
-"""How much launches slow each other down: one slot repeats a launch while the others run theirs without pause."""
+"""Measure how much launches slow each other down: one slot repeats a launch while the others run theirs without
+pause."""
 
 from __future__ import annotations
 
@@ -21,7 +22,7 @@ Launch = Callable[[], Any]
 
 
 def contention(rehearsal: Rehearsal, repeats: int) -> dict[tuple[Unit, Unit], dict[int, float]]:
-    """``CostModel.contention`` of either model beside either, at every batch; nothing of a single slot."""
+    """``CostModel.contention`` of each model with each, at every batch; empty for a single slot."""
     others = len(rehearsal.phases) - 1
     found: dict[tuple[Unit, Unit], dict[int, float]] = {}
     if not others:
@@ -31,8 +32,8 @@ def contention(rehearsal: Rehearsal, repeats: int) -> dict[tuple[Unit, Unit], di
         launches = {unit: [repeated(rehearsal, slot, unit, size) for slot in slots] for unit in UNIT_NAMES}
         alone = {unit: measured(rehearsal, [launches[unit][0]], repeats) for unit in UNIT_NAMES}
         for unit, other in product(UNIT_NAMES, UNIT_NAMES):
-            beside = measured(rehearsal, [launches[unit][0], *launches[other][1:]], repeats)
-            found.setdefault((unit, other), {})[size] = 1.0 + max(0.0, beside / alone[unit] - 1.0) / others
+            together = measured(rehearsal, [launches[unit][0], *launches[other][1:]], repeats)
+            found.setdefault((unit, other), {})[size] = 1.0 + max(0.0, together / alone[unit] - 1.0) / others
     return found
 
 
