@@ -96,8 +96,8 @@ class Baseline:
         pictures: list[Tensor] = []
         previous: list[int] = []
         for index, sentence in enumerate(sentences):
-            told = self.arm.encode(sentence) + list(self.arm.stream.vision)
-            codes = self.draw([*self.arm.stream.bos, *previous, *told], generator)
+            prompt = self.arm.encode(sentence) + list(self.arm.stream.vision)
+            codes = self.draw([*self.arm.stream.bos, *previous, *prompt], generator)
             draft = (self.tokenizer.decode(codes) + 1) / 2
             shown = self.pipeline(
                 prompt=memory.refine(tuple(sentences[: index + 1])),
@@ -110,7 +110,7 @@ class Baseline:
             ).images
             entered = self.tokenizer.encode(shown * 2 - 1)[0].tolist()
             offset = self.arm.model.config.text_vocab
-            previous = [*told, *(offset + code for code in (*entered, self.arm.stream.eof))]
+            previous = [*prompt, *(offset + code for code in (*entered, self.arm.stream.eof))]
             pictures.append(shown[0])
         return torch.stack(pictures)
 

@@ -43,17 +43,17 @@ def test_chunk(benchmark: Any, way: str) -> None:
     if way != "libraries":
         refused = refusals(torch.device("cpu"))[way].values()
         skip_refused(way, list(dict.fromkeys(reason for reasons in refused for reason in reasons)))
-    beside: list[float] = []
+    others: list[float] = []
 
     def neighbour() -> None:
         began = time.perf_counter()
         libraries().generate(SENTENCES)
-        beside.append(time.perf_counter() - began)
+        others.append(time.perf_counter() - began)
 
     pictures = benchmark.pedantic(runner(way), setup=neighbour, rounds=9, warmup_rounds=2)
     benchmark.extra_info.update(way=way, chunks=len(SENTENCES))
     if benchmark.enabled:
         own = benchmark.stats.stats.data
-        ratios = [theirs / ours for theirs, ours in zip(beside[-len(own) :], own, strict=True)]
+        ratios = [theirs / ours for theirs, ours in zip(others[-len(own) :], own, strict=True)]
         benchmark.extra_info["times_libraries"] = sorted(ratios)
     assert len(pictures) == len(SENTENCES)

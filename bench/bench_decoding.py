@@ -91,10 +91,10 @@ def test_default(benchmark: Any, stories: int, backend: str, windows: tuple[int,
     """What ``--decoding auto`` draws with. Right before each round the same frames are drawn one code a pass, by the
     same backend and by the fastest (OpenVINO): a shared machine's speed drifts, the ratio of neighbours does not."""
     count = 6 if benchmark.enabled else 2
-    beside: dict[str, list[float]] = {backend: [], "openvino": []}
+    measured: dict[str, list[float]] = {backend: [], "openvino": []}
 
     def setup() -> tuple[tuple[Any, ...], dict[str, Any]]:
-        for name, times in beside.items():
+        for name, times in measured.items():
             ready = [(start.session.fork(), start) for start in frames_on(name, stories, count)]
             began = time.perf_counter()
             for session, start in ready:
@@ -111,5 +111,5 @@ def test_default(benchmark: Any, stories: int, backend: str, windows: tuple[int,
     if benchmark.enabled:
         own = benchmark.stats.stats.data
         for key, name in (("times_own", backend), ("times_fastest", "openvino")):
-            ratios = [theirs / ours for theirs, ours in zip(beside[name][-len(own) :], own, strict=True)]
+            ratios = [theirs / ours for theirs, ours in zip(measured[name][-len(own) :], own, strict=True)]
             benchmark.extra_info[key] = sorted(ratios)

@@ -1,4 +1,4 @@
-"""Every kernel beside its reference, the library and Inductor: ``pytest bench/bench_kernels.py`` on a GPU.
+"""Every kernel against its reference, the library and Inductor: ``pytest bench/bench_kernels.py`` on a GPU.
 
 ``python -m acdc.bench.gpu kernels`` is the same in one command with device clocks and captured graphs, and writes its
 JSON after every row. Where there is no GPU, references and libraries alone are run, as tests of the cases (a kernel

@@ -17,7 +17,7 @@ def engine() -> Engine:
 
 @pytest.mark.parametrize("correction", [False, True], ids=["plain", "acdc"])
 def test_two_frames(benchmark: Any, engine: Engine, correction: bool) -> None:
-    """Seconds for two frames, memory to picture; the phases' medians stand in ``extra_info``."""
+    """Seconds for two frames, memory to picture; the phases' medians are in ``extra_info``."""
     result = benchmark.pedantic(
         engine.generate, (SENTENCES,), {"seed": 0, "correction": correction}, rounds=5, warmup_rounds=1
     )

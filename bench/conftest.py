@@ -1,4 +1,4 @@
-"""What all benchmarks share: the machine's measured rates, and what is not measurable here with its reason."""
+"""Fixtures of all benchmarks: the machine's measured rates, and reasons for what is not measurable here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def machine(request: pytest.FixtureRequest) -> Machine | None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What is timed may take as long as it takes; what runs once, as a test, has a test's limit."""
+    """Timed benchmarks have no time limit; benchmarks that run once, as tests, have a test's limit."""
     for item in items:
         if item.path.is_relative_to(Path(__file__).parent) and not config.getoption("benchmark_disable"):
             item.add_marker(pytest.mark.timeout(0))
@@ -27,7 +27,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Iterator[Any]:
-    """Where something is timed, a workload that does not fit into memory is reported as not measured.
+    """When timing, report a workload that does not fit into memory as not measured.
 
     Where nothing is timed the workloads are run as tests, and it is a failure.
     """
@@ -40,6 +40,6 @@ def pytest_runtest_call(item: pytest.Item) -> Iterator[Any]:
 
 
 def pytest_benchmark_update_machine_info(machine_info: dict[str, Any]) -> None:
-    """What decides a figure besides the processor; names of this host are no one's business."""
+    """Conditions of a figure besides the processor, without names of this host."""
     machine_info.pop("node", None)
     machine_info.update(torch=torch.__version__, threads=torch.get_num_threads())

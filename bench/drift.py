@@ -1,6 +1,6 @@
-"""What lossy arithmetic does to stories: ``python -m acdc.bench.drift --out bench/results/drift_cpu_DATE.json``.
+"""Drift of stories by lossy arithmetic: ``python -m acdc.bench.drift --out bench/results/drift_cpu_DATE.json``.
 
-Of held-out stories, each way of keeping the ARM's weights, or of computing the UNet, beside float32:
+On held-out stories, each way of keeping the ARM's weights, or of computing the UNet, against float32:
 
 - nats a code that the ARM gives the true frames, each code after the true ones before it,
 - the share of those codes that would be drawn otherwise with the same noise,
@@ -43,14 +43,15 @@ UNET_WAYS: dict[str, dict[str, Any]] = {
 
 @torch.inference_mode()
 def frame_logits(engine: Engine, story: StorySample, codes: Tensor, index: int) -> Tensor:
-    """Of frame ``index``'s codes, the story's true ``codes`` [frames, n] before them: [n, V], in the window context."""
+    """Logits of frame ``index``'s codes, with the story's true ``codes`` [frames, n] before them: [n, V], in the window
+    context."""
     arm, shown = arm_of(engine), range(max(0, index - 1), index + 1)
     stream, ids, vision = arm.stream, list(arm.stream.bos), [False] * len(arm.stream.bos)
     for frame in shown:
         text = [*arm.encode(story.sentences[frame]), *stream.vision]
         image = [*codes[frame].tolist(), stream.eof]
         ids, vision = ids + text + image, vision + [False] * len(text) + [True] * len(image)
-    last = stream.frame_tokens + 1  # what stands before the first code, and the codes but the last
+    last = stream.frame_tokens + 1  # all before the first code, and the codes but the last
     rows, kinds = torch.tensor([ids], device=engine.device), torch.tensor([vision], device=engine.device)
     hidden = arm.model(rows, kinds)[0, -last : -last + stream.codes_per_frame]
     return arm.model.vision_logits(hidden)[:, : stream.codebook_size].float()

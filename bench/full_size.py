@@ -55,15 +55,15 @@ def main(bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int
     found: dict[str, Any] = {
         "settings": dict(story.settings),
         "versions": versions(),
-        "machine": {**machine, "widened": widened},  # to float32 for products, for want of units for the dtype
+        "machine": {**machine, "widened": widened},  # to float32 for products, where units for the dtype are missing
         "seconds": {"made": made, **{phase: ms / 1e3 for phase, ms in frame.phases_ms.items()}},
         "peak_bytes": peak_bytes(),
         "changed_codes": sum(one != other for one, other in zip(frame.codes, frame.draft_codes, strict=True)),
         "codes": len(frame.codes),
     }
     write_json(out, found)
-    told = "  ".join(f"{name} {seconds:.1f}" for name, seconds in found["seconds"].items())
-    click.echo(f"{told} s, {found['peak_bytes'] / 2**30:.1f} GiB at most; {out}")
+    times = "  ".join(f"{name} {seconds:.1f}" for name, seconds in found["seconds"].items())
+    click.echo(f"{times} s, {found['peak_bytes'] / 2**30:.1f} GiB at most; {out}")
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ def described(build: Any) -> str:
 
 @click.command()
 @click.option("--capabilities", default=",".join(map(str, CAPABILITIES)), show_default=True, callback=numbers)
-@click.option("--few", is_flag=True, help="One build a kernel beside those for 9.0.")
+@click.option("--few", is_flag=True, help="Compile one build a kernel in addition to those for 9.0.")
 @click.option("--out", type=click.Path(path_type=Path), help="A JSON file.")
 def main(capabilities: list[int], few: bool, out: Path | None) -> None:
     """Compile, and list what each kernel takes."""

@@ -116,7 +116,7 @@ def watch_memory(engine: Engine, count: int, steps: int) -> dict[str, Any]:
 
 
 def growth(samples: Sequence[int]) -> dict[str, float]:
-    """From the second hundred stories (``from_the_start``), and from those behind the first ``SETTLED``, to the last
+    """From the second hundred stories (``from_the_start``), and from those after the first ``SETTLED``, to the last
     hundred; medians of hundreds."""
     last = median(samples[-HUNDRED:])
     early, settled = (median(samples[at : at + HUNDRED]) for at in (HUNDRED, SETTLED))
@@ -131,7 +131,7 @@ def growth(samples: Sequence[int]) -> dict[str, float]:
 
 
 def resident_bytes() -> int:
-    """Of this process, now (Linux)."""
+    """Resident bytes of this process, now (Linux)."""
     return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -141,7 +141,7 @@ def memory(latency_s: float) -> Memory:
 
 
 def frames(stories: Sequence[StoryRequest]) -> int:
-    """Of all stories."""
+    """Frames of all stories."""
     return sum(len(story.sentences) for story in stories)
 
 
@@ -172,11 +172,11 @@ def main(
     limit_malloc_arenas()
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
-    told, config = held_out(stories), SchedulerConfig()
+    requests, config = held_out(stories), SchedulerConfig()
     record: dict[str, Any] = {
         "versions": versions(),
         "machine": machine(),
-        "stories": {"count": stories, "frames": frames(told), "first_seed": FIRST_SEED},
+        "stories": {"count": stories, "frames": frames(requests), "first_seed": FIRST_SEED},
         "rounds": rounds,
         "pipelining": asdict(config),
         "backends": [],
@@ -184,8 +184,8 @@ def main(
     for name in backend.split(","):
         engine = Engine.from_pretrained(bundle, device=device, backend=name)
         options = make_options(num_inference_steps=steps).resolved(engine.defaults)
-        warm_up(engine, told, options, config)
-        rows = compare(engine, told, options, memory_ms, config, rounds)
+        warm_up(engine, requests, options, config)
+        rows = compare(engine, requests, options, memory_ms, config, rounds)
         group: dict[str, Any] = {"settings": engine.settings(options), "options": options.flat(), "rows": rows}
         record["backends"].append(group)
         for row in rows:
@@ -195,7 +195,7 @@ def main(
             group["memory"] = watch_memory(engine, thousand, 4)
             found = group["memory"]
             click.echo(
-                f"{name}: memory grew by {found['growth']:.2%} behind story {SETTLED} of {thousand}, "
+                f"{name}: memory grew by {found['growth']:.2%} after story {SETTLED} of {thousand}, "
                 f"{found['from_the_start']:.2%} since the second hundred"
             )
             write_json(out, record)

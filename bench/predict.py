@@ -46,14 +46,14 @@ FIRST_SEED = 200_000
 CALIBRATED_ON = 300_000  # of stories that are drawn for the cost model alone
 LENGTHS = (3, 4, 5, 6)
 SHARES = (0.5, 0.9, 0.99, 1.0)
-WARM_SENTENCES = 2  # shapes of the second frame are those of all behind it
+WARM_SENTENCES = 2  # shapes of the second frame are those of all later ones
 
 
 def held_out(count: int, first_seed: int = FIRST_SEED) -> list[StoryRequest]:
     """Stories of 3, 4, 5, 6, 3, ... sentences with seeds of their own; other stories from another ``first_seed`` on."""
     lengths = (LENGTHS[number % len(LENGTHS)] for number in range(count))
-    told = [sample_story(first_seed + number, "heldout", length) for number, length in enumerate(lengths)]
-    return [StoryRequest(f"{number:04d}", story.sentences, number) for number, story in enumerate(told)]
+    requests = [sample_story(first_seed + number, "heldout", length) for number, length in enumerate(lengths)]
+    return [StoryRequest(f"{number:04d}", story.sentences, number) for number, story in enumerate(requests)]
 
 
 def pipelining(slots: int, size: int) -> SchedulerConfig:
@@ -107,7 +107,7 @@ def predict(
 
 
 def figures(seconds: float, latencies: Sequence[float], waited: float) -> dict[str, Any]:
-    """Of a run, ready for JSON; times in seconds, waiting as a share of the chunks' time."""
+    """Figures of a run, ready for JSON; times in seconds, waiting as a share of the chunks' time."""
     return {
         "seconds": seconds,
         "frames_per_second": len(latencies) / seconds,
@@ -126,8 +126,9 @@ def compare(
     rounds: int,
     say: Callable[[str], None],
 ) -> dict[str, Any]:
-    """All configurations of so many slots. A cost model is measured before them, then behind them, and so on (A B B A):
-    each run is predicted by the model of its own turn, and a machine whose speed drifts is not taken for an error."""
+    """All configurations of that number of slots. A cost model is measured before them, then after them, and so on (A B
+    B A): each run is predicted by the model of its own turn, and a machine whose speed drifts is not taken for an
+    error."""
     others = [story.sentences for story in held_out(len(stories), CALIBRATED_ON)]
     widest, models = pipelining(slots, max(row.batch for row in rows)), list[CostModel]()
     for turn in range(2 * rounds):
@@ -162,12 +163,12 @@ class Row:
 
     @property
     def latency_s(self) -> float:
-        """Of a memory call."""
+        """Seconds of a memory call."""
         return self.memory_ms / 1e3
 
     @property
     def ratio(self) -> float:
-        """Of the medians: where the machine drifts faster than a turn lasts, its pairs drift, too."""
+        """Ratio of the medians: where the machine drifts faster than a turn lasts, its pairs drift, too."""
         predicted, measured = (median(map(_rate, runs)) for runs in (self.predicted, self.measured))
         return predicted / measured
 
@@ -224,18 +225,18 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     engine = Engine.from_pretrained(bundle, device=device, backend=backend)
     options = make_options(num_inference_steps=steps).resolved(engine.defaults)
-    told, groups = held_out(stories), list[dict[str, Any]]()
+    requests, groups = held_out(stories), list[dict[str, Any]]()
     seeds = {"first_seed": FIRST_SEED, "calibrated_on": CALIBRATED_ON}
     record = {
         "versions": versions(),
         "machine": machine(),
         "settings": engine.settings(options),
-        "stories": {"count": stories, "frames": sum(len(story.sentences) for story in told), **seeds},
+        "stories": {"count": stories, "frames": sum(len(story.sentences) for story in requests), **seeds},
         "groups": groups,
     }
     for count in slots:
         rows = [Row(*one) for one in product(batches, memory_ms)]
-        groups.append(compare(engine, options, told, rows, count, repeats, rounds, click.echo))
+        groups.append(compare(engine, options, requests, rows, count, repeats, rounds, click.echo))
         write_json(out, record)
     off = [abs(row["ratio"] - 1) for group in groups for row in group["rows"]]
     click.echo(f"predicted / measured is {max(off):.1%} off at most, over {len(off)} configurations")

@@ -21,7 +21,7 @@ BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTAL
 
 
 def render(page: str) -> str:
-    """The page with every table made anew."""
+    """The page with every table made again."""
 
     def table(match: re.Match[str]) -> str:
         if match[2] not in TABLES:

@@ -43,7 +43,7 @@ class Machine(NamedTuple):
 
 
 class Cost(NamedTuple):
-    """What one call of a stage needs: products and sums, and bytes that must be touched at least once."""
+    """Needs of one call of a stage: products and sums, and bytes that must be touched at least once."""
 
     flops: int
     bytes: int
@@ -69,7 +69,7 @@ class Cost(NamedTuple):
 
 
 def weights(modules: Sequence[nn.Module]) -> Iterator[Tensor]:
-    """What these modules themselves multiply by, each tensor once."""
+    """Bytes of the weights that these modules multiply by, each tensor once."""
     for module in dict.fromkeys(modules):
         if isinstance(module, Fused):
             yield module.weight

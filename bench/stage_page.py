@@ -51,7 +51,7 @@ def chunk_table(rows: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def said(machine: Mapping[str, Any]) -> str:
-    """What ran the benchmarks."""
+    """The machine of the benchmarks."""
     return f"{machine['cpu']}, {machine['threads']} threads, torch {machine['torch']}, float32"
 
 

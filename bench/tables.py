@@ -112,7 +112,7 @@ def start_table() -> str:
 
 
 def kernel_table() -> str:
-    """What each kernel takes of a GPU: the most of all its builds, by compute capability."""
+    """Resources of each kernel on a GPU: the most of all its builds, by compute capability."""
     name, found = newest("kernel_builds_2*.json")
     capabilities = sorted({row["capability"] for row in found["rows"]})
     titles = [f"{capability / 10:.1f}" for capability in capabilities]
@@ -135,7 +135,7 @@ def kernel_table() -> str:
 
 
 def drift_table() -> str:
-    """What lossy weights of the ARM change."""
+    """Changes by lossy weights of the ARM."""
     name, found = newest("drift_cpu_2*.json")
     lines = ["| weights | nats a code | codes drawn otherwise | right drafts | right frames |", "|---" * 5 + "|"]
     for kind, row in found["rows"].items():
@@ -159,12 +159,12 @@ def video_table() -> str:
         rest = f"{row['jump']['mean']:.2f} | {row['movement']['mean']:.1f}"
         lines.append(f"| {titles[kind]} | {' | '.join(f'{share:.0f} %' for share in shares)} | {rest} |")
     gain = found["smoother_than_plain"]["acdc"]
-    told = f"ACDC jumps less than the plain ARM by {gain['mean']:.2f} ({gain['low']:.2f} to {gain['high']:.2f}, 95 %)."
+    jumps = f"ACDC jumps less than the plain ARM by {gain['mean']:.2f} ({gain['low']:.2f} to {gain['high']:.2f}, 95 %)."
     return "\n".join(
         [
             *lines,
             "",
-            f"{found['clips']} held-out clips of {found['frames']} frames. {told} Source: `bench/results/{name}`.",
+            f"{found['clips']} held-out clips of {found['frames']} frames. {jumps} Source: `bench/results/{name}`.",
         ]
     )
 
@@ -193,24 +193,24 @@ def many_table() -> str:
 
 
 def _sizes(result: Mapping[str, Any]) -> str:
-    """How much was drawn, where the file says so."""
+    """Number of stories and frames, where the file has it."""
     if "stories" not in result:
         return ""
-    told = result["stories"]
-    return f"{told['count']} stories of {told['frames']} frames in all, {2 * result['rounds']} runs of each. "
+    drawn = result["stories"]
+    return f"{drawn['count']} stories of {drawn['frames']} frames in all, {2 * result['rounds']} runs of each. "
 
 
 def _watched(found: Mapping[str, Any]) -> str:
-    """What the process grew by; files that do not say behind which stories are older, of 300 and 100."""
+    """Growth of the process; older files do not say after which stories: 300 and 100."""
     settled, hundred = found.get("settled_after", 300), found.get("hundred", 100)
     return (
-        f"Of {found['stories']} short stories those behind the first {settled} grew the process by "
-        f"{100 * found['growth']:.2f} %, those behind the first {hundred} by {100 * found['from_the_start']:.1f} %. "
+        f"In a run of {found['stories']} short stories those after the first {settled} grew the process by "
+        f"{100 * found['growth']:.2f} %, those after the first {hundred} by {100 * found['from_the_start']:.1f} %. "
     )
 
 
 def predict_table() -> str:
-    """The simulated throughput of many stories beside the measured one."""
+    """The simulated throughput of many stories next to the measured one."""
     name, result = newest("predict_cpu_2*.json")
     lines = [
         "| slots | batch | memory call | turns | frames/s measured | predicted | predicted / measured |",
@@ -224,19 +224,19 @@ def predict_table() -> str:
             ratio = f"{row['ratio']:.2f} ({min(row['ratios']):.2f} to {max(row['ratios']):.2f})"
             cells = (group["slots"], row["batch"], call, len(row["ratios"]), measured, predicted, ratio)
             lines.append(f"| {' | '.join(map(str, cells))} |")
-    told = result["stories"]
-    sizes = f"{told['count']} stories of {told['frames']} frames in all"
+    drawn = result["stories"]
+    sizes = f"{drawn['count']} stories of {drawn['frames']} frames in all"
     where = f"{result['settings']['backend']}, {result['machine']['processor']}"
     return "\n".join([*lines, "", f"{sizes}; {where}. Source: `bench/results/{name}`."])
 
 
 def study_table() -> str:
-    """What ACDC costs over a plain ARM, at each number of stories at a time."""
+    """Cost of ACDC over a plain ARM, at each number of stories at a time."""
     name, record = newest("overhead_cpu_2*.json")
     page = f"every column, sweep and sample: `bench/results/{name}`, `.md` and `.html`"
     frames = sum(len(story["sentences"]) for story in record["stories"])
-    told = f"{len(record['stories'])} stories of {frames} frames in all, {record['settings']['rounds']} rounds A B B A"
-    return "\n".join([study.table(record, STUDY_COLUMNS), "", f"{told}; {page}."])
+    sizes = f"{len(record['stories'])} stories of {frames} frames in all, {record['settings']['rounds']} rounds A B B A"
+    return "\n".join([study.table(record, STUDY_COLUMNS), "", f"{sizes}; {page}."])
 
 
 def _spread(value: Mapping[str, float]) -> str:

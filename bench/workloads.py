@@ -1,4 +1,5 @@
-"""What is timed, and the only place that knows its shapes: every stage of a loaded engine with inputs of a batch."""
+"""Timed workloads, and the only place that knows their shapes: every stage of a loaded engine with inputs of a
+batch."""
 
 from __future__ import annotations
 
@@ -91,7 +92,7 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
 
 
 def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Workload]:
-    """As many ids as half the cache holds enter an empty one; then, behind three of them, a frame's widest pass."""
+    """As many ids as half the cache holds enter an empty one; then, after three of them, a frame's widest pass."""
     stream, device = arm.stream, like.device
     ids = torch.arange(batch * (slots // 2), device=device).view(batch, -1) % stream.codebook_size
     kinds, counts = torch.ones_like(ids, dtype=torch.bool), torch.full((batch,), slots // 2, device=device)

@@ -29,7 +29,7 @@ Redraft = Callable[[Tensor, int, Start], None]  # (codes [n + W], the first slot
 
 @dataclass
 class Redrafting(DecodeState):
-    """A drawing of one story whose untouched slots are guessed anew after every pass."""
+    """A drawing of one story whose untouched slots are guessed again after every pass."""
 
     redraft: Redraft | None = None
     start: Start | None = None
@@ -51,14 +51,14 @@ def copy_left(codes: Tensor, first: int, start: Start) -> None:
 
 
 def copy_above(codes: Tensor, first: int, start: Start) -> None:
-    """Every slot is guessed to be what stands above it (the codes of a frame are a square)."""
+    """The guess for a slot is the code above it (the codes of a frame are a square)."""
     side = int(start.session.arm.stream.codes_per_frame**0.5)
     for slot in range(max(first, side), len(codes)):
         codes[slot] = codes[slot - side]
 
 
 def from_table(codes: Tensor, first: int, start: Start) -> None:
-    """What followed the left neighbour's code in the frame before, the last time that it stood there."""
+    """The guess is the code that last followed the left neighbour's code in the previous frame."""
     if start.previous is None:
         return
     row = start.previous[0].tolist()

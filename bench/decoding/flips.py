@@ -2,7 +2,7 @@
 
 A pass of W rows sums in another order than a pass of one, so where two codes are nearly tied the other may win. All
 codes after it then belong to another frame, so what counts is how many frames part at all, and after how many codes
-that stood on the same ones.
+that followed the same ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from .frames import starts
 
 
 def parted(one: Tensor, other: Tensor) -> tuple[int, int]:
-    """Of frames [B, n]: how many part, and how many codes stood on the same ones (a frame's up to its first flip)."""
+    """Frames [B, n] that part, and the codes that followed the same ones (a frame's up to its first flip)."""
     differs = one != other
     flips = differs.any(1)
     compared = torch.where(flips, differs.long().argmax(1) + 1, one.shape[1])
@@ -56,7 +56,7 @@ def main(stories: int, frames: int, windows: str, dtypes: str, out: Path) -> Non
     for row in rows:
         click.echo(
             f"{row['dtype']:9} window {row['window']:3}: {row['flips']} of {row['frames']} frames part, "
-            f"{row['codes']} codes stood on the same ones"
+            f"{row['codes']} codes followed the same ones"
         )
 
 

@@ -21,7 +21,7 @@ Row = Mapping[str, Any]
 
 
 def milliseconds(row: Row) -> float:
-    """Of a frame of all stories of the batch."""
+    """Milliseconds of a frame of all stories of the batch."""
     return 1e3 * float(row["median"]) / int(row["frames"])
 
 
@@ -41,7 +41,7 @@ def draw_table(rows: Sequence[Row]) -> Iterator[str]:
 
 
 def default_table(rows: Sequence[Row]) -> Iterator[str]:
-    """What ``--decoding auto`` draws with, against one code a pass right before it; where that is no more, no row."""
+    """The windows of ``--decoding auto`` against one code a pass, measured right before; one code has no row."""
     yield "| stories | backend | codes a pass | times its own sequential draw | times the fastest sequential draw |"
     yield "|---" * 5 + "|"
     for row in rows:
@@ -57,7 +57,7 @@ def middle(ratios: Sequence[float]) -> str:
 
 def flip_table(found: Mapping[str, Any]) -> Iterator[str]:
     """Frames that rounding alone changes."""
-    yield "| number type | window | frames that part | codes that stood on the same ones |"
+    yield "| number type | window | frames that part | codes that followed the same ones |"
     yield "|---" * 4 + "|"
     for row in found["rows"]:
         yield f"| {row['dtype']} | {row['window']} | {row['flips']} of {row['frames']} | {row['codes']} |"

@@ -35,7 +35,7 @@ gpu.add_command(all_parts)
 @output_options(120.0)
 @DEVICE
 def device(output: Output, device: str) -> None:
-    """Measure the rates on which floors stand."""
+    """Measure the rates that floors are made of."""
     from .device import run
 
     summary(run(device, output), output)
@@ -97,7 +97,7 @@ def decoding(output: Output, size: str, device: str, dtype: str, windows: list[i
     summary(found, output)
 
 
-@gpu.command(short_help="Every kernel of ours: right, and how fast.")
+@gpu.command(short_help="Every Triton kernel: right, and how fast.")
 @output_options(480.0)
 @click.option("--only", default="", help="Kernels, separated by commas; all by default.")
 @DEVICE
@@ -117,7 +117,7 @@ def kernels(output: Output, only: str, device: str, columns: str) -> None:
     summary(found, output)
 
 
-@gpu.command(short_help="The published systems at full size: every phase beside its floor.")
+@gpu.command(short_help="The published systems at full size: every phase with its floor.")
 @output_options(480.0)
 @click.option("--only", default="", help="Bundles, separated by commas; all by default.")
 @click.option("--ways", default="plain,ours", show_default=True, help="Of plain, ours, int8, fp8.")
@@ -180,13 +180,13 @@ def overhead(
 
 
 def summary(found: Mapping[str, Any], output: Output) -> None:
-    """How many rows there are, and how many are left."""
+    """Number of rows, and of those that are left."""
     left = len(found["not_reached"])
     click.echo(f"{len(found['rows'])} rows in {output.path}, {left} not reached in {output.seconds:.0f} s")
 
 
 def moved(row: Mapping[str, Any], rates: Mapping[str, float]) -> str:
-    """How fast the kernel moved the bytes that it must, and the share of the rate of copies."""
+    """Rate at which the kernel moved its bytes, and its share of the rate of copies."""
     if "median" not in row.get("kernel", {}):
         return ""
     rate = row["bytes"] / row["kernel"]["median"]

@@ -1,7 +1,7 @@
 """All parts in order of worth, each in a process of its own: ``python -m acdc.bench.gpu all --minutes 9 --out DIR``.
 
 One fault ends no other part: a process that dies, hangs or loses its device costs the row that it was at, and another
-one goes on behind that row. First every part gets its share of the time, then those that were cut get what is left.
+one goes on after that row. First every part gets its share of the time, then those that were cut get what is left.
 The same command goes on where the last call stopped: what is finished is not run again, and what failed or was refused
 only with --retry.
 """
@@ -67,8 +67,8 @@ def all_parts(
 
 
 def run_parts(parts: Sequence[GpuPart], folder: Path, seconds: float, retry: bool = False, toy: bool = False) -> int:
-    """Run ``parts`` in ``folder`` for so many seconds; returns the exit status. ``ValueError`` for a folder that cannot
-    be used, or is in use."""
+    """Run ``parts`` in ``folder`` for that number of seconds; returns the exit status. ``ValueError`` for a folder that
+    cannot be used, or is in use."""
     until = time.monotonic() + seconds
     check_directory(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ class Runner:
         command = [sys.executable, "-m", *(part.toy if self.toy else part.command)]
         if part.rows:
             command += ["--out", str(result.absolute()), "--seconds", f"{left:.0f}", "--retry" if retry else "--resume"]
-        # A row may run on behind its part's share, but not behind the end of the call.
+        # A row may run on after its part's share, but not after the end of the call.
         until = self.until if part.rows else time.monotonic() + left
         return run(command, log, [result], until, part.silent_s, cwd=Path.cwd() if part.rows else ROOT)
 
@@ -171,7 +171,7 @@ class Runner:
         return State.FAILED, described(ended, log)
 
     def _rows(self, found: dict[str, Any]) -> tuple[State, str]:
-        """Of a record that came to an end."""
+        """Result of a record that came to an end."""
         if not found["complete"]:
             return State.CUT, ""
         rows = found["rows"]

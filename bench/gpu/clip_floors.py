@@ -1,4 +1,4 @@
-"""Floors of a video: what a frame of its only clip needs. Of stories they stand in ``bench/overhead/bounds.py``."""
+"""Floors of a video: the needs of a frame of its only clip. Those of stories are in ``bench/overhead/bounds.py``."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..overhead.floors import Need, Rates, floor, measure_rates
 from ..overhead.variants import Variant
 from .systems import System, counted
 
-COUNTED = 2  # frames of a video that is counted: the first, and one like all behind it
+COUNTED = 2  # frames of a video that is counted: the first, and one like all later ones
 
 
 class ClipFloors(NamedTuple):
@@ -38,7 +38,7 @@ class ClipFloors(NamedTuple):
 
 def of_a_frame(phase: Phase, runs: Sequence[Any], frames: int) -> Need:
     """What a frame of a clip of ``frames`` needs on average, of runs for ``COUNTED`` of them: the ARM draws the first
-    in its own way and all others alike; what comes behind it takes them together."""
+    in its own way and all others alike; what comes after it takes them together."""
     if phase in (Phase.PREFILL, Phase.DRAW):
         first, later = runs[0], runs[-1]
         return Need(*((a + (frames - 1) * b) // frames for a, b in zip(first, later, strict=True)))

@@ -1,4 +1,4 @@
-"""How fast a GPU runs while it is measured, as its driver tells: clocks, power, temperature, and what holds it back."""
+"""Clocks of a GPU while it is measured, from its driver: clocks, power, temperature, and what holds it back."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class Clocks:
         self.uuid = uuid_of(device) if device.type == "cuda" else ""
 
     def read(self) -> dict[str, str]:
-        """At the moment, by name; "told" says why there is nothing."""
+        """At the moment, by name; "missing" says why nothing is known."""
         if not self.uuid:
-            return {"told": f"nothing of {self.device}"}
+            return {"missing": f"nothing of {self.device}"}
         while True:
             asked = (*FIELDS, *self.reasons[0])
             command = ["nvidia-smi", f"--query-gpu={','.join(asked)}", "--format=csv,noheader", f"--id={self.uuid}"]
@@ -40,7 +40,7 @@ class Clocks:
                 if len(self.reasons) > 1 and isinstance(error, subprocess.CalledProcessError):
                     del self.reasons[0]
                     continue
-                return {"told": f"nothing: {type(error).__name__}"}
+                return {"missing": f"nothing: {type(error).__name__}"}
             return dict(zip(asked, (value.strip() for value in said.strip().split(",")), strict=False))
 
 
@@ -60,7 +60,7 @@ def watched(device: torch.device, every_s: float = EVERY_S) -> Iterator[list[dic
     def watch() -> None:
         while not over.wait(every_s):
             samples.append({"at_s": time.perf_counter() - began, **clocks.read()})
-            if "told" in samples[-1]:
+            if "missing" in samples[-1]:
                 return
 
     thread = Thread(target=watch, name="clocks", daemon=True)

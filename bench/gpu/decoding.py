@@ -1,4 +1,4 @@
-"""How long a pass of W codes lasts for a large autoregressive model with random weights, and so what a frame costs.
+"""Time of a pass of W codes for a large autoregressive model with random weights, and so the cost of a frame.
 
 Time does not depend on the weights' values, so an LWM of published size needs no download. A pass is the engine's own
 (``DrawPass``: transformer, guidance none, sampling over all codes, comparison), plain and as a captured graph. With p
@@ -59,7 +59,7 @@ def random_model(config: LWMConfig, device: str, dtype: torch.dtype) -> LWM:
 
 @torch.no_grad()
 def measure(draw: DrawPass, machine: Machine, device: str) -> dict[str, Any]:
-    """A row: seconds of a pass, plain and captured, beside the roofline."""
+    """A row: seconds of a pass, plain and captured, with the roofline."""
     fresh_peak(device)
     inputs = example(draw, device)
     cost = Cost.of(draw, inputs)

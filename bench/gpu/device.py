@@ -1,6 +1,6 @@
-"""What the device is, and what it can do: rates of products and copies, and what a launch costs.
+"""Describe and measure the device: rates of products and copies, and what a launch costs.
 
-Every floor of the other parts stands on rates like these, and a device that does not reach them is busy or throttled.
+Every floor of the other parts uses rates like these, and a device that does not reach them is busy or throttled.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def _rates(kind: torch.dtype, device: str) -> dict[str, Any]:
 
 
 def properties(device: str) -> dict[str, Any]:
-    """Of a GPU, as CUDA has them."""
+    """Properties of a GPU, from CUDA."""
     if device != "cuda":
         return {}
     found = torch.cuda.get_device_properties(device)

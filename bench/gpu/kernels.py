@@ -1,4 +1,4 @@
-"""Every kernel on a GPU: right against its plain reference, then its time beside the reference's and its floor.
+"""Every kernel on a GPU: right against its plain reference, then its time, the reference's and its floor.
 
 The baselines are the reference in eager PyTorch and compiled by Inductor, all three captured in a CUDA graph, since at
 these sizes a launch from the host costs more than the work. Calls take turns with copies of the inputs that together
@@ -70,7 +70,7 @@ def measure(case: Case, machine: Machine, device: str, columns: Sequence[str]) -
 
 
 def calls_of(case: Case, columns: Sequence[str]) -> dict[str, Callable[..., Any]]:
-    """What is timed of a case, by the name of its column; not every case has a library's call."""
+    """Timed calls of a case, by the names of their columns; not every case has a library's call."""
     calls = {"kernel": case.run, "eager": case.reference}
     if case.library is not None:
         calls["library"] = case.library
@@ -94,7 +94,7 @@ def _share(found: Tensor, wanted: Tensor, rtol: float, atol: float) -> float:
 
 
 def copied(case: Case) -> list[Any]:
-    """The inputs anew: some kernels write into them."""
+    """Fresh inputs: some kernels write into them."""
     return [value.clone() if isinstance(value, Tensor) else value for value in case.inputs]
 
 
@@ -120,7 +120,7 @@ def repeated(call: Callable[..., Any], case: Case, device: str) -> Callable[[], 
 
 
 def copies(num_bytes: int) -> int:
-    """How many sets of inputs push one another out of the cache, as far as the calls of a graph reach."""
+    """Number of sets of inputs that push one another out of the cache, up to the calls of a graph."""
     return min(GRAPH_CALLS, 1 + -(-L2_BYTES // max(1, num_bytes)))
 
 

@@ -1,12 +1,12 @@
 """What ACDC costs over the plain autoregressive model, on a GPU: stories side by side, one phase after another and
-overlapped, each beside its floor.
+overlapped, each with its floor.
 
 At n stories in flight these ways take turns (A B C D E, E D C B A, ...) on the same stories:
 
     plain               the ARM alone, n stories batched
     plain_overlapped    the ARM alone, run as "overlapped" is (where that has several slots)
     serial              ACDC, n stories batched, one phase after another
-    overlapped          ACDC, n stories in flight, ARM of some beside the diffusion model of others
+    overlapped          ACDC, n stories in flight, ARM of some while the diffusion model works on others
     overlapped_llm      the same with a simulated language model of 300 ms a call in the memory: how much of it shows
 
 A video is made one at a time, so of it there are "plain" and "serial", n = 1. Published systems are made at full size
@@ -143,14 +143,14 @@ class Loaded(NamedTuple):
         )
 
     def needs(self, options: StoryOptions, n: int) -> list[dict[str, Any]]:
-        """What was counted of ACDC, ready for JSON: of the first and of a later frame of n stories; or of a clip's."""
+        """Counted needs of ACDC, ready for JSON: of the first and of a later frame of n stories; or of a clip's."""
         floors, resolved = self.floors, options.resolved(self.engine.defaults)
         counted: Sequence[Needs] = [floors.needs] if isinstance(floors, ClipFloors) else floors.needs(resolved, n)
         return [{phase.value: need._asdict() for phase, need in needs.items()} for needs in counted]
 
 
 def load(engine: Engine, system: System, options: StoryOptions, size: Size) -> Loaded:
-    """What is known before the first row."""
+    """Facts that are known before the first row."""
     if system.frames:
         given = {"num_inference_steps": options.correction.num_inference_steps, **system.options}
         return Loaded(engine, ClipFloors.of(engine, system, given), None)
@@ -160,7 +160,7 @@ def load(engine: Engine, system: System, options: StoryOptions, size: Size) -> L
 
 
 def ways_of(engine: Engine, system: System, options: StoryOptions, n: int) -> list[tuple[Point, Variant]]:
-    """What is compared, each with the point at which it runs."""
+    """Variants to compare, each with the point at which it runs."""
     made = all_variants(n, for_device(None, engine.device), enters=False)
     variants = {variant.name: variant for variant in made if variant.name in COMPARED}
     point = Point("concurrency", n, n, options, tuple(variants.values()))
@@ -181,11 +181,11 @@ def line(row: Mapping[str, Any]) -> str:
     said = [f"plain {plain['frames_a_second']:7.3f} frames/s"]
     for name in (PLAIN_OVERLAPPED, SERIAL, OVERLAPPED):
         if name in found:
-            told = f"floor {found[name]['floor_seconds_a_frame'] / plain['floor_seconds_a_frame']:.3f}x"
+            figures = f"floor {found[name]['floor_seconds_a_frame'] / plain['floor_seconds_a_frame']:.3f}x"
             if "prediction" in found[name]:
                 ahead = found[name]["prediction"]["seconds_a_frame"] / plain["prediction"]["seconds_a_frame"]
-                told += f", predicted {ahead:.3f}x"
-            said.append(f"{name} {found[name]['overhead']['median']:.3f}x ({told})")
+                figures += f", predicted {ahead:.3f}x"
+            said.append(f"{name} {found[name]['overhead']['median']:.3f}x ({figures})")
     if LLM in found:
         said.append(f"LLM shows {found[LLM]['exposed_memory_ms']['mean']:.1f} ms a frame")
     if (joules := found.get(OVERLAPPED, found[SERIAL])["joules_a_frame"]) is not None:

@@ -45,7 +45,7 @@ PARTS = (
         (*GPU, "device"), 60, toy=(*GPU, "device", *TOY),
     ),
     GpuPart(
-        "right", "every kernel of ours against its reference",
+        "right", "every Triton kernel against its reference",
         (*GPU, "kernels", "--columns", "none"), 180, needs=("triton",),
         toy=(*GPU, "kernels", *TOY, "--columns", "none", "--only", "lfq"),
     ),
@@ -59,12 +59,12 @@ PARTS = (
         (*GPU, "stories"), 180, 180, toy=(*GPU, "stories", *TOY, "--only", "storyworld"),
     ),
     GpuPart(
-        "kernels", "every kernel's time beside eager, the library's call and its floor",
+        "kernels", "every kernel's time next to eager, the library's call and its floor",
         (*GPU, "kernels"), 300, needs=("triton",),
         toy=(*GPU, "kernels", *TOY, "--only", "lfq", "--columns", "kernel,eager"),
     ),
     GpuPart(
-        "systems", "the published systems at full size of noise, every phase beside its floor",
+        "systems", "the published systems at full size of noise, every phase with its floor",
         (*GPU, "systems"), 360, 240,
         toy=(*GPU, "systems", *TOY, "--dtype", "float32", "--only", "storyworld", "--ways", "plain"),
     ),
@@ -118,7 +118,7 @@ PARTS = (
         (*GPU, "stages", "--backends", "inductor,inductor-jit", "--batches", "1,16"), 300, 240, needs=("triton",),
     ),
     GpuPart(
-        "autotuned", "every kernel beside Inductor's best",
+        "autotuned", "every kernel against Inductor's best",
         (*GPU, "kernels", "--columns", "kernel,inductor"), 300, 240, needs=("triton",),
     ),
     GpuPart(

@@ -1,4 +1,4 @@
-"""How far the parts have come: one small JSON file beside their results, and the table of it."""
+"""Progress of the parts: one small JSON file next to their results, and the table of it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AGAIN = 75  # exit status (EX_TEMPFAIL): nothing failed, and parts are left
 
 
 class State(StrEnum):
-    """Of a part."""
+    """Progress of a part."""
 
     LEFT = "left"  # not begun
     CUT = "cut"  # begun, and rows are left
@@ -41,11 +41,11 @@ class Progress:
         self.found: dict[str, Any] = {"toy": toy, "calls": [], "parts": {}} | found
 
     def state(self, part: GpuPart) -> State:
-        """Where it stands."""
+        """Its current state."""
         return State(self._part(part)["state"])
 
     def seconds(self, part: GpuPart) -> float:
-        """What it has taken so far."""
+        """Seconds that it has taken so far."""
         return float(self._part(part)["seconds"])
 
     def set(self, part: GpuPart, state: State, said: str = "", seconds: float = 0.0) -> None:

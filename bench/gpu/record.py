@@ -4,7 +4,7 @@
      "processes": [{"began": ..., "commit": ..., "versions": {...}, "clocks": {...}}, ...],
      "rows": [...], "under_way": {...} or null, "not_reached": [...], "complete": true or false}
 
-``under_way`` names the row that is being measured, so that whoever finds the file after a crash knows which row it was.
+``under_way`` names the row that is being measured, so that the file still names it after a crash.
 A file is resumed: rows that are there are not measured again, those that failed or were refused only with ``retry``.
 A copy of the repository without its history says its commit in the environment's GIT_COMMIT.
 """
@@ -49,7 +49,7 @@ class Record:
 
     def __init__(self, output: Output, device: str, settings: Mapping[str, Any]) -> None:
         """Begin the file, or go on with it. ``ValueError`` where it was made on another device or with other settings,
-        and for a place that cannot be written."""
+        and for an unwritable place."""
         check_directory(output.path.parent)
         output.path.parent.mkdir(parents=True, exist_ok=True)
         self.output, self.device, self.began = output, device, time.perf_counter()
@@ -136,7 +136,7 @@ def read(path: Path) -> dict[str, Any] | None:
 
 
 def faults(row: Any) -> list[str]:
-    """What is wrong in a row, at any depth: what failed, results that are not right, replays that differ."""
+    """Faults in a row, at any depth: what failed, results that are not right, replays that differ."""
     return list(_faults(row))
 
 
@@ -172,12 +172,12 @@ def lost(device: str) -> str | None:
 
 
 def alive(*_: object) -> None:
-    """A sign of life on standard error, for whoever watches a row that takes minutes; called as phases begin."""
+    """A sign of life on standard error, while a row takes minutes; called as phases begin."""
     print(".", end="", file=sys.stderr, flush=True)
 
 
 def source_commit() -> str | None:
-    """Of the source that runs: a checkout's own, or as GIT_COMMIT says it of a copy."""
+    """Commit of the source that runs: a checkout's own, or as GIT_COMMIT says it of a copy."""
     return commit() or os.environ.get("GIT_COMMIT")
 
 

@@ -29,7 +29,7 @@ from .replay import check_replay
 
 ROUNDS = 30
 WARM_UPS = 5
-WORST = 1e9  # in the place of a difference that is no number, since JSON has none for it
+WORST = 1e9  # in place of NaN, which JSON does not have
 
 
 def run(engine: Engine, backends: Sequence[str], batches: Sequence[int], output: Output) -> dict[str, Any]:
@@ -78,7 +78,7 @@ def _share(found: Tensor, wanted: Tensor) -> float:
 
 
 def finite(differences: Tensor) -> float:
-    """The largest of them, at most `WORST`, which stands for NaN, too."""
+    """The largest of them, at most `WORST`, which represents NaN, too."""
     return float(differences.nan_to_num(WORST).clamp(max=WORST).max())
 
 

@@ -1,4 +1,4 @@
-"""The published systems at full size with random weights: milliseconds of every phase, each beside its floor.
+"""The published systems at full size with random weights: milliseconds of every phase, each with its floor.
 
 Time does not depend on the weights' values, so nothing need be downloaded. ``plain`` is eager PyTorch, one code a pass,
 as a loop over transformers and diffusers is; ``ours`` are captured graphs and our kernels, ``int8`` and ``fp8`` the
@@ -29,7 +29,7 @@ from .record import Output, Record, alive
 from .stages import fresh_peak, spread
 
 SENTENCES = ("Benny the beagle sat in a vibrant garden.", "He ran to the gate.", "He barked.", "Benny lay down.")
-COUNTED = 2  # frames of a story whose operations are counted: the first, and one like all behind it
+COUNTED = 2  # frames of a story whose operations are counted: the first, and one like all later ones
 WAYS: Mapping[str, Mapping[str, Any]] = {
     "plain": {"backend": "eager", "kernels": "torch"},
     "ours": {"backend": "cudagraph", "kernels": "triton"},
@@ -39,7 +39,7 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
 
 
 class System(NamedTuple):
-    """A bundle with the options that make it one row; with ``frames``, a video of one chunk of so many."""
+    """A bundle with the options that make it one row; with ``frames``, a video of one chunk of that many."""
 
     name: str
     bundle: str
@@ -71,7 +71,7 @@ def run(systems: Sequence[System], ways: Sequence[str], device: str, dtype: str,
 
 
 def counted_before(record: Record, system: System) -> dict[Phase, Cost]:
-    """What the plain way of this system needs, where the file has it already."""
+    """Needs of the plain way of this system, where the file has them already."""
     rows = (row for row in record.found["rows"] if (row["system"], row["way"]) == (system.name, "plain"))
     phases: dict[str, Any] = next((row.get("phases", {}) for row in rows), {})
     return {Phase(name): Cost(row["flops"], row["bytes"]) for name, row in phases.items() if "flops" in row}
@@ -80,7 +80,7 @@ def counted_before(record: Record, system: System) -> dict[Phase, Cost]:
 def measure(
     system: System, way: str, device: str, dtype: str, machine: Machine, costs: dict[Phase, Cost]
 ) -> dict[str, Any]:
-    """A row, after a run that is not timed. Of a story the first frame, whose shapes are others, does not count. The
+    """A row, after a run that is not timed. The first frame of a story has other shapes and does not count. The
     plain way counts the ``costs``, which are the others', too."""
     fresh_peak(device)
     random_weights = system.bundle not in embedded_names()
@@ -129,7 +129,7 @@ def count(engine: Engine, system: System, options: Mapping[str, Any]) -> dict[Ph
 
 
 def counted(engine: Engine, system: System, options: Mapping[str, Any]) -> dict[Phase, list[Cost]]:
-    """What each run of a phase needs while the row's frames are drawn."""
+    """Needs of each run of a phase while the row's frames are drawn."""
     counting = Counting(engine)
     original, engine_module.Clock = engine_module.Clock, lambda *_: counting  # type: ignore[assignment,misc]
     try:

@@ -1,4 +1,4 @@
-"""What each kernel is measured on: the sizes of the published systems, a module a kernel with ``cases(device)``."""
+"""Cases of each kernel: the sizes of the published systems, a module a kernel with ``cases(device)``."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ from torch import Tensor
 class Case(NamedTuple):
     """A kernel and its plain reference on the same inputs.
 
-    ``bytes`` must be moved at least once and ``flops`` done, whoever computes it; ``tolerance`` is (rtol, atol) between
-    the two, (0, 0) for equal bits. ``library`` is the best call of PyTorch for the same, where the reference is not.
+    ``bytes`` must be moved at least once and ``flops`` done, by any implementation; ``tolerance`` is (rtol, atol)
+    between the two, (0, 0) for equal bits. ``library`` is the best call of PyTorch for the same, where the reference is
+    not.
     """
 
     name: str

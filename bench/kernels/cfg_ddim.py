@@ -1,4 +1,4 @@
-"""A step of SD 1.5 behind its UNet at 256, 512 and 768 pixels: guidance and DDIM, with and without a mask."""
+"""A step of SD 1.5 after its UNet at 256, 512 and 768 pixels: guidance and DDIM, with and without a mask."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Stable Diffusion 1.5 at its published size on a CPU: this engine beside diffusers and OpenVINO GenAI."""
+"""Stable Diffusion 1.5 at its published size on a CPU: this engine next to diffusers and OpenVINO GenAI."""

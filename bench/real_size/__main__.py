@@ -1,7 +1,7 @@
 """``python -m acdc.bench.real_size --folder DIR --out bench/results/cpu_real_size_DATE.json``: fill in one table.
 
 Stable Diffusion 1.5 at full size with random weights (written to DIR once, 2.1 GB): a UNet pass with both branches of
-guidance, or a whole correction. A call adds its table to the file, in place of one of the same kind; beside it lies
+guidance, or a whole correction. A call adds its table to the file, in place of one of the same kind; next to it lies
 the page, FILE.md.
 """
 
@@ -63,7 +63,7 @@ def main(
 
 
 def merged(out: Path, table: dict[str, Any]) -> dict[str, Any]:
-    """What lies in the file, with the table."""
+    """Contents of the file, with the table."""
     found = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {"tables": []}
     kept = [old for old in found["tables"] if [old[key] for key in KIND] != [table[key] for key in KIND]]
     return {"versions": versions(), "machine": machine(), "tables": [*kept, table]}

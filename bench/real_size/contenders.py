@@ -1,4 +1,4 @@
-"""Who is timed: each makes of a Stable Diffusion directory one UNet pass and one whole correction.
+"""Contenders that are timed: each makes of a Stable Diffusion directory one UNet pass and one whole correction.
 
 Inputs are the same for all: latents, timestep and text states of fixed seeds; a prompt and a picture. The pass has
 both branches of guidance. A correction encodes prompt and picture, runs the second half of ``steps`` and decodes.
@@ -27,7 +27,7 @@ PER_LATENT = 8  # pixels
 
 
 class Contender(Protocol):
-    """What a worker runs."""
+    """Work of a worker."""
 
     def unet_pass(self) -> Tensor:
         """Predictions of both branches, unconditional first, float [2, 4, h, w]."""

@@ -1,4 +1,4 @@
-"""Contenders by turns, A B B A, each in a process of its own or all in one."""
+"""Contenders in turns, A B B A, each in a process of its own or all in one."""
 
 from __future__ import annotations
 

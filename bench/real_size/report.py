@@ -8,7 +8,7 @@ from typing import Any
 
 def floor(table: Mapping[str, Any], float32: bool) -> float:
     """Seconds below which the machine cannot compute the table's UNet passes: operations at the best measured rate of
-    products, or weights at the best rate of reading, whichever is longer. Of a correction the UNet passes alone."""
+    products, or weights at the best rate of reading, whichever is longer. For a correction the UNet passes alone."""
     rate = max(rates["float32_flops" if float32 else "bf16_flops"] for rates in table["rates"])
     bandwidth = max(rates["bandwidth"] for rates in table["rates"])
     cost = table["unet_pass"]

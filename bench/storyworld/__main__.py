@@ -13,7 +13,7 @@ COMMANDS = {  # name: (module, attribute, one line of help); a module is importe
     "evaluate_video": ("study.video", "evaluate_video", "Draw and judge held-out clips, corrected and not."),
     "train": ("train.all", "main", "Train the whole bundle, stage after stage; goes on where it stopped."),
     "clip_data": ("train.video_data", "main", "Render moving clips and encode them."),
-    "clip_drafts": ("train.video_drafts", "main", "Draw a share of clips' codes anew, as the ARM would have."),
+    "clip_drafts": ("train.video_drafts", "main", "Draw a share of clips' codes again, as the ARM would have."),
     "train_motion": ("train.motion", "main", "Teach the diffusion model's motion modules."),
     "train_video": ("train.video", "main", "Teach the ARM to go on with a clip, frame after frame."),
 }

@@ -195,7 +195,7 @@ def test_a_gpu_is_addressed_by_what_the_driver_calls_it(smi):
 
 
 def test_clocks_of_nothing(smi, monkeypatch):
-    assert Clocks(torch.device("cpu")).read() == {"told": "nothing of cpu"}
+    assert Clocks(torch.device("cpu")).read() == {"missing": "nothing of cpu"}
     smi()
 
     def missing(command, **_):

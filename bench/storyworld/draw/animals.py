@@ -45,7 +45,7 @@ class BodyInk:
         self.ink.part(colour, *self._at(shapes))
 
     def place(self, x: float, y: float) -> complex:
-        """Where a point of the pose ends up."""
+        """Position in the picture of a point of the pose."""
         spin = turn(self.pose.turned)
         return self.pivot + spin * (complex(x, y) - self.pivot) - 1j * self.pose.lift
 

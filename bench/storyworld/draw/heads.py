@@ -1,6 +1,6 @@
 """Heads of the four-legged animals, drawn in a frame of radius 1 that looks to the right (three-quarter view).
 
-Ears and snout carry the species: they must be told apart in grayscale at 64 pixels.
+Ears and snout carry the species: they must differ in grayscale at 64 pixels.
 """
 
 from __future__ import annotations

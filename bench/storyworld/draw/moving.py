@@ -5,7 +5,7 @@ from __future__ import annotations
 from ..world.motion import Motion
 from .poses import Leg, Pose
 
-SWING = 1.3  # of a stride: feet go from where they are posed to a little behind the hips' other side
+SWING = 1.3  # of a stride: feet go from where they are posed to a little past the hips' other side
 
 
 def move_pose(pose: Pose, motion: Motion) -> Pose:

@@ -1,4 +1,4 @@
-"""Props beside the animal: bold, at least a seventh of the picture, in percent of the picture around (0, 0).
+"""Props next to the animal: bold, at least a seventh of the picture, in percent of the picture around (0, 0).
 
 Things on the ground have it at y = 0; things in the air are drawn around their middle.
 """

@@ -45,7 +45,7 @@ def render(scene: Scene, size: int = 128, motion: Motion = STILL) -> Image.Image
     marks = Ink(unit, complex(x, GROUND) * unit, scene.facing)
     EFFECTS[scene.action](marks, head - 1j * motion.drift)
     rim = 0.7 if night else 0.0
-    if scene.action == "run":  # dust and motion lines trail behind
+    if scene.action == "run":  # dust and motion lines follow
         marks.paint(image)
     ink.paint(image, rim, MOON_RIM)
     _prop(image, scene.prop, x, side, unit, rim)
@@ -55,8 +55,8 @@ def render(scene: Scene, size: int = 128, motion: Motion = STILL) -> Image.Image
 
 
 def _prop_side(scene: Scene) -> int:
-    """Where the prop hides neither the head nor the action's marks: +1 right of the animal, -1 left."""
-    if scene.action == "run":  # motion lines behind
+    """Side on which the prop hides neither the head nor the action's marks: +1 right of the animal, -1 left."""
+    if scene.action == "run":  # motion lines follow
         return scene.facing
     if scene.action in ("sleep", "sniff", "look up", "bark"):  # marks or a lowered head in front
         return -scene.facing

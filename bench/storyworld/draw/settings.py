@@ -1,4 +1,4 @@
-"""Backgrounds: eight places told apart by structure, by day and by night, arranged by a layout seed."""
+"""Backgrounds: eight places that differ in structure, by day and by night, arranged by a layout seed."""
 
 from __future__ import annotations
 

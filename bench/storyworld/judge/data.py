@@ -30,7 +30,7 @@ class Renders:
 def load_renders(directory: str | Path, size: int, stories: int | None = None) -> Renders:
     """Read the first ``stories`` (all by default) of a directory written by ``bench.storyworld.dataset``.
 
-    ValueError if there is no data set.
+    ValueError if the data set is missing.
     """
     folder = Path(directory)
     if not (folder / "frames.npy").is_file():

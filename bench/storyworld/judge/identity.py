@@ -24,7 +24,8 @@ COLOUR, BUILD = 3, 4  # numbers of the coat (red, green, blue in 0..1, by day) a
 
 @dataclass(frozen=True)
 class Traits:
-    """Of N pictures: ``coat`` [N, 3], ``build`` [N, 4], and the probabilities ``trunk`` [N, 3] and ``face`` [N, 2]."""
+    """Features of N pictures: ``coat`` [N, 3], ``build`` [N, 4], and the probabilities ``trunk`` [N, 3] and ``face``
+    [N, 2]."""
 
     coat: Tensor
     build: Tensor
@@ -82,7 +83,7 @@ class IdentityJudge(nn.Module):
         return Traits(*torch.cat(parts).split([COLOUR, BUILD, len(TRUNK_MARKS), len(FACE_MARKS)], -1))
 
     def distance(self, a: Traits, b: Traits) -> Tensor:
-        """How far two individuals lie apart [N]: 0 for the same, about 1 for two independent ones.
+        """Distance of two individuals [N]: 0 for the same, about 1 for two independent ones.
 
         The mean of four parts, each divided by its expectation for independent individuals: squared differences of
         coat and build, and the total variation between the probabilities of each marking.

@@ -1,4 +1,4 @@
-"""What the judge sees of a picture: its luma alone, small, with brightness and contrast taken out.
+"""The judge's view of a picture: its luma alone, small, with brightness and contrast taken out.
 
 A judge that sees colour accepts a mere recolouring (a "rabbit" without ears), so colour never reaches the network.
 """

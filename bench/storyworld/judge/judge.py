@@ -35,7 +35,7 @@ def conv_layer(channels_in: int, channels: int, stride: int, kernel: int = 3) ->
 
 
 class Judge(nn.Module):
-    """A seven-layer CNN with a 64-d feature, four heads and a text tower trained beside it (as CLIP, arXiv 2103.00020).
+    """A seven-layer CNN with a 64-d feature, four heads and a text tower trained with it (as CLIP, arXiv 2103.00020).
 
     ``labels`` maps a head's name to its classes, in the order of the columns of probabilities.
     """

@@ -23,7 +23,7 @@ from .judge import Judge, load, save
 from .text import pack
 
 WORDS_DROPPED = 0.15
-TEXT_SHARE = 0.2  # weight of the contrastive loss beside the four cross entropies
+TEXT_SHARE = 0.2  # weight of the contrastive loss next to the four cross entropies
 PROP_SHARE = 0.5  # props are often only a few pixels large; they must not crowd out the action
 
 

@@ -1,4 +1,4 @@
-"""How far stories drift: long held-out stories, frame after frame, for several frequencies of correction.
+"""Measure how far stories drift: long held-out stories, frame after frame, for several frequencies of correction.
 
 ``python -m acdc.bench.storyworld evaluate_drift --out DIR`` draws each row once (a row that lies in DIR is kept) and
 writes storyworld_drift.{json,md,png}: accuracy and identity by frame, their slopes, and what each row costs.
@@ -59,7 +59,7 @@ def slopes(values: ArrayLike) -> Array:
 
 
 def identity_distances(judge: IdentityJudge, pictures: Pictures) -> Array:
-    """How far the individual of each later frame lies from that of frame 1: ``[S, F, H, W, 3]`` -> ``[S, F - 1]``."""
+    """Distance of the individual in each later frame from that in frame 1: ``[S, F, H, W, 3]`` -> ``[S, F - 1]``."""
     stories, frames = pictures.shape[:2]
     found = judge.traits(np.ascontiguousarray(pictures.reshape(-1, *pictures.shape[2:])))
     index = torch.arange(stories * frames).view(stories, frames)
@@ -110,7 +110,7 @@ def threshold(identity: IdentityJudge, stories: Sequence[StorySample], engine: E
 
 
 def draw(row: Row, engine: Engine, stories: Sequence[StorySample], seeds: range, out: Path, batch: int) -> Drawn:
-    """The row's pictures, from disk where they are; seconds a story are kept beside them."""
+    """The row's pictures, from disk where they are; seconds a story are kept with them."""
     path = out / f"{row.name}.npz"
     if not path.exists():
         began = time.perf_counter()

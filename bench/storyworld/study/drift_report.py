@@ -89,7 +89,7 @@ def _value(measure: str, value: Mapping[str, float], digits: int = 1, sign: str 
 
 
 def chart(study: Mapping[str, Any], path: Path) -> None:
-    """Each measure by frame, one line a row, and what each row costs beside its mean accuracy."""
+    """Each measure by frame, one line a row, and the cost of each row next to its mean accuracy."""
     import matplotlib
 
     matplotlib.use("Agg")

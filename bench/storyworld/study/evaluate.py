@@ -156,7 +156,9 @@ def draw_row(
 @click.option("--threads", type=int, help="Of torch; all by default.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of drawn rows.")
 @click.option(
-    "--earlier", type=click.Path(path_type=Path, exists=True), help="Report whose rows are kept beside these."
+    "--earlier",
+    type=click.Path(path_type=Path, exists=True),
+    help="Keep this earlier report's rows.",
 )
 @click.option("--results", type=click.Path(path_type=Path), help="Directory of the report; OUT by default.")
 def evaluate(

@@ -1,4 +1,4 @@
-"""What the storyworld measures of drawn stories: pure functions of arrays; S stories of F frames each."""
+"""Measures of drawn stories: pure functions of arrays; S stories of F frames each."""
 
 from __future__ import annotations
 
@@ -88,8 +88,8 @@ def text_image_similarity(images: ArrayLike, texts: ArrayLike) -> Array:
 def background_change(frames: ArrayLike, rows: float = 0.3) -> Array:
     """Mean absolute change of the upper ``rows`` share of the picture between consecutive frames, per story.
 
-    ``[S, F >= 2, H, W, 3]`` in 0..255 -> ``[S]`` in the same levels. The animals stand below, so it measures how
-    far the background's layout wanders.
+    ``[S, F >= 2, H, W, 3]`` in 0..255 -> ``[S]`` in the same levels. The animals are in the lower half, so it measures
+    how far the background's layout wanders.
     """
     array = np.asarray(frames)
     if array.ndim != 5 or array.shape[1] < 2:

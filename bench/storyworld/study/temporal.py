@@ -1,4 +1,4 @@
-"""What is measured of clips besides their single frames; S clips of F frames each."""
+"""Measures of clips besides those of single frames; S clips of F frames each."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ SHOWN = ("animal", "setting")
 
 
 def temporal_jump(features: ArrayLike) -> Array:
-    """How far a clip jumps from frame to frame: ``[S, F >= 2, D]`` judge features -> ``[S]``, lower is smoother.
+    """Mean jump of a clip from frame to frame: ``[S, F >= 2, D]`` judge features -> ``[S]``, lower is smoother.
 
     The mean Euclidean distance between the features of consecutive frames, sum over k of |z_(k+1) - z_k| / (F - 1):
     the length of the clip's path through the space in which the judge tells animals, settings and actions apart. A
     smooth clip takes short steps; flicker, a changed animal or a new background are long ones. Order counts: a clip's
-    frames shuffled have the same features and a longer path. A frozen clip has 0, so read it beside `movement`.
+    frames shuffled have the same features and a longer path. A frozen clip has 0, so read it together with `movement`.
     """
     path = np.asarray(features, dtype=np.float64)
     if path.ndim != 3 or path.shape[1] < 2:

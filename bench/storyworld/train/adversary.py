@@ -1,8 +1,8 @@
 """Losses beyond pixels for the end of a coder's training: a patch discriminator, its features, and edges.
 
-As in VQGAN (arXiv 2012.09841, section 3.1) the discriminator judges patches (arXiv 1611.07004) by the hinge loss; in
-the place of its perceptual term stands the distance of the discriminator's own features (arXiv 1711.11585, equation
-4), so that no network judges here that measures later.
+As in VQGAN (arXiv 2012.09841, section 3.1) the discriminator judges patches (arXiv 1611.07004) by the hinge loss. The
+distance of the discriminator's own features (arXiv 1711.11585, equation 4) replaces the perceptual term, so that no
+network judges here that measures later.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class PatchDiscriminator(nn.Module):
 
 
 def fooling_loss(judge: PatchDiscriminator, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """What the coder learns from: (minus the score of its ``output``, L1 between the features of both).
+    """Losses of the coder: (minus the score of its ``output``, L1 between the features of both).
 
     No gradient reaches the discriminator.
     """

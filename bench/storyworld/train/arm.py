@@ -90,7 +90,7 @@ def losses(model: LWM, rows: list[Row], device: str) -> dict[str, Tensor]:
 def evaluate(model: LWM, stories: Stories, layout: Layout, device: str, count: int) -> dict[str, list[float]]:
     """Cross-entropy per code of each frame in both contexts, over the first ``count`` stories."""
     chosen = range(stories.first, min(stories.end, stories.first + count))
-    told = [(stories.texts[0][i], stories.codes[0][i]) for i in chosen]
+    pairs = [(stories.texts[0][i], stories.codes[0][i]) for i in chosen]
     length = stories.codes[0].shape[1]
 
     def mean(rows: list[Row]) -> float:
@@ -102,8 +102,8 @@ def evaluate(model: LWM, stories: Stories, layout: Layout, device: str, count: i
         return replace(row, loss=kept * CODE_LOSS)
 
     return {
-        "full": [mean([only(whole(*one, layout), k) for one in told]) for k in range(length)],
-        "window": [mean([window(*one, layout, k) for one in told]) for k in range(length)],
+        "full": [mean([only(whole(*one, layout), k) for one in pairs]) for k in range(length)],
+        "window": [mean([window(*one, layout, k) for one in pairs]) for k in range(length)],
     }
 
 

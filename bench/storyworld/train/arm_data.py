@@ -14,7 +14,7 @@ from torch import Tensor
 
 from .arm_text import BOS, PAD, VISION, encode_all
 
-TEXT_DROPOUT = 0.1  # share of BPE merges skipped (arXiv 1910.13267), so that names never seen are no surprise
+TEXT_DROPOUT = 0.1  # share of BPE merges skipped (arXiv 1910.13267), so that unseen names are handled
 NO_LOSS, TEXT_LOSS, CODE_LOSS = range(3)
 
 
@@ -33,7 +33,7 @@ class Stories:
 
 @dataclass(frozen=True)
 class Layout:
-    """What the stream needs to know of the codes."""
+    """Layout of the codes in the stream."""
 
     codes_per_frame: int
     codebook_size: int
@@ -110,7 +110,7 @@ def whole(texts: Sequence[Sequence[int]], codes: np.ndarray, layout: Layout) -> 
 def window(
     texts: Sequence[Sequence[int]], codes: np.ndarray, layout: Layout, frame: int, learn_previous: bool = False
 ) -> Row:
-    """Frame ``frame`` in the window context: behind the previous frame, or alone if first.
+    """Frame ``frame`` in the window context: after the previous frame, or alone if first.
 
     The previous frame is only read, or learned too: from its own sentence alone, as any first frame is drawn.
     """

@@ -1,4 +1,4 @@
-"""What a training run may spend, as the options that the coders' scripts share."""
+"""Budget of a training run, as the options that the coders' scripts share."""
 
 from __future__ import annotations
 
@@ -59,7 +59,8 @@ class Budget:
 
 
 def coder_optimizers(module: nn.Module, lr: float, muon: bool) -> list[Optimizer]:
-    """Of a picture coder: with ``muon`` Muon for hidden kernels, else AdamW for all, as the first weights had."""
+    """Optimizers of a picture coder: with ``muon`` Muon for hidden kernels, else AdamW for all, as the first weights
+    had."""
     return corrector_optimizers(module, lr, True) if muon else make_optimizers(module, lr)
 
 

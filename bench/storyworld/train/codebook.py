@@ -56,7 +56,7 @@ def nearest(vectors: Tensor, book: Tensor) -> Tensor:
 
 
 def sums(vectors: Tensor, codes: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """How many vectors each of `size` codes caught [K], and their sums [K, z]."""
+    """Number of vectors of each of `size` codes [K], and their sums [K, z]."""
     count = torch.bincount(codes, minlength=size).float()
     return count, vectors.new_zeros(size, vectors.shape[1]).index_add_(0, codes, vectors)
 

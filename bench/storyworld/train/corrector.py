@@ -33,7 +33,7 @@ DRAFT_TIMESTEPS = (200, 700)  # where a draft takes the frame's place: about wha
 
 
 def takes_draft(timesteps: Tensor) -> Tensor:
-    """Whether a draft may stand at the timestep: bool [B, 1, 1, 1]."""
+    """May a draft be at the timestep: bool [B, 1, 1, 1]."""
     first, end = DRAFT_TIMESTEPS
     return ((timesteps >= first) & (timesteps < end))[:, None, None, None]
 
@@ -153,7 +153,7 @@ def caption_merges(data: Path) -> list[Pair]:
 @click.option("--min-snr", default=0.0, help="gamma of arXiv 2303.09556; 0 weighs all timesteps alike.")
 @click.option("--channels", default="64,128", callback=numbers)
 @click.option("--text-hidden", default=128)
-@click.option("--seconds", type=float, help="Begin the decay in time to end within so many seconds.")
+@click.option("--seconds", type=float, help="Begin the decay in time to end within this number of seconds.")
 @click.option("--evaluate-every", default=500)
 @click.option("--sheet-every", default=2000, help="Steps between two sheets of samples, 0 for none.")
 @click.option("--threads", default=1)

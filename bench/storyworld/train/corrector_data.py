@@ -15,7 +15,7 @@ from .caption_tokenizer import MODEL_MAX_LENGTH, encode
 
 RAW_SHARE, EMPTY_SHARE = 0.08, 0.10  # captions without memory; empty ones for guidance (arXiv 2207.12598)
 DRAFT_SHARE = 0.5  # of the frames that have a draft
-HELD_BACK = 20  # one story in so many is never trained on
+HELD_BACK = 20  # one story in HELD_BACK is never trained on
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class CaptionedLatents:
 
     @property
     def held_back(self) -> int:
-        """How many stories at the end are kept for evaluation."""
+        """Number of stories at the end that are kept for evaluation."""
         return max(1, len(self.latents) // HELD_BACK)
 
     @property

@@ -69,7 +69,7 @@ def scene_labels(scene: Scene) -> tuple[int, ...]:
 
 
 def individual_traits(who: Individual) -> tuple[float, ...]:
-    """What no sentence says of an individual, in the order of ``TRAITS``.
+    """Traits of an individual that no sentence names, in the order of ``TRAITS``.
 
     Its coat's main colour by day in 0..1, its build factors, and the class numbers of its markings.
     """

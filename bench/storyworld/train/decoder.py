@@ -55,7 +55,7 @@ class Encoded:
         self.sides = [array.reshape(-1, *array.shape[2:]) for array in arrays]
 
     def batch(self, step: int, size: int) -> tuple[Tensor, Tensor]:
-        """What is stored of random training frames, and their pixels [size, 3, H, W]; all mirrored or none."""
+        """Stored inputs of random training frames, and their pixels [size, 3, H, W]; all mirrored or none."""
         rng = step_rng(SEED, step)
         side = int(rng.integers(len(self.sides)))
         chosen = np.sort(rng.integers(0, self.frames.trained, size))
@@ -103,8 +103,8 @@ def main(
         if judge is not None:
             with autocast(budget.device):
                 fooled, matched = fooling_loss(judge, output, pixels)
-                parts |= {"fooled": fooled, "features": matched, "told": telling_loss(judge, output, pixels)}
-            loss = loss + adversarial * fooled + features * matched + parts["told"]
+                parts |= {"fooled": fooled, "features": matched, "judge": telling_loss(judge, output, pixels)}
+            loss = loss + adversarial * fooled + features * matched + parts["judge"]
         return {"loss": loss, **parts}
 
     done = budget.fit(step_fn, modules, optimizers, out, SEED)

@@ -1,7 +1,7 @@
 """What an ARM would have drawn in a frame's place: ``python -m acdc.bench.storyworld.train.drafts --data DIR ...``.
 
 SDEdit starts from the ARM's drafts, which are blurred by the tokenizer and partly wrong; a diffusion model that saw
-only clean renders takes their faults for content. So a random share of each frame's codes is drawn anew by the ARM
+only clean renders takes their faults for content. So a random share of each frame's codes is drawn again by the ARM
 (given the true story up to each code: one parallel pass), decoded and encoded with the corrector's VAE. Writes
 drafts.npy float16 [M, 6, 4, h, w] of the last M stories into the data directory, aligned with latents.npy.
 """
@@ -30,7 +30,7 @@ ROWS = 8  # stories in one pass of the ARM
 
 
 def redraw(model: LWM, rows: list[Row], layout: Layout, generator: torch.Generator, device: str) -> Tensor:
-    """Codes int64 [rows, F, n]: each frame keeps a random share of its codes, the ARM draws the others anew."""
+    """Codes int64 [rows, F, n]: each frame keeps a random share of its codes, the ARM draws the others again."""
     batch = collate(rows)
     hidden = hidden_states(model, batch.ids.to(device), batch.is_vision.to(device))
     chosen = batch.loss[:, 1:] == CODE_LOSS
@@ -77,10 +77,10 @@ def main(data: Path, arm: Path, tokenizer: Path, vae: Path, stories: int, thread
     torch.set_num_threads(threads)
     stream = Arm.from_directory(arm, device)
     layout = Layout(stream.stream.codes_per_frame, stream.stream.codebook_size)
-    told = read_stories(data, TextTokenizer.from_file(str(arm / "tokenizer.json")))
-    last = Stories(told.codes, told.texts, max(0, told.end - stories), told.end)
+    every = read_stories(data, TextTokenizer.from_file(str(arm / "tokenizer.json")))
+    last = Stories(every.codes, every.texts, max(0, every.end - stories), every.end)
     codes = redraw_all(stream.model, last, layout, device)
-    changed = (codes != torch.from_numpy(told.codes[0][last.first : last.end].astype(np.int64))).float()
+    changed = (codes != torch.from_numpy(every.codes[0][last.first : last.end].astype(np.int64))).float()
     click.echo(f"{len(codes)} stories, {changed.mean():.0%} of the codes changed")
     latents = to_latents(VQGAN.from_directory(tokenizer, device), vae_encoder(vae, device), codes, device)
     np.save(data / "drafts.npy", latents)

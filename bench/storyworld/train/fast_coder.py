@@ -9,9 +9,9 @@ from .fused_norm import FusedGroupNorm
 
 
 def fuse_norms(coder: nn.Module) -> None:
-    """Join each group norm of `coder` with the SiLU behind it, and turn its weights to channels-last, in place.
+    """Join each group norm of `coder` with the SiLU after it, and turn its weights to channels-last, in place.
 
-    Only for networks in which every group norm is followed by a SiLU and no SiLU stands elsewhere: VQGAN and
+    Only for networks in which every group norm is followed by a SiLU and no other SiLU exists: VQGAN and
     AutoencoderKL without attention.
     """
     for module in list(coder.modules()):

@@ -1,4 +1,4 @@
-// Group normalisation (arXiv 1803.08494) with an optional SiLU behind it, channels-last bfloat16, one thread.
+// Group normalisation (arXiv 1803.08494) with an optional SiLU after it, channels-last bfloat16, one thread.
 // ATen's CPU group norm and the separate SiLU take half of the time of a training step of a small UNet; one
 // pass over data that stays in the L2 cache takes a few per cent. Plain C interface, called through ctypes.
 #include <cmath>
@@ -102,7 +102,7 @@ void group_norm_backward(const uint16_t* dy, const uint16_t* x, const float* gam
     std::vector<float> work(6 * C), buffer(size);
     float *sum = work.data(), *product = sum + C, *scale = product + C, *shift = scale + C, *slope = shift + C,
           *constant = slope + C;
-    float* dz = buffer.data();  // gradient behind the affine map, before the SiLU
+    float* dz = buffer.data();  // gradient after the affine map, before the SiLU
     for (int c = 0; c < C; ++c) dgamma[c] = dbeta[c] = 0.f;
     for (int64_t b = 0; b < B; ++b, x += size, dy += size, dx += size, stats += 2 * G) {
         affine(stats, gamma, beta, C, G, scale, shift);

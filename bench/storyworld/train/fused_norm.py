@@ -1,4 +1,4 @@
-"""Group norm with a SiLU behind it for UNet training on one CPU core: a small C++ kernel, built at first use."""
+"""Group norm with a SiLU after it for UNet training on one CPU core: a small C++ kernel, built at first use."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FLAGS = ("-O3", "-march=native", "-mprefer-vector-width=512", *LOOSE, "-fPIC", "
 
 @cache
 def library() -> ctypes.CDLL | None:
-    """The compiled kernel, or None where there is no compiler or it fails; built once per user and source."""
+    """The compiled kernel, or None without a compiler, or where it fails; built once per user and source."""
     compiler = shutil.which("g++")
     if compiler is None or not SOURCE.is_file():
         return None

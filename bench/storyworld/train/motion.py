@@ -62,7 +62,7 @@ def join(unet: UNet, adapter: MotionAdapter) -> MotionUNet:
 def errors(
     model: Callable[..., Tensor], latents: Tensor, starts: Tensor, noise: Tensor, timesteps: Tensor, contexts: Tensor
 ) -> Tensor:
-    """v-MSE [B] of clips [B, L, 4, h, w] at timesteps [B]; drafts stand in where a correction would begin with them."""
+    """v-MSE [B] of clips [B, L, 4, h, w] at timesteps [B]; drafts are used where a correction would begin with them."""
     length = latents.shape[1]
     each = timesteps.repeat_interleave(length)
     flat = [value.flatten(0, 1) for value in (latents, noise, starts)]
@@ -132,7 +132,7 @@ def export(joint: MotionUNet, base: Path, folder: Path) -> None:
 @click.option("--every", default=100, show_default=True, help="Steps between two evaluations.")
 @budget_options(steps=1500, decay=600, batch=3, lr=1e-3)
 def main(base: Path, clips: Path, heldout: Path, out: Path, every: int, budget: Budget) -> None:
-    """Train the motion modules, measured beside the frozen UNet alone in OUT/evaluation.jsonl."""
+    """Train the motion modules, compared with the frozen UNet alone in OUT/evaluation.jsonl."""
     keep_memory()
     budget.begin(SEED)
     networks = StableDiffusion.from_directory(base)

@@ -31,7 +31,7 @@ class CaptionedClips:
         path = folder / "latents.npy"
         if not path.is_file():
             raise ValueError(f"{path}: no such file; write it with python -m acdc.bench.storyworld clip_data --vae")
-        latents, captions = np.load(path, mmap_mode="r"), [told[0] for told in read_texts(folder)["refined"]]
+        latents, captions = np.load(path, mmap_mode="r"), [texts[0] for texts in read_texts(folder)["refined"]]
         drafts = np.load(folder / "drafts.npy", mmap_mode="r") if (folder / "drafts.npy").is_file() else None
         if len(captions) != len(latents) or (drafts is not None and drafts.shape != latents.shape):
             raise ValueError(f"{folder}: latents, drafts and texts are of different clips; encode them again")

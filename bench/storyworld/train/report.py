@@ -31,7 +31,7 @@ class Run:
     command: str
 
     def log(self) -> list[dict[str, Any]]:
-        """The logged steps that count: what a resume went back behind is left out, and so are events."""
+        """The logged steps that count: steps that a resume repeated are left out, and so are events."""
         counted: list[dict[str, Any]] = []
         for entry in self._lines("log.jsonl"):
             if "loss" in entry:
@@ -47,7 +47,7 @@ class Run:
         return [entry for entry in self._lines("log.jsonl") if "event" in entry]
 
     def held_out(self) -> list[dict[str, Any]]:
-        """What was measured on the way, by step; of a step that was measured twice, the last."""
+        """Measurements on the way, by step; for a step that was measured twice, the last."""
         return sorted({entry["step"]: entry for entry in self._lines("evaluation.jsonl")}.values(), key=_step)
 
     def measured(self) -> str:
@@ -168,8 +168,8 @@ def main(runs: tuple[str, ...], machine: str, notes: str, name: str, commit: str
         part, folder, command = (*text.split("=", 2), "")[:3]
         found.append(Run(part, Path(folder), command))
     results.mkdir(parents=True, exist_ok=True)
-    told = {"machine": machine, "notes": notes, "commit": commit, "runs": [run.figures() for run in found]}
-    write_json(results / f"{name}.json", told)
+    record = {"machine": machine, "notes": notes, "commit": commit, "runs": [run.figures() for run in found]}
+    write_json(results / f"{name}.json", record)
     curves(found, results / f"{name}.png")
     (results / f"{name}.md").write_text(markdown(found, name, machine, notes), encoding="utf-8")
 

@@ -1,7 +1,7 @@
 """What the coders leave of true renders: ``python -m acdc.bench.storyworld.train.round_trip --data DIR --out NAME``.
 
 Writes NAME.json (PSNR, share of right labels and of kept individuals after each coder's round trip) and NAME.png, a
-contact sheet to look at: each picture true, behind the tokenizer and behind the autoencoder.
+contact sheet to look at: each picture true, after the tokenizer and after the autoencoder.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def vae_trip(folder: Path) -> Trip:
 
 @torch.inference_mode()
 def travel(trip: Trip, frames: np.ndarray) -> tuple[np.ndarray, float]:
-    """uint8 [N, H, W, 3] behind ``trip``, rounded to uint8 again, and the PSNR before that rounding."""
+    """uint8 [N, H, W, 3] after ``trip``, rounded to uint8 again, and the PSNR before that rounding."""
     pixels = to_pixels(frames)
     back = torch.cat([trip(part) for part in pixels.split(BATCH)]).clamp(-1, 1)
     rounded = ((back + 1) * 127.5).round().byte().permute(0, 2, 3, 1).contiguous().numpy()

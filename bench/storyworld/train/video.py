@@ -1,7 +1,7 @@
 """Teach the ARM moving clips: ``python -m acdc.bench.storyworld train_video --init DIR --stories DIR --clips DIR ...``.
 
 A share of what is learned in a step are codes of stories, exactly as `arm` draws them, so that stories stay near what
-they were; the rest are frames of clips behind the frames that they follow (`video_rows`). INIT is an exported arm/
+they were; the rest are frames of clips after the frames that they follow (`video_rows`). INIT is an exported arm/
 directory, STORIES and CLIPS are data directories (`dataset` with `encode`, `video_data`). OUT/arm is exported.
 """
 
@@ -27,7 +27,7 @@ from .arm_data import CODE_LOSS, Batch, Layout, Row, Stories, read_stories, samp
 from .loop import fit, make_optimizers, step_rng
 from .video_rows import ROW_FRAMES, ClipBatch, batches, disturbed, frame_row, sample_clips
 
-WINDOWS = 0.75  # share of the stories' learned frames that stand in windows
+WINDOWS = 0.75  # share of the stories' learned frames that are in windows
 LEARNED = 2.5  # frames of a clip's row, on average
 HELDOUT = 64  # stories and clips that are measured
 LATER = (1, 2, 4, 8, 16, 31)  # frames of a held-out clip that are measured
@@ -68,15 +68,15 @@ def train_step(
 
     def step_fn(step: int) -> Mapping[str, Tensor]:
         rng, generator = step_rng(seed, step), torch.Generator().manual_seed(seed * 1_000_003 + step)
-        told = losses(model, sample(stories, layout, rng, max(4, round(frames * share)), WINDOWS), device)
+        still = losses(model, sample(stories, layout, rng, max(4, round(frames * share)), WINDOWS), device)
         rows = sample_clips(clips, layout, rng, max(1, round(frames * (1 - share) / LEARNED)))
         parts = []
         for part in batches(rows, MICRO_TOKENS, ROW_FRAMES, layout.codes_per_frame):
             shown = disturbed(part, own_logits(model, part, layout, device), generator)
             parts.append(clip_losses(model, part, shown, device))
         clip = torch.cat(parts).mean()
-        loss = share * told["loss"] + (1 - share) * clip
-        return {"loss": loss, "story": told["code"], "text": told["text"], "clip": clip}
+        loss = share * still["loss"] + (1 - share) * clip
+        return {"loss": loss, "story": still["code"], "text": still["text"], "clip": clip}
 
     return step_fn
 
@@ -87,7 +87,7 @@ def evaluate(
 ) -> dict[str, float | dict[str, float]]:
     """Nats a code over the first ``count`` stories and clips: ``story`` in the window, ``clip`` by frame.
 
-    ``clip`` maps a frame's number to its loss behind true frames; ``clip_kept`` is how many of its codes a frame
+    ``clip`` maps a frame's number to its loss after true frames; ``clip_kept`` is how many of its codes a frame
     shares with the one before it, which is what a frozen clip would get right.
     """
 
@@ -95,9 +95,9 @@ def evaluate(
         return round(float(losses(model, rows, device)["code"]), 4)
 
     length, frames = stories.codes[0].shape[1], clips.codes[0].shape[1]
-    told = range(stories.first, min(stories.end, stories.first + count))
+    numbers = range(stories.first, min(stories.end, stories.first + count))
     shot = range(clips.first, min(clips.end, clips.first + count))
-    rows = [window(stories.texts[0][i], stories.codes[0][i], layout, 1 + i % (length - 1)) for i in told]
+    rows = [window(stories.texts[0][i], stories.codes[0][i], layout, 1 + i % (length - 1)) for i in numbers]
     later = {0, *(frame for frame in LATER if frame < frames)}
     by_frame = {
         str(k): mean([frame_row(clips.texts[0][i][0], clips.codes[0][i], layout, k) for i in shot])
@@ -134,9 +134,9 @@ def main(
     torch.manual_seed(seed)
     model, layout, tokenizer = load(init)
     model.to(device)
-    told, moving, apart = (read_stories(folder, tokenizer, n) for folder, n in ((stories, 2), (clips, 2), (heldout, 1)))
+    read, moving, apart = (read_stories(folder, tokenizer, n) for folder, n in ((stories, 2), (clips, 2), (heldout, 1)))
     _check_frames(clips, moving)
-    train, kept = held_back(stories, told)
+    train, kept = held_back(stories, read)
     out.mkdir(parents=True, exist_ok=True)
 
     def report(step: int) -> None:
@@ -157,12 +157,13 @@ def main(
     click.echo(f"{done} steps, {out / 'arm'}")
 
 
-def held_back(folder: Path, told: Stories) -> tuple[Stories, Stories]:
+def held_back(folder: Path, read: Stories) -> tuple[Stories, Stories]:
     """The stories of ``folder`` to learn from, and a tenth of them, at most `HELDOUT`, to measure."""
-    validation = min(HELDOUT, len(told) // 10)
+    validation = min(HELDOUT, len(read) // 10)
     if not validation:
-        raise ValueError(f"{folder}: {len(told)} stories; training takes 10 or more, a tenth of which is measured")
-    return replace(told, end=told.end - validation), replace(told, first=told.end - validation)
+        raise ValueError(f"{folder}: {len(read)} stories; training takes 10 or more, a tenth of which is measured")
+    end = read.end - validation
+    return replace(read, end=end), replace(read, first=end)
 
 
 def _check_frames(folder: Path, clips: Stories) -> None:

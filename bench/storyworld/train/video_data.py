@@ -41,10 +41,10 @@ def draw_clip(clip: ClipSample, size: int) -> np.ndarray:
 
 
 def clip_texts(clips: list[ClipSample]) -> dict[str, list[list[str]] | list[str]]:
-    """The sentences as told and as the diffusion model reads them, and the names."""
+    """The sentences as written and as the diffusion model reads them, and the names."""
     memory = Rules()
     sentences = [[clip.sentence] for clip in clips]
-    refined = [memory.refine_story(told) for told in sentences]
+    refined = [memory.refine_story(story) for story in sentences]
     return {"sentences": sentences, "refined": refined, "names": [clip.name for clip in clips]}
 
 

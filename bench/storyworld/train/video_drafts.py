@@ -1,9 +1,9 @@
 """Clips as the ARM would have drawn them: ``python -m acdc.bench.storyworld clip_drafts --clips DIR --arm DIR ...``.
 
 Corrections of clips begin with the ARM's drafts, which flicker; motion modules that saw only clean clips take flicker
-for motion. So, as in `drafts`, a share of each frame's codes is drawn anew by the ARM, given the true frames that it
+for motion. So, as in `drafts`, a share of each frame's codes is drawn again by the ARM, given the true frames that it
 sees and the true codes before each: one parallel pass a clip. Half of the clips keep one share throughout, in the
-others each frame has its own. Writes drafts.npy float16 [N, 32, 4, h, w] beside latents.npy.
+others each frame has its own. Writes drafts.npy float16 [N, 32, 4, h, w] next to latents.npy.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PASS_TOKENS = 4096
 def redraw_clip(
     model: LWM, text: list[int], clip: np.ndarray, layout: Layout, generator: torch.Generator, device: str
 ) -> Tensor:
-    """``clip`` [F, n] with a share of its codes drawn anew: int64 [F, n]."""
+    """``clip`` [F, n] with a share of its codes drawn again: int64 [F, n]."""
     rows = [frame_row(text, clip, layout, frame) for frame in range(len(clip))]
     drawn = torch.empty(clip.shape, dtype=torch.int64)
     done = 0
@@ -53,9 +53,9 @@ def redraw_clip(
 def redraw_all(model: LWM, clips: Stories, layout: Layout, device: str) -> Tensor:
     """`redraw_clip` of all clips: int64 [N, F, n]."""
     generator = torch.Generator().manual_seed(SEED)
-    told = range(clips.first, clips.end)
+    chosen = range(clips.first, clips.end)
     return torch.stack(
-        [redraw_clip(model, clips.texts[0][i][0], clips.codes[0][i], layout, generator, device) for i in told]
+        [redraw_clip(model, clips.texts[0][i][0], clips.codes[0][i], layout, generator, device) for i in chosen]
     )
 
 
@@ -74,9 +74,9 @@ def main(clips: Path, arm: Path, tokenizer: Path, vae: Path, threads: int, devic
     torch.set_num_threads(threads)
     stream = Arm.from_directory(arm, device)
     layout = Layout(stream.stream.codes_per_frame, stream.stream.codebook_size)
-    told = read_stories(clips, TextTokenizer.from_file(str(arm / "tokenizer.json")))
-    codes = redraw_all(stream.model, told, layout, device)
-    changed = (codes != torch.from_numpy(told.codes[0].astype(np.int64))).float()
+    chosen = read_stories(clips, TextTokenizer.from_file(str(arm / "tokenizer.json")))
+    codes = redraw_all(stream.model, chosen, layout, device)
+    changed = (codes != torch.from_numpy(chosen.codes[0].astype(np.int64))).float()
     click.echo(f"{len(codes)} clips, {changed.mean():.0%} of the codes changed")
     latents = to_latents(VQGAN.from_directory(tokenizer, device), vae_encoder(vae, device), codes, device)
     np.save(clips / "drafts.npy", latents)

@@ -1,6 +1,6 @@
 """Sequences for teaching the ARM to go on with a clip: what it sees of it, as rows of the engine's stream.
 
-Frame k of a clip is drawn behind its sentence, the clip's first frame and the two frames before it; the first frame
+Frame k of a clip is drawn after its sentence, the clip's first frame and the two frames before it; the first frame
 keeps the look where 30 frames have passed since, the last two say which way things move:
 
     frame 0        bos text vision [f0] eof
@@ -8,7 +8,7 @@ keeps the look where 30 frames have passed since, the last two say which way thi
     frame 2        bos text vision f0 eof f1 eof [f2] eof
     frame k >= 3   bos text vision f0 eof f(k-2) eof f(k-1) eof [fk] eof
 
-No text or marker stands between the frames, as in an LWM video. The engine's `ClipSession` feeds just this.
+No text or marker is between the frames, as in an LWM video. The engine's `ClipSession` feeds just this.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class ClipBatch:
 
 
 def clip_row(text: Sequence[int], frames: np.ndarray, layout: Layout, learned: Sequence[bool]) -> Row:
-    """Frames [F, n] behind one sentence; the codes of frame i are learned if ``learned[i]``."""
+    """Frames [F, n] after one sentence; the codes of frame i are learned if ``learned[i]``."""
     head = np.array([BOS, *text, VISION])
     ended = np.pad(frames.astype(np.int64), ((0, 0), (0, 1)), constant_values=layout.eof)
     loss = np.full(ended.shape, NO_LOSS, np.int64)
@@ -50,7 +50,7 @@ def clip_row(text: Sequence[int], frames: np.ndarray, layout: Layout, learned: S
 
 
 def frame_row(text: Sequence[int], clip: np.ndarray, layout: Layout, frame: int) -> Row:
-    """Frame ``frame`` of ``clip`` [N, n], learned, behind what it sees."""
+    """Frame ``frame`` of ``clip`` [N, n], learned, after what it sees."""
     before = seen(frame, RECENT)
     return clip_row(text, clip[[*before, frame]], layout, [False] * len(before) + [True])
 

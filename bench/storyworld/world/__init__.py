@@ -1,1 +1,1 @@
-"""What the storyworld can show, and its texts."""
+"""Scenes of the storyworld, and its texts."""

@@ -34,7 +34,7 @@ class ClipSample:
 
     @property
     def moments(self) -> list[tuple[Scene, Motion]]:
-        """What `render` takes, frame by frame."""
+        """Inputs of `render`, frame by frame."""
         return list(zip(self.scenes, self.motions, strict=True))
 
 

@@ -121,7 +121,7 @@ class _Teller:
         return opener + (_lower_first(sentence, self.name) if opener else sentence)
 
     def detail(self) -> tuple[str, bool, str | None]:
-        """What follows the place, whether it gives the time away, and an adjective of time for the place."""
+        """The words after the place, whether it gives the time away, and an adjective of time for the place."""
         roll = self.rng.random()
         time_adjective = self.pick(TIME_ADJECTIVES[self.time][self.split]) if self.chance(0.25) else None
         scenery = self.pick(PLACES[self.setting].details[self.split])
@@ -226,12 +226,12 @@ class _Teller:
             ties = tuple(tie for tie in ties if "watching" not in tie)
         return self.pick(ties).replace("{prop}", self.pick(PROP_WORDS[prop]))
 
-    def place(self, time_adjective: str | None, standing: bool = True) -> tuple[str, str]:
+    def place(self, time_adjective: str | None, at_rest: bool = True) -> tuple[str, str]:
         """The setting with its preposition, and as a bare noun phrase."""
         place = PLACES[self.setting]
         noun = place.noun if self.chance(0.65) else self.pick(place.others)
         # "barked at a park" would be read as barking at it
-        preposition = self.pick([p for p in place.prepositions if p != "at" or standing])
+        preposition = self.pick([p for p in place.prepositions if p != "at" or at_rest])
         adjective = time_adjective or (self.pick(place.adjectives[self.split]) if self.chance(0.75) else "")
         words = f"{adjective} {noun}".strip()
         if noun == "snow" or noun in {"sand dunes", "dunes", "woods", "seaside"} or self.chance(0.1):

@@ -1,4 +1,4 @@
-"""Plain data of the storyworld: who is where, doing what, beside which thing.
+"""Plain data of the storyworld: who is where, doing what, next to which thing.
 
 No drawing and no torch here: the grammar, the renderer and the judge all share these names.
 """

@@ -1,4 +1,4 @@
-"""How an action moves: what a moment adds to the still pose of its action, as plain numbers.
+"""Motion of an action: what a moment adds to the still pose of its action, as plain numbers.
 
 Every term is 0 at step 0, so that a clip begins with the very picture that a story would show.
 """
@@ -20,7 +20,7 @@ class Motion:
         nod: degrees by which the head is lowered.
         rise: percent of the picture by which the body is lifted.
         turn: degrees by which the body is turned clockwise.
-        drift: percent of the picture by which the marks beside the head (Zzz, arcs) have risen.
+        drift: percent of the picture by which the marks next to the head (Zzz, arcs) have risen.
         blink: the eyes are shut.
         hush: the mouth is shut.
         wind: percent of the picture by which the clouds have gone to the right.

@@ -169,7 +169,7 @@ WHOLE: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }  # fmt: skip
 
-# Openings of a story put the place right behind the verb.
+# Openings of a story put the place right after the verb.
 FIRST_VERBS: dict[str, dict[str, str]] = {
     "sit": {"any": "sat|sat|sat quietly|was|rested|waited|stood|stood|perched|settled down|relaxed"},
     "run": {"any": "raced around|rushed about", "legs": "ran|trotted|dashed|bounded|ran happily|was running",

@@ -1,4 +1,4 @@
-"""How a setting is told: its nouns, adjectives, prepositions, and what else is said about it."""
+"""Words for a setting: its nouns, adjectives, prepositions, and what else is said about it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""How a thing in view is told: its noun phrases, and how it is tied to an action."""
+"""Words for a thing in view: its noun phrases, and how it is tied to an action."""
 
 PROP_WORDS: dict[str, tuple[str, ...]] = {
     "ball": ("a ball", "a ball", "a round ball", "a bouncy ball", "the ball", "a toy ball"),
@@ -12,7 +12,7 @@ PROP_WORDS: dict[str, tuple[str, ...]] = {
 }
 FLYING = frozenset({"butterfly", "kite", "balloon"})
 
-# Ties behind a verb phrase; they begin with their own space or comma.
+# Ties after a verb phrase; they begin with their own space or comma.
 BESIDE = {
     "train": (" beside {prop}", " near {prop}", " next to {prop}", " close to {prop}", " by {prop}", ", {prop} nearby"),
     "heldout": (" right next to {prop}", " not far from {prop}", ", with {prop} close by"),
