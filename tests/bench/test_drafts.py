@@ -20,7 +20,7 @@ pytestmark = pytest.mark.training
 SENTENCES = [["Benny the beagle sat.", "He ran to the gate."], ["A cat.", "It slept."], ["Luna ran.", "She sat by it."]]
 
 
-def told(tiny_path, folder):
+def prepared(tiny_path, folder):
     """A data directory of three stories in the tiny bundle's codes."""
     layout = layout_of(tiny_path)
     shape = (len(SENTENCES), 2, layout.codes_per_frame)
@@ -45,7 +45,7 @@ def draw(model, rows, layout, seed):
 
 @torch.no_grad()
 def test_a_share_of_the_codes_is_drawn_anew(tiny_path, tmp_path):
-    layout = told(tiny_path, tmp_path)
+    layout = prepared(tiny_path, tmp_path)
     model = Arm.from_directory(tiny_path / "arm").model
     rows, true = rows_of(tiny_path, tmp_path, layout)
     true = torch.from_numpy(true.astype(np.int64))
@@ -64,7 +64,7 @@ def test_a_share_of_the_codes_is_drawn_anew(tiny_path, tmp_path):
 def test_what_is_drawn_follows_the_arm(tiny_path, tmp_path, monkeypatch, dtype):
     """With its choice made certain, each redrawn code is the ARM's best one after the true codes before it."""
     monkeypatch.setattr(arm, "compute_dtype", lambda device: dtype)
-    layout = told(tiny_path, tmp_path)
+    layout = prepared(tiny_path, tmp_path)
     model = Arm.from_directory(tiny_path / "arm").model
     model.vision_head.weight.mul_(1e6)
     rows, true = rows_of(tiny_path, tmp_path, layout)
@@ -79,7 +79,7 @@ def test_what_is_drawn_follows_the_arm(tiny_path, tmp_path, monkeypatch, dtype):
 
 
 def test_latents_of_the_last_stories_are_written(tiny_path, tmp_path):
-    told(tiny_path, tmp_path)
+    prepared(tiny_path, tmp_path)
     result = CliRunner().invoke(main, ["--data", str(tmp_path), *part_flags(tiny_path), "--stories", "2"])
     assert result.exit_code == 0, result.output
     assert result.output.startswith("2 stories, ")

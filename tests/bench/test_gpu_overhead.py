@@ -143,8 +143,8 @@ def test_phases_of_a_clip_follow_each_other_or_run_beside_each_other():
     """Reading 8 bytes at 1 a second bounds the draw, 4 products at 1 a second the correction."""
     floors = ClipFloors(Rates(1.0, 1.0, 0), {Phase.DRAW: Need(2, 8), Phase.CORRECT: Need(4, 1)})
     one, two = SchedulerConfig(slots=1), SchedulerConfig(slots=2)
-    plain, serial, beside = Variant("p", "", one, correction=False), Variant("s", "", one), Variant("o", "", two)
-    assert [floors.seconds_a_frame(way) for way in (plain, serial, beside)] == [8, 8 + 4, 9]
+    plain, serial, next_to = Variant("p", "", one, correction=False), Variant("s", "", one), Variant("o", "", two)
+    assert [floors.seconds_a_frame(way) for way in (plain, serial, next_to)] == [8, 8 + 4, 9]
 
 
 def test_a_clip_counts_its_first_frame_once_and_the_others_alike():
@@ -202,10 +202,10 @@ def test_clocks_of_nothing(smi, monkeypatch):
         raise FileNotFoundError
 
     monkeypatch.setattr(subprocess, "run", missing)
-    assert Clocks(CUDA).read() == {"told": "nothing: FileNotFoundError"}
+    assert Clocks(CUDA).read() == {"missing": "nothing: FileNotFoundError"}
     with watched(CUDA, every_s=0.001) as samples:
         time.sleep(0.05)
-    assert [sample["told"] for sample in samples] == ["nothing: FileNotFoundError"], "asked once"
+    assert [sample["missing"] for sample in samples] == ["nothing: FileNotFoundError"], "asked once"
 
 
 def test_clocks_are_read_while_the_device_works_and_not_after(smi):
@@ -213,9 +213,9 @@ def test_clocks_are_read_while_the_device_works_and_not_after(smi):
     with watched(CUDA, every_s=0.001) as samples:
         while len(samples) < 3:
             time.sleep(0.001)
-    told = len(commands)
+    calls = len(commands)
     time.sleep(0.02)
-    assert len(commands) == told
+    assert len(commands) == calls
     assert all(sample["clocks.sm"] == "1980 MHz" for sample in samples)
     assert [sample["at_s"] for sample in samples] == sorted(sample["at_s"] for sample in samples)
 

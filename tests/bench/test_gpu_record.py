@@ -23,7 +23,7 @@ def test_the_row_under_way_is_named_before_it_is_measured(output):
     assert seen == [{"row": 1}]
     found = read(output.path)
     assert (found["under_way"], found["complete"]) == (None, False)
-    assert found["rows"] == [{"row": 1, "median": 1.0, "clocks": {"told": "nothing of cpu"}}]
+    assert found["rows"] == [{"row": 1, "median": 1.0, "clocks": {"missing": "nothing of cpu"}}]
     assert record.finish()["complete"]
 
 

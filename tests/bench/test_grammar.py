@@ -59,8 +59,8 @@ def test_heldout_verb_phrases_are_never_trained_on() -> None:
 
 
 def test_no_sentence_of_the_paper_is_trained_on() -> None:
-    told = {sentence for story in STORIES["train"] for sentence in story.sentences}
-    assert not told & {sentence for story in EXAMPLES.values() for sentence in story}
+    expected = {sentence for story in STORIES["train"] for sentence in story.sentences}
+    assert not expected & {sentence for story in EXAMPLES.values() for sentence in story}
 
 
 @pytest.mark.parametrize("split", SPLITS)

@@ -100,12 +100,12 @@ def test_arrays_pictures_and_batches_agree(judge: Judge, renders: list[Image.Ima
 
 
 def test_sentences_find_their_picture(judge: Judge, stories: list[StorySample], renders: list[Image.Image]):
-    told = [
+    expected = [
         f"{story.name} the {scene.who.animal}, in a {scene.setting}: they {scene.action}."
         for story in stories
         for scene in story.scenes
     ]
-    cosine = judge.embed_text(told) @ judge.embed(renders).T
+    cosine = judge.embed_text(expected) @ judge.embed(renders).T
     assert cosine.diagonal().mean() > cosine.mean() + 0.2
 
 

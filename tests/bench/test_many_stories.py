@@ -58,7 +58,7 @@ def test_a_page_is_made_of_a_record_without_the_thousand(tiny_record, monkeypatc
     memory = {"stories": 500, "growth": 0.01, "from_the_start": 0.02, "settled_after": 200, "hundred": 50}
     record["backends"][0]["memory"] = memory
     (tmp_path / "many_cpu_2026-01-01.json").write_text(json.dumps(record))
-    assert "behind the first 200 grew the process by 1.00 %, those behind the first 50 by 2.0 %." in tables.many_table()
+    assert "after the first 200 grew the process by 1.00 %, those after the first 50 by 2.0 %." in tables.many_table()
 
 
 def test_growth_is_that_of_medians() -> None:

@@ -43,10 +43,10 @@ def test_every_configuration_is_measured_and_predicted(tiny_path, tmp_path, cali
         for predicted, measured in pairs:
             assert measured["latency"].keys() == predicted["latency"].keys()
             assert 0 <= predicted["exposed_memory"] <= 1
-    told = [line.split(": ") for line in result.output.splitlines()]
+    lines = [line.split(": ") for line in result.output.splitlines()]
     order = ["calibrate", "measure", "measure", "calibrate"]
-    assert [line[-1] for line in told if "turn" in line[0]] == order
-    assert len(told) == 4 + 2 + 1
+    assert [line[-1] for line in lines if "turn" in line[0]] == order
+    assert len(lines) == 4 + 2 + 1
     assert "2 slots, batch 2, memory   5 ms" in result.output
     assert [len(sentences) for sentences in calibrated] == [3, 4, 5, 6] * 2
     drawn = {sentence for story in held_out(4) for sentence in story.sentences}
@@ -54,21 +54,22 @@ def test_every_configuration_is_measured_and_predicted(tiny_path, tmp_path, cali
 
 
 def test_stories_are_of_every_length_and_always_the_same():
-    told = held_out(6)
-    assert [len(story.sentences) for story in told] == [3, 4, 5, 6, 3, 4]
-    assert told == held_out(6)
-    assert len({story.id for story in told}) == 6
+    stories = held_out(6)
+    assert [len(story.sentences) for story in stories] == [3, 4, 5, 6, 3, 4]
+    assert stories == held_out(6)
+    assert len({story.id for story in stories}) == 6
 
 
 def test_stories_to_calibrate_on_are_others():
     drawn, others = (
-        {text for story in told for text in story.sentences} for told in (held_out(24), held_out(24, CALIBRATED_ON))
+        {text for story in stories for text in story.sentences}
+        for stories in (held_out(24), held_out(24, CALIBRATED_ON))
     )
     assert not drawn & others
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         (
             ["--batches", "3"],
@@ -81,8 +82,8 @@ def test_stories_to_calibrate_on_are_others():
         (["--memory-ms", "0,-1"], "--memory-ms -1 is negative; choose 0 or more"),
     ],
 )
-def test_a_launch_that_never_occurs_is_refused(tmp_path, given, told):
+def test_a_launch_that_never_occurs_is_refused(tmp_path, given, message):
     result = CliRunner().invoke(main, [*given, "--out", str(tmp_path / "results" / "x.json")])
     assert result.exit_code == 2
-    assert told in result.output
+    assert message in result.output
     assert not list(tmp_path.iterdir())

@@ -227,9 +227,9 @@ def test_half_of_the_frames_with_a_draft_start_from_it(data: Path, tmp_path: Pat
     pairs = CaptionedLatents.load(tmp_path, build_tokenizer([]))
     latents, _, starts = pairs.batch(np.random.default_rng(0), 4000)
     drafted = (starts == 9).flatten(1).all(1)
-    told = (stories // 2 - pairs.held_back) / (stories - pairs.held_back)
+    expected = (stories // 2 - pairs.held_back) / (stories - pairs.held_back)
     upright = 1.0 if pairs.mirrored is None else 0.5  # the mirrored frames have no drafts
-    assert drafted.float().mean() == pytest.approx(told * upright / 2, abs=0.03)
+    assert drafted.float().mean() == pytest.approx(expected * upright / 2, abs=0.03)
     assert torch.equal(starts[~drafted], latents[~drafted])
     plain = CaptionedLatents.load(data, build_tokenizer([])).batch(np.random.default_rng(0), 4000)
     assert torch.equal(plain[0], latents), "drafts change no other draw"

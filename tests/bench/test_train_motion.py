@@ -158,7 +158,7 @@ def test_bad_data_is_named(networks: StableDiffusion, tmp_path: Path, change, ne
 # -- drafts -----------------------------------------------------------------------------------------------------------
 
 
-def told(tiny_path: Path, folder: Path) -> tuple[Arm, Layout]:
+def prepared(tiny_path: Path, folder: Path) -> tuple[Arm, Layout]:
     """A data directory of three clips of five frames in the tiny bundle's codes."""
     arm = Arm.from_directory(tiny_path / "arm")
     layout = Layout(arm.stream.codes_per_frame, arm.stream.codebook_size)
@@ -178,7 +178,7 @@ def test_what_is_drawn_follows_the_arm(
     that rounding.
     """
     monkeypatch.setattr(train_arm, "compute_dtype", lambda device: dtype)
-    arm, layout = told(tiny_path, tmp_path)
+    arm, layout = prepared(tiny_path, tmp_path)
     arm.model.vision_head.weight.data.mul_(1e6)
     clips = read_stories(tmp_path, Tokenizer.from_file(str(tiny_path / "arm" / "tokenizer.json")))
     clip, text = clips.codes[0][0], clips.texts[0][0][0]
@@ -207,7 +207,7 @@ def test_what_is_drawn_follows_the_arm(
 
 
 def test_shares_differ_from_clip_to_clip(tiny_path: Path, tmp_path: Path) -> None:
-    arm, layout = told(tiny_path, tmp_path)
+    arm, layout = prepared(tiny_path, tmp_path)
     clips = read_stories(tmp_path, Tokenizer.from_file(str(tiny_path / "arm" / "tokenizer.json")))
     first = redraw_all(arm.model, clips, layout, "cpu")
     assert torch.equal(first, redraw_all(arm.model, clips, layout, "cpu"))
@@ -218,7 +218,7 @@ def test_shares_differ_from_clip_to_clip(tiny_path: Path, tmp_path: Path) -> Non
 
 
 def test_latents_of_drafts_are_written_beside_the_others(tiny_path: Path, tmp_path: Path) -> None:
-    told(tiny_path, tmp_path)
+    prepared(tiny_path, tmp_path)
     result = CliRunner().invoke(
         storyworld, ["clip_drafts", "--clips", str(tmp_path), *part_flags(tiny_path)], catch_exceptions=False
     )

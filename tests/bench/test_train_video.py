@@ -245,7 +245,7 @@ def test_clips_too_short_are_named(tiny_path: Path, tmp_path: Path) -> None:
 
 def test_too_few_stories_to_measure_are_named(tiny_path: Path, tmp_path: Path) -> None:
     _, layout, tokenizer = tiny_arm(tiny_path)
-    told = read_stories(write(tmp_path / "few", layout, 9, 3, 3), tokenizer)
+    few = read_stories(write(tmp_path / "few", layout, 9, 3, 3), tokenizer)
     with pytest.raises(ValueError, match=r"few: 9 stories; training takes 10 or more") as error:
-        held_back(tmp_path / "few", told)
+        held_back(tmp_path / "few", few)
     assert "\n" not in str(error.value)

@@ -149,8 +149,8 @@ def test_stories_are_the_same_by_the_margin_rule(tiny_path, tiny_engine, plans, 
 
 def test_a_batch_of_stories_too(tiny_path, tiny_engine, plans):
     engine = Engine.from_pretrained(tiny_path, backend="unet=openvino", cache=plans)
-    told = {"stories": [SENTENCES] * 3, "seeds": [1, 2, 3], "num_inference_steps": 6}
-    for one, other in zip(tiny_engine.generate_batch(**told), engine.generate_batch(**told), strict=True):
+    chosen = {"stories": [SENTENCES] * 3, "seeds": [1, 2, 3], "num_inference_steps": 6}
+    for one, other in zip(tiny_engine.generate_batch(**chosen), engine.generate_batch(**chosen), strict=True):
         check_same_story(tiny_engine, one, other)
         assert np.abs(one.images[0].astype(int) - other.images[0]).max() <= 1
 
@@ -162,9 +162,9 @@ def test_a_hundred_stories_of_the_bundle_are_the_same_by_the_margin_rule():
     engine = Engine.from_pretrained("storyworld", backend="openvino")
     flips = 0
     for first in range(0, 100, 20):
-        told = {"stories": [EXAMPLES["benny"][:2]] * 20, "seeds": range(first, first + 20)}
-        wanted = reference.generate_batch(**told, decoding="sequential")
-        for one, other in zip(wanted, engine.generate_batch(**told, decoding="parallel"), strict=True):
+        chosen = {"stories": [EXAMPLES["benny"][:2]] * 20, "seeds": range(first, first + 20)}
+        wanted = reference.generate_batch(**chosen, decoding="sequential")
+        for one, other in zip(wanted, engine.generate_batch(**chosen, decoding="parallel"), strict=True):
             flips += check_same_story(reference, one, other)
     print(f"{flips} of 100 stories parted at a near tie")
     assert flips <= 10

@@ -93,8 +93,8 @@ def test_mask_is_the_published_one(golden: dict[str, Tensor]) -> None:
         kept = torch.from_numpy(mask)[real][:, real]
         text = int(real.sum()) - 258
         empty = torch.zeros(1, 1, 1, 0, 32)
-        told = SegmentCache(empty, empty, torch.tensor([0]), causal=True)
-        assert torch.equal(told.mask(told.positions(text))[0, 0], kept[:text, :text])
+        expected = SegmentCache(empty, empty, torch.tensor([0]), causal=True)
+        assert torch.equal(expected.mask(expected.positions(text))[0, 0], kept[:text, :text])
         assert not kept[:text, text:].any()
         slots = torch.zeros(1, 1, 1, text, 32)
         frame = SegmentCache(slots, slots, torch.tensor([text]), causal=False)
@@ -114,8 +114,8 @@ def test_logits(arm: ShowOArm, golden: dict[str, Tensor], known: Tensor) -> None
 
     head = arm.model.get_submodule("showo.lm_head")
     empty = arm.model.new_cache(1, 0)
-    told = SegmentCache(empty.keys, empty.values, empty.lengths, causal=True)
-    text = arm.model(torch.tensor([caption_ids(PROMPTS[0], CONFIG)]), told)  # 14 ids, rows 115 to 128 of the 387
+    expected = SegmentCache(empty.keys, empty.values, empty.lengths, causal=True)
+    text = arm.model(torch.tensor([caption_ids(PROMPTS[0], CONFIG)]), expected)  # 14 ids, rows 115 to 128 of the 387
     rows = torch.stack((text[0, 0], text[0, 5], text[0, 13], hidden[0, 0], hidden[0, -1]))
     close(head(rows)[:, ::64], golden["logits_text_rows_columns"])
 
@@ -147,11 +147,11 @@ def test_sampler_runs(
     arm: ShowOArm, golden: dict[str, Tensor], known: Tensor, injected: Callable[[str], None], run: str
 ) -> None:
     """Every state of the reference's, and what it returned: the last draw."""
-    told, states = RUNS[run], []
+    expected, states = RUNS[run], []
     injected(run)
-    session = begun(arm, told["guidance"] > 0, told["steps"])
-    step = arm.draw_pass(told["steps"], 1.0, 1 + told["guidance"])
-    taus = torch.tensor(told["tau"])
+    session = begun(arm, expected["guidance"] > 0, expected["steps"])
+    step = arm.draw_pass(expected["steps"], 1.0, 1 + expected["guidance"])
+    taus = torch.tensor(expected["tau"])
     torch.testing.assert_close(step.schedule[:, 1], taus, rtol=1e-6, atol=0)  # type: ignore[attr-defined]
 
     def watched(*inputs: Tensor) -> tuple[Tensor, Tensor]:
@@ -159,15 +159,15 @@ def test_sampler_runs(
         states.append(found[1])
         return found
 
-    arm._draws[told["steps"], 1.0, 1 + told["guidance"]] = watched
+    arm._draws[expected["steps"], 1.0, 1 + expected["guidance"]] = watched
     params = SamplingParams(
-        guidance_scale=1 + told["guidance"], forced=tuple(given(known)) if run == "t8_inpaint" else ()
+        guidance_scale=1 + expected["guidance"], forced=tuple(given(known)) if run == "t8_inpaint" else ()
     )
     drawn = session.generate(params, make_keys([0, 0], 0, Purpose.TOKEN))
     arm._draws.clear()
-    assert session.passes == len(states) == told["steps"]
+    assert session.passes == len(states) == expected["steps"]
     for number, state in enumerate(states):
-        assert [int(count) for count in (state < 0).sum(1)] == [told["unknown_after_step"][number]] * 2
+        assert [int(count) for count in (state < 0).sum(1)] == [expected["unknown_after_step"][number]] * 2
         assert torch.equal(state, golden[f"{run}_state"][number].long()), number
     assert torch.equal(drawn, golden[f"{run}_final"].long())
 
@@ -180,14 +180,14 @@ def given(known: Tensor) -> Iterator[tuple[int, int]]:
 @torch.no_grad()
 def test_confidences(arm: ShowOArm, golden: dict[str, Tensor], known: Tensor, run: str) -> None:
     """The probability of each kept code, from the reference's own states."""
-    told = RUNS[run]
-    session = begun(arm, told["guidance"] > 0, told["steps"])
+    expected = RUNS[run]
+    session = begun(arm, expected["guidance"] > 0, expected["steps"])
     held = session.cache.keys, session.cache.values, session.cache.lengths
     before = known.expand(2, -1) if run == "t8_inpaint" else torch.full((2, 256), -1)
-    for step in range(told["steps"]):
+    for step in range(expected["steps"]):
         rows = frame_ids(before, CONFIG).repeat(session.branches, 1)
         logits = arm.model.code_logits(arm.model(rows, SegmentCache(*held, causal=False))[:, 1:-1])
-        g = told["guidance"]
+        g = expected["guidance"]
         guided = (1 + g) * logits[:2] - g * logits[2:] if g else logits
         drawn = torch.where(before < 0, golden[f"{run}_drawn"][step].long(), before)
         share = guided.softmax(-1).gather(-1, drawn[..., None])[..., 0]

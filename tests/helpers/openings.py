@@ -88,25 +88,25 @@ def _forbidden(prompt: str, slots: dict[str, list[str]]) -> list[str]:
     return [phrase for phrase in slots.get("not", []) if holds(prompt, phrase)]
 
 
-def _unsaid(prompt: str, told: Sequence[str]) -> list[str]:
+def _unsaid(prompt: str, expected: Sequence[str]) -> list[str]:
     """Words of the prompt that occur nowhere in the story so far."""
-    said = {re.sub(r"'s?$", "", word) for word in _words(" ".join(told))}
+    said = {re.sub(r"'s?$", "", word) for word in _words(" ".join(expected))}
     plain = [re.sub(r"'(s|re|d|ll|ve)?$", "", word) for word in _words(prompt)]
-    return [word for word in plain if word not in GLUE and not any(_stems(word, told) for told in said)]
+    return [word for word in plain if word not in GLUE and not any(_stems(word, expected) for expected in said)]
 
 
-def _stems(word: str, told: str) -> bool:
+def _stems(word: str, expected: str) -> bool:
     """ "snow" from "snowing", "foxes" from "fox": another form of a word that was said."""
     return (
-        word == told
-        or (len(word) > 3 and told.startswith(word))
-        or (len(told) > 2 and word in {told + "s", told + "es"})
+        word == expected
+        or (len(word) > 3 and expected.startswith(word))
+        or (len(expected) > 2 and word in {expected + "s", expected + "es"})
     )
 
 
-def _unsaid_look(prompt: str, slots: dict[str, list[str]], told: Sequence[str]) -> list[str]:
+def _unsaid_look(prompt: str, slots: dict[str, list[str]], expected: Sequence[str]) -> list[str]:
     """Adjectives right before the species that the story does not put there and no slot expects."""
-    text = " ".join(_words(" ".join(told)))
+    text = " ".join(_words(" ".join(expected)))
     looks = {word for phrase in slots.get("look", []) for word in re.split(r"[\s|]+", phrase)}
     kinds = {choice.split()[-1] for kind in slots.get("species", []) for choice in kind.split("|")}
     species = {word for kind in slots.get("species", []) for word in re.split(r"[\s|]+", kind)}

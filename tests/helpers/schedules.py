@@ -73,7 +73,7 @@ class Seen:
     walks: Sequence[tuple[Phase, ...]]
     frame: int
     place: int = 0
-    told: int = 0
+    expected: int = 0
     asking: bool = False
     alone: bool = False
     passed: int = 0  # launches that went before it while it was ready
@@ -85,7 +85,7 @@ class Seen:
         lookahead, where the frame begins?"""
         phases = self.walks[self.frame]
         where = phases.index(Phase.CORRECT) if Phase.CORRECT in phases else len(phases) - 1
-        return self.told <= self.frame and self.place >= (where if prompt_lookahead else 0)
+        return self.expected <= self.frame and self.place >= (where if prompt_lookahead else 0)
 
 
 class World:
@@ -132,7 +132,7 @@ class World:
         plot = self.coming.pop(0)
         walks = plot.walks(self.config.merge_replace)
         task = ScheduledStory(str(len(self.seen)), plot.frames, walks.__getitem__, plot.done)
-        self.seen[task] = Seen(plot, walks, plot.done, told=plot.done)
+        self.seen[task] = Seen(plot, walks, plot.done, expected=plot.done)
         self.scheduler.add(task)
 
     def ask(self) -> None:
@@ -140,9 +140,9 @@ class World:
             seen = self.seen[task]
             assert seen.end is None, "a call for a story that has ended"
             assert not seen.asking, "two calls of one story at a time"
-            assert task.prompts_ready == seen.told, "sentences are rewritten in order, each once"
-            assert seen.told < seen.plot.frames
-            assert seen.told <= seen.frame + self.config.prompt_lookahead
+            assert task.prompts_ready == seen.expected, "sentences are rewritten in order, each once"
+            assert seen.expected < seen.plot.frames
+            assert seen.expected <= seen.frame + self.config.prompt_lookahead
             if self.config.prompt_lookahead == 0:
                 assert seen.place == 0
                 assert task.state is State.READY
@@ -153,7 +153,7 @@ class World:
         task = self.asked.pop(self.chance.randrange(len(self.asked)))
         self.scheduler.tell(task)
         self.seen[task].asking = False
-        self.seen[task].told += 1
+        self.seen[task].expected += 1
 
     def fill(self) -> None:
         """Each free slot's launch is looked at, in the order in which they were decided."""
@@ -186,7 +186,7 @@ class World:
             assert seen.walks[seen.frame][seen.place] is launch.phase, "phases in order, none left out"
             assert count == 1 or not seen.alone, "a story whose launch failed runs alone"
             if launch.phase is Phase.CORRECT or self.config.prompt_lookahead == 0:
-                assert seen.told > seen.frame, "its prompt is not there"
+                assert seen.expected > seen.frame, "its prompt is not there"
 
     def _pass_over(self, launch: Launch, drawing: bool) -> None:
         """Without ``share``, who waits for the end of a draw is not passed over meanwhile."""
@@ -220,7 +220,7 @@ class World:
             if task.dropped:
                 seen.end = "dropped"
             elif over:
-                assert seen.told > seen.frame, "a frame ends without its prompt"
+                assert seen.expected > seen.frame, "a frame ends without its prompt"
             assert (task in finished) == (over and not task.dropped)
         self.finished += finished
 
@@ -285,7 +285,9 @@ class World:
             len([seen for task, seen in self.seen.items() if task in held or self._begun(task)]) <= self.config.stories
         )
         assert len(self.asked) <= self.config.calls
-        assert all(self.seen[task].told <= self.seen[task].frame + self.config.prompt_lookahead + 1 for task in tasks)
+        assert all(
+            self.seen[task].expected <= self.seen[task].frame + self.config.prompt_lookahead + 1 for task in tasks
+        )
         assert [task for task, seen in self.seen.items() if seen.end is None] == tasks, "first come, first listed"
 
     def _begun(self, task: ScheduledStory) -> bool:

@@ -52,7 +52,7 @@ class Teller:
     texts: Sequence[str]
     seed: int
     fixes: Sequence[bool]
-    seat: Any
+    sequence: Any
     index: int = 0
     group: tuple[Any, int] | None = None
     drawn: list[tuple[int, ...]] = field(default_factory=list)
@@ -63,7 +63,7 @@ class Teller:
 
 
 def prefill(arm: Any, tellers: Sequence[Teller], options: StoryOptions) -> None:
-    group = arm.new_batch([one.seat for one in tellers], options)
+    group = arm.new_batch([one.sequence for one in tellers], options)
     group.begin([one.texts[one.index] for one in tellers])
     keys = make_keys([one.seed for one in tellers], [one.index for one in tellers], Purpose.TOKEN)
     group.start(keys)
@@ -97,9 +97,9 @@ def draw_on(arm: Any, tellers: Sequence[Teller], passes: int | None) -> list[Tel
 def fix(arm: Any, one: Teller, options: StoryOptions, at_once: bool) -> None:
     """Corrected or not, on to the next frame; corrected codes enter at once or with the next sentence."""
     if one.fixes[one.index]:
-        one.seat.replace(corrected(arm, torch.tensor(one.drawn[-1])))
+        one.sequence.replace(corrected(arm, torch.tensor(one.drawn[-1])))
         if at_once:
-            arm.new_batch([one.seat], options).write_cache()
+            arm.new_batch([one.sequence], options).write_cache()
     one.index += 1
 
 
@@ -109,14 +109,14 @@ def again(arm: Any, one: Teller, how: str) -> None:
         drop(one)
         images = [torch.tensor(codes) for codes in one.drawn]
         images = [corrected(arm, codes) if yes else codes for codes, yes in zip(images, one.fixes, strict=False)]
-        one.seat = arm.new_sequence(one.texts)
-        one.seat.restore(one.texts[: one.index], images)
+        one.sequence = arm.new_sequence(one.texts)
+        one.sequence.restore(one.texts[: one.index], images)
     elif how == "failed":  # while it was drawn, or between that and the next frame
         if one.group is None and one.drawn:
             one.index -= 1
             one.drawn.pop()
         drop(one)
-        one.seat.forget(one.index)
+        one.sequence.forget(one.index)
 
 
 def drop(one: Teller) -> None:
@@ -148,10 +148,10 @@ def tell(
             continue
         drawing = chance.random() < 0.6
         able = [one for one in going if (one.group is not None) == drawing]
-        company = chance.sample(able, chance.randint(1, len(able))) if able else []
-        if company and drawing:
-            for one in draw_on(arm, company, passes):
+        together = chance.sample(able, chance.randint(1, len(able))) if able else []
+        if together and drawing:
+            for one in draw_on(arm, together, passes):
                 fix(arm, one, options, at_once)
-        elif company:
-            prefill(arm, company, options)
+        elif together:
+            prefill(arm, together, options)
     assert all(one.over for one in tellers)

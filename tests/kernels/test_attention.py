@@ -74,7 +74,7 @@ def test_a_wheel_for_another_torch_says_so(monkeypatch):
     assert unsupported_reasons("xformers", "cuda", torch.float16) == []
     monkeypatch.delattr(package, "memory_efficient_attention")
     (reason,) = unsupported_reasons("xformers", "cuda", torch.float16)
-    assert f"xformers 9 does not load beside torch {torch.__version__}" in reason
+    assert f"xformers 9 does not load with torch {torch.__version__}" in reason
 
 
 def test_the_choice_reaches_every_attention_of_the_unet_and_the_plans_key(tiny_engine):

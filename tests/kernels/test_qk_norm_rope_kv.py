@@ -134,17 +134,17 @@ def test_roundings_are_those_of_the_reference(norm):
 
 
 def test_a_gpu_may_not_fuse_products_and_sums(monkeypatch):
-    """An interpreter cannot: what a GPU is told is all that can be seen here."""
+    """An interpreter cannot: the launch options are all that can be seen here."""
     inputs, options = arguments((1, 2, 1, 8, 8))
-    told, kernel = {}, module._kernel
+    options, kernel = {}, module._kernel
 
     class Spy:
         def __getitem__(self, grid):
-            return lambda *args, **launch: (told.update(launch), kernel[grid](*args))
+            return lambda *args, **launch: (options.update(launch), kernel[grid](*args))
 
     monkeypatch.setattr(module, "_kernel", Spy())
     qk_norm_rope_kv(*inputs, *buffers(inputs), **options)
-    assert told["enable_fp_fusion"] is False
+    assert options["enable_fp_fusion"] is False
 
 
 def test_reference_is_the_transformers_own_code():

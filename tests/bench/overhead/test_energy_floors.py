@@ -46,9 +46,9 @@ class TestEnergy:
     def test_nobody_tells(self, tmp_path):
         assert find_meter(CPU, tmp_path) == (None, "unknown: this system has no RAPL files")
         (zone(tmp_path, "intel-rapl:0", "package-0", 0) / "energy_uj").write_text("secret")
-        meter, told = find_meter(CPU, tmp_path)
+        meter, expected = find_meter(CPU, tmp_path)
         assert meter is None
-        assert "may not be read" in told
+        assert "may not be read" in expected
 
     def test_a_gpu_through_nvml(self, monkeypatch):
         class NVMLError(Exception):
@@ -63,10 +63,10 @@ class TestEnergy:
         )
         monkeypatch.setitem(sys.modules, "pynvml", library)
         monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(uuid="12-34"))
-        meter, told = find_meter(torch.device("cuda"))
+        meter, expected = find_meter(torch.device("cuda"))
         assert meter is not None
         assert meter.handle == "GPU-12-34"
-        assert "NVML" in told
+        assert "NVML" in expected
         assert meter.joules(meter.read(), meter.read()) == 1.5
 
         def refuse(handle):

@@ -168,8 +168,8 @@ class TestPlan:
 
 class TestSimulatedMemory:
     def test_it_answers_by_rules(self):
-        told = ["Benny the beagle sat in a garden.", "He jumped."]
-        assert Simulated(0.0).rewrite(told) == Rules().rewrite(told)
+        sentences = ["Benny the beagle sat in a garden.", "He jumped."]
+        assert Simulated(0.0).rewrite(sentences) == Rules().rewrite(sentences)
 
     @pytest.mark.parametrize("latency", [-0.1, float("inf"), float("nan")])
     def test_a_latency_that_cannot_be_is_refused(self, latency):
@@ -186,7 +186,7 @@ class TestSimulatedMemory:
 @pytest.mark.usefixtures("own_folder")
 class TestMistakes:
     @pytest.mark.parametrize(
-        ("argv", "told"),
+        ("argv", "message"),
         [
             (["--study", "--sweep", "colour"], "unknown sweep 'colour'; choose among strength"),
             (["--study", "--concurrency", "0,1"], "concurrency '0,1' is not a list"),
@@ -208,8 +208,8 @@ class TestMistakes:
             (["--study", "--stories", "0"], "--stories"),
         ],
     )
-    def test_refused_in_one_line(self, capsys, fake, argv, told):
-        assert told in refuse(capsys, "overhead", *argv)
+    def test_refused_in_one_line(self, capsys, fake, argv, message):
+        assert message in refuse(capsys, "overhead", *argv)
         assert not list(Path().iterdir())
 
     def test_without_matplotlib_nothing_is_measured(self, capsys, monkeypatch):
@@ -223,5 +223,5 @@ class TestMistakes:
         still = tmp_path / "still"
         shutil.copytree(tiny_path, still)
         (still / "arm" / "config.json").write_text(json.dumps(config))
-        told = refuse(capsys, "overhead", "--study", "--sweep", "chunk_frames", "--bundle", str(still))
-        assert "was not taught videos" in told
+        message = refuse(capsys, "overhead", "--study", "--sweep", "chunk_frames", "--bundle", str(still))
+        assert "was not taught videos" in message

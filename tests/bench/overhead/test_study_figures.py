@@ -77,11 +77,11 @@ class TestFigures:
         assert found["joules_a_frame"] is None
         assert found["overlap"] is None
 
-    @pytest.mark.parametrize(("samples", "told"), [(9, set()), (10, {"P90"}), (99, {"P90"}), (100, {"P90", "P99"})])
-    def test_a_percentile_that_is_the_largest_sample_is_not_told(self, samples, told):
+    @pytest.mark.parametrize(("samples", "shown"), [(9, set()), (10, {"P90"}), (99, {"P90"}), (100, {"P90", "P99"})])
+    def test_a_percentile_that_is_the_largest_sample_is_not_shown(self, samples, shown):
         found = figures([run_of(0, 1.0, [float(k + 1) for k in range(samples)])])
-        assert {name for name in ("P90", "P99") if found["latency_ms"][name] is not None} == told
-        assert (found["jitter"]["P99/P50"] is None) == ("P99" not in told)
+        assert {name for name in ("P90", "P99") if found["latency_ms"][name] is not None} == shown
+        assert (found["jitter"]["P99/P50"] is None) == ("P99" not in shown)
 
     def test_a_chunk_of_a_video_is_a_sample_of_several_frames(self):
         chunks = tuple(FrameSample("max", 4 * k, 800.0, None, 0.8 * (k + 1), 4) for k in range(2))
@@ -155,10 +155,10 @@ class TestPeak:
     @pytest.mark.parametrize("heap", ["shared", "as it is"])
     def test_what_an_earlier_run_let_go_is_not_in_it(self, heap):
         root = Path(__file__).parents[4]
-        told = subprocess.run(
+        done = subprocess.run(
             [sys.executable, "-c", PRESSED, heap], capture_output=True, text=True, check=True, cwd=root
         )
-        assert float(told.stdout) > 50, "of 64 MiB in small blocks below one that is held"
+        assert float(done.stdout) > 50, "of 64 MiB in small blocks below one that is held"
 
 
 def test_a_video_tells_its_first_chunk_and_no_memory(tiny_engine, monkeypatch):

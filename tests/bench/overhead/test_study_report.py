@@ -230,7 +230,7 @@ class TestTimeline:
         ran = [{**self.RAN[-1], "stories": [f"story {k}"]} for k in range(3)]
         svg = timelines([{"variant": "a", "ran": [*self.RAN[:5], *ran]}], {"a": "all"})
         bars = re.findall(r"<title>([^<]*)</title><rect[^>]* width=\"([0-9.]+)\"", svg)
-        thin = {told: float(width) for told, width in bars if "story" in told}
+        thin = {expected: float(width) for expected, width in bars if "story" in expected}
         assert len(thin) == 3
         assert set(thin.values()) == {1.0}
 

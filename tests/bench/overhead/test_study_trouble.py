@@ -44,12 +44,12 @@ class TestWhatFails:
             (2, "concurrency 1"),  # of stories of two frames that is all of them
             ("all", "concurrency 1"),
         ]
-        told = "RuntimeError: CUDA out of memory (pretended) at <a place>"
-        assert swept[0]["failed"] == told
-        assert f"| 1 | failed: {told} |" in (failed / "tiny.md").read_text()
+        expected = "RuntimeError: CUDA out of memory (pretended) at <a place>"
+        assert swept[0]["failed"] == expected
+        assert f"| 1 | failed: {expected} |" in (failed / "tiny.md").read_text()
         assert "| 2 (same as concurrency 1) |" in (failed / "tiny.md").read_text()
         found = parsed((failed / "tiny.html").read_text())
-        assert f"failed: {told}" in found.text
+        assert f"failed: {expected}" in found.text
         assert "all (same as concurrency 1)" in found.text
 
     def test_what_equals_a_point_that_failed_is_not_tried_again(self, tiny_engine, monkeypatch):

@@ -77,7 +77,7 @@ def test_a_model_with_one_contention_for_all_batches_can_be_read():
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "message"),
     [
         ({"format": 7}, "format 7"),
         ({"seconds": {"paint": {"1": 1.0}}}, "paint"),
@@ -94,9 +94,9 @@ def test_a_model_with_one_contention_for_all_batches_can_be_read():
         ({"loop_s": float("inf")}, "loop_s inf"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(change, told):
+def test_what_cannot_be_is_refused_in_one_line(change, message):
     good = CostModel({Phase.DRAW: {1: 1.0}}).to_dict()
-    with pytest.raises(ValueError, match=told) as error:
+    with pytest.raises(ValueError, match=message) as error:
         CostModel.from_dict({**good, **change})
     assert "\n" not in str(error.value)
 

@@ -81,7 +81,7 @@ class TestPlan:
         assert plain["exposed_memory_share"] == 0 < overlapped["exposed_memory_share"] < serial["exposed_memory_share"]
 
     @pytest.mark.parametrize(
-        ("argv", "told"),
+        ("argv", "message"),
         [
             (["--machines", "0"], "machines '0' is not a list of counts"),
             (["--machines", "1,x"], "machines '1,x' is not a list of counts"),
@@ -92,11 +92,11 @@ class TestPlan:
             (["--costs", "nothing.json"], "nothing.json"),
         ],
     )
-    def test_refused_in_one_line(self, capsys, argv, told):
-        assert told in refuse(capsys, "plan", "--costs", "study.json", *argv)
+    def test_refused_in_one_line(self, capsys, argv, message):
+        assert message in refuse(capsys, "plan", "--costs", "study.json", *argv)
 
     @pytest.mark.parametrize(
-        ("content", "told"),
+        ("content", "message"),
         [
             (b"{", "'x.json': it is not JSON"),
             (b"\xff", "it is not UTF-8 text"),
@@ -108,9 +108,9 @@ class TestPlan:
             (json.dumps({**predicted(), "groups": [3]}).encode(), "TypeError"),
         ],
     )
-    def test_a_file_that_tells_nothing_is_named(self, capsys, content, told):
+    def test_a_file_that_tells_nothing_is_named(self, capsys, content, message):
         Path("x.json").write_bytes(content)
-        assert told in refuse(capsys, "plan", "--costs", "x.json")
+        assert message in refuse(capsys, "plan", "--costs", "x.json")
 
 
 def test_no_torch_is_needed(tmp_path):

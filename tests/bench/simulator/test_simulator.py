@@ -36,10 +36,10 @@ def launches(simulated: Simulated) -> list:
 @given(costs_of, lengths, hows, options_of)
 def test_no_slot_holds_two_launches_and_stories_walk_in_order(costs, frames, config, options):
     simulated = run(costs, frames, config, options)
-    by_slot, by_story, told = defaultdict(list), defaultdict(list), defaultdict(list)
+    by_slot, by_story, memory_calls = defaultdict(list), defaultdict(list), defaultdict(list)
     for ran in simulated.ran:
         for name in ran.stories:
-            (told if ran.slot is None else by_story)[name].append(ran)
+            (memory_calls if ran.slot is None else by_story)[name].append(ran)
         if ran.slot is not None:
             by_slot[ran.slot].append(ran)
     for ran_there in by_slot.values():
@@ -49,7 +49,7 @@ def test_no_slot_holds_two_launches_and_stories_walk_in_order(costs, frames, con
         assert all(first.end <= second.start + CLOSE for first, second in pairwise(mine))
         kept = [ran for ran, after in pairwise([*mine, None]) if after is None or not drawn_on(ran, after)]
         assert [ran.phase for ran in kept] == [phase for index in range(count) for phase in walks(index)]
-        calls, corrections = told[f"{number:06d}"], [ran.start for ran in mine if ran.phase is Phase.CORRECT]
+        calls, corrections = memory_calls[f"{number:06d}"], [ran.start for ran in mine if ran.phase is Phase.CORRECT]
         assert len(calls) == count
         corrected = [index for index in range(count) if Phase.CORRECT in walks(index)]
         for index, start in zip(corrected, corrections, strict=True):
@@ -239,11 +239,11 @@ def test_nothing_takes_no_time():
 
 
 @pytest.mark.parametrize(
-    ("frames", "given", "told"),
+    ("frames", "given", "message"),
     [([1, 0], {}, "story 2 has 0 frames"), ([1], {"machines": 0}, "machines 0"), ([1], {"memory_s": -1.0}, "memory_s")],
 )
-def test_what_cannot_be_is_refused(frames, given, told):
-    with pytest.raises(ValueError, match=told):
+def test_what_cannot_be_is_refused(frames, given, message):
+    with pytest.raises(ValueError, match=message):
         run(flat(), frames, SchedulerConfig(), **given)
 
 

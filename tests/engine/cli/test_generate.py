@@ -162,8 +162,8 @@ class TestFailure:
         printed = capsys.readouterr()
         assert "2 stories, 6 frames," in printed.out
         assert printed.out.endswith("2 failed\n")
-        told = [line for line in printed.err.splitlines() if "failed" in line]
-        assert sorted(told) == [
+        failed = [line for line in printed.err.splitlines() if "failed" in line]
+        assert sorted(failed) == [
             "acdc: story '000002' failed: memory failed: the endpoint\\x1b is gone",
             "acdc: story '000003' failed: KeyError: 'x'",
         ]
@@ -214,9 +214,9 @@ class TestFailure:
             assert main(["generate", "--stories", file, "--out", "o"]) == 1
             printed = capsys.readouterr()
             assert "7 stories, 16 frames, " in printed.out
-            told = "its frames are there, its sheet or trace is not: MemoryError: no room for the sheet"
-            assert f"acdc: story '000002' failed: {told}\n" in printed.err
-            assert manifest("o")["000002"] == {"id": "000002", "error": told}
+            message = "its frames are there, its sheet or trace is not: MemoryError: no room for the sheet"
+            assert f"acdc: story '000002' failed: {message}\n" in printed.err
+            assert manifest("o")["000002"] == {"id": "000002", "error": message}
             assert len(without_times("o/000002")["frames"]) == 2
             assert main(["generate", "--stories", file, "--out", "o", "--resume"]) == 1
         engine = many()

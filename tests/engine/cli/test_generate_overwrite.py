@@ -45,8 +45,8 @@ def test_they_stand_until_there_is_a_frame(many, capsys, stop):
     assert files("o") == before
     printed = capsys.readouterr()
     if stop is None:
-        told = "0 stories, 0 frames, 3 failed; no frame was made, and what was there before is still there"
-        assert printed.out == f"o: {told}\n"
+        expected = "0 stories, 0 frames, 3 failed; no frame was made, and what was there before is still there"
+        assert printed.out == f"o: {expected}\n"
     else:
         last = printed.err.splitlines()[-1]
         assert last == "acdc: interrupted before the first frame; what was in o is still there"

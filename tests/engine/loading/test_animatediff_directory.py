@@ -129,7 +129,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "its scheduler": (
         lambda d: diffusers.LCMScheduler().save_pretrained(d / "scheduler"),
-        r"scheduler_config\.json: scheduler class 'LCMScheduler' is not one that DDIM can stand in for",
+        r"scheduler_config\.json: scheduler class 'LCMScheduler' is not one that DDIM can replace",
     ),
 }
 

@@ -177,8 +177,8 @@ def test_a_pickle_is_refused_by_name(folder: Path) -> None:
 
 
 def test_text_files_are_found_in_three_places_or_where_told(folder: Path, tmp_path: Path) -> None:
-    beside, inside = tmp_path / "phi-1_5", folder / "phi-1_5"
-    for move in ((beside, inside), (inside, tmp_path / "elsewhere")):
+    next_to, inside = tmp_path / "phi-1_5", folder / "phi-1_5"
+    for move in ((next_to, inside), (inside, tmp_path / "elsewhere")):
         move[0].rename(move[1])
         if move[1] == inside:
             assert ShowOArm.from_directory(folder).encode("cat") == [257]

@@ -25,16 +25,18 @@ def kernel_engine(tiny_path):
 
 @pytest.mark.slow  # half a minute
 def test_stories_are_the_same_by_the_margin_rule(tiny_engine, kernel_engine):
-    told = {"num_inference_steps": 2, "seed": 3}
-    check_same_story(tiny_engine, tiny_engine.generate(SENTENCES, **told), kernel_engine.generate(SENTENCES, **told))
+    chosen = {"num_inference_steps": 2, "seed": 3}
+    check_same_story(
+        tiny_engine, tiny_engine.generate(SENTENCES, **chosen), kernel_engine.generate(SENTENCES, **chosen)
+    )
 
 
 @pytest.mark.slow
 def test_the_embedded_story_is_the_same():
-    told = {"num_inference_steps": 4, "seed": 1}
+    chosen = {"num_inference_steps": 4, "seed": 1}
     plain, ours = (Engine.from_pretrained("storyworld", kernels=kernels) for kernels in KERNELS)
     sentences = EXAMPLES["benny"][:2]
-    check_same_story(plain, plain.generate(sentences, **told), ours.generate(sentences, **told))
+    check_same_story(plain, plain.generate(sentences, **chosen), ours.generate(sentences, **chosen))
 
 
 @torch.no_grad()

@@ -46,13 +46,13 @@ def referred(thing: Any) -> dict[int, Tensor]:
 def works(arm: Any, options: StoryOptions) -> list[StoryState]:
     """Two stories in the middle of their draw, and one between frames with one behind it."""
     three = [teller(arm, seed) for seed in range(3)]
-    for company in (three[:2], three[2:]):
-        prefill(arm, company, options)
-        assert not draw_on(arm, company, 2)
+    for together in (three[:2], three[2:]):
+        prefill(arm, together, options)
+        assert not draw_on(arm, together, 2)
     assert draw_on(arm, three[2:], None)
     fix(arm, three[2], options, at_once=False)
     made = [
-        StoryState.of(StoryRequest(f"{one.seed}", tuple(one.texts)), NoMemory(), one.seat, batch=one.group)
+        StoryState.of(StoryRequest(f"{one.seed}", tuple(one.texts)), NoMemory(), one.sequence, batch=one.group)
         for one in three
     ]
     made[1].draft, made[1].codes = torch.zeros(3, 4, 4), torch.zeros(6)
@@ -60,7 +60,7 @@ def works(arm: Any, options: StoryOptions) -> list[StoryState]:
 
 
 @pytest.mark.parametrize(
-    ("make", "told"),
+    ("make", "chosen"),
     [
         (make_arm, {"context": "full", "arm_guidance_scale": 2.0}),
         (make_arm, {"context": "window", "arm_guidance_scale": 1.0}),
@@ -68,9 +68,9 @@ def works(arm: Any, options: StoryOptions) -> list[StoryState]:
         (small_arm, {"layout": "block-causal", "context": "full", "arm_guidance_scale": 1.0}),
     ],
 )
-def test_all_that_a_story_holds_and_nothing_of_the_models(make: Any, told: dict[str, Any]) -> None:
+def test_all_that_a_story_holds_and_nothing_of_the_models(make: Any, chosen: dict[str, Any]) -> None:
     arm = make()
-    stories = works(arm, make_options(temperature=1.0, top_p=1.0, **told))
+    stories = works(arm, make_options(temperature=1.0, top_p=1.0, **chosen))
     found = {id(value): value for story in stories for value in story.tensors()}
     wanted = referred(stories)
     assert found.keys() == wanted.keys()

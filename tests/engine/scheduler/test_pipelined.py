@@ -175,9 +175,9 @@ def test_nothing_runs_ahead_of_whoever_reads(exact_engine):
     many = many_of(exact_engine, config)
     events = many.events()
     next(events)
-    told = len(many.timeline)
+    expected = len(many.timeline)
     time.sleep(0.5)
-    assert len(many.timeline) == told
+    assert len(many.timeline) == expected
     assert many.run.executor.done.qsize() <= many.run.executor.pending <= config.slots + config.calls
     assert len(list(events)) == sum(len(request.sentences) for request in STORIES) - 1
 

@@ -71,7 +71,7 @@ def test_serial_runs_one_story_after_another(plots, seed):
 
 
 @pytest.mark.parametrize(
-    ("corrected", "feed_back", "last", "merge", "behind"),
+    ("corrected", "feed_back", "last", "merge", "after"),
     [
         (False, True, False, False, []),
         (True, False, False, False, [Phase.CORRECT]),
@@ -80,9 +80,9 @@ def test_serial_runs_one_story_after_another(plots, seed):
         (True, True, True, False, [Phase.CORRECT, Phase.ENCODE]),
     ],
 )
-def test_the_walk_of_a_frame(corrected, feed_back, last, merge, behind):
+def test_the_walk_of_a_frame(corrected, feed_back, last, merge, after):
     first = [Phase.PREFILL, Phase.DRAW, Phase.DECODE]
-    assert list(frame_phases(corrected, feed_back, last, merge)) == [*first, *behind]
+    assert list(frame_phases(corrected, feed_back, last, merge)) == [*first, *after]
 
 
 def task(name: str, frames: int = 2) -> ScheduledStory:

@@ -127,16 +127,16 @@ def test_the_frames_own_size_is_what_none_means(tiny_engine) -> None:
 
 def test_a_frame_does_not_depend_on_its_neighbours(exact_engine) -> None:
     sentences = ["Benny the beagle sat in a garden.", "He ran."]
-    told = {"num_inference_steps": 4, "correction_size": 32}
-    pair = exact_engine.generate_batch([sentences, sentences[::-1]], seeds=[1, 2], **told)
-    alone = exact_engine.generate(sentences, seed=1, **told)
+    values = {"num_inference_steps": 4, "correction_size": 32}
+    pair = exact_engine.generate_batch([sentences, sentences[::-1]], seeds=[1, 2], **values)
+    alone = exact_engine.generate(sentences, seed=1, **values)
     for one, other in zip(pair[0].frames, alone.frames, strict=True):
         assert one.codes == other.codes
         assert one.image.shape == (16, 16, 3)
         np.testing.assert_array_equal(one.image, other.image)
     plain = exact_engine.generate(sentences, seed=1, num_inference_steps=4)
     assert any((one.image != other.image).any() for one, other in zip(plain.frames, alone.frames, strict=True))
-    assert exact_engine.settings(make_options(**told))["correction_size"] == 32
+    assert exact_engine.settings(make_options(**values))["correction_size"] == 32
 
 
 # --- one plan, one graph ---

@@ -88,8 +88,8 @@ class TestStates:
         Path("o/000003/sheet.png").unlink()
         capsys.readouterr()
         assert resume(many).made == []
-        told = "o: the 4 stories are finished, no frame was left to draw\n"
-        assert capsys.readouterr().out == told
+        expected = "o: the 4 stories are finished, no frame was left to draw\n"
+        assert capsys.readouterr().out == expected
         assert_same("o", "whole")
 
     def test_all_is_finished(self, many, capsys):

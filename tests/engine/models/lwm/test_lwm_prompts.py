@@ -69,9 +69,9 @@ def test_the_templates_give_the_published_ids(video: bool, ids: list[int]) -> No
     arm = published_arm().for_video() if video else published_arm()
     session = ArmSession(arm, 1, 1, guided=True)
     session.begin([CAPTION])
-    told, null = session.chunks[0].ids, session.chunks[0].counts[1]
-    assert [*STREAM.bos, *told[0].tolist()] == ids
-    assert [*STREAM.bos, *told[1, :null].tolist()] == NULL_IDS
+    expected, null = session.chunks[0].ids, session.chunks[0].counts[1]
+    assert [*STREAM.bos, *expected[0].tolist()] == ids
+    assert [*STREAM.bos, *expected[1, :null].tolist()] == NULL_IDS
     assert session.cache.owned == [28, 4]
 
 
@@ -111,9 +111,9 @@ def test_a_stream_without_prompts_is_as_ever() -> None:
 def test_a_prompt_is_its_parts_one_after_another(encode: Encode, caption: str) -> None:
     """Whatever the user writes, spaces at the ends apart: the session never has to encode a whole prompt."""
     bare = caption.strip().strip("\u2581 ")
-    before, behind = IMAGE_PROMPT
-    text = f"{before} {bare} {behind} {VISION}" if bare else f"{before} {behind} {VISION}"
-    assert encode(text) == [*encode(before), *encode(caption), *encode(behind), *encode(VISION)]
+    before, after = IMAGE_PROMPT
+    text = f"{before} {bare} {after} {VISION}" if bare else f"{before} {after} {VISION}"
+    assert encode(text) == [*encode(before), *encode(caption), *encode(after), *encode(VISION)]
 
 
 def test_text_never_spells_bos(encode: Encode, model_file: Path) -> None:

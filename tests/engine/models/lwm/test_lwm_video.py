@@ -204,7 +204,7 @@ def test_frame_0_corrected_before_the_second_prefill(arm: Arm) -> None:
 def test_a_storys_frames_replaced_together(arm: Arm, context: Context, first: int, count: int, waiting: bool) -> None:
     """In both contexts, also while the next sentence waits for its frame."""
 
-    def told(frames: Sequence[Tensor]) -> ArmSession:
+    def shown_before(frames: Sequence[Tensor]) -> ArmSession:
         one = ArmSession(arm, 2, 4, context)
         for codes in frames:
             one.begin(CAPTIONS)
@@ -212,13 +212,13 @@ def test_a_storys_frames_replaced_together(arm: Arm, context: Context, first: in
         return one
 
     frames = [frame_of(seed) for seed in (1, 2, 3)]
-    changed = told(frames)
+    changed = shown_before(frames)
     if waiting:
         changed.begin(CAPTIONS)
     new = [frame_of(20 + number) for number in range(count)]
     frames[first : first + count] = new
     changed.replace_many(first, torch.stack(new, 1))
-    fresh = told(frames)
+    fresh = shown_before(frames)
     fresh.begin(CAPTIONS)
     if not waiting:
         changed.begin(CAPTIONS)

@@ -89,12 +89,12 @@ def test_a_frame_is_its_codes_between_its_ends() -> None:
 
 def ours(model: ShowO, prompt: list[int], codes: Tensor) -> tuple[Tensor, Tensor]:
     """Hidden of the caption and of the frame of one row, by cached segments without pads."""
-    told = torch.tensor([caption_ids(prompt, model.config)])
+    expected = torch.tensor([caption_ids(prompt, model.config)])
     cache = model.new_cache(1, 16)
     text = SegmentCache(cache.keys[:, :, :, :0], cache.values[:, :, :, :0], cache.lengths, causal=True)
-    hidden = model(told, text)
+    hidden = model(expected, text)
     cache.put(*text.collected())
-    cache.advance([told.shape[1]])
+    cache.advance([expected.shape[1]])
     frame = SegmentCache(cache.keys, cache.values, cache.lengths, causal=False)
     return hidden, model(frame_ids(codes, model.config), frame)
 

@@ -41,10 +41,10 @@ def show_o_engine(exact_engine: Engine) -> Engine:
 
 
 def finished(
-    engine: Engine, config: SchedulerConfig, stories: list[StoryRequest], **told: Any
+    engine: Engine, config: SchedulerConfig, stories: list[StoryRequest], **chosen: Any
 ) -> dict[int, StoryResult]:
     found = {}
-    for result in engine.generate_many(stories, pipelining=config, **QUICK, **told):
+    for result in engine.generate_many(stories, pipelining=config, **QUICK, **chosen):
         assert isinstance(result, StoryResult), result
         found[result.seed] = result
     return found
@@ -53,10 +53,10 @@ def finished(
 @pytest.mark.parametrize("number", range(len(VARIANTS)), ids=lambda number: str(VARIANTS[number]))
 def test_side_by_side_equals_alone(show_o_engine: Engine, number: int) -> None:
     """Stories of one to three frames, at different ones at a time; launches of several, whole draws and parts."""
-    told = VARIANTS[number]
-    alone = [show_o_engine.generate(story.sentences, seed=story.seed, **QUICK, **told) for story in STORIES]
+    chosen = VARIANTS[number]
+    alone = [show_o_engine.generate(story.sentences, seed=story.seed, **QUICK, **chosen) for story in STORIES]
     for config in (HOWS[number % 3], HOWS[(number + 1) % 3]):
-        many = finished(show_o_engine, config, STORIES, **told)
+        many = finished(show_o_engine, config, STORIES, **chosen)
         for one in alone:
             for mine, wanted in zip(many[one.seed].frames, one.frames, strict=True):
                 assert mine.draft_codes == wanted.draft_codes, config
@@ -64,23 +64,23 @@ def test_side_by_side_equals_alone(show_o_engine: Engine, number: int) -> None:
                 assert np.array_equal(mine.image, wanted.image), config
 
 
-@pytest.mark.parametrize("told", VARIANTS[3:6], ids=str)
-def test_interrupted_stories_go_on_as_if_they_had_not_been(show_o_engine: Engine, told: dict[str, Any]) -> None:
-    whole = finished(show_o_engine, SERIAL, STORIES, **told)
+@pytest.mark.parametrize("chosen", VARIANTS[3:6], ids=str)
+def test_interrupted_stories_go_on_as_if_they_had_not_been(show_o_engine: Engine, chosen: dict[str, Any]) -> None:
+    whole = finished(show_o_engine, SERIAL, STORIES, **chosen)
     again = [
         StoryRequest(story.id, story.sentences, story.seed, tuple(whole[story.seed].frames[: story.seed % 3]))
         for story in STORIES
         if len(story.sentences) > story.seed % 3
     ]
-    for seed, result in finished(show_o_engine, SchedulerConfig(stories=5), again, **told).items():
+    for seed, result in finished(show_o_engine, SchedulerConfig(stories=5), again, **chosen).items():
         assert [frame.codes for frame in result.frames] == [frame.codes for frame in whole[seed].frames]
 
 
 def test_a_story_beyond_the_models_positions_fails_alone(show_o_engine: Engine) -> None:
     """400 positions hold 7 frames of 18 with captions of 39; its neighbours of the same launch are drawn."""
     long = StoryRequest("long", tuple(LINES[0] for _ in range(8)), seed=1)
-    told = {"layout": "block-causal", "correction": False}
-    found = list(show_o_engine.generate_many([STORIES[0], long, STORIES[2]], **QUICK, **told))
+    chosen = {"layout": "block-causal", "correction": False}
+    found = list(show_o_engine.generate_many([STORIES[0], long, STORIES[2]], **QUICK, **chosen))
     (failed,) = [result for result in found if isinstance(result, StoryFailed)]
     assert failed.request.id == "long"
     assert "layout 'block-causal' of 8 frames needs" in str(failed.error)

@@ -38,23 +38,23 @@ IDS = [" ".join(f"{k}={v}" for k, v in variant.items()) or "defaults" for varian
 @pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
 def test_the_serial_loop_draws_stories(show_o_engine: Engine, variant: dict[str, Any]) -> None:
     """Batched equals single, and a resumed story equals an undisturbed one."""
-    told = {**QUICK, **variant}
-    together = show_o_engine.generate_batch([SENTENCES, OTHERS], seeds=[3, 4], **told)
+    chosen = {**QUICK, **variant}
+    together = show_o_engine.generate_batch([SENTENCES, OTHERS], seeds=[3, 4], **chosen)
     for result, sentences, seed in zip(together, (SENTENCES, OTHERS), (3, 4), strict=True):
-        alone = show_o_engine.generate(sentences, seed=seed, **told)
+        alone = show_o_engine.generate(sentences, seed=seed, **chosen)
         assert [f.draft_codes for f in result.frames] == [f.draft_codes for f in alone.frames]
         assert [f.codes for f in result.frames] == [f.codes for f in alone.frames]
-    whole = show_o_engine.generate(SENTENCES, seed=3, **told).frames
+    whole = show_o_engine.generate(SENTENCES, seed=3, **chosen).frames
     for done in range(3):
-        rest = list(show_o_engine.stream(SENTENCES, seed=3, done=whole[:done], **told))
+        rest = list(show_o_engine.stream(SENTENCES, seed=3, done=whole[:done], **chosen))
         assert [f.codes for f in rest] == [f.codes for f in whole[done:]]
         assert all(np.array_equal(a.image, b.image) for a, b in zip(rest, whole[done:], strict=True))
 
 
 def test_layouts_draw_different_stories(show_o_engine: Engine) -> None:
-    told = [show_o_engine.generate(SENTENCES, seed=3, **QUICK, layout=layout) for layout in LAYOUTS]
-    assert len({result.frames[0].draft_codes for result in told}) == 1
-    assert len({result.frames[1].draft_codes for result in told}) == 3
+    drawn = [show_o_engine.generate(SENTENCES, seed=3, **QUICK, layout=layout) for layout in LAYOUTS]
+    assert len({result.frames[0].draft_codes for result in drawn}) == 1
+    assert len({result.frames[1].draft_codes for result in drawn}) == 3
 
 
 def test_corrected_codes_reach_the_next_frame(show_o_engine: Engine) -> None:
@@ -68,7 +68,7 @@ def test_corrected_codes_reach_the_next_frame(show_o_engine: Engine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "message"),
+    ("chosen", "message"),
     [
         ({"top_k": 5}, "top_k 5, top_p 1.0: Show-o draws from all codes; choose top_k 0 and top_p 1"),
         ({"top_p": 0.5}, "top_k 0, top_p 0.5: Show-o draws"),
@@ -83,9 +83,9 @@ def test_corrected_codes_reach_the_next_frame(show_o_engine: Engine) -> None:
         ({"temperature": 0.0}, r"temperature 0 is greedy, and Show-o always draws .*; choose 0.0001 or more"),
     ],
 )
-def test_options_that_show_o_does_not_have(show_o_engine: Engine, told: dict[str, Any], message: str) -> None:
+def test_options_that_show_o_does_not_have(show_o_engine: Engine, chosen: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        show_o_engine.stream(SENTENCES, **told)
+        show_o_engine.stream(SENTENCES, **chosen)
 
 
 def test_a_bundles_defaults_count_in_their_layout_alone(show_o_engine: Engine) -> None:
@@ -101,10 +101,10 @@ def test_a_bundles_defaults_count_in_their_layout_alone(show_o_engine: Engine) -
         show_o_engine.stream(SENTENCES, layout=layout)
 
 
-@pytest.mark.parametrize("told", [{"arm_steps": 5}, {"layout": "independent"}, {"carry_over": 0.5}])
-def test_options_of_show_o_are_refused_elsewhere(tiny_engine: Engine, told: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match=f"{next(iter(told))} .* is for Show-o; this ARM draws code after code"):
-        tiny_engine.stream(SENTENCES, **told)
+@pytest.mark.parametrize("chosen", [{"arm_steps": 5}, {"layout": "independent"}, {"carry_over": 0.5}])
+def test_options_of_show_o_are_refused_elsewhere(tiny_engine: Engine, chosen: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"{next(iter(chosen))} .* is for Show-o; this ARM draws code after code"):
+        tiny_engine.stream(SENTENCES, **chosen)
 
 
 def test_flags_become_options() -> None:

@@ -61,8 +61,8 @@ def test_any_company_draws_what_each_draws_alone(
     tellers = []
     for place, texts in enumerate(stories):
         fixes = [chance.random() < 0.6 for _ in texts]
-        seat = arm.new_sequence(texts)
-        tellers.append(Teller(texts, seed + place, fixes, seat))
+        sequence = arm.new_sequence(texts)
+        tellers.append(Teller(texts, seed + place, fixes, sequence))
     tell(with_windows(arm, windows), tellers, options, chance, passes, at_once, trouble)
     for one in tellers:
         assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)
@@ -107,23 +107,23 @@ def test_a_seat_holds_no_cache_where_the_context_is_a_window(arm):
     for _ in one.texts:
         prefill(arm, [one], options_of("window", False))
         draw_on(arm, [one], None)
-        assert one.seat.cache is None
+        assert one.sequence.cache is None
         fix(arm, one, options_of("window", False), at_once=True)
-        assert one.seat.cache is None
+        assert one.sequence.cache is None
 
 
 def test_corrected_codes_leave_the_cache_before_their_frame(arm):
     """bos + 2 letters + vision, then 6 codes of which the last is not fed."""
     one, options = teller(arm, 0), options_of("full", False)
     prefill(arm, [one], options)
-    assert one.seat.cache is None, "the group has it"
+    assert one.sequence.cache is None, "the group has it"
     draw_on(arm, [one], None)
-    assert one.seat.cache is not None
-    assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4 + 5]
-    one.seat.replace(torch.zeros(6, dtype=torch.int64))
-    assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4]
-    arm.new_batch([one.seat], options).write_cache()
-    assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [4 + 7]
+    assert one.sequence.cache is not None
+    assert one.sequence.cache.owned == one.sequence.cache.lengths.tolist() == [4 + 5]
+    one.sequence.replace(torch.zeros(6, dtype=torch.int64))
+    assert one.sequence.cache.owned == one.sequence.cache.lengths.tolist() == [4]
+    arm.new_batch([one.sequence], options).write_cache()
+    assert one.sequence.cache.owned == one.sequence.cache.lengths.tolist() == [4 + 7]
 
 
 class Counted:
@@ -157,9 +157,9 @@ def test_groups_give_their_buffers_back(arm, context, monkeypatch):
     for one in four:
         draw_on(arm, [one], None)
     assert len(counted.made) > 4
-    assert set(counted.held) == {one.seat.cache.shared for one in four if one.seat.cache is not None}
+    assert set(counted.held) == {one.sequence.cache.shared for one in four if one.sequence.cache is not None}
     for one in four:
-        one.seat.drop_cache()
+        one.sequence.drop_cache()
     assert counted.held == []
 
 
@@ -170,16 +170,16 @@ def test_stories_that_stay_together_stay_in_their_buffers(arm, guided, at_once, 
     counted, options = Counted(monkeypatch), options_of("full", guided)
     three = [teller(arm, seed, ["ab", "cd", "ef", "gh"]) for seed in range(3)]
 
-    def a_frame(company: Sequence[Teller]) -> int:
-        prefill(arm, company, options)
-        assert company[0].group is not None
-        place = company[0].group[0].session.cache.keys.data_ptr()
-        draw_on(arm, company, None)
-        for one in company:
+    def a_frame(together: Sequence[Teller]) -> int:
+        prefill(arm, together, options)
+        assert together[0].group is not None
+        place = together[0].group[0].session.cache.keys.data_ptr()
+        draw_on(arm, together, None)
+        for one in together:
             if one.index < 3:
                 fix(arm, one, options, at_once=False)
-        if at_once and company[0].index < 3:
-            arm.new_batch([one.seat for one in company], options).write_cache()
+        if at_once and together[0].index < 3:
+            arm.new_batch([one.sequence for one in together], options).write_cache()
         return place
 
     first, second, third = (a_frame(order) for order in (three, three, three[::-1]))
@@ -204,7 +204,7 @@ def test_who_goes_on_while_the_others_are_drawn_takes_a_copy(arm):
     quick[0].session.cache.lengths[0] += STREAM.codes_per_frame - 1
     codes = quick[0].pop(0)
     assert torch.equal(codes, drawn)
-    one.seat.replace(corrected(arm, codes))
+    one.sequence.replace(corrected(arm, codes))
     one.group, one.index = None, 1
     prefill(arm, [one], options)
     assert one.group is not None
@@ -251,7 +251,7 @@ def test_stories_in_the_middle_of_a_frame_are_not_laid_beside_others(arm):
     one, other = teller(arm, 0), teller(arm, 1)
     prefill(arm, [one], options)
     with pytest.raises(AssertionError, match="some are being drawn, others not"):
-        arm.new_batch([one.seat, other.seat], options)
+        arm.new_batch([one.sequence, other.sequence], options)
 
 
 def test_a_sentence_that_is_too_long_has_no_seat(arm):

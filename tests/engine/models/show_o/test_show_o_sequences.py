@@ -70,11 +70,11 @@ def test_who_has_run_fewer_steps_catches_up(arm: ShowOArm, laid_out: dict[str, A
     one; whom they left behind stays where it is."""
     options = options_of(laid_out, guided=True)
     three, fresh, ahead = [teller(arm, seed) for seed in range(3)], teller(arm, 3), teller(arm, 4)
-    for company, passes in ((three, 2), ([fresh], 0), ([ahead], 3)):
-        prefill(arm, company, options)
-        assert not passes or draw_on(arm, company, passes) == []
-    company = [ahead, three[2], fresh, three[0]]
-    assert draw_on(arm, company, 1) == company
+    for together, passes in ((three, 2), ([fresh], 0), ([ahead], 3)):
+        prefill(arm, together, options)
+        assert not passes or draw_on(arm, together, passes) == []
+    together = [ahead, three[2], fresh, three[0]]
+    assert draw_on(arm, together, 1) == together
     ((group, place),) = [one.group for one in three if one.group is not None]
     assert (group.frame.step, place, group.num_active) == (2, 1, 1)
     assert draw_on(arm, [three[1]], None) == [three[1]]
@@ -88,24 +88,24 @@ def test_a_cache_is_kept_where_later_frames_see_the_story(arm: ShowOArm) -> None
         one, options = teller(arm, 0), options_of(laid_out, guided=False)
         for owned in (5, 5 + 11 + 7):
             prefill(arm, [one], options)
-            assert one.seat.cache is None, "the group has it"
+            assert one.sequence.cache is None, "the group has it"
             draw_on(arm, [one], None)
             if laid_out.get("context") == "full":
-                assert one.seat.cache.owned == one.seat.cache.lengths.tolist() == [owned]
+                assert one.sequence.cache.owned == one.sequence.cache.lengths.tolist() == [owned]
             else:
-                assert one.seat.cache is None
+                assert one.sequence.cache is None
             fix(arm, one, options, at_once=False)
-            assert torch.equal(one.seat.images[-1], corrected(arm, torch.tensor(one.drawn[-1])))
+            assert torch.equal(one.sequence.images[-1], corrected(arm, torch.tensor(one.drawn[-1])))
 
 
 def test_only_what_the_caches_lack_is_fed(arm: ShowOArm, monkeypatch: pytest.MonkeyPatch) -> None:
     """A story at its third frame beside one at its second: a column of frames and one of captions, two passes."""
     options, fed = options_of({"layout": "block-causal", "context": "full"}, guided=False), []
     older, younger = teller(arm, 0), teller(arm, 1)
-    for company in ([older], [older, younger]):
-        prefill(arm, company, options)
-        draw_on(arm, company, None)
-        for one in company:
+    for together in ([older], [older, younger]):
+        prefill(arm, together, options)
+        draw_on(arm, together, None)
+        for one in together:
             fix(arm, one, options, at_once=False)
     feed = arm.feed
     monkeypatch.setattr(arm, "feed", lambda ids, *rest, **how: fed.append(list(ids.shape)) or feed(ids, *rest, **how))
