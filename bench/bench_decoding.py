@@ -88,7 +88,7 @@ def test_draw(benchmark: Any, stories: int, backend: str, windows: tuple[int, ..
 @pytest.mark.parametrize(("stories", "backend", "windows"), drawn_by_default())
 @torch.inference_mode()
 def test_default(benchmark: Any, stories: int, backend: str, windows: tuple[int, ...]) -> None:
-    """What ``--decoding auto`` draws with. Right before each round the same frames are drawn one code a pass, by the
+    """Time the draw of ``--decoding auto``. Right before each round the same frames are drawn one code a pass, by the
     same backend and by the fastest (OpenVINO): a shared machine's speed drifts, the ratio of neighbours does not."""
     count = 6 if benchmark.enabled else 2
     measured: dict[str, list[float]] = {backend: [], "openvino": []}

@@ -1,7 +1,7 @@
 """Every kernel against its reference, the library and Inductor: ``pytest bench/bench_kernels.py`` on a GPU.
 
 ``python -m acdc.bench.gpu kernels`` is the same in one command with device clocks and captured graphs, and writes its
-JSON after every row. Where there is no GPU, references and libraries alone are run, as tests of the cases (a kernel
+JSON after every row. Without a GPU, references and libraries alone are run, as tests of the cases (a kernel
 would be its own reference there), one case a kernel.
 """
 

@@ -8,7 +8,7 @@ disturb each other. One that is damaged is built again, with one line of warning
 written begins with a dot; it is counted, and swept after a day. Nothing here is unpickled.
 
 A folder that may only be read is used, and where there is none a temporary one takes its place: that costs time, and
-is no reason to stop.
+does not stop the run.
 """
 
 from __future__ import annotations

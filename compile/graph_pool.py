@@ -15,8 +15,8 @@ GIB = 1 << 30
 
 
 class Captures(NamedTuple):
-    """How many graphs were captured, and how many of these again, because a KV cache lay elsewhere or room was short:
-    each takes as long as several runs of its stage."""
+    """Number of graphs that were captured, and of those captured again, because a KV cache lay elsewhere or room was
+    short: each takes as long as several runs of its stage."""
 
     total: int
     again: int

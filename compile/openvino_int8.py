@@ -31,7 +31,7 @@ STAGES = ("unet",)
 
 @dataclass(frozen=True)
 class Calibration:
-    """Where a stage's samples come from. ``digest`` changes with all that decides them."""
+    """Source of a stage's samples. ``digest`` changes with all that decides them."""
 
     digest: str
     samples: Callable[[StageSpec], Sequence[tuple[Tensor, ...]]] = field(repr=False)

@@ -55,7 +55,7 @@ class Proof:
         return len(found) == len(self.outputs) and all(map(_equal, found, self.outputs))
 
     def deviation(self, call: Callable[..., Any]) -> tuple[float, float]:
-        """How far off ``call`` is at worst: of floats the error's norm by the result's, of integers the share that
+        """Largest deviation of ``call``: for floats the error's norm by the result's, of integers the share that
         differs. Results that are not finite are passed over; another number of results, or other shapes: infinity."""
         found = tree_leaves(call(*self.inputs))
         if [value.shape for value in found] != [value.shape for value in self.outputs]:

@@ -150,7 +150,7 @@ class TensorRTPlan:
         self.first = True
 
     def __call__(self, *inputs: Tensor) -> Any:
-        """What the stage returns: a tensor, or a tuple of them. The host does not wait for it."""
+        """The stage's result: a tensor, or a tuple of them. The host does not wait for it."""
         device = inputs[0].device
         given = [_aligned(value) for value in inputs]  # a copy may go at once: its memory is reused on this stream only
         results = tuple(torch.empty(shape, dtype=dtype, device=device) for _, shape, dtype in self.outputs)

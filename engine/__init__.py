@@ -1,4 +1,4 @@
-"""What a user touches: ``from acdc.engine import Engine``.
+"""Public names: ``from acdc.engine import Engine``.
 
 Names are imported when they are first used, so that ``acdc --help`` does not wait for torch.
 """

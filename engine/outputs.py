@@ -1,4 +1,4 @@
-"""What a story becomes: phases, frames, results. No tensors, no models."""
+"""Outputs of a story: phases, frames, results. No tensors, no models."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def choose(
 
 
 def make_sampling_params(options: StoryOptions) -> SamplingParams:
-    """How ``options``, which are resolved, say that tokens are drawn."""
+    """Sampling parameters of ``options``, which are resolved."""
     assert options.sampling.temperature is not None
     assert options.sampling.top_p is not None
     assert options.sampling.guidance_scale is not None

@@ -41,7 +41,7 @@ def main() -> int:
 
 
 def drawn(revision: str, folder: Path, examples: list[str]) -> dict[str, str]:
-    """What ``revision`` draws: path below its output -> digest."""
+    """Files that ``revision`` draws: path below its output -> digest."""
     tree, out = folder / "acdc", folder / "out"
     tree.mkdir(parents=True)
     archive = subprocess.run(["git", "archive", revision], cwd=ROOT, check=True, capture_output=True).stdout
@@ -81,7 +81,7 @@ def is_output(path: Path) -> bool:
 
 
 def digest(path: Path) -> str:
-    """Of a picture its bytes; of a story its prompts and codes, since times differ from run to run."""
+    """Digest of a picture's bytes; for a story of its prompts and codes, since times differ from run to run."""
     data = path.read_bytes()
     if path.name == "story.json":
         frames = json.loads(data)["frames"]

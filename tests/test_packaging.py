@@ -1,4 +1,4 @@
-"""What installers read and get: metadata that is setup.py's alone, and a wheel of what a user needs and no more."""
+"""Metadata and wheel: metadata that is setup.py's alone, and a wheel of what a user needs and no more."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What README.md and the pages of docs/ ask people to type works: Python blocks and ``sh`` blocks of ``acdc`` run."""
+"""The commands of README.md and docs/ work: Python blocks and ``sh`` blocks of ``acdc`` run."""
 
 import re
 import shlex

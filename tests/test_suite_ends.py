@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SECONDS = 100  # below the two minutes that a run may hang, with another pytest beside it
+SECONDS = 100  # below the two minutes that a run may hang, with another pytest next to it
 COMMAND = re.search(r"python (-m pytest .*)", (ROOT / "README.md").read_text(encoding="utf-8"))
 DEATHS = {
     "dies of a signal": "import os, signal; os.kill(os.getpid(), signal.SIGFPE)",

@@ -1,4 +1,4 @@
-"""Where first guesses come from, and how many passes each takes: ``python -m acdc.bench.decoding.drafts``.
+"""Sources of first guesses, and the passes that each takes: ``python -m acdc.bench.decoding.drafts``.
 
 A draft is known before the first pass. A *redraft* says something new after every pass about the slots that none has
 computed yet: copies of codes nearby, which a narrow window leaves time for.

@@ -1,4 +1,4 @@
-"""How often rounding alone changes a code: ``python -m acdc.bench.decoding.flips --out FLIPS.json``.
+"""Count the codes that rounding alone changes: ``python -m acdc.bench.decoding.flips --out FLIPS.json``.
 
 A pass of W rows sums in another order than a pass of one, so where two codes are nearly tied the other may win. All
 codes after it then belong to another frame, so what counts is how many frames part at all, and after how many codes

@@ -1,4 +1,4 @@
-"""What is measured on a GPU: ``python -m acdc.bench.gpu all --minutes 25 --out DIR``, or one of its parts alone."""
+"""Measurements on a GPU: ``python -m acdc.bench.gpu all --minutes 25 --out DIR``, or one of its parts alone."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ class ClipFloors(NamedTuple):
 
 
 def of_a_frame(phase: Phase, runs: Sequence[Any], frames: int) -> Need:
-    """What a frame of a clip of ``frames`` needs on average, of runs for ``COUNTED`` of them: the ARM draws the first
+    """Mean needs of a frame of a clip of ``frames``, from runs for ``COUNTED`` of them: the ARM draws the first
     in its own way and all others alike; what comes after it takes them together."""
     if phase in (Phase.PREFILL, Phase.DRAW):
         first, later = runs[0], runs[-1]

@@ -1,4 +1,4 @@
-"""What ACDC costs over the plain autoregressive model, on a GPU: stories side by side, one phase after another and
+"""Cost of ACDC over the plain autoregressive model, on a GPU: stories side by side, one phase after another and
 overlapped, each with its floor.
 
 At n stories in flight these ways take turns (A B C D E, E D C B A, ...) on the same stories:
@@ -57,8 +57,8 @@ SYSTEMS = (
 
 
 class Size(NamedTuple):
-    """How much is measured: ``counts`` of stories in flight, twice as many stories of ``frames`` frames, ``rounds``;
-    and whether the cost model is to ``predict`` it."""
+    """Sizes of the measurement: ``counts`` of stories in flight, twice as many stories of ``frames`` frames,
+    ``rounds``; and whether the cost model is to ``predict`` it."""
 
     counts: Sequence[int]
     frames: int

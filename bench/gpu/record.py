@@ -35,8 +35,8 @@ T = TypeVar("T")
 
 
 class Output(NamedTuple):
-    """Where rows go. No row begins after ``seconds``; ``resume`` keeps what the file has, ``retry`` measures its failed
-    rows again."""
+    """Destination of rows. No row begins after ``seconds``; ``resume`` keeps what the file has, ``retry`` measures its
+    failed rows again."""
 
     path: Path
     seconds: float

@@ -31,8 +31,8 @@ SYSTEMS = (
 
 
 class Way(NamedTuple):
-    """How a story is computed: ``how`` for :meth:`Engine.from_pretrained`; ``like`` names the way that it is compared
-    with, and must equal if it is ``exact``."""
+    """One way to compute a story: ``how`` for :meth:`Engine.from_pretrained`; ``like`` names the way that it is
+    compared with, and must equal if it is ``exact``."""
 
     name: str
     how: Mapping[str, str]
@@ -87,7 +87,7 @@ def draw(system: System, how: Mapping[str, str], device: str) -> list[Frame]:
 
 
 def agreement(found: list[Frame], wanted: list[Frame]) -> dict[str, Any]:
-    """How two stories compare: equal in every bit or not; equal codes of the first draft, as a share; and the largest
+    """Compare two stories: equal in every bit or not; equal codes of the first draft, as a share; and the largest
     difference of a pixel, in levels of 255, of the frames whose codes are equal."""
     alike = [(a, b) for a, b in zip(found, wanted, strict=True) if (a.draft_codes, a.codes) == (b.draft_codes, b.codes)]
     levels = [int(np.abs(a.image.astype(int) - b.image).max()) for a, b in alike]

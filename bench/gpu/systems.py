@@ -119,7 +119,7 @@ def draw(
 
 
 def count(engine: Engine, system: System, options: Mapping[str, Any]) -> dict[Phase, Cost]:
-    """What a frame's phases need, on average over those that ran: products, and bytes of weights at every call. The
+    """Needs of a frame's phases, the mean over those that ran: products, and bytes of weights at every call. The
     first run of a phase counts only if it is the only one."""
     means = {}
     for phase, runs in counted(engine, system, options).items():

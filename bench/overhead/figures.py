@@ -16,7 +16,7 @@ LEAST = {90: 10, 99: 100}  # samples; of fewer the percentile is the largest
 @dataclass(frozen=True)
 class FrameSample:
     """A finished frame: ``latency_ms`` since the one before it (or since its story began), of which it waited for
-    its prompt for ``waited_ms`` (None: unknown); ``at_s`` since the run began. Of a video it is a chunk: its
+    its prompt for ``waited_ms`` (None: unknown); ``at_s`` since the run began. In a video it is a chunk: its
     ``frames`` come together, and ``index`` is the first one's."""
 
     story: str

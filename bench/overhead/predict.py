@@ -1,4 +1,4 @@
-"""What the cost model says of a point: stages are timed before it is measured, on other stories; its schedule is
+"""Prediction of a point by the cost model: stages are timed before it is measured, on other stories; its schedule is
 simulated."""
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a study measures: points, each a set of variants under equal conditions. No torch, nothing is run here."""
+"""Points of a study: points, each a set of variants under equal conditions. No torch, nothing is run here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a launch costs: seconds a phase by the stories that share it, measured once (``calibrate.py``). No torch.
+"""Cost of a launch: seconds a phase by the stories that share it, measured once (``calibrate.py``). No torch.
 
 Times made of a machine's limits instead of measured ones are a cost model as well: simulated, they are the floor of a
 whole schedule.
@@ -81,7 +81,7 @@ class CostModel:
 
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> CostModel:
-        """What :meth:`to_dict` gave. ``ValueError`` (one line) for anything else."""
+        """The model of a :meth:`to_dict` record. ``ValueError`` (one line) for anything else."""
         if record.get("format") not in (OLDER, FORMAT):
             raise ValueError(f"cost model of format {record.get('format')!r}; this engine reads {FORMAT}")
         try:

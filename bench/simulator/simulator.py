@@ -119,7 +119,7 @@ def shared_out(frames_of_stories: Iterable[int], machines: int) -> list[list[tup
 
 @dataclass
 class _Story:
-    """What the loop knows of a story; times of its present frame. ``began`` is when the frame before it was shown, or
+    """State of a story in the loop; times of its present frame. ``began`` is when the frame before it was shown, or
     when the story was taken in flight (None: not yet)."""
 
     task: ScheduledStory
@@ -189,7 +189,7 @@ class _Run:
                 story.stall_start = self.time.now
 
     def _seconds(self, launch: Launch[ScheduledStory], stories: Sequence[_Story]) -> float:
-        """How long a launch takes alone. A draw runs at most that number of passes, or as many as the slowest story
+        """Time of a launch alone. A draw runs at most that number of passes, or as many as the slowest story
         needs."""
         if launch.phase is not Phase.DRAW or self.config.max_passes_per_launch is None:
             return self.costs.launch_seconds(launch.phase, len(stories))

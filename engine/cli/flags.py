@@ -33,7 +33,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 @dataclass(frozen=True)
 class Given:
-    """What the command line sets: path -> value. All other fields keep their defaults."""
+    """Values that the command line sets: path -> value. All other fields keep their defaults."""
 
     values: Mapping[str, Any]
 

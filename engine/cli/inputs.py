@@ -110,7 +110,7 @@ def check_seed(seed: int) -> int:
 
 
 def output_directory(out: str | None, default: str) -> Path:
-    """Where pictures go: ``out`` as it was given, or else ``default``. ``ValueError`` where they cannot."""
+    """Directory of the pictures: ``out``, or else ``default``. ``ValueError`` if it cannot be used."""
     check_name("--out", default if out is None else out)
     directory = Path(default if out is None else out)
     check_directory(directory)

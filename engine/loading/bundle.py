@@ -56,7 +56,7 @@ FALLBACKS: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Bundle:
-    """Where a bundle lies and what it says of itself; nothing is loaded yet. ``path`` is its directory or file."""
+    """Location and description of a bundle; nothing is loaded yet. ``path`` is its directory or file."""
 
     name: str
     path: Path

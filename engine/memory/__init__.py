@@ -41,8 +41,8 @@ def load_memory(
 def memory_maker(
     settings: MemorySettings, *, device: str = "cpu", loaded: dict[str, LanguageModel] | None = None
 ) -> Callable[[], Memory]:
-    """What makes a memory for each of many stories. A language model, or an endpoint's certificates, are loaded now and
-    are one for all of them; ``ValueError`` as for :func:`load_memory`."""
+    """A function that makes a memory for each of many stories. A language model, or an endpoint's certificates, are
+    loaded now and are one for all of them; ``ValueError`` as for :func:`load_memory`."""
     if settings.by_language_model:
         resolved = settings.resolved()
         model = load_language_model(resolved, device=device, loaded=loaded)

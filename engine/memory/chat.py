@@ -144,7 +144,7 @@ class Endpoint:
         )
 
     def _check_address(self) -> None:
-        """What only the library refuses, before anything is drawn: 256.256.256.256, or a proxy by SOCKS."""
+        """Addresses that only the library refuses, before anything is drawn: 256.256.256.256, or a proxy by SOCKS."""
         try:
             self._httpx.URL(self._address)
         except self._httpx.InvalidURL as error:

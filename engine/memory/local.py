@@ -136,7 +136,7 @@ class GumbelNoise:
 def load_local(name: str, device: str = "cpu") -> LocalModel:
     """Load a model in the numbers that its config names: safetensors only, no code of its own, no network.
 
-    ``ValueError`` (one line) for what cannot be loaded, and for a tokenizer without a chat template.
+    ``ValueError`` (one line) for an unloadable model, and for a tokenizer without a chat template.
     """
     folder = str(find_model(name))
     transformers = need("transformers", LocalModel.memory)

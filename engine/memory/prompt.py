@@ -1,4 +1,4 @@
-"""What a language model is asked: the prompt of ACDC's memory module (arXiv 2410.04721, appendix D, Table 7).
+"""The prompt of ACDC's memory module (arXiv 2410.04721, appendix D, Table 7).
 
 The first paragraph, the example and the words around the story are the paper's. Ours are: the number of sentences (6
 in the paper), numbered lines, which make a wrong answer recognisable, and the fence that says what is data.

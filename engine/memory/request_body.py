@@ -26,7 +26,7 @@ def request_body(
 
 
 def refused_fields(status: int, reason: str, body: Mapping[str, Any]) -> set[str]:
-    """What of ``body`` the server's ``reason`` names: it is to be left out. Empty where it names nothing that can.
+    """Fields of ``body`` that the server's ``reason`` names, to be left out. Empty where it names nothing that can.
 
     400, "temperature does not support 0.0" -> {"temperature"}; 400, "System role not supported" -> {"system"}.
     """

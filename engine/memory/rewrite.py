@@ -1,4 +1,4 @@
-"""What every memory module is, and what it gives back (ACDC section 3.3, Eq. 3)."""
+"""Interface and result of every memory module (ACDC section 3.3, Eq. 3)."""
 
 from __future__ import annotations
 

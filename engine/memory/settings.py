@@ -99,7 +99,7 @@ class MemorySettings:
             raise ValueError(f"memory {self.name!r} rewrites later sentences; a video has one: choose rules or none")
 
     def recorded(self) -> dict[str, str]:
-        """What ``story.json`` keeps besides the name, under the names of the options; empty without a model."""
+        """Values that ``story.json`` keeps besides the name, under the names of the options; empty without a model."""
         settings = self.resolved()
         values = {name: getattr(settings, name) for name in ("model", "url", "calls", "on_failure")}
         return {f"memory_{name}": value for name, value in values.items() if value is not None}
@@ -137,7 +137,7 @@ def base_address(url: str) -> str:
 
 
 def chat_address(base: str) -> tuple[str, bool]:
-    """Where a completion is asked for, and has the address Azure's version in it?"""
+    """Address of a completion request, and: does it name Azure's API version?"""
     head, mark, query = base.partition("?")
     return f"{head}/chat/completions{mark}{query}", bool(mark)
 

@@ -35,7 +35,8 @@ class Hero:
 
 @dataclass(frozen=True)
 class Subject:
-    """Who a story is about. ``number`` and ``plural``: heroes without names that are counted, or not ("the geese")."""
+    """The subject of a story. ``number`` and ``plural``: heroes without names that are counted, or not ("the
+    geese")."""
 
     heroes: tuple[Hero, ...]
     plural: bool = False

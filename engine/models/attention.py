@@ -35,7 +35,7 @@ class KVView(NamedTuple):
 
 
 class Cache(Protocol):
-    """What a transformer's pass asks of a cache: it stores, and hands out views. Attention is a backend's."""
+    """A cache in a transformer's pass: it stores, and hands out views. Attention is a backend's."""
 
     is_causal: bool  # a query sees the new tokens up to itself and nothing else, so that no mask is needed
 

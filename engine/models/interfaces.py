@@ -1,4 +1,4 @@
-"""What the phases of ``engine/pipeline/phases.py`` ask of an autoregressive model and of a tokenizer."""
+"""Interfaces of autoregressive models and tokenizers, as ``engine/pipeline/phases.py`` uses them."""
 
 from __future__ import annotations
 

@@ -80,8 +80,8 @@ class SharedPair:
 
 
 def last_use(tensors: Sequence[Tensor]) -> torch.cuda.Event | None:
-    """What another stream of a GPU waits for before it writes them: this one may not have come to its last launch that
-    reads them. The allocator, too, waits for it where they are released. None on a CPU."""
+    """An event that another stream of a GPU waits for before it writes them: this one may not have come to its last
+    launch that reads them. The allocator, too, waits for it where they are released. None on a CPU."""
     device = tensors[0].device
     if device.type != "cuda":
         return None

@@ -77,7 +77,7 @@ class RunningBatch(ABC):
 
     @abstractmethod
     def start(self, keys: Tensor) -> None:
-        """What a draw needs before its first pass; ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN."""
+        """Prepare a draw; ``keys`` [B, 4] from ``rng.make_keys`` with purpose TOKEN."""
 
     @abstractmethod
     def advance(self, max_passes: int | None = None) -> list[bool]:
@@ -85,7 +85,7 @@ class RunningBatch(ABC):
 
     @abstractmethod
     def write_cache(self) -> None:
-        """What the stories' caches lack is fed at once, not with the next sentence. Ends the batch."""
+        """Feed what the stories' caches lack at once, not with the next sentence. Ends the batch."""
 
     @abstractmethod
     def drawn(self, place: int) -> Tensor:

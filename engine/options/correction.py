@@ -1,4 +1,4 @@
-"""How the diffusion model corrects a draft (Eq. 2, SDEdit)."""
+"""Options of the correction by the diffusion model (Eq. 2, SDEdit)."""
 
 from __future__ import annotations
 

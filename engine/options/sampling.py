@@ -1,4 +1,4 @@
-"""How the autoregressive model draws tokens (Eq. 1)."""
+"""Options of the autoregressive model's token draw (Eq. 1)."""
 
 from __future__ import annotations
 

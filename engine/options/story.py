@@ -45,7 +45,7 @@ FLAT_NAMES: Mapping[str, str] = {  # in story.json, in bundle.json and as keywor
 
 @dataclass(frozen=True)
 class StoryOptions:
-    """How a story is generated. Each group checks its own values; an open field (None) takes the bundle's default.
+    """Options of one story. Each group checks its own values; an open field (None) takes the bundle's default.
 
     :func:`make_options` makes one from flat keywords: ``make_options(strength=0.4, top_k=100)``.
     """

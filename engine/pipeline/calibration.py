@@ -67,7 +67,7 @@ def unet_samples(models: Models, defaults: Mapping[str, Any], spec: StageSpec) -
 
 
 def rows_of(value: Tensor, stories: Sequence[int], count: int) -> Tensor:
-    """What belongs to ``stories`` (beyond ``count`` they begin again) in a tensor with a row for each of ``count``
+    """The part of ``stories`` (beyond ``count`` they begin again) in a tensor with a row for each of ``count``
     stories, or two (unconditional ones first), or one for all."""
     if len(value) == 1:
         return value

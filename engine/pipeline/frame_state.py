@@ -17,7 +17,7 @@ from ..sdedit.pixels import check_finite, to_uint8
 
 @dataclass(eq=False, kw_only=True)
 class FrameState:
-    """What a frame has become so far: pixels [3, H, W] in [-1, 1] and codes int64 [n]. Each phase reads what those
+    """State of a frame: pixels [3, H, W] in [-1, 1] and codes int64 [n]. Each phase reads what those
     before it wrote; ``phases.py`` says which."""
 
     index: int = 0
@@ -37,7 +37,7 @@ class FrameState:
     @property
     @abstractmethod
     def rewritten(self) -> Rewrite:
-        """What the diffusion model reads (Eq. 3)."""
+        """Prompt of the diffusion model (Eq. 3)."""
 
     @property
     @abstractmethod

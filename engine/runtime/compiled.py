@@ -43,7 +43,7 @@ class PlannedModule(nn.Module):
         self.plans: dict[StageSpec, Plan] = {}
 
     def forward(self, *inputs: Tensor) -> Any:
-        """What ``run`` returns. ``ValueError`` at a shape's first use if the backend cannot serve it."""
+        """Result of ``run``. ``ValueError`` at a shape's first use if the backend cannot serve it."""
         spec = StageSpec.of(self.stage, inputs)
         if spec not in self.plans:
             with EXPORT_LOCK.alone():

@@ -1,4 +1,4 @@
-"""What runs next on a free slot: one function, to be read and to be replaced. No torch, no clock.
+"""Choice of the next launch of a free slot: one function, to be read and to be replaced. No torch, no clock.
 
 The autoregressive model reads its weights for every code and waits for memory; the diffusion model computes. So the
 two run concurrently where both have work. After that, what is nearest to its end goes first ("drain"): frames

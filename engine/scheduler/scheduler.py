@@ -160,7 +160,7 @@ class Scheduler(Generic[Story]):
         self.calls_pending -= 1
 
     def schedule(self) -> list[Launch[Story]]:
-        """What the free slots run now. One slot that does not run ahead runs phases one after another, and the memory
+        """Launches of the free slots. One slot that does not run ahead runs phases one after another, and the memory
         calls of all stories are such a phase: those in step stay in step, and are batched."""
         if self.calls_pending and self.config.slots == 1 and self.config.prompt_lookahead == 0:
             return []

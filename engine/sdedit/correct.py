@@ -120,7 +120,7 @@ def correct(
     Pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or keys int64 [B, 4] of which a
     kernel draws it; ``table`` as in `denoise`; ``size`` is the shorter side that the model works at (None: H, W).
 
-    Of clips (ACDC Eq. 5) the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together under one
+    For clips (ACDC Eq. 5) the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together under one
     prompt, ``conditioning`` having a row a clip; ``noise`` and ``posterior_noise`` are [B, L, C, h, w]. With an empty
     schedule nothing is noised and the result is the autoencoder's round trip.
     """
@@ -151,8 +151,8 @@ def mark_overflow(shown: Tensor, latents: Tensor, decoded: Tensor) -> Tensor:
 
 
 def portion(pixels: Tensor) -> int:
-    """How many pictures of ``pixels`` an autoencoder takes at a time: a batch of pictures whole, of clips ``VAE_BATCH``
-    frames, since a clip's frames at full size together need gigabytes and each is coded alone."""
+    """Number of pictures of ``pixels`` that an autoencoder takes at a time: a batch of pictures whole, of clips
+    ``VAE_BATCH`` frames, since a clip's frames at full size together need gigabytes and each is coded alone."""
     return VAE_BATCH if pixels.ndim == 5 else len(pixels)
 
 

@@ -54,7 +54,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a manifest says: the last line about each story; ``whole`` bytes of the ``size`` that the file has are
+    """Contents of a manifest: the last line about each story; ``whole`` bytes of the ``size`` that the file has are
     whole lines, the rest is what a crash left of one."""
 
     entries: Mapping[str, Finished | Failed] = field(default_factory=dict)
@@ -73,8 +73,8 @@ def digest(sentences: Sequence[str]) -> str:
 
 
 def read_manifest(path: Path) -> Manifest:
-    """What ``path`` says; nothing where it does not exist. ``ValueError`` (file, line, reason) if it is damaged before
-    its end."""
+    """The manifest at ``path``; empty where it does not exist. ``ValueError`` (file, line, reason) if it is damaged
+    before its end."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What an earlier ``acdc generate`` left in a folder, and may this run go on from there?"""
+"""State that an earlier ``acdc generate`` left in a folder, and checks before this run continues it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Earlier:
 
 
 def earlier_run(directory: Path, requests: Sequence[StoryRequest], *, resume: bool) -> Earlier:
-    """What there is to go on from. Reads the manifest and, one after another, the stories that are not finished; of
+    """State of the earlier run. Reads the manifest and, one after another, the stories that are not finished; of
     those that are, one.
 
     ``ValueError`` where earlier stories would be lost, or are others than ``requests``.

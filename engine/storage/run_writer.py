@@ -199,8 +199,8 @@ def frames_to_make(asked: Sequence[StoryRequest], begun: Mapping[str, int]) -> i
 
 
 def _complete(writer: StoryWriter, story: StoryResult, title: str) -> str:
-    """Write the files of a story besides its frames; then all of its names are on disk. Returns what cannot be read on
-    its sheet."""
+    """Write the files of a story besides its frames; then all of its names are on disk. Returns a remark on unreadable
+    letters of its sheet."""
     writer.finish(story, title)
     for folder in (writer.directory / FRAMES, writer.directory, writer.directory.parent):
         sync_directory(folder)

@@ -31,7 +31,7 @@ class StoryWriter:
         self.directory = Path(directory)
         self.sheet = self.directory / SHEET_FILE
         self.trace = self.directory / TRACE_FILE
-        self.remark = ""  # what cannot be read on the sheet
+        self.remark = ""  # letters that the sheet cannot show
 
     def add(self, story: StoryResult, frame: Frame) -> None:
         """Append ``frame`` to ``story`` and to the folder."""

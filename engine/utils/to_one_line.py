@@ -2,7 +2,7 @@
 
 
 def one_line(message: str) -> str:
-    """``message`` without line breaks; what cannot be printed (a value quoted from the command line may hold lone
+    """``message`` without line breaks; unprintable characters (a value quoted from the command line may hold lone
     surrogates and terminal escapes) as escapes."""
     line = " ".join(message.split())
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "replace").decode() for c in line)

@@ -45,7 +45,7 @@ def test_the_discriminator_learns_to_tell_and_equal_pictures_match():
         telling_loss(judge, drawn, true).backward()
         optimizer.step()
     assert float(telling_loss(judge, drawn, true)) < 0.5 * before
-    judge.eval()  # spectral norm's power iteration stands still
+    judge.eval()  # spectral norm's power iteration stops
     assert float(fooling_loss(judge, true, true)[1]) == 0
     assert float(fooling_loss(judge, drawn, true)[0]) > float(fooling_loss(judge, true, true)[0])
 

@@ -1,4 +1,4 @@
-"""What the ARM is trained on is what the engine feeds it, and only what it must predict is learned."""
+"""The ARM is trained on the engine's inputs, and learns only the tokens that it must predict."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""All parts of the GPU's measurements in one command: what dies, hangs or is cut, and going on behind it."""
+"""All parts of the GPU's measurements in one command: what dies, hangs or is cut, and going on after it."""
 
 import json
 import os

@@ -89,7 +89,7 @@ def test_every_way_has_its_figures_beside_its_floor(asked, monkeypatch, system, 
             corrected = not name.startswith("plain")
             least = plain["floor_seconds_a_frame"] * (1 + 1e-9)  # sums in another order differ by rounding
             assert (found["floor_seconds_a_frame"] > least) == corrected
-    for few, many in pairwise(row["needs"][-1] for row in record["rows"]):  # counted anew for twice the stories
+    for few, many in pairwise(row["needs"][-1] for row in record["rows"]):  # counted again for twice the stories
         for phase in ("decode", "correct", "encode"):
             assert many[phase]["bytes"] == few[phase]["bytes"], "a reading of the weights serves all"
             assert few[phase]["flops"] < many[phase]["flops"] <= 2 * few[phase]["flops"]
@@ -98,7 +98,7 @@ def test_every_way_has_its_figures_beside_its_floor(asked, monkeypatch, system, 
     assert "J plain" in result.output
 
 
-@pytest.mark.slow  # every launch is timed, alone and beside others
+@pytest.mark.slow  # every launch is timed, alone and next to others
 def test_a_prediction_stands_beside_what_was_measured(asked):
     out, arguments = asked
     result = CliRunner().invoke(gpu, [*arguments, "--only", STORIES.bundle, "--predict", "--concurrency", "2"])

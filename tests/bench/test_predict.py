@@ -1,4 +1,4 @@
-"""Prediction beside measurement, on the tiny bundle: structure, not speed."""
+"""Prediction and measurement, on the tiny bundle: structure, not speed."""
 
 import json
 from operator import truediv

@@ -83,7 +83,7 @@ def test_rows_are_what_a_session_feeds(tiny_path: Path, frame: int) -> None:
 
 
 def test_drawing_on_goes_back_to_the_same_place(tiny_path: Path) -> None:
-    """Sessions that were cut back and fed again draw what sessions begun anew for each frame draw."""
+    """Sessions that were cut back and fed again draw what fresh sessions for each frame draw."""
     arm, layout, _ = tiny_arm(tiny_path)
     sentences, seeds, policy = [SENTENCE, "A cat slept by the old log."], [3, 4], SamplingParams()
     codes = draw_clips(arm, sentences, seeds, 6, policy)
@@ -204,7 +204,9 @@ def test_the_loss_asks_for_the_true_code_behind_disturbed_ones(tiny_path: Path) 
     other.ids[0, place] = (other.ids[0, place] + 1) % layout.codebook_size
     assert not torch.equal(clip_losses(model, clips, other, "cpu"), honest)
     last = replace(clips.batch, ids=clips.batch.ids.clone())
-    last.ids[0, int(clips.codes[0, -1, -1])] = 0  # nothing is predicted behind the last code, and it is no target here
+    last.ids[0, int(clips.codes[0, -1, -1])] = (
+        0  # nothing is predicted after the last code, and it is not a target here
+    )
     torch.testing.assert_close(clip_losses(model, clips, last, "cpu"), honest, rtol=0, atol=0)
 
 

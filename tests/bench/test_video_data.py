@@ -44,7 +44,7 @@ def test_what_is_asked_for_is_written_and_nothing_that_no_training_reads(
 
 
 def average(pixels: torch.Tensor) -> torch.Tensor:
-    """An encoder that stands in for a network: four numbers a picture, made of whole levels."""
+    """An encoder in place of a network: four numbers a picture, made of whole levels."""
     levels = ((pixels + 1) * 127.5).round()
     return torch.nn.functional.adaptive_avg_pool2d(levels.mean(1), 2).flatten(1)
 

@@ -110,7 +110,7 @@ def test_rendering_leaves_the_shared_background_alone() -> None:
 
 @pytest.mark.parametrize("animal", ANIMALS)
 def test_animal_is_large_and_seen_at_night(animal: str) -> None:
-    """The animal stands out against the empty night and covers a good part of the picture."""
+    """The animal is visible against the empty night and covers a good part of the picture."""
     for coat in range(len(COATS[animal])):
         one = Scene(Individual(animal, coat), "forest", "night", 3, "sit")
         other = dataclasses.replace(one, x=1.0, facing=1)

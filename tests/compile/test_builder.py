@@ -178,7 +178,7 @@ def test_what_may_end_well_another_time_is_tried_again(tmp_path, dying, monkeypa
 
 
 def test_another_number_of_threads_or_another_processor_is_tried(tmp_path, dying, monkeypatch):
-    """What is remembered is of this processor, version and number of threads."""
+    """Remembered failures are of this processor, version and number of threads."""
     plans, threads = PlanCache(tmp_path / "plans"), torch.get_num_threads()
     dying(KILL)
     with pytest.raises(PlanRefused):

@@ -57,7 +57,7 @@ HAZARDS = {  # what the stage does: (function, what is said of it)
     "result elsewhere": (lambda s, x: (x * 2, torch.arange(3)), "makes a tensor on another device"),
     "host data": (lambda s, x: x * torch.tensor([1.0, 2.0, 3.0]), "host data"),
     "host data on the device": (lambda s, x: x * torch.tensor([1.0, 2.0, 3.0], device=x.device), "host data"),
-    "a tensor beside the buffers": (lambda s, x: x * s.outside, "not an input, a weight or a buffer"),
+    "a tensor outside of the buffers": (lambda s, x: x * s.outside, "not an input, a weight or a buffer"),
     "random numbers": (lambda s, x: x + torch.randn(3, device=x.device), "draws random numbers"),
     "random numbers in place": (lambda s, x: torch.empty_like(x).normal_(), "draws random numbers"),
     "dropout": (lambda s, x: nn.functional.dropout(x, 0.5), "draws random numbers"),

@@ -1,4 +1,4 @@
-"""CUDA graphs where there is no GPU: what is refused, and why. The capture itself is checked by ``bench/gpu``."""
+"""CUDA graphs without a GPU: refusals and their reasons. The capture itself is checked by ``bench/gpu``."""
 
 from contextlib import nullcontext
 from types import SimpleNamespace
@@ -83,7 +83,7 @@ def test_held_inputs_are_read_where_they_lie_and_others_are_copied(monkeypatch, 
 
 
 def test_captures_are_counted_and_those_that_had_to_be_done_again(monkeypatch, tmp_path):
-    """Of a buffer that moves, and of a graph that had to go; with objects in the place of graphs."""
+    """A buffer that moves, and a graph that had to go; with objects in the place of graphs."""
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", object)
     graph = SimpleNamespace(num_bytes=1, replay=lambda inputs: inputs[0])
     monkeypatch.setattr(cudagraph, "StageGraph", lambda *_: graph)

@@ -143,7 +143,7 @@ class TestReasons:
 
 
 class Context:
-    """What an execution context does with its addresses, computed on the CPU: mixed = x + 2 y, and the codes again."""
+    """An execution context's work on its addresses, computed on the CPU: mixed = x + 2 y, and the codes again."""
 
     def __init__(self) -> None:
         self.outputs = {"output_0": ((3, 5), "FLOAT"), "output_1": ((3,), "INT64")}

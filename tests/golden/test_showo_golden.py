@@ -1,7 +1,8 @@
 """Our Show-o against the published PyTorch modules (commit 45a5a2de) on made-up weights, 3 layers of 128.
 
-Rows, mask, logits, and whole runs of the sampler with the reference's own draws in place of ours. ``showo_small.json``
-says what each vector is. How close another restatement came on a CPU is ``independent_check``; we ask four times that.
+Rows, mask, logits, and whole runs of the sampler with the reference's own draws in place of the engine's.
+``showo_small.json`` says what each vector is. How close another restatement came on a CPU is ``independent_check``; we
+ask four times that.
 """
 
 from __future__ import annotations

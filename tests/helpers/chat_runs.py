@@ -1,4 +1,5 @@
-"""What the tests of memory by an endpoint share: a story, good rewrites of it, quick limits, a key to keep secret."""
+"""Shared parts of the tests of memory by an endpoint: a story, good rewrites of it, quick limits, a key to keep
+secret."""
 
 from __future__ import annotations
 

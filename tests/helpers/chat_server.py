@@ -63,7 +63,7 @@ class ChatServer:
         self._thread.start()
 
     def does(self, *acts: Act) -> None:
-        """What happens from the next request on."""
+        """The server's behaviour from the next request on."""
         self.acts, self.asked = list(acts), []
 
     def close(self) -> None:

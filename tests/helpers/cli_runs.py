@@ -1,4 +1,4 @@
-"""What the command line's tests share: a story, a folder's files, a run that must be refused."""
+"""Shared parts of the command line's tests: a story, a folder's files, a run that must be refused."""
 
 import json
 from collections.abc import Sequence
@@ -25,7 +25,7 @@ def without_times(directory: str) -> dict:
 
 
 def parsed(command: click.Command, argv: Sequence[str]) -> Given:
-    """What the flags in ``argv`` set; the command itself does not run."""
+    """Values that the flags in ``argv`` set; the command itself does not run."""
     with command.make_context(command.name, list(argv)) as context:
         given = gathered(context.params)["given"]
         assert isinstance(given, Given)

@@ -1,4 +1,4 @@
-"""Fixtures of the command line's tests: an own folder, a fake engine behind the commands, a tiny real bundle; and of
+"""Fixtures of the command line's tests: an own folder, a fake engine for the commands, a tiny real bundle; and of
 the tests of many stories: the serial loop's answers, and a look at the threads."""
 
 import threading
@@ -35,7 +35,7 @@ def fake(monkeypatch):
 
 @pytest.fixture
 def many(own_folder, monkeypatch):
-    """Install a fake engine behind ``generate``; called again, a new one. Sheets are quick."""
+    """Install a fake engine for ``generate``; called again, a new one. Sheets are quick."""
     monkeypatch.setattr("acdc.engine.storage.story_writer.draw_sheet", lambda story, title: Image.new("RGB", (2, 2)))
 
     def install(**how) -> FakeMany:

@@ -1,4 +1,4 @@
-"""What the tests of ``acdc generate`` share: a file of stories, and what two runs must have in common."""
+"""Shared parts of the tests of ``acdc generate``: a file of stories, and the comparison of two runs."""
 
 import json
 from collections.abc import Iterable

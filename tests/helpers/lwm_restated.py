@@ -17,7 +17,7 @@ Tree = Mapping[str, Tensor]
 
 
 def transformer(tree: Tree, ids: list[int], vision: list[bool], heads: int, theta: float, eps: float) -> Tensor:
-    """One stream -> hidden [T, D] behind the final norm."""
+    """One stream -> hidden [T, D] after the final norm."""
     table = {True: tree["transformer/vte/embedding"], False: tree["transformer/wte/embedding"]}
     x = torch.stack([table[kind][i] for i, kind in zip(ids, vision, strict=True)])
     for layer in range(len(tree[f"{DECODER}/ffn_norm/kernel"])):

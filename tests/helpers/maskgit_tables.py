@@ -1,4 +1,4 @@
-"""What Show-o's sampling loop does at published sizes: slots left unknown, and the confidences' temperature."""
+"""Tables of Show-o's sampling loop at published sizes: slots left unknown, and the confidences' temperature."""
 
 # (slots, steps) -> how many slots are unknown after each step
 COUNTS = {

@@ -20,7 +20,7 @@ from acdc import kernels
 
 
 def run_on(device: str) -> None:
-    """From now on every operator of ours computes CPU tensors on ``device``."""
+    """From now on each of our operators computes CPU tensors on ``device``."""
     for op in operators():
         op.register_kernel("cpu")(there_and_back(op, device, op))
 

@@ -1,4 +1,4 @@
-"""What the machine of a test run computes with: one line for the run's header."""
+"""Processor of a test run: one line for the run's header."""
 
 from __future__ import annotations
 

@@ -19,7 +19,8 @@ ARM = {Phase.PREFILL, Phase.DRAW, Phase.REPLACE}
 def pipelinings(
     slots: int, stories: int, waiting: int, batch: int, quanta: st.SearchStrategy[int | None]
 ) -> st.SearchStrategy[SchedulerConfig]:
-    """Every field at random: up to so many slots, stories, waiting ones and stories in a launch; one of ``quanta``."""
+    """Every field at random: up to that number of slots, stories, waiting ones and stories in a launch; one of
+    ``quanta``."""
     return st.builds(
         SchedulerConfig,
         slots=st.integers(1, slots),
@@ -67,7 +68,7 @@ PLOTS = st.builds(
 
 @dataclass
 class Seen:
-    """What the test knows of a story by watching, without asking its task."""
+    """A story as the test sees it, without asking its task."""
 
     plot: Plot
     walks: Sequence[tuple[Phase, ...]]
@@ -263,7 +264,7 @@ class World:
             seen.end = "finished"
 
     def drop(self) -> None:
-        """Any story, wherever it stands."""
+        """Any story, at any phase."""
         if not self.scheduler.stories:
             return
         task = self.chance.choice(self.scheduler.stories)
@@ -275,7 +276,7 @@ class World:
             self.finished = [other for other in self.finished if other is not task]
 
     def check(self) -> None:
-        """What holds at any moment."""
+        """Invariants of every moment."""
         tasks = self.scheduler.stories
         held = Counter(task for launch in self.launches.values() for task in launch.stories)
         assert max(held.values(), default=1) == 1

@@ -13,7 +13,7 @@ CLOSE = 1e-6
 OPTIONS = StoryOptions()
 NAMES = ("arm", "dm")
 
-# Larger batches never take less time, nor more than so many single ones.
+# Larger batches never take less time, nor more than that number of single ones.
 times = st.floats(0.01, 2.0)
 rows = st.builds(
     lambda one, more: {batch: one * (1 + more * (batch - 1)) for batch in (1, 2, 4)}, times, st.floats(0, 1)

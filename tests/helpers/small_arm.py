@@ -42,7 +42,7 @@ def session(arm: Arm, context: Context = "full", guided: bool = False, stories: 
 
 
 def given(arm: Arm, frames: list[Tensor], context: Context, guided: bool = False) -> ArmSession:
-    """A fresh session on a known history, standing before the next frame."""
+    """A fresh session on a known history, ready for the next frame."""
     fresh = session(arm, context, guided)
     for texts, codes in zip(TEXTS, frames, strict=False):
         fresh.begin(texts)

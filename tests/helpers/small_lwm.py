@@ -23,7 +23,7 @@ def written(path: Path) -> Path:
 
 
 def refusal(path: Path) -> str:
-    """The one line that refuses the file, which leaves nothing behind."""
+    """The one line that refuses the file, which leaves no file."""
     with pytest.raises(ValueError, match=str(path)) as caught:
         converted_params(path, SIZES)
     assert "\n" not in str(caught.value)

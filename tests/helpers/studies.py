@@ -1,4 +1,4 @@
-"""What the tests of studies share: quick calibrations, and a parser of their pages."""
+"""Shared parts of the tests of studies: quick calibrations, and a parser of their pages."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -47,7 +47,7 @@ def alone(
 
 @dataclass(eq=False)
 class Teller:
-    """A story among others: where it stands and what it has drawn."""
+    """A story among others: its frame and its drawn codes."""
 
     texts: Sequence[str]
     seed: int
@@ -104,7 +104,7 @@ def fix(arm: Any, one: Teller, options: StoryOptions, at_once: bool) -> None:
 
 
 def again(arm: Any, one: Teller, how: str) -> None:
-    """What may befall a story between its frames, or in the middle of one."""
+    """Events that may befall a story between its frames, or in the middle of one."""
     if how == "interrupted":  # its process was killed: what it had finished is read from disk
         drop(one)
         images = [torch.tensor(codes) for codes in one.drawn]
@@ -138,7 +138,7 @@ def tell(
     at_once: bool = False,
     trouble: bool = False,
 ) -> None:
-    """All stories to their ends: begun, regrouped, corrected, failed and resumed in any order and company."""
+    """All stories to their ends: begun, regrouped, corrected, failed and resumed in any order and any batches."""
     for _ in range(500):
         going = [one for one in tellers if not one.over]
         if not going:

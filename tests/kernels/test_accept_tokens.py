@@ -1,4 +1,4 @@
-"""What a pass settles: the kernel, interpreted, and its reference against a plain restatement."""
+"""Tokens that a pass settles: the kernel, interpreted, and its reference against a plain restatement."""
 
 import torch
 from hypothesis import given, settings

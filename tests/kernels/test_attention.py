@@ -24,7 +24,7 @@ def plain(q, k, v):
 
 
 def by_xformers_layout(q, k, v):
-    """What the package computes, [B, T, H, D] in and out."""
+    """The package's result, [B, T, H, D] in and out."""
     return plain(*(value.transpose(1, 2) for value in (q, k, v))).transpose(1, 2).to(q.dtype)
 
 

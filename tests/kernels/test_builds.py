@@ -40,7 +40,7 @@ def test_nothing_is_spilled_and_a_program_fits(rows):
 
 
 def test_products_run_on_tensor_cores(rows):
-    """Of attention and of skinny products in two bytes: Hopper's own instruction is left to Triton's choice."""
+    """Attention and skinny products in two bytes: Hopper's own instruction is left to Triton's choice."""
     for row in rows:
         if row["kernel"] == "decode_attention" and "*bf16" in row["build"] and "QUERIES" in row["build"]:
             assert row["tensor_cores"], row

@@ -77,7 +77,7 @@ def test_any_number_of_splits(splits, apart, monkeypatch):
 def test_a_token_has_the_same_bits_in_every_window():
     """However many come after it, in the cache or apart: so a wider window of decoding flips nothing.
 
-    From another start it stands in another line of the tile, which the interpreter's matrix product treats otherwise.
+    From another start it is in another line of the tile, which the interpreter's matrix product treats otherwise.
     """
     length, new = 60, 9  # across a block's border
     q, keys, values, lengths = case(1, 2, new, 32, 200, [length], False)

@@ -12,7 +12,7 @@ from acdc.kernels.group_norm_silu import TILE, WHOLE, group_norm_silu, group_nor
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")  # the interpreter's, of numbers that are masked
 
-# Of values of order 1. float32: sums in another order. float16: a sum may round to the neighbour, then the norm and
+# For values of order 1. float32: sums in another order. float16: a sum may round to the neighbour, then the norm and
 # SiLU each once more. bfloat16: each of these three is a cut in the interpreter, a unit in the last place.
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2**-8, torch.bfloat16: 2**-5}
 LAYOUTS = [torch.contiguous_format, torch.channels_last]

@@ -35,7 +35,7 @@ check_kernels("torch", {"unet": "eager"}, "cpu", torch.float32)
 
 
 def python(code, **extra):
-    """What ``code`` prints in a process of its own, whose kernels are interpreted only where ``extra`` says so."""
+    """Output of ``code`` in a process of its own, whose kernels are interpreted only where ``extra`` says so."""
     environment = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"} | extra
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr

@@ -79,7 +79,8 @@ def from_words(words, gumbels, estimates, cosines, sines, COUNT: tl.constexpr):
 
 
 def test_the_ends_and_the_quarter_turns():
-    """Where a uniform is nearest to 0 and 1, an angle to a zero of cosine and sine, an estimate to its series' end."""
+    """Cases in which a uniform is nearest to 0 and 1, an angle to a zero of cosine and sine, an estimate to its series'
+    end."""
     middles = [turn + step for turn in (*range(0, 5 * 2**30, 2**30), 2**32 - 2**25) for step in range(-20, 20)]
     grid = range(0, 2**32, 2**32 // 3800)
     inside = [word for word in (*middles, *grid) if 0 <= word < 2**32]

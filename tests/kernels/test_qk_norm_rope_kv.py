@@ -17,7 +17,7 @@ from acdc.kernels.qk_norm_rope_kv import (
     rotate_reference,
 )
 
-# Of values of order 1. Without a norm products and sums are the reference's own: equal bits, but for the interpreter's
+# For values of order 1. Without a norm products and sums are the reference's own: equal bits, but for the interpreter's
 # cut to bfloat16, a unit in the last place. With one, sums of squares run in another order, float16 may round to the
 # neighbour at each of two or three roundings, and bfloat16 is cut at each.
 EXACT = {torch.float32: 0.0, torch.float16: 0.0, torch.bfloat16: 2**-7}
@@ -111,7 +111,7 @@ def test_kernel_equals_reference(sizes, form, dtype, interleaved, norm, seed):
     written = torch.zeros(len(q), CAPACITY, dtype=torch.bool).scatter_(1, inputs[5], True)
     for buffer in (keys, values):
         assert torch.equal(buffer.isfinite().all(-1).all(1), written)
-        assert torch.equal(buffer.isfinite().any(-1).any(1), written), "nothing beside the slots is touched"
+        assert torch.equal(buffer.isfinite().any(-1).any(1), written), "nothing but the slots is touched"
 
 
 @pytest.mark.parametrize("function", [qk_norm_rope_kv, qk_norm_rope_kv_reference])

@@ -34,7 +34,7 @@ def near_p(logits, top_p):
 
 
 def check(cond, uncond, keys, starts, forced, sampling):
-    """Equal tokens; of rows that differ, a sum must stand on p."""
+    """Equal tokens; of rows that differ, a sum must be at p."""
     assert on_triton(cond), "otherwise the reference would be compared with itself"
     inputs = (cond, uncond, keys, starts, forced, sampling)
     found, wanted = sample_tokens(*inputs), sample_tokens_reference(*inputs)
@@ -86,7 +86,7 @@ def test_rows_wider_than_a_block(sampling, monkeypatch):
 
 @jit
 def keep(logits, kept, size, top_k, top_p, LOOPED: tl.constexpr, BLOCK: tl.constexpr):
-    """What top-k, and top-p after it, keep of a row, as the sampling kernel finds them."""
+    """Ids of a row that top-k, and top-p after it, keep, as the sampling kernel finds them."""
     logits, kept, lanes = logits + tl.program_id(0) * size, kept + tl.program_id(0) * 2 * size, tl.arange(0, BLOCK)
     value = tl.load(logits + lanes, lanes < size, other=float("-inf"))
     peak = float("-inf")

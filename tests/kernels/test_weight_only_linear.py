@@ -87,7 +87,7 @@ def test_any_split_of_the_inputs_gives_the_same_bits_each_time(programs, rows, m
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_do_not_know_of_one_another(kind):
-    """A row's bits do not depend on those beside it, nor on their number within one tile."""
+    """A row's bits do not depend on its neighbours, nor on their number within one tile."""
     weight, scales = packed(random(40, 256), kind)
     x = random(16, 256)
     whole = weight_only_linear(x, weight, scales)

@@ -22,9 +22,9 @@ class Mistake(click.ClickException):
 
 
 def pictures(path: Path, drafts: bool = False) -> list[Path]:
-    """The picture files meant by ``path``: itself, or a directory's ``*.png`` in the order of their names.
+    """Picture files of ``path``: itself, or a directory's ``*.png`` in the order of their names.
 
-    Of an output directory (one with ``frames/``), its ``frames/frame_*.png``. Drafts (``*_draft.png``, the frames
+    In an output directory (one with ``frames/``), its ``frames/frame_*.png``. Drafts (``*_draft.png``, the frames
     before correction) only with ``drafts``. ValueError if nothing is there.
     """
     if not path.exists():

@@ -71,7 +71,7 @@ class IdentityJudge(nn.Module):
 
     @torch.inference_mode()
     def traits(self, images: Pictures) -> Traits:
-        """What uint8 ``[N, H, W, 3]`` or PIL pictures of any size show. ValueError for none."""
+        """Traits in uint8 ``[N, H, W, 3]`` or PIL pictures of any size. ValueError for none."""
         parts = []
         for batch in as_batches(images):
             colours = shrink(batch.to(self.centre.device).permute(0, 3, 1, 2).float(), self.size) / 255

@@ -1,4 +1,4 @@
-"""What a judge may accept for the paper's seven stories (``acdc.engine.examples``), with the reason."""
+"""Labels that a judge may accept for the paper's seven stories (``acdc.engine.examples``), with the reason."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What an ARM would have drawn in a frame's place: ``python -m acdc.bench.storyworld.train.drafts --data DIR ...``.
+"""Drafts of an ARM in place of true frames: ``python -m acdc.bench.storyworld.train.drafts --data DIR ...``.
 
 SDEdit starts from the ARM's drafts, which are blurred by the tokenizer and partly wrong; a diffusion model that saw
 only clean renders takes their faults for content. So a random share of each frame's codes is drawn again by the ARM

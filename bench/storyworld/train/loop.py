@@ -168,7 +168,7 @@ def step_rng(seed: int, step: int) -> Any:
 
 
 class _Run:
-    """What a run keeps on disk: `checkpoint.pt` (readable with weights_only=True) and `log.jsonl`."""
+    """Files of a run: `checkpoint.pt` (readable with weights_only=True) and `log.jsonl`."""
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""How the bundle was trained, from the runs' own logs: ``python -m acdc.bench.storyworld.train.report``.
+"""Report of the bundle's training, from the runs' own logs: ``python -m acdc.bench.storyworld.train.report``.
 
 Each run directory holds log.jsonl (step, loss, seconds) and what its script measured, at the end or on the way. Writes
 NAME.{json,md,png} into the results directory: the figures, a page of them, and the curves of the losses.

@@ -1,4 +1,4 @@
-"""What the coders leave of true renders: ``python -m acdc.bench.storyworld.train.round_trip --data DIR --out NAME``.
+"""True renders after the coders: ``python -m acdc.bench.storyworld.train.round_trip --data DIR --out NAME``.
 
 Writes NAME.json (PSNR, share of right labels and of kept individuals after each coder's round trip) and NAME.png, a
 contact sheet to look at: each picture true, after the tokenizer and after the autoencoder.

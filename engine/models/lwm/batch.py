@@ -109,7 +109,7 @@ class RunningBatch(running_batch.RunningBatch):
                 sequence.cache.settle([start + fed for start in sequence.frame_starts])
 
     def write_cache(self) -> None:
-        """What the stories' caches lack is fed, and each takes its rows back: frames that were replaced enter at once
+        """Feed what the stories' caches lack, and give each its rows back: frames that were replaced enter at once
         (Eq. 6 with one frame). In the window context nothing is kept, so nothing is done."""
         if self.session.context == "full":
             self.session.catch_up()

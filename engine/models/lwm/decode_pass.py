@@ -81,7 +81,7 @@ class DrawPass(nn.Module):
 
 
 def pass_noise(model: LWM, params: SamplingParams, keys: Tensor, codes_per_frame: int) -> Tensor | None:
-    """What the passes of a frame take their noise from: the Gumbel noise of all positions [B, n, V], or the stories'
+    """Source of the noise of a frame's passes: the Gumbel noise of all positions [B, n, V], or the stories'
     ``keys`` [B, 4] where a kernel draws it; None when greedy."""
     if not params.noisy:
         return None

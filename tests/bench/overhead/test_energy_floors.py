@@ -125,11 +125,11 @@ class TestFloors:
             assert two[phase].bytes == one[phase].bytes  # a reading of the weights serves both
         for phase in (Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE):
             assert two[phase].flops == 2 * one[phase].flops
-        assert one[Phase.DRAW].bytes > 2 * one[Phase.PREFILL].bytes  # every pass reads them anew
+        assert one[Phase.DRAW].bytes > 2 * one[Phase.PREFILL].bytes  # every pass reads them again
 
     @pytest.mark.parametrize("context", ["window", "full"])
     def test_corrected_codes_of_the_first_frame_enter_with_the_second_sentence(self, tiny_engine, context):
-        """In a window they take the place of the draft's, which is read anew as well."""
+        """In a window they take the place of the draft's, which is read again as well."""
         options = make_options(num_inference_steps=4, context=context).resolved(tiny_engine.defaults)
         silent = options.replace(feed_back=False)
         acdc, shown = (count(tiny_engine, asked, 1, 0) for asked in (options, silent))
@@ -164,8 +164,8 @@ class TestFloors:
 
     def test_weights_that_a_cache_holds_are_read_once(self, tiny_engine):
         options = make_options(num_inference_steps=4, correction=False).resolved(tiny_engine.defaults)
-        held, anew = (count(tiny_engine, options, 1, cache)[1][Phase.DRAW] for cache in (2**30, 0))
-        assert held.bytes < anew.bytes
+        held, again = (count(tiny_engine, options, 1, cache)[1][Phase.DRAW] for cache in (2**30, 0))
+        assert held.bytes < again.bytes
         weights = sum(value.numel() * value.element_size() for value in tiny_engine.models.arm.model.parameters())
         assert 0 < held.bytes <= weights
 
@@ -177,7 +177,7 @@ class TestFloors:
 
     @pytest.mark.parametrize(("copied", "read", "rate"), [(4.0, 1.5, 2**30 / 1.5), (1.0, 1.5, 2**31)])
     def test_reading_is_as_fast_as_the_faster_of_copies_and_sums(self, tiny_engine, monkeypatch, copied, read, rate):
-        """Of 1 GiB, as if it took so many seconds; a copy has read and written it."""
+        """Rate of 1 GiB, as if it took that number of seconds; a copy has read and written it."""
         monkeypatch.setattr("acdc.bench.overhead.floors.MATRIX", {"cpu": 64})
         monkeypatch.setattr("acdc.bench.overhead.floors.COPY_BYTES", 2**16)
         seconds = iter([1.0, copied / 2**14, read / 2**14])
@@ -202,7 +202,7 @@ class TestFloors:
 
 
 class TestFloorsOfAStudy:
-    """Of counts that are given: an ARM that only reads 1 byte a frame, 3 with a corrected frame before it, and a
+    """Bounds of given counts: an ARM that only reads 1 byte a frame, 3 with a corrected frame before it, and a
     correction of 2 operations, at 1 of either a second."""
 
     @pytest.fixture
@@ -224,9 +224,9 @@ class TestFloorsOfAStudy:
         return floors.seconds_a_frame(point, variant, frames)
 
     def test_the_work_of_all_frames_is_added_before_the_longer_is_taken(self, floors):
-        """Two frames, one of them corrected: 2 operations beside 1 + 1 + 2 bytes, not the mean of two maxima."""
+        """Two frames, one of them corrected: 2 operations while 1 + 1 + 2 bytes move, not the mean of two maxima."""
         assert self.seconds(floors, [2], slots=2, correct_first=1) == 4 / 2
-        assert self.seconds(floors, [1, 1], slots=2) == 4 / 2  # 4 operations beside 2 bytes
+        assert self.seconds(floors, [1, 1], slots=2) == 4 / 2  # 4 operations while 2 bytes move
 
     def test_a_corrected_frame_is_entered_with_the_one_behind_it(self, floors):
         assert self.seconds(floors, [1]) == 1 + 2

@@ -130,7 +130,7 @@ def failing(options):
 
 @pytest.fixture
 def spied(monkeypatch):
-    """What rehearsals draw, and which memory they ask."""
+    """Stories of the rehearsals, and their memory."""
     seen = []
 
     class Spying(Rehearsal):

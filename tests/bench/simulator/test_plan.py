@@ -68,7 +68,7 @@ class TestPlan:
             assert row["latency_s"]["P99"] == run.latency(0.99)
         out = capsys.readouterr().out.splitlines()
         assert len(out) == 1 + 6
-        assert len({len(line) for line in out}) == 1, "columns stand below each other"
+        assert len({len(line) for line in out}) == 1, "columns are aligned"
 
     def test_machines_share_the_work(self):
         rows = planned("--costs", "predict.json", *SMALL, "--machines", "4,1")

@@ -43,7 +43,7 @@ class InVirtualTime:
 
 
 class Scripted(Still):
-    """Nothing is computed, but that a frame takes so many passes."""
+    """Nothing is computed, but a frame takes this number of passes."""
 
     def __init__(self, phases, frame, count: float, left: dict) -> None:
         super().__init__(phases, frame)

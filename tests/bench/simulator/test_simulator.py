@@ -156,7 +156,7 @@ def test_memory_that_is_not_asked_ahead_is_exposed():
     config = SchedulerConfig(stories=1, waiting=0, slots=1, prompt_lookahead=0)
     assert run(flat(), [3] * 2, config, memory_s=0.5).exposed_memory_s == pytest.approx(3.0)
     # Phases of 1 s, calls of 7 s one after another: the frames' prompts are there at 7, 14 and 21 s, and wanted at
-    # 3 s (after prefill, draw and decode), 12 s (behind correct and encode) and 19 s.
+    # 3 s (after prefill, draw and decode), 12 s (after correct and encode) and 19 s.
     assert run(flat(), [3], SchedulerConfig(stories=1, slots=1), memory_s=7.0).waited == pytest.approx([4.0, 2.0, 2.0])
 
 

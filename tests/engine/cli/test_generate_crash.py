@@ -19,7 +19,8 @@ PATIENCE = 300.0  # seconds until a run must have begun to draw, on the most cro
 
 
 class Runs:
-    """One command in processes of its own, killed and resumed in the same folder until it is finished; then anew."""
+    """One command in processes of its own, killed and resumed in the same folder until it is finished; then once
+    more."""
 
     def __init__(self, tiny: str, seed: int) -> None:
         self.random, self.out, self.whole = random.Random(seed), Path("o"), Path("whole")
@@ -56,7 +57,7 @@ class Runs:
         self.compare()
 
     def compare(self) -> None:
-        """The same as undisturbed; the next run begins anew."""
+        """The same as undisturbed; the next run begins again."""
         assert_same(self.out, self.whole)
         shutil.rmtree(self.out)
 

@@ -54,7 +54,7 @@ def test_a_story_is_drawn_whatever_the_streams(tmp_path: Path, tiny: str, stream
 
 
 def test_many_stories_too(tmp_path: Path, tiny: str) -> None:
-    """pallets/click#625: both commands go on when whoever read their output is gone."""
+    """pallets/click#625: both commands go on when the reader of their output is gone."""
     (tmp_path / "s.jsonl").write_text('{"sentences": ["A fox sat."]}\n' * 2)
     done = shell(f"acdc generate --stories s.jsonl --steps 2 --bundle '{tiny}' 2>&1 | head -c 1", tmp_path)
     assert done.returncode == 0

@@ -189,7 +189,7 @@ def test_defaults_that_would_do_nothing_are_refused(
 
 
 def test_folders_beside_a_bundle_come_before_the_models_folder(tmp_path: Path) -> None:
-    """Of two parts that are named alike in both places; a third is in the models folder only."""
+    """Two parts have the same names in both places; a third is in the models folder only."""
     bundle, models = tmp_path / "bundle", tmp_path / "models"
     for place in (bundle / "own" / "arm", bundle / "own" / "text", models / "own" / "arm", models / "own" / "coder"):
         place.mkdir(parents=True)

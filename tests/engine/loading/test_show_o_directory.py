@@ -50,7 +50,7 @@ def write_text(folder: Path) -> None:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """As ``showlab/show-o``, with the text files in ``phi-1_5`` beside it."""
+    """As ``showlab/show-o``, with the text files in ``phi-1_5`` next to it."""
     published = tmp_path / "show-o"
     published.mkdir()
     write_text(tmp_path / "phi-1_5")
@@ -176,7 +176,7 @@ def test_a_pickle_is_refused_by_name(folder: Path) -> None:
 # Text
 
 
-def test_text_files_are_found_in_three_places_or_where_told(folder: Path, tmp_path: Path) -> None:
+def test_text_files_are_found_in_three_places(folder: Path, tmp_path: Path) -> None:
     next_to, inside = tmp_path / "phi-1_5", folder / "phi-1_5"
     for move in ((next_to, inside), (inside, tmp_path / "elsewhere")):
         move[0].rename(move[1])

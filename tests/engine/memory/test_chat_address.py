@@ -1,4 +1,4 @@
-"""An endpoint's address, the proxy on the way to it and its certificates: what cannot be is refused in one line."""
+"""An endpoint's address, the proxy on the way to it and its certificates: impossible ones are refused in one line."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""How long a model is waited for: busy servers until the deadline, slow answers for all of it, failures a few tries."""
+"""Patience with a model: busy servers until the deadline, slow answers for all of it, failures a few tries."""
 
 from __future__ import annotations
 

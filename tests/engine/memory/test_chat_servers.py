@@ -119,7 +119,7 @@ REASONS = {  # vllm#12886 and the like
         "Unexpected endpoint",
     ),
     "an error in the choice": (choice(error={"code": 502, "message": "upstream is down"}), "upstream is down"),
-    "an error beside empty choices": (sends({"choices": None, "error": {"message": "no credit"}}), "no credit"),
+    "an error with empty choices": (sends({"choices": None, "error": {"message": "no credit"}}), "no credit"),
     "a web page": (raw(b"<html><title>Open WebUI</title></html>"), "Open WebUI"),
 }
 
@@ -203,7 +203,7 @@ ANSWERS = {
     **{f"finish reason {end!r}": says("2. Fine.", end) for end in ("", "end_turn", "STOP", "eos", "stop_token", None)},
     "no finish reason": choice(message={"content": "2. Fine."}),
     "an error that is null": sends({"choices": [{"message": {"content": "2. Fine."}}], "error": None}),
-    "thoughts beside it": choice(message={"content": "2. Fine.", "reasoning_content": "hm", "refusal": None}),
+    "thoughts next to it": choice(message={"content": "2. Fine.", "reasoning_content": "hm", "refusal": None}),
     "text of the older kind": choice(text="2. Fine."),
     "a stream": raw(STREAM + b"data: [DONE]\n\n", headers={"Content-Type": "text/event-stream"}),
     "a stream without its end": raw(STREAM.replace(b"\n", b"\r\n")),

@@ -33,7 +33,7 @@ TEMPLATES = {  # what a template does -> itself
 
 
 def asked(template: str, messages=ASK) -> str:
-    """The prompt that a model behind this template gets."""
+    """The prompt that a model with this template gets."""
     tokenizer = make_tokenizer(template)
     model = StandIn(tokenizer, "Fine.")
     assert LocalModel(model, tokenizer).complete(messages, timeout_s=5.0) == "Fine."
@@ -56,7 +56,7 @@ def test_a_template_that_leaves_out_everything() -> None:
 
 @pytest.mark.parametrize("name", ["enable_thinking", "thinking"])
 def test_thinking_is_turned_off_where_the_template_can(name: str) -> None:
-    """huggingface/transformers#37949: Qwen 3 thinks unless it is told not to."""
+    """huggingface/transformers#37949: Qwen 3 thinks unless a flag turns it off."""
     ending = f"{{% if {name} is defined and not {name} %}}<think>\n\n</think>\n\n{{% endif %}}"
     assert asked(TEMPLATE + ending).endswith("assistant\n<think>\n\n</think>\n\n")
     assert asked(TEMPLATE).endswith("assistant\n")

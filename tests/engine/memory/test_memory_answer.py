@@ -1,4 +1,4 @@
-"""What a language model is asked about a story, and which answers can be used."""
+"""Questions to a language model about a story, and usable answers."""
 
 import unicodedata
 from functools import partial

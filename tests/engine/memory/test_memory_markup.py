@@ -1,4 +1,4 @@
-"""What models write around the line they were asked for: it is taken off, or the answer is refused; never drawn."""
+"""Text that models write around the requested line is taken off, or the answer is refused; it is never drawn."""
 
 from __future__ import annotations
 

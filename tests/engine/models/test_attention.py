@@ -63,7 +63,7 @@ def sees_owned_and_all_new(case: Case, row: int, query: int, slot: int) -> bool:
 
 
 class Kind(NamedTuple):
-    """How a cache is made, what its docstring says that a query sees, and how many slots there are to see."""
+    """A cache's constructor, the slots that its docstring lets a query see, and the number of slots."""
 
     make: Callable[[Case], Cache]
     sees: Callable[[Case, int, int, int], bool]

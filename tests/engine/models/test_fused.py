@@ -23,7 +23,7 @@ def test_one_product_is_the_layers_one_by_one() -> None:
 
 
 def fuse_all(model: nn.Module) -> None:
-    """On a CPU, where ``fuse`` leaves a model as it is, for want of a gain."""
+    """On a CPU, where ``fuse`` leaves a model as it is, since nothing is gained."""
     fuse(model, "cpu")
     parts = [module for module in model.modules() if isinstance(module, Fusable)]
     assert parts

@@ -67,7 +67,7 @@ def test_guidance_is_computed_in_float32() -> None:
 
 
 def test_rows_are_sampled_alike_alone_or_together() -> None:
-    """What parallel decoding rests on: a position's token depends on its own logits and noise only."""
+    """The basis of parallel decoding: a position's token depends on its own logits and noise only."""
     torch.manual_seed(0)
     logits, draws, params = torch.randn(7, VOCAB), noise(3, rows=7), SamplingParams(top_k=5, top_p=0.9, temperature=0.8)
     together = choose(logits, None, draws, params)

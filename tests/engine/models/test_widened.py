@@ -86,7 +86,7 @@ def filled_like(layer: nn.Module, change) -> nn.Module:
 
 
 class Widenings(TorchDispatchMode):
-    """How many numbers each cast to float32 made."""
+    """Count the numbers of each cast to float32."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -124,7 +124,7 @@ def test_names_weights_and_modules_stay_and_other_layers_too() -> None:
     for name, value in model.state_dict().items():
         assert value.data_ptr() == state[name].data_ptr()
         assert value.dtype == state[name].dtype
-    assert isinstance(model[0], nn.Linear), "whoever seeks linear layers still finds it"
+    assert isinstance(model[0], nn.Linear), "a search for linear layers still finds it"
 
 
 @torch.no_grad()
@@ -195,7 +195,7 @@ def test_a_story_is_drawn_with_widened_products_and_no_weight_is_float32(tiny_pa
 
 @pytest.mark.parametrize(("dtype", "units"), [("float32", False), ("float64", False), ("bfloat16", True)])
 def test_nothing_is_widened_in_other_dtypes_and_where_there_are_units(tiny_path, monkeypatch, dtype, units) -> None:
-    """Where there are units, the corrector's four parts are packed for them instead (test_packed.py)."""
+    """With such units the corrector's four parts are packed for them instead (test_packed.py)."""
     without_units(monkeypatch, bfloat16=units)
     packed: list[nn.Module] = []
     monkeypatch.setattr("acdc.engine.engine.pack", lambda *parts: packed.extend(parts))

@@ -34,7 +34,7 @@ def codes(frames: list[Frame]) -> list[tuple[int, ...]]:
 
 
 def drawn_by_hand(engine: Engine, given: list[tuple[int, ...]], frame: int) -> Tensor:
-    """Frame ``frame`` behind its view of ``given`` frames, in a pass of its own without a cache's history."""
+    """Frame ``frame`` after its view of ``given`` frames, in a pass of its own without a cache's history."""
     params = make_sampling_params(StoryOptions().resolved(engine.defaults))
     session = ClipSession(engine.models.arm, 1, frame + 1, 2, params)
     for one in given[:frame]:

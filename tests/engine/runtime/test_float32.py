@@ -1,4 +1,4 @@
-"""What is called float32 is not TF32."""
+"""float32 never means TF32."""
 
 import pytest
 import torch

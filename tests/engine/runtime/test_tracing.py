@@ -1,4 +1,4 @@
-"""Plans are made while no launch runs on another slot, and launches beside each other otherwise."""
+"""Plans are made while no launch runs on another slot, and launches overlap otherwise."""
 
 import threading
 import time

@@ -1,4 +1,4 @@
-"""Slots and callers: threads with their own budget, errors that come back, nothing left behind."""
+"""Slots and callers: threads with their own budget, errors that come back, and no thread that stays."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def test_close_waits_for_what_runs_and_drops_what_has_not_begun(threads):
 
 
 def test_the_only_slot_of_a_cpu_works_on_the_thread_of_whoever_waits(threads):
-    """A second OpenMP team of as many threads would be kept asleep; memory calls still run beside it."""
+    """A second OpenMP team of as many threads would be kept asleep; memory calls still run concurrently."""
     executor = Executor([Slot(CPU, 1)])
     executor.submit(0, "here", threading.get_ident)
     assert ours() == []

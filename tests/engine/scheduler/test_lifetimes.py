@@ -44,7 +44,7 @@ def referred(thing: Any) -> dict[int, Tensor]:
 
 
 def works(arm: Any, options: StoryOptions) -> list[StoryState]:
-    """Two stories in the middle of their draw, and one between frames with one behind it."""
+    """Two stories in the middle of their draw, and one between frames with one before it."""
     three = [teller(arm, seed) for seed in range(3)]
     for together in (three[:2], three[2:]):
         prefill(arm, together, options)
@@ -85,7 +85,7 @@ def test_nothing_is_told_where_there_are_no_streams(monkeypatch: pytest.MonkeyPa
 
 
 def test_buffers_of_another_stream_are_written_behind_their_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With an event in the place of CUDA's: whoever takes the pair waits for whoever gave it back."""
+    """With an event in the place of CUDA's: the taker of the pair waits for its giver."""
     waited: list[str] = []
     monkeypatch.setattr(kv_buffers, "last_use", lambda pair: "the last pass")
     monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: SimpleNamespace(wait_event=waited.append))

@@ -1,4 +1,4 @@
-"""What stands before and behind a run of many stories: requests, results, slots and their plans."""
+"""Before and after a run of many stories: requests, results, slots and their plans."""
 
 from __future__ import annotations
 

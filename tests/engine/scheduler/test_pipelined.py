@@ -1,4 +1,4 @@
-"""Stories beside one another are the stories of the serial loop, and are read and shown one by one."""
+"""Concurrent stories are the stories of the serial loop, and are read and shown one by one."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_resumed_stories_go_on_as_if_undisturbed(exact_engine, alone, options):
 
 
 def test_the_memory_takes_over_what_was_rewritten_before(exact_engine, alone):
-    """Of stories that go on; others have nothing to take over."""
+    """Stories that go on; others have nothing to take over."""
     taken = []
 
     class Restored(Forgetful):

@@ -92,7 +92,7 @@ def test_a_story_that_cannot_begin_fails_alone(exact_engine, alone):
 @pytest.mark.parametrize("config", [SchedulerConfig(), SMALL, SERIAL])
 @pytest.mark.parametrize("moment", [0, 2, 5])
 def test_cancelled_stories_end_and_the_others_do_not_notice(exact_engine, alone, config, moment):
-    """After so many events, three of five: 0 is before anything has begun."""
+    """After that number of events, three of five: 0 is before anything has begun."""
     many, names = many_of(exact_engine, config), ["story-0", "story-3", "story-2"]
     frames: dict[str, list[Frame]] = {}
     failed: dict[str, Exception] = {}
@@ -187,7 +187,7 @@ def test_a_frame_that_cannot_be_shown_is_its_storys_failure(exact_engine, alone,
 
 
 def test_a_joint_failure_is_said(exact_engine, caplog):
-    """What fails for several and for none alone would otherwise only be slow."""
+    """A fault of batches alone would otherwise only cost time."""
     many = many_of(exact_engine, SchedulerConfig(slots=1))
     spoil(many, Phase.DECODE, lambda works: len(works) > 1, False)
     _, failed = ended(many)

@@ -1,4 +1,4 @@
-"""What a free slot runs: ARM beside DM, drain, patience, and how many stories."""
+"""The next launch of a free slot: ARM and DM overlap, drain, patience, and the number of stories."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_the_arm_runs_beside_the_diffusion_model(running, expected):
 
 @given(st.lists(st.sampled_from(list(UNITS)), min_size=1), st.permutations([[], [Phase.DRAW, Phase.CORRECT]]))
 def test_what_is_nearest_to_its_end_goes_first(phases, runnings):
-    """Where no model is idle, or all are."""
+    """No model is idle, or all are."""
     for running in runnings:
         assert chosen(ready(*phases), running, 8, HOW) is max(phases, key=ORDER.index)
 

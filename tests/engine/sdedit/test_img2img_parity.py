@@ -77,7 +77,7 @@ def pipeline(directory):
     loaded = StableDiffusionImg2ImgPipeline.from_pretrained(
         directory, torch_dtype=torch.float32, safety_checker=None, local_files_only=True
     )
-    # A scheduler that knows no clipping does not clip; diffusers' DDIM does unless it is told.
+    # A scheduler that knows no clipping does not clip; diffusers' DDIM does by default.
     clips = loaded.scheduler.config.get("clip_sample", False)
     loaded.scheduler = DDIMScheduler.from_pretrained(directory, subfolder="scheduler", clip_sample=clips)
     loaded.set_progress_bar_config(disable=True)

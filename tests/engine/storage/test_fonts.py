@@ -42,7 +42,7 @@ def build_font(path: Path, letters: str) -> None:
 
 @pytest.fixture
 def system(tmp_path, monkeypatch):
-    """A system whose fonts are those in a folder; called, it looks there anew."""
+    """A system whose fonts are those in a folder; called, it looks there again."""
 
     def look() -> None:
         fonts.system_fonts.cache_clear()

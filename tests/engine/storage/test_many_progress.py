@@ -1,4 +1,4 @@
-"""What ``acdc generate`` says on the way: counts, speed, time left; lines, and the bar of a terminal."""
+"""Progress of ``acdc generate``: counts, speed, time left; lines, and the bar of a terminal."""
 
 from acdc.engine.storage.manifest import Failed, Finished
 from acdc.engine.storage.run_progress import Bar, RunProgress

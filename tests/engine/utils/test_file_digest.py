@@ -74,7 +74,7 @@ def test_a_damaged_note_is_no_answer(file: Path, kept: Path, content: str) -> No
     (note,) = kept.iterdir()
     note.write_text(content)
     assert file_digest(file, kept) == sha256(file)
-    assert json.loads(note.read_text())["sha256"] == sha256(file), "and is written anew"
+    assert json.loads(note.read_text())["sha256"] == sha256(file), "and is written again"
 
 
 def test_a_place_that_cannot_be_written_costs_time_alone(file: Path, kept: Path) -> None:

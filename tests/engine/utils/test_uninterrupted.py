@@ -1,4 +1,4 @@
-"""Ctrl-C is heard behind what must not be cut. In processes of their own: whoever runs the tests is to hear none."""
+"""Ctrl-C waits for a block that must not be cut. In processes of their own, so that the test run hears none."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ try:
     with uninterrupted():
         signal.raise_signal(signal.SIGINT)
         said.append("inside")
-    said.append("behind")
+    said.append("after")
 except KeyboardInterrupt:
     said.append("interrupted")
 """
@@ -33,7 +33,7 @@ except ValueError as error:
 QUIET = """
 with uninterrupted():
     said.append("inside")
-said.append("behind")
+said.append("after")
 """
 THREAD = """
 def work():
@@ -51,7 +51,7 @@ print(*said)
 
 @pytest.mark.parametrize(
     ("script", "said"),
-    [(INSIDE, "inside interrupted"), (ERROR, "mine"), (QUIET, "inside behind"), (THREAD, "as it was")],
+    [(INSIDE, "inside interrupted"), (ERROR, "mine"), (QUIET, "inside after"), (THREAD, "as it was")],
 )
 def test_what_is_inside_is_done_first(script, said):
     root = Path(__file__).parents[4]

@@ -108,7 +108,7 @@ def test_positions_alone_tell_frames_apart(order: list[int]) -> None:
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @torch.no_grad()
 def test_our_kernels_take_clips(layout: torch.memory_format) -> None:
-    """Interpreted where there is no GPU: the norm's kernel finds all frames of a clip, in both memory layouts."""
+    """Interpreted without a GPU: the norm's kernel finds all frames of a clip, in both memory layouts."""
     torch.manual_seed(0)
     module = MotionModule(4, heads=2, layers=1, groups=2, max_frames=3)
     clips = normal(6, 4, 2, 2).float()

@@ -140,7 +140,7 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("name", SCHEDULERS)
 @torch.no_grad()
 def test_ddim_is_built_from_any_scheduler(copy: Path, name: str) -> None:
-    """As diffusers builds it from the same file; what it clips by default is told there by hand (diffusion.py)."""
+    """As diffusers builds it from the same file; its default clipping is set there by hand (diffusion.py)."""
     shutil.rmtree(copy / "scheduler")
     theirs = getattr(diffusers, name)(**NOISE, **SCHEDULERS[name])
     theirs.save_pretrained(copy / "scheduler")

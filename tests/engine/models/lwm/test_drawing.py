@@ -44,7 +44,7 @@ def random_arm(seed: int, spread: float) -> Arm:
 
 
 def one_by_one(session: ArmSession, params: SamplingParams, noise_keys: Tensor) -> Tensor:
-    """Drawn with the model alone: no window, no pass of ours."""
+    """Drawn with the model alone: no window, none of our passes."""
     params = replace(params, allowed=params.allowed or (0, STREAM.codebook_size))
     noise = gumbel(noise_keys, torch.arange(STREAM.codes_per_frame), SIZES.vision_vocab)
     logits, codes, forced = session.last_logits, [], dict(params.forced)

@@ -57,7 +57,7 @@ def encode(model_file: Path) -> Encode:
 
 
 def published_arm() -> Arm:
-    """LWM's stream around a small model; the caption's ids stand in for the tokenizer, which is not at hand."""
+    """LWM's stream around a small model; the caption's ids replace the tokenizer, which is not at hand."""
     with skeleton():
         model = LWM(LWMConfig(1, 8, 8, 2, 32000, 8448, max_position=1024))
     return Arm(model.to_empty(device="cpu"), lambda text: CAPTION_IDS if text == CAPTION else [7] * len(text), STREAM)

@@ -60,7 +60,7 @@ def draw(one: LwmVideo, count: int, seeds: tuple[int, ...] = (5, 6)) -> list[Ten
 
 
 def given(arm: Arm, frames: Sequence[Tensor], policies: VideoPolicies = SAMPLED) -> LwmVideo:
-    """A fresh video on known frames, standing before the next one."""
+    """A fresh video on known frames, ready for the next one."""
     one = video(arm, policies)
     for codes in frames:
         one.extend(codes)
@@ -75,7 +75,7 @@ def logits_of(one: LwmVideo) -> Tensor:
 
 
 def by_hand(arm: Arm, prompt: list[int], frames: Sequence[list[int]], begun: list[int]) -> Tensor:
-    """Logits behind prompt, whole frames and the codes of a begun one: one pass over ids laid out here."""
+    """Logits after prompt, whole frames and the codes of a begun one: one pass over ids laid out here."""
     ids = [*prompt, *(i for frame in frames for i in [*frame, 10]), *begun]
     kinds = [False] * len(prompt) + [True] * (len(ids) - len(prompt))
     return arm.model.vision_logits(arm.model(torch.tensor([ids]), torch.tensor([kinds]))[0, -1])

@@ -56,7 +56,7 @@ def arm() -> Arm:
 def test_any_company_draws_what_each_draws_alone(
     arm, stories, context, guided, seed, windows, passes, at_once, trouble
 ):
-    """Stories at different frames, begun, regrouped, corrected, failed and resumed in any order and company."""
+    """Stories at different frames, begun, regrouped, corrected, failed and resumed in any order and any batches."""
     options, chance = options_of(context, guided), Random(seed)
     tellers = []
     for place, texts in enumerate(stories):
@@ -71,7 +71,7 @@ def test_any_company_draws_what_each_draws_alone(
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("guided", [False, True])
 def test_a_draw_is_parted_after_any_pass(arm, context, guided):
-    """Four in one draw; after so many passes two of them go over to a fifth that has just begun."""
+    """Four in one draw; after that number of passes two of them go over to a fifth that has just begun."""
     options = options_of(context, guided)
     for passes in range(STREAM.codes_per_frame):
         four, fifth = [teller(arm, seed) for seed in range(4)], teller(arm, 4, ["hij"])
@@ -147,7 +147,7 @@ class Counted:
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_groups_give_their_buffers_back(arm, context, monkeypatch):
-    """Drawn together, parted and finished: what is held then is what seats hold."""
+    """Drawn together, parted and finished: only sequences hold tensors then."""
     counted, options = Counted(monkeypatch), options_of(context, True)
     four = [teller(arm, seed) for seed in range(4)]
     prefill(arm, four, options)

@@ -1,4 +1,4 @@
-"""Show-o's stories beside one another draw what each draws alone, in float64, code for code."""
+"""Show-o's concurrent stories draw what each draws alone, in float64, code for code."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_a_story_beyond_the_models_positions_fails_alone(show_o_engine: Engine) 
 
 
 def test_neighbours_that_fit_one_by_one_fit_together(show_o_engine: Engine) -> None:
-    """Nine frames of short captions beside one of the longest: a row need not hold nine of the longest."""
+    """Nine frames of short captions next to one of the longest: a row need not hold nine of the longest."""
     short, wordy = StoryRequest("short", ("a",) * 9, seed=1), StoryRequest("wordy", (LINES[0],), seed=2)
     run = show_o_engine.generate_many([short, wordy], **QUICK, layout="block-causal", correction=False)
     assert all(isinstance(result, StoryResult) for result in run)

@@ -53,7 +53,7 @@ def by_itself(arm: ShowOArm, one: Teller, options: StoryOptions) -> list[tuple[i
 )
 @settings(max_examples=25, deadline=None)
 def test_any_company_draws_what_each_draws_alone(arm, stories, laid_out, guided, seed, passes, at_once, trouble):
-    """Stories at different frames, begun, regrouped, corrected, failed and resumed in any order and company."""
+    """Stories at different frames, begun, regrouped, corrected, failed and resumed in any order and any batches."""
     options, chance = options_of(laid_out, guided), Random(seed)
     tellers = [
         Teller(texts, seed + place, [chance.random() < 0.6 for _ in texts], arm.new_sequence(texts))
@@ -66,8 +66,8 @@ def test_any_company_draws_what_each_draws_alone(arm, stories, laid_out, guided,
 
 @pytest.mark.parametrize("laid_out", LAID_OUT, ids=str)
 def test_who_has_run_fewer_steps_catches_up(arm: ShowOArm, laid_out: dict[str, Any]) -> None:
-    """Two of three after two steps, one after none, one after three: together they stand after four, the quantum being
-    one; whom they left behind stays where it is."""
+    """Two of three after two steps, one after none, one after three: together they are at four, the launch having
+    one; the others stay where they are."""
     options = options_of(laid_out, guided=True)
     three, fresh, ahead = [teller(arm, seed) for seed in range(3)], teller(arm, 3), teller(arm, 4)
     for together, passes in ((three, 2), ([fresh], 0), ([ahead], 3)):
@@ -99,7 +99,7 @@ def test_a_cache_is_kept_where_later_frames_see_the_story(arm: ShowOArm) -> None
 
 
 def test_only_what_the_caches_lack_is_fed(arm: ShowOArm, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A story at its third frame beside one at its second: a column of frames and one of captions, two passes."""
+    """A story at its third frame and one at its second: a column of frames and one of captions, two passes."""
     options, fed = options_of({"layout": "block-causal", "context": "full"}, guided=False), []
     older, younger = teller(arm, 0), teller(arm, 1)
     for together in ([older], [older, younger]):
@@ -130,7 +130,7 @@ def test_a_group_has_room_for_the_longest_of_its_stories_and_no_more(arm: ShowOA
 
 
 def test_padding_never_lands_on_what_a_row_owns(arm: ShowOArm) -> None:
-    """A row that is full to its last slot (1 + 3 captions of 3 + 2 frames of 11 = 32) beside a caption of 11."""
+    """A row that is full to its last slot (1 + 3 captions of 3 + 2 frames of 11 = 32) and a caption of 11."""
     options = options_of({"layout": "block-causal", "context": "full"}, guided=False)
     full, wordy = teller(arm, 0, ["a"] * 3), teller(arm, 1, ["abcdefghi"])
     for _ in range(2):

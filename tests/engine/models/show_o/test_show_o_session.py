@@ -34,7 +34,7 @@ def made(arm: ShowOArm, layout: str, context: str = "full", guided: bool = True,
 
 
 def given(session: ShowOSession, frames: list[Tensor]) -> ShowOSession:
-    """The session on a known history, standing before the next frame."""
+    """The session on a known history, ready for the next frame."""
     for texts, codes in zip(TEXTS, frames, strict=False):
         session.begin(texts[: session.stories])
         session.extend(codes[: session.stories])

@@ -1,4 +1,5 @@
-"""The serial loop around Show-o: every layout draws, resumes and is told apart; options that fit one ARM only."""
+"""The serial loop around Show-o: every layout draws, resumes and differs from the others; options that fit one ARM
+only."""
 
 from __future__ import annotations
 
@@ -89,7 +90,7 @@ def test_options_that_show_o_does_not_have(show_o_engine: Engine, chosen: dict[s
 
 
 def test_a_bundles_defaults_count_in_their_layout_alone(show_o_engine: Engine) -> None:
-    """They are no request of the user's, so they are left out of what is recorded, and nothing is refused."""
+    """The user did not ask for them, so they are left out of what is recorded, and nothing is refused."""
     recorded = [show_o_engine.settings(make_options(layout=layout)) for layout in (None, *LAYOUTS)]
     assert [(settings["layout"], settings["carry_over"], settings["context"]) for settings in recorded] == [
         ("independent", None, None),
