@@ -1,7 +1,7 @@
 """Windows by turns, A B C C B A: ``python -m acdc.bench.decoding.turns --out bench/results/NAME.json``.
 
 The same six frames of held-out stories, drawn with each window right after the others, so that what drifts falls on all
-alike. Processor time is counted beside the clock: with one thread it says what a pass costs on a machine that others
+alike. Processor time is counted in addition to the clock: with one thread it says what a pass costs on a machine that others
 use too. Beside the JSON lies the page.
 """
 
@@ -60,7 +60,7 @@ def page(found: dict[str, Any]) -> str:
         f"{found['machine']['processor']}, {found['threads']} threads, torch {found['versions']['torch']}, "
         f"backend {found['backend']}, float32; {found['turns']} turns of {found['frames']} frames of held-out stories, "
         "A B C C B A.",
-        "*Times sequential*: against the first window right beside it; median and quartiles.",
+        "*Times sequential*: against the first window of the same turn; median and quartiles.",
         "",
         "| stories | window | passes | processor ms a frame | times sequential | clock ms a frame | times sequential |",
         "|---" * 7 + "|",

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from acdc.bench.simulator.cost_model import CostModel
 from acdc.bench.simulator.simulator import Simulated, simulate
-from acdc.engine.options import StoryOptions
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
 from tests.helpers.schedules import pipelinings
@@ -29,7 +29,7 @@ costs_of = st.builds(
 )
 hows = pipelinings(slots=3, stories=6, waiting=3, batch=4, quanta=st.none() | st.integers(1, 8))
 options_of = st.builds(
-    StoryOptions,
+    make_options,
     correction=st.booleans(),
     correct_first=st.none() | st.integers(0, 3),
     correct_every=st.integers(1, 3),

@@ -60,7 +60,7 @@ class Training:
                 _end(process)
 
     def log(self, stage: Stage) -> Path:
-        """Where its output goes."""
+        """Its output folder."""
         return self.folder / "done" / f"{stage.name}.log"
 
     def _ready(self) -> Iterator[Stage]:
@@ -93,7 +93,7 @@ class Training:
         click.echo(f"{stage.name}: begun")
 
     def _collect(self) -> None:
-        """What has ended since the last look."""
+        """Jobs that have ended since the last look."""
         for name, (stage, began, process) in list(self.running.items()):
             if process.poll() is None:
                 continue

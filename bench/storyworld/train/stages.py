@@ -1,4 +1,4 @@
-"""What the training of a bundle consists of, in order: a command a stage and what it waits for. Nothing is imported.
+"""Stages of the training of a bundle, in order: a command a stage and what it waits for. Nothing is imported.
 
 The paths in the commands are relative to the folder of the training.
 """
@@ -13,7 +13,7 @@ JUDGES = "--judge runs/judge/weights --identity runs/identity/weights"
 
 
 class Size(NamedTuple):
-    """How much is rendered and how long each part trains; the strings are options of the stages' commands."""
+    """Amount of rendered data and training time of each part; the strings are options of the stages' commands."""
 
     stories: int
     heldout: int
