@@ -1,8 +1,8 @@
 """Windows by turns, A B C C B A: ``python -m acdc.bench.decoding.turns --out bench/results/NAME.json``.
 
 The same six frames of held-out stories, drawn with each window right after the others, so that what drifts falls on all
-alike. Processor time is counted in addition to the clock: with one thread it says what a pass costs on a machine that others
-use too. Beside the JSON lies the page.
+alike. Processor time is counted in addition to the clock: with one thread it says what a pass costs on a machine that
+others use too. Beside the JSON lies the page.
 """
 
 from __future__ import annotations
