@@ -53,6 +53,7 @@ ALLOWED = {  # path: the rules that do not count there
     "docs/memory.md": {"beside"},  # sentences
     "tests/test_words.py": set(RULES),
 }
+QUOTED = re.compile(r'\| "[^"]+" \| \d+ \| \d+ \|')
 SUFFIXES = (".py", ".md", ".toml", ".cpp")
 LEFT_OUT = ("bench/results/", "engine/bundles/")  # measured records and weights
 
@@ -77,8 +78,10 @@ def written() -> dict[str, str]:
 
 
 def hits(rule: str, text: str) -> list[int]:
-    """Lines (from 1) at which a rule is broken."""
-    return [text.count("\n", 0, match.start()) + 1 for match in re.finditer(RULES[rule][0], text, re.MULTILINE)]
+    """Lines (from 1) at which a rule is broken. A row of a table that quotes the rules (docs/log.md) does not count."""
+    lines = text.splitlines()
+    found = [text.count("\n", 0, match.start()) for match in re.finditer(RULES[rule][0], text, re.MULTILINE)]
+    return [line + 1 for line in found if not QUOTED.match(lines[line])]
 
 
 @pytest.mark.parametrize("rule", RULES)

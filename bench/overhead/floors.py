@@ -134,8 +134,8 @@ def _plain(engine: Engine, options: StoryOptions, stories: int) -> SlotPhases:
     loaded = engine.copies.loaded
     eager = dict.fromkeys(loaded.arm.stages(), "eager")
     arm = loaded.arm.with_stages(lambda run, stage: run, {**eager, "arm_draw": engine.models.arm.draw_backend})
-    how = SchedulerConfig(slots=1, stories=stories, draw_batch=stories, correct_batch=stories)
-    return SlotPhases(loaded._replace(arm=arm), options, how)
+    config = SchedulerConfig(slots=1, stories=stories, draw_batch=stories, correct_batch=stories)
+    return SlotPhases(loaded._replace(arm=arm), options, config)
 
 
 def _frames(phases: SlotPhases, stories: int, cache: int) -> list[Needs]:

@@ -151,7 +151,7 @@ class CompileStage(Protocol):
     """Puts a stage on the backend that was chosen for it."""
 
     def __call__(self, run: nn.Module, stage: str) -> Callable[..., Any]:
-        """What runs in the place of ``run``, with the same signature: ``run`` itself where the stage runs eagerly."""
+        """The module that runs in place of ``run``, with the same signature: ``run`` itself where the stage runs eagerly."""
         ...
 
 
@@ -172,7 +172,7 @@ class AutoregressiveModel(ABC):
 
     @abstractmethod
     def stages(self) -> Mapping[str, ArmStage]:
-        """What backends may run, by name: a share of ``runtime/backends.py``'s STAGES."""
+        """Stages that backends may run, by name: a part of ``runtime/backends.py``'s STAGES."""
 
     @abstractmethod
     def with_stages(self, compile_stage: CompileStage, backends: Mapping[str, str]) -> Self:

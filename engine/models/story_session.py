@@ -28,7 +28,7 @@ class StorySession(ABC):
 
     @property
     def rows(self) -> int:
-        """Of the cache."""
+        """Rows of the cache."""
         return self.stories * self.branches
 
     @property

@@ -160,7 +160,7 @@ class VideoPipeline:
 
 def check(models: Models, video: Video, options: StoryOptions) -> None:
     """``ValueError`` for numbers of frames that cannot be, chunks that the corrector cannot hold, finished frames that
-    are no whole chunks, and memory by a language model, which rewrites what follows a first sentence."""
+    are not whole chunks, and memory by a language model, which rewrites what follows a first sentence."""
     options.memory.check_for_video()
     if video.num_frames < 1:
         raise ValueError(f"num_frames {video.num_frames} is too small; choose 1 or more")

@@ -186,8 +186,8 @@ def check_arm_stages(arm: AutoregressiveModel, backends: Mapping[str, str]) -> N
     """``ValueError`` for a stage of the ARM on a backend that cannot translate it."""
     for stage, needs in arm.stages().items():
         if needs.why_eager and backends[stage] not in SUPPORTS_CUSTOM_OPS:
-            told = f"choose {stage}={f' or {stage}='.join(SUPPORTS_CUSTOM_OPS)}"
-            raise ValueError(f"backend {backends[stage]!r} cannot translate {needs.why_eager}; {told}")
+            advice = f"choose {stage}={f' or {stage}='.join(SUPPORTS_CUSTOM_OPS)}"
+            raise ValueError(f"backend {backends[stage]!r} cannot translate {needs.why_eager}; {advice}")
 
 
 def eager_parts(corrector: StableDiffusion, backends: dict[str, str]) -> list[nn.Module]:

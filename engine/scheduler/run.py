@@ -128,7 +128,7 @@ def begin(
     requests: Iterable[StoryRequest],
 ) -> PipelinedLoop:
     """A run that has not begun. ``options`` are resolved; ``ValueError`` where they cannot be met."""
-    chosen = for_device(how, device)
+    chosen = for_device(config, device)
     if options.memory.name == "local":
         chosen = replace(chosen, calls=1)  # one model, which answers one after another
     slots = [(slot, SlotPhases(models, options, chosen)) for slot, models in copies.slots(chosen.slots, device)]

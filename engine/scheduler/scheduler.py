@@ -97,7 +97,7 @@ def phase_schedule(options: StoryOptions, config: SchedulerConfig) -> Callable[[
     """By a story's number of frames, what ``Task.walks`` is for it."""
 
     def of(frames: int) -> Callable[[int], Sequence[Phase]]:
-        merge = how.merge_replace
+        merge = config.merge_replace
         made = [
             frame_phases(options.corrects(i), options.correction.feed_back, i + 1 == frames, merge)
             for i in range(frames)

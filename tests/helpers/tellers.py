@@ -72,7 +72,7 @@ def prefill(arm: Any, tellers: Sequence[Teller], options: StoryOptions) -> None:
 
 
 def with_windows(arm: Any, windows: Sequence[int]) -> Any:
-    """The same LWM, whose table says that so many codes are drawn a pass."""
+    """The same LWM, whose table has this number of codes a pass."""
     other = copy(arm)
     other.stream = replace(arm.stream, windows={"cpu": {"eager": {"1": list(windows)}}})
     return other

@@ -29,7 +29,7 @@ class Layout:
 
 
 class Vectors(nn.Module):
-    """What is learned."""
+    """The learned parameters."""
 
     def __init__(self, codes: int) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ import torch
 
 
 class Kind(NamedTuple):
-    """Where ``load`` and ``make`` of a kind are, the further ``folders`` that it may name, and the options that it
+    """Module of a kind's ``load`` and ``make``, the further ``folders`` that it may name, and the options that it
     decides where a bundle says nothing."""
 
     module: str

@@ -68,8 +68,8 @@ class RunningBatch(running_batch.RunningBatch):
         """First codes and noise; guesses are each story's last frame, else what the first code's logits say."""
         guesses = None
         if all(sequence.images for sequence in self.sequences):  # scenes change little: good first guesses
-            draft = torch.stack([sequence.images[-1] for sequence in self.sequences])
-        self.session.start(self.params, keys, draft, self.session.arm.widest(self.options.sampling.decoding))
+            guesses = torch.stack([sequence.images[-1] for sequence in self.sequences])
+        self.session.start(self.params, keys, guesses, self.session.arm.widest(self.options.sampling.decoding))
 
     def advance(self, max_passes: int | None = None) -> list[bool]:
         """Run up to ``max_passes`` passes (None: as many as it takes) -> for each story, whether its codes are final.
@@ -79,7 +79,7 @@ class RunningBatch(running_batch.RunningBatch):
         """
         session, state = self.session, self.session.frame
         assert state is not None, "start() comes before advance()"
-        windows = session.arm.windows(self.options.sampling.decoding, self.num_active)
+        tokens_per_pass = session.arm.tokens_per_pass(self.options.sampling.decoding, self.num_active)
         sync_every = session.arm.sync_every
         num_codes, find = session.arm.stream.codes_per_frame, partial(session.arm.draw_pass, state.params)
         if max_passes is None:

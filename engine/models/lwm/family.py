@@ -40,8 +40,8 @@ class Arm(LwmRunner, AutoregressiveModel):
         return RunningBatch(self, sequences, options)
 
     def computes_in_vain(self, options: StoryOptions, stories: int) -> bool:
-        """Where a pass draws several codes: those after a wrong guess are thrown away."""
-        return self.windows(options.sampling.decoding, stories) != SEQUENTIAL
+        """True where a pass draws several codes: those after a wrong guess are thrown away."""
+        return self.tokens_per_pass(options.sampling.decoding, stories) != SEQUENTIAL
 
     @property
     def draws_videos(self) -> bool:

@@ -29,11 +29,11 @@ from ...utils.rng import gumbel
 from ..checks import check_codes, check_context, check_guided, check_kept, check_texts, places
 from ..kv_cache import KVCache, bucket, gather
 from ..story_session import StorySession
-from .chunk import Chunk, missing
 from .decode import DecodeState, draw
 from .decode_pass import pass_noise
 from .runner import LwmRunner
-from .windows import SEQUENTIAL
+from .stream_segment import StreamSegment, missing
+from .tokens_per_pass import SEQUENTIAL
 
 
 class ArmSession(StorySession):
@@ -59,7 +59,7 @@ class ArmSession(StorySession):
         super().__init__(stories, frames, guided)
         self.arm, self.context = arm, context or arm.stream.context
         check_context(self.context)
-        self.chunks: list[Chunk] = []
+        self.chunks: list[StreamSegment] = []
         self.origin = 0  # the first chunk that the context shows
         self.text_tokens = arm.stream.prompt_tokens if text_tokens is None else text_tokens
         capacity = arm.stream.capacity(frames, self.context, self.text_tokens, sentences)
@@ -123,8 +123,8 @@ class ArmSession(StorySession):
         return self.finish()
 
     @torch.no_grad()
-    def start(self, params: SamplingParams, keys: Tensor, draft: Tensor | None, window: int) -> None:
-        """What :meth:`generate` does before its first pass, for windows up to ``window``."""
+    def start(self, params: SamplingParams, keys: Tensor, guesses: Tensor | None, window: int) -> None:
+        """The part of :meth:`generate` before its first pass, for up to ``window`` tokens in a pass."""
         assert self.waiting, "begin() comes before a draw"
         assert self.last_logits is not None, "begin() leaves the first code's logits"
         check_guided(params, self.branches)

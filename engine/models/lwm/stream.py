@@ -73,5 +73,5 @@ class StreamConfig:
         """The longest stream that a session of ``frames`` frames and sentences (one a frame where None), of that many
         ids with their prompts, may hold at a time."""
         held = frames if context == "full" else min(frames, 2)
-        told = held if sentences is None else min(held, sentences)
-        return len(self.bos) + told * (text_tokens + len(self.vision)) + held * self.frame_tokens
+        texts = held if sentences is None else min(held, sentences)
+        return len(self.bos) + texts * (text_tokens + len(self.vision)) + held * self.frame_tokens
