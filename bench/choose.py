@@ -1,4 +1,5 @@
-"""What ``auto`` should stand for here: ``python -m acdc.bench.choose --out bench/results/auto_cpu_DATE.json``.
+"""Measure the best choice of ``auto`` here: ``python -m acdc.bench.choose --out bench/results/auto_cpu_DATE.json``.
+bench/results/auto_cpu_DATE.json``.
 
 Every stage of a bundle on every backend of the CPU that compiles in seconds, by turns in one process; then the whole
 correction, stage by stage and as one plan. The medians decide the tables of ``compile/auto.py``.
@@ -105,10 +106,10 @@ def main(bundle: str, rounds: int, whole: bool, out: Path) -> None:
     where = {**machine(), "threads": torch.get_num_threads(), "instructions": sorted(instructions())}
     write_json(out, {"versions": versions(), "machine": where, "rounds": rounds, "ms": rows})
     for stage, ways in rows.items():
-        told = ", ".join(
+        figures = ", ".join(
             f"{name} {row['median']:.2f} ({row['low']:.2f} to {row['high']:.2f})" for name, row in ways.items()
         )
-        click.echo(f"{stage:18} {told}")
+        click.echo(f"{stage:18} {figures}")
 
 
 if __name__ == "__main__":

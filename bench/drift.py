@@ -93,9 +93,9 @@ def main(stories: int, batch: int, unet: bool, bundle: str, out: Path) -> None:
     check_directory(out.parent)
     out.parent.mkdir(parents=True, exist_ok=True)
     seeds = range(FIRST_SEED, FIRST_SEED + stories)
-    told = [(seed, sample_story(seed, "heldout")) for seed in seeds]
+    pairs = [(seed, sample_story(seed, "heldout")) for seed in seeds]
     full = Engine.from_pretrained(bundle, backend="eager")
-    samples = [(seed, story, true_codes(full, story)) for seed, story in told]
+    samples = [(seed, story, true_codes(full, story)) for seed, story in pairs]
     rows: dict[str, dict[str, Any]] = {}
     reference: Tensor | None = None
     for name, how in ({"float32": {}, **UNET_WAYS} if unet else WAYS).items():

@@ -1,4 +1,4 @@
-"""What the backend ``auto`` stands for: the fastest that can serve a stage, as measured on this kind of processor.
+"""The choice of backend ``auto``: the fastest that can serve a stage, as measured on this kind of processor.
 
     python -m acdc.bench.choose --out bench/results/auto_cpu_2026-11-30.json      Intel Xeon with AMX, two threads
     bench/results/stages_cpu_2026-11-21.json                                      AMD EPYC with AVX2, two threads

@@ -42,7 +42,7 @@ TYPES = {  # of inputs: OpenVINO's names
     torch.bool: "boolean",
 }
 NO_UNITS = "this CPU has no bfloat16 units (AVX512_BF16 or AMX)"
-# Of a result's norm: far more than rounding, far less than another function.
+# Share of a result's norm: far more than rounding, far less than another function.
 ERRORS = {"openvino": 1e-3, "openvino-bf16": 0.3, "openvino-int8": 0.5}
 CODES = 0.1  # a share: near ties are rare
 MAKER = "2"  # counts up when this module makes another IR of the same stage

@@ -151,7 +151,7 @@ class CompileStage(Protocol):
     """Puts a stage on the backend that was chosen for it."""
 
     def __call__(self, run: nn.Module, stage: str) -> Callable[..., Any]:
-        """The module that runs in place of ``run``, with the same signature: ``run`` itself where the stage runs eagerly."""
+        """The module that replaces ``run``, with the same signature: ``run`` itself where the stage runs eagerly."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""What ``auto`` chose by device and number type, looked at again once the models are known."""
+"""Adjust the choice of ``auto``, by device and number type, once the models are known."""
 
 from __future__ import annotations
 
@@ -49,5 +49,5 @@ def module_of(models: Models, stage: str) -> Any:
 
 
 def num_bytes(module: nn.Module) -> int:
-    """What the weights take."""
+    """Bytes of the weights."""
     return sum(weight.numel() * weight.element_size() for weight in module.parameters())
