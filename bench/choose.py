@@ -1,5 +1,4 @@
 """Measure the best choice of ``auto`` here: ``python -m acdc.bench.choose --out bench/results/auto_cpu_DATE.json``.
-bench/results/auto_cpu_DATE.json``.
 
 Every stage of a bundle on every backend of the CPU that compiles in seconds, by turns in one process; then the whole
 correction, stage by stage and as one plan. The medians decide the tables of ``compile/auto.py``.
