@@ -21,7 +21,7 @@ from ..compile.spec import StageSpec
 from ..engine.engine import Engine
 from ..engine.options import StoryOptions
 from ..engine.runtime.backends import PARTS, STAGES, WHOLE
-from ..engine.runtime.compiled import PlannedCorrection, planned
+from ..engine.runtime.compiled import PlannedCorrection, compile_models
 from ..engine.sdedit.correction import Correction
 from ..engine.utils.atomic import write_json
 from ..engine.utils.versions import versions
@@ -65,7 +65,7 @@ def correction_calls(engine: Engine, names: Sequence[str], cache: PlanCache, wit
 
     def by_stages(name: str) -> Call:
         backends = dict.fromkeys((*STAGES, WHOLE), "eager") | dict.fromkeys(PARTS, name)
-        models = planned(engine.models, backends, cache)
+        models = compile_models(engine.models, backends, cache)
         correction = Correction(models.corrector, options)
         conditioning, _ = correction.condition([SENTENCE])
         return lambda: models.tokenizer.encode(correction.run(pixels, conditioning, [0], 0))

@@ -30,7 +30,7 @@ from .pipeline.video import Video, VideoPipeline
 from .request import StoryRequest
 from .runtime.automatic import settled
 from .runtime.backends import choose_backends, describe
-from .runtime.compiled import eager_parts, planned
+from .runtime.compiled import compile_models, eager_parts
 from .runtime.float32 import exact_float32
 from .scheduler.policy import SchedulerConfig
 from .scheduler.run import Many, SlotModels, as_requests, begin
@@ -113,7 +113,7 @@ class Engine:
         if backends["unet"] == "openvino-int8":
             calibration = Calibration(f"{found.fingerprint()} {RECIPE}", samples)
         copies = SlotModels(loaded, backends, cache or PlanCache(), automatic, calibration)
-        ready = planned(loaded, backends, copies.cache, automatic, calibration)
+        ready = compile_models(loaded, backends, copies.cache, automatic, calibration)
         return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization, copies)
 
     @property

@@ -133,22 +133,22 @@ def generate(
     requests = read_requests(stories, check_seed(seed))
     earlier = Earlier() if overwrite else earlier_run(directory, requests, resume=resume)
     left = [request for request in requests if request.id not in earlier.finished]
-    obsolete = names_to_clear(directory, requests) if overwrite else []
-    check_folders(directory, [*(request.id for request in left), *obsolete])
+    stale = names_to_clear(directory, requests) if overwrite else []
+    check_folders(directory, [*(request.id for request in left), *stale])
     if left:
         check_memory(options.memory)
     limit_malloc_arenas()
     engine = load_engine(engine_options)
     remark_on_unused(options, engine.defaults)
-    pattern = begin_story(engine, requests[0].sentences, 0, options, None)
-    if remark := earlier.check(pattern, lambda: engine.bundle.old_fingerprint()):
+    run_info = begin_story(engine, requests[0].sentences, 0, options, None)
+    if remark := earlier.check(run_info, lambda: engine.bundle.old_fingerprint()):
         log(f"acdc: {remark}")
     if not left:
         report(f"{directory}: the {len(requests)} stories are finished, nothing to resume")
         return
     tally = RunProgress(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
     known = None if overwrite else earlier.manifest
-    writer = ManyWriter(directory, known, pattern, obsolete, make_many_progress(tally))
+    writer = ManyWriter(directory, known, run_info, stale, make_many_progress(tally))
     unfinished = writer.requests(left, earlier.begun)
     config = scheduler_config(given, engine.device, serial=serial, batch=batch)
     draw_stories(engine.generate_many(unfinished, options=options, pipelining=config), writer)

@@ -51,7 +51,7 @@ class LazyGroup(click.Group):
 @click.version_option(acdc_version(), prog_name="acdc")
 @click.pass_context
 def acdc(ctx: click.Context) -> None:
-    """Stories that an autoregressive model draws and a diffusion model corrects on the way."""
+    """Draw stories and videos with an autoregressive model, and correct each frame with a diffusion model."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
 

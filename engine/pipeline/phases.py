@@ -96,15 +96,15 @@ class Phases:
     def correct(self, frames: Sequence[FrameState], as_clip: bool = False) -> None:
         """SDEdit of each draft under its rewritten prompt (Eq. 2); of a clip's frames together under one (Eq. 5). The
         codes are there, too, where a backend's plan of the whole correction makes them."""
-        asked = frames[:1] if as_clip else frames
+        prompted = frames[:1] if as_clip else frames  # one prompt for a clip
         drafts = _stacked(frames, "draft")
-        conditioning, cut = self.correction.condition([frame.rewritten.text for frame in asked])
-        noise_indexes = [frame.noise_index for frame in asked]
-        given = drafts[None] if as_clip else drafts, conditioning, _seeds(asked), noise_indexes
+        conditioning, cut = self.correction.condition([frame.rewritten.text for frame in prompted])
+        noise_indexes = [frame.noise_index for frame in prompted]
+        inputs = drafts[None] if as_clip else drafts, conditioning, _seeds(prompted), noise_indexes
         if self.models.correction is not None:
-            shown, codes = self.models.correction(self.correction, *given)
+            shown, codes = self.models.correction(self.correction, *inputs)
         else:
-            shown, codes = self.correction.run(*given), None
+            shown, codes = self.correction.run(*inputs), None
         if as_clip:
             shown, codes, cut = shown[0], None if codes is None else codes[0], cut * len(frames)
         for place, frame in enumerate(frames):

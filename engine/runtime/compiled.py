@@ -136,7 +136,7 @@ class PlannedCorrection:
         return shown, codes
 
 
-def planned(
+def compile_models(
     models: Models,
     backends: dict[str, str],
     cache: PlanCache,

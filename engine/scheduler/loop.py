@@ -131,8 +131,8 @@ class PipelinedLoop:
         self._note_starts()  # before the calls: a busy machine may run them before this thread goes on
         for story in self.scheduler.calls():
             _start(story)
-            asked = story.memory, story.request.sentences, story.prompts_ready
-            self.executor.call(story, partial(rewrite, *asked))
+            arguments = story.memory, story.request.sentences, story.prompts_ready
+            self.executor.call(story, partial(rewrite, *arguments))
 
     def _fill(self) -> None:
         self._note_starts()

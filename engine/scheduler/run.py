@@ -16,7 +16,7 @@ from ..models.model_set import Models
 from ..options import StoryOptions, check_sentences
 from ..outputs import Ran, StoryResult
 from ..request import StoryRequest
-from ..runtime.compiled import planned
+from ..runtime.compiled import compile_models
 from .events import AlreadyComplete, Event, FrameDone, StoryFailed
 from .executor import Slot
 from .loop import PipelinedLoop
@@ -42,7 +42,7 @@ class SlotModels:
         automatic: Collection[str] = (),
         calibration: Calibration | None = None,
     ) -> None:
-        """``loaded`` are the models as they were read, before any plan; the others as for :func:`planned`."""
+        """``loaded`` are the models as they were read, before any plan; the others as for :func:`compile_models`."""
         self.loaded, self.backends, self.cache = loaded, backends, cache
         self.automatic, self.calibration = automatic, calibration
         self._made: dict[tuple[int, int], Models] = {}
@@ -57,7 +57,7 @@ class SlotModels:
         if (slot, threads) not in self._made:  # plans are compiled for as many threads as their slot has
             self._caches.append(self.cache.shallow_copy())
             settings = self.backends, self._caches[-1], self.automatic, self.calibration
-            self._made[slot, threads] = planned(self.loaded, *settings)
+            self._made[slot, threads] = compile_models(self.loaded, *settings)
         return self._made[slot, threads]
 
     @property

@@ -47,21 +47,21 @@ def earlier_run(directory: Path, requests: Sequence[StoryRequest], *, resume: bo
     """
     manifest = read_manifest(directory / MANIFEST_FILE)
     stored = _stored(directory)
-    asked = {request.id: request for request in requests}
+    requested = {request.id: request for request in requests}
     if not resume:
-        if manifest.size or not stored.isdisjoint(asked):
+        if manifest.size or not stored.isdisjoint(requested):
             message = f"{str(directory)!r} already holds stories; choose --resume, --overwrite or another --out"
             raise ValueError(message)
         return Earlier()
     for entry in manifest.finished.values():
-        _check_finished(directory, entry, asked.get(entry.id))
-    _check_strangers(directory, sorted(stored - asked.keys()))
+        _check_finished(directory, entry, requested.get(entry.id))
+    _check_strangers(directory, sorted(stored - requested.keys()))
     finished = [name for name in manifest.finished if name in stored]
-    unfinished = [name for name in asked if name in stored and name not in manifest.finished]
+    unfinished = [name for name in requested if name in stored and name not in manifest.finished]
     begun: dict[str, int] = {}
     made: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {}
     for name in [*finished[:1], *unfinished]:
-        story = _read(directory, asked[name])
+        story = _read(directory, requested[name])
         begun[name] = len(story.frames)
         made[json.dumps([story.settings, story.versions], sort_keys=True)] = (story.settings, story.versions)
     return Earlier(manifest, frozenset(finished), {name: begun[name] for name in unfinished}, list(made.values()))

@@ -44,8 +44,8 @@ class ManyWriter:
     """Writes into ``directory``. A story's frames are on disk before the next event is asked for; its sheet is drawn by
     another thread, and its line in the manifest follows. What is held in memory are stories on the way.
 
-    ``known`` is the manifest as it was read (None: to be replaced, and the ``obsolete`` stories removed, when there is
-    a frame that takes their place), ``pattern`` a story without frames that knows how frames are made. The folder is
+    ``known`` is the manifest as it was read (None: to be replaced, and the ``stale`` stories removed, when there is
+    a frame that takes their place), ``run_info`` a story without frames that knows how frames are made. The folder is
     touched when this is entered, and not before.
     """
 
@@ -53,14 +53,14 @@ class ManyWriter:
         self,
         directory: Path,
         known: Manifest | None,
-        pattern: StoryResult,
-        obsolete: Sequence[str],
+        run_info: StoryResult,
+        stale: Sequence[str],
         progress: ManyProgress,
     ) -> None:
-        self.directory, self.known, self.pattern, self.progress = directory, known, pattern, progress
-        self.obsolete = obsolete
+        self.directory, self.known, self.run_info, self.progress = directory, known, run_info, progress
+        self.stale = stale
         # Failures while the obsolete stories are still there.
-        self._early: list[Failed] | None = [] if obsolete else None
+        self._early: list[Failed] | None = [] if stale else None
         self._open: dict[str, _Open] = {}
         self._remarked = False  # that a sheet has boxes is said of the first one
         self._finishing: deque[tuple[Future[str], Finished]] = deque()
@@ -69,7 +69,7 @@ class ManyWriter:
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             self._manifest = stack.enter_context(ManifestWriter(self.directory / MANIFEST_FILE, self.known))
-            if self.known is None and not self.obsolete:
+            if self.known is None and not self.stale:
                 self._manifest.begin_anew()
             self._sheets = stack.enter_context(ThreadPoolExecutor(1, "acdc-sheets"))
             stack.enter_context(self.progress)
@@ -140,7 +140,7 @@ class ManyWriter:
         self._note_failed(request.id, reason, len(request.sentences) - made)
 
     def _new(self, request: StoryRequest) -> _Open:
-        story = replace(self.pattern, sentences=request.sentences, seed=request.seed, frames=[])
+        story = replace(self.run_info, sentences=request.sentences, seed=request.seed, frames=[])
         opened = self._open[request.id] = _Open(story, StoryWriter(self.directory / request.id))
         return opened
 
@@ -187,7 +187,7 @@ class ManyWriter:
             return
         assert self._manifest is not None
         self._manifest.begin_anew()  # first, so that a crash leaves no line about a story that is gone
-        clear_stories(self.directory, self.obsolete)
+        clear_stories(self.directory, self.stale)
         early, self._early = self._early, None
         for entry in early:
             self._manifest.append(entry)

@@ -21,7 +21,7 @@ SUPPORTS_CUSTOM_OPS = ("eager", "cudagraph", "inductor-jit")
 
 
 @runtime_checkable
-class Kerneled(Protocol):
+class UsesTriton(Protocol):
     """A module that can compute with our Triton kernels."""
 
     def enable_triton(self) -> None: ...
@@ -46,5 +46,5 @@ def enable_triton(*models: nn.Module) -> None:
     for model in models:
         model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         for module in model.modules():
-            if isinstance(module, Kerneled):
+            if isinstance(module, UsesTriton):
                 module.enable_triton()

@@ -8,7 +8,7 @@ from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.models.diffusion.schedule import SchedulerConfig, make_schedule
-from acdc.engine.models.layers.kernels import KERNELS, Kerneled, check_kernels
+from acdc.engine.models.layers.kernels import KERNELS, UsesTriton, check_kernels
 from acdc.engine.options import StoryOptions
 from acdc.engine.sdedit.correct import step_on, step_on_by_kernel
 from acdc.kernels import jit
@@ -54,7 +54,7 @@ def test_everything_that_can_has_changed_and_the_story_says_so(tiny_engine, kern
         arm, tokenizer, corrector, _ = engine.models
         for model in (arm.model, tokenizer, corrector.vae, corrector.unet):
             for module in model.modules():
-                if isinstance(module, Kerneled):
+                if isinstance(module, UsesTriton):
                     yield from (str(value) for value in vars(module).values() if callable(value))
 
     plain, ours = list(functions(tiny_engine)), list(functions(kernel_engine))
