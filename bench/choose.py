@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -38,7 +39,7 @@ def by_turns(calls: Mapping[str, Call], rounds: int) -> dict[str, list[float]]:
     """Milliseconds of each call, first in their order and then back (A B B A), after two warm-up rounds."""
     found: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 2):
-        for name in (*calls, *reversed(calls)):
+        for name in (*calls, *reversed(list(calls))):
             began = time.perf_counter()
             calls[name]()
             if turn > 1:
@@ -53,7 +54,7 @@ def stage_calls(engine: Engine, cache: PlanCache) -> dict[str, dict[str, Call]]:
         spec = StageSpec.of(name, inputs)
         able = [backend for backend in BACKENDS if not unsupported_reasons(spec, backend)]
         plans = {backend: compile_stage(run, spec, backend, cache) for backend in able}
-        found[name] = {backend: lambda plan=plan, inputs=inputs: plan(*inputs) for backend, plan in plans.items()}
+        found[name] = {backend: partial(plan, *inputs) for backend, plan in plans.items()}
     return found
 
 
