@@ -56,10 +56,10 @@ def test_it_draws_a_story_that_is_corrected_fed_back_and_resumed(engine: Engine)
         same(list(engine.stream(SENTENCES, seed=3, done=whole.frames[:done], **QUICK)), whole.frames[done:])
 
 
-@pytest.mark.parametrize("quantum", [None, 3])
-def test_many_stories_equal_each_alone(engine: Engine, quantum: int | None) -> None:
+@pytest.mark.parametrize("passes", [None, 3])
+def test_many_stories_equal_each_alone(engine: Engine, passes: int | None) -> None:
     stories = [SENTENCES, OTHERS, [*OTHERS, *SENTENCES]]
-    run = engine.generate_many(stories, pipelining=SchedulerConfig(quantum=quantum), **QUICK)
+    run = engine.generate_many(stories, pipelining=SchedulerConfig(max_passes_per_launch=passes), **QUICK)
     found = {result.seed: result for result in run if isinstance(result, StoryResult)}
     assert sorted(found) == [0, 1, 2]
     for seed, sentences in enumerate(stories):
