@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,7 @@ class Engine:
         ``on_phase(index, phase)`` is called when a phase begins. Raises ``ValueError`` before anything is drawn.
         """
         resolved = _merge(options, overrides).resolved(self.defaults)
-        story = StoryRequest("story", check_sentences(sentences), seed, tuple(done))
+        story = StoryRequest("story", check_sentences(sentences), index(seed), tuple(done))
         run = SerialPipeline(self.models, [story], resolved, self._memory(resolved), self._draft(init_image))
         return (frames[0] for frames in run.frames(Clock(self.device, on_phase)))
 
@@ -202,7 +203,7 @@ class Engine:
             raise ValueError(f"stories have {', '.join(map(str, lengths))} sentences; give stories of one length")
         if len(seeds) != len(checked):
             raise ValueError(f"{len(seeds)} seeds for {len(checked)} stories; give one seed a story")
-        batch = [StoryRequest("story", sentences, seed) for sentences, seed in zip(checked, seeds, strict=True)]
+        batch = [StoryRequest("story", sentences, index(seed)) for sentences, seed in zip(checked, seeds, strict=True)]
         run = SerialPipeline(self.models, batch, resolved, self._memory(resolved), self._draft(init_image))
         frames = list(run.frames(Clock(self.device)))
         settings, used, start = self.settings(chosen), versions(), self.start(chosen)

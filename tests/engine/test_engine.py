@@ -3,6 +3,7 @@
 import json
 import shutil
 
+import numpy as np
 import pytest
 
 from acdc.engine.engine import Engine
@@ -23,6 +24,16 @@ def test_settings_are_complete_and_ready_for_json(tiny_engine):
     open_ones = {"correct_first", "correction_size"}  # all frames, the frame's own size
     of_show_o = {"arm_steps", "layout", "carry_over"}
     assert {name for name, value in settings.items() if value is None} == open_ones | of_show_o
+
+
+def test_a_seed_may_be_any_integer(tiny_engine):
+    told = {"num_inference_steps": 4}
+    plain = tiny_engine.generate(["A fox ran."], seed=3, **told).frames[0]
+    assert tiny_engine.generate(["A fox ran."], seed=np.int64(3), **told).frames[0].codes == plain.codes
+    with pytest.raises(ValueError, match="seed -1 is out of range"):
+        tiny_engine.generate(["A fox ran."], seed=-1)
+    with pytest.raises(TypeError, match="integer"):
+        tiny_engine.generate(["A fox ran."], seed=0.5)
 
 
 def test_start_on_the_noise_schedule_is_recorded(tiny_engine):
