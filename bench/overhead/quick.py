@@ -25,7 +25,7 @@ TOTAL, OUTSIDE = "total", "outside_models"
 MODELS = (Phase.PREFILL, Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE)
 
 
-class Chunk(NamedTuple):
+class FrameTime(NamedTuple):
     """One measured chunk: ``wall_ms`` from the end of the chunk before it (or the story's start) to its own."""
 
     variant: str
@@ -46,7 +46,7 @@ class Spread(NamedTuple):
 class Overhead:
     """All chunks in the order in which they ran, and the peak memory in MiB by variant."""
 
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[FrameTime, ...]
     rss_mib: dict[str, float]
     cuda_mib: dict[str, float]
 
@@ -73,7 +73,7 @@ def measure(
     any corrected one. ``cuda_mib`` is reset before each run, and empty on a CPU.
     """
     choices = {PLAIN: options.replace(correction=False), ACDC: options.replace(correction=True)}
-    chunks: list[Chunk] = []
+    chunks: list[FrameTime] = []
     rss: dict[str, float] = {}
     peak: dict[str, float] = {}
     for variant, number, measured in _schedule(len(stories), warmup):
@@ -89,7 +89,7 @@ def measure(
     return Overhead(tuple(chunks), rss, peak)
 
 
-def summarise(chunks: Sequence[Chunk]) -> dict[str, Any]:
+def summarise(chunks: Sequence[FrameTime]) -> dict[str, Any]:
     """Milliseconds a chunk by variant and phase, and the overhead ratios, ready for JSON.
 
     ``ratio`` is ACDC / plain of the chunks' totals, paired; ``ratio_of_sums`` divides the two sums. For a total,
@@ -129,15 +129,15 @@ def _schedule(stories: int, warmup: int) -> Iterator[tuple[str, int, bool]]:
 
 def _run(
     engine: "Engine", variant: str, number: int, sentences: Sequence[str], options: StoryOptions, seed: int
-) -> Iterator[Chunk]:
+) -> Iterator[FrameTime]:
     begun = time.perf_counter()
     for frame in engine.stream(sentences, seed=seed, options=options):
         now = time.perf_counter()
-        yield Chunk(variant, number, frame.index, (now - begun) * 1e3, frame.phases_ms)
+        yield FrameTime(variant, number, frame.index, (now - begun) * 1e3, frame.phases_ms)
         begun = now
 
 
-def _phase_spreads(chunks: Sequence[Chunk]) -> dict[str, dict[str, float]]:
+def _phase_spreads(chunks: Sequence[FrameTime]) -> dict[str, dict[str, float]]:
     columns = {phase.value: [chunk.phases_ms[phase.value] for chunk in chunks] for phase in Phase}
     columns[TOTAL] = [chunk.wall_ms for chunk in chunks]
     columns[OUTSIDE] = [chunk.wall_ms - sum(chunk.phases_ms[phase] for phase in MODELS) for chunk in chunks]

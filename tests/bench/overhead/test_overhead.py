@@ -47,7 +47,7 @@ class TestOverhead:
     def test_ratios_pair_the_same_chunks(self):
         phases = dict.fromkeys(("memory", "prefill", "draw", "decode", "correct", "encode", "replace"), 1.0)
         rows = [("plain", 0, 10.0), ("plain", 1, 20.0), ("acdc", 1, 60.0), ("acdc", 0, 15.0)]
-        summary = overhead.summarise([overhead.Chunk(v, 0, f, ms, phases) for v, f, ms in rows])
+        summary = overhead.summarise([overhead.FrameTime(v, 0, f, ms, phases) for v, f, ms in rows])
         assert summary["ratio"] == {"median": 2.25, "mad": 0.75, "min": 1.5, "max": 3.0}
         assert summary["ratio_of_sums"] == 2.5
         assert summary["phases_ms"]["plain"]["total"] == {"median": 15.0, "mad": 5.0}
