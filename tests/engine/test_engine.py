@@ -27,9 +27,9 @@ def test_settings_are_complete_and_ready_for_json(tiny_engine):
 
 
 def test_a_seed_may_be_any_integer(tiny_engine):
-    told = {"num_inference_steps": 4}
-    plain = tiny_engine.generate(["A fox ran."], seed=3, **told).frames[0]
-    assert tiny_engine.generate(["A fox ran."], seed=np.int64(3), **told).frames[0].codes == plain.codes
+    recorded = {"num_inference_steps": 4}
+    plain = tiny_engine.generate(["A fox ran."], seed=3, **recorded).frames[0]
+    assert tiny_engine.generate(["A fox ran."], seed=np.int64(3), **recorded).frames[0].codes == plain.codes
     with pytest.raises(ValueError, match="seed -1 is out of range"):
         tiny_engine.generate(["A fox ran."], seed=-1)
     with pytest.raises(TypeError, match="integer"):
