@@ -60,12 +60,12 @@ LEFT_OUT = ("bench/results/", "engine/bundles/")  # measured records and weights
 
 def texts() -> dict[str, str]:
     """Path -> text of every file of the repository that people write."""
-    if (ROOT / ".git").exists():
-        listed = subprocess.run(
-            ["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True
-        ).stdout.split()
-    else:
-        listed = [path.relative_to(ROOT).as_posix() for path in ROOT.rglob("*") if path.is_file()]
+    git = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
+    listed = git.stdout.split() or [  # a source archive has no index
+        path.relative_to(ROOT).as_posix()
+        for path in ROOT.rglob("*.*")
+        if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
+    ]
     names = [name for name in listed if name.endswith(SUFFIXES) and not name.startswith(LEFT_OUT)]
     return {name: (ROOT / name).read_text(encoding="utf-8") for name in names if (ROOT / name).exists()}
 
