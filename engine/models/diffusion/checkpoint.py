@@ -9,7 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ...utils.weights import cast, read_json
+from ...utils.weights import cast, read_json, threads_for
 
 STEMS = ("diffusion_pytorch_model", "model")
 OTHERS = (".bin", ".safetensors", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".gguf")
@@ -66,7 +66,7 @@ def load_component(
 def _read(path: Path, expected: dict[str, torch.Size], dtype: torch.dtype, rename: Rename) -> dict[str, Tensor]:
     state: dict[str, Tensor] = {}
     try:
-        with safe_open(str(path), framework="pt", device="cpu") as file:
+        with safe_open(str(path), framework="pt", device="cpu") as file, threads_for(path.stat().st_size):
             names = [(stored, rename(stored)) for stored in file.keys()]  # noqa: SIM118
             for stored, name in names:
                 if name is None:
