@@ -56,15 +56,17 @@ class Proof:
 
     def deviation(self, call: Callable[..., Any]) -> tuple[float, float]:
         """Largest deviation of ``call``: for floats the error's norm by the result's, of integers the share that
-        differs. Results that are not finite are passed over; another number of results, or other shapes: infinity."""
+        differs. Results that are not finite are not compared, nor integers beside them, which may be made of them;
+        another number of results, or other shapes: infinity."""
         found = tree_leaves(call(*self.inputs))
         if [value.shape for value in found] != [value.shape for value in self.outputs]:
             return float("inf"), float("inf")
         errors, shares = [0.0], [0.0]
+        finite = all(bool(value.isfinite().all()) for value in self.outputs if value.is_floating_point())
         for one, other in zip(found, self.outputs, strict=True):
-            if not other.is_floating_point():
+            if not other.is_floating_point() and finite:
                 shares.append((one != other).double().mean().item())
-            elif bool(other.isfinite().all()):
+            elif other.is_floating_point() and bool(other.isfinite().all()):
                 wanted = other.double()
                 error = ((one.double() - wanted).norm() / wanted.norm().clamp(min=SMALLEST)).item()
                 errors.append(float("inf") if error != error else error)  # max() passes NaN over

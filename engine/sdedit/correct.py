@@ -139,13 +139,15 @@ def correct(
 
 
 def mark_overflow(shown: Tensor, latents: Tensor, decoded: Tensor) -> Tensor:
-    """``shown`` with NaN in every picture whose latents or decoded pixels are not finite; [..., C, H, W] each.
+    """``shown`` with NaN in every picture for which the sum of squares of latents and decoded pixels is not finite;
+    [..., C, H, W] each.
 
-    Clamping makes an infinity a colour, and some backends' clamps make NaN one. A sum of magnitudes and a comparison
+    Norms square their inputs: what a decoder makes of latents beyond that depends on its backend, and may be finite.
+    Clamping makes an infinity a colour, and some backends' clamps make NaN one. A sum of squares and a comparison
     are the same on all of them and need no look from the host: the conversion to a picture checks it (pixels.py).
     """
     wide = torch.promote_types(shown.dtype, torch.float32)
-    total = latents.flatten(-3).abs().sum(-1, dtype=wide) + decoded.flatten(-3).abs().sum(-1, dtype=wide)
+    total = latents.flatten(-3).to(wide).square().sum(-1) + decoded.flatten(-3).to(wide).square().sum(-1)
     finite = total <= torch.finfo(wide).max  # false for NaN as well
     return shown.masked_fill(~finite[..., None, None, None], float("nan"))
 
