@@ -60,7 +60,7 @@ class Training:
                 _end(process)
 
     def log(self, stage: Stage) -> Path:
-        """Its output folder."""
+        """The file of its output."""
         return self.folder / "done" / f"{stage.name}.log"
 
     def _ready(self) -> Iterator[Stage]:
