@@ -24,7 +24,7 @@ from .cache import PlanCache
 from .entry import find_beside
 from .exact_half import exact_in_half
 from .key import plan_key
-from .openvino_ir import FILE
+from .openvino_ir import FILE, RECIPE
 from .proof import Proof
 from .quiet import quiet
 from .spec import Plan, StageSpec
@@ -121,7 +121,7 @@ def load(folder: Path, proof: Proof, cache: PlanCache, precision: str, backend: 
     if size(folder) >= LARGE:
         options["CACHE_MODE"] = "OPTIMIZE_SIZE"
         weights["WEIGHTS_PATH"] = str((folder / FILE).with_suffix(".bin"))
-    machine = [processor.identity(), *capabilities(), installed_version()]
+    machine = [processor.identity(), *capabilities(), installed_version(), RECIPE]
     name = hashlib.blake2b(repr((machine, options)).encode(), digest_size=8).hexdigest()
     core = openvino.Core()
     if (blob := find_beside(folder, f"compiled-{name}")) is not None:
