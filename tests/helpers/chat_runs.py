@@ -27,8 +27,8 @@ def running() -> Iterator[ChatServer]:
     server.close()
 
 
-def set_environment(monkeypatch: pytest.MonkeyPatch, limits: Limits = QUICK) -> None:
-    """The key, and nothing else that this machine may have set."""
+def set_environment(monkeypatch: pytest.MonkeyPatch, limits: Limits = PATIENT) -> None:
+    """The key, and nothing else that this machine may have set. An answer may take long on a busy machine."""
     for name in UNSET:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("ACDC_CHAT_API_KEY", KEY)

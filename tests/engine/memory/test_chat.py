@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -16,7 +17,7 @@ from acdc.engine.memory import MemoryFailure, MemorySettings, Rewrite, chat
 from acdc.engine.memory.answer import MOST_CHARACTERS, MOST_WORDS
 from acdc.engine.memory.chat import Endpoint, retry_after_s
 from acdc.engine.memory.rules import Rules
-from tests.helpers.chat_runs import GOOD, KEY, QUICK, STORY, memory, rewrites
+from tests.helpers.chat_runs import GOOD, KEY, PATIENT, QUICK, STORY, memory, rewrites
 from tests.helpers.chat_server import ChatServer, cut, drip, fails, hang, numbered, raw, says, slow
 
 pytestmark = pytest.mark.usefixtures("chat_environment")
@@ -84,6 +85,7 @@ RECOVERS = {
     "chatter, then fine": [says("What a story!\n" + numbered(GOOD)), says(numbered(GOOD))],
     "blank lines and brackets": [says("\n\n".join(f"{k}) {text}" for k, text in enumerate(GOOD, 1)))],
 }
+WAITED_FOR = ("hangs", "drips")
 FAILS = {  # what the server does, how often it is asked, what the failure names
     "500 always": (fails(500, "oops"), 3, "answered 500 (oops)"),
     "hangs": (hang(), 3, "no answer within 0.3 s"),
@@ -123,18 +125,22 @@ FAILS = {  # what the server does, how often it is asked, what the failure names
 
 class TestMisbehaviour:
     @pytest.mark.parametrize("acts", RECOVERS.values(), ids=RECOVERS)
-    def test_what_is_survived(self, server, acts):
+    def test_what_is_survived(self, server, monkeypatch, acts):
+        monkeypatch.setattr(chat, "Limits", lambda: replace(PATIENT, timeout_s=2.0))
         server.does(*acts)
         assert rewrites(memory(server, on_failure="rules")) == [Rewrite(t) for t in (STORY[0], *GOOD[1:])]
         assert len(server.asked) == len(acts)
 
-    @pytest.mark.parametrize(("act", "asked", "words"), FAILS.values(), ids=FAILS)
-    def test_what_is_not_stops_or_falls_back_as_the_policy_says(self, server, act, asked, words):
+    @pytest.mark.parametrize("name", FAILS)
+    def test_what_is_not_stops_or_falls_back_as_the_policy_says(self, server, monkeypatch, name):
+        act, asked, words = FAILS[name]
+        if name.startswith(WAITED_FOR):
+            monkeypatch.setattr(chat, "Limits", lambda: QUICK)
         server.does(act)
         began = time.monotonic()
         with pytest.raises(MemoryFailure) as stopped:
             rewrites(memory(server, on_failure="error"))
-        assert time.monotonic() - began < QUICK.deadline_s + 1.0
+        assert time.monotonic() - began < PATIENT.deadline_s + 1.0
         assert len(server.asked) == asked
         assert words in str(stopped.value)
         assert "\n" not in str(stopped.value)
@@ -163,7 +169,7 @@ class TestMisbehaviour:
         rewrites(memory(server))
         first, second = server.asked
         assert second.at - first.at > 0.95
-        server.does(fails(503, "", {"Retry-After": str(int(QUICK.deadline_s))}))
+        server.does(fails(503, "", {"Retry-After": str(int(PATIENT.deadline_s))}))
         with pytest.raises(MemoryFailure, match="503"):
             rewrites(memory(server))
         assert len(server.asked) == 1, "a pause beyond the deadline is not begun"
