@@ -28,6 +28,8 @@ def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.d
     own = (folder / "config.json").is_file() and not (folder / "params").is_file()
     if not own and is_lwm_directory(folder):
         return load_lwm(folder, device, dtype)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder / 'config.json'}: no such file, nor params and tokenizer.model as LWM is published")
     return Arm.from_directory(folder, device, dtype)
 
 

@@ -22,6 +22,8 @@ def load(folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.d
     own = (folder / "config.json").is_file() and not (folder / "vqgan").is_file()
     if not own and is_published(folder):
         return load_published(VQGAN, folder, device, dtype)
+    if not (folder / "config.json").is_file():
+        raise ValueError(f"{folder / 'config.json'}: no such file, nor vqgan as LWM is published")
     return VQGAN.from_directory(folder, device, dtype)
 
 

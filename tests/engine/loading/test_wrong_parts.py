@@ -45,6 +45,13 @@ def test_what_lies_in_place_of_the_weights_is_named(bundle: Path, there: str) ->
     assert f"; {there} cannot be read: save them as safetensors under these names" in refusal(bundle)
 
 
+@pytest.mark.parametrize(("part", "files"), [("arm", "params and tokenizer.model"), ("tokenizer", "vqgan")])
+def test_a_folder_of_neither_layout_names_the_files_of_both(bundle: Path, part: str, files: str) -> None:
+    """LWM as published has no config.json, so that name alone would send its users the wrong way."""
+    (bundle / part / "config.json").unlink()
+    assert refusal(bundle).endswith(f"{part}/config.json: no such file, nor {files} as LWM is published")
+
+
 def test_a_key_in_two_shards_is_refused(bundle: Path) -> None:
     folder = bundle / "corrector" / "unet"
     state = load_file(str(folder / WEIGHTS))
