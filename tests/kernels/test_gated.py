@@ -10,9 +10,10 @@ from acdc.kernels.gated import block_size, geglu, geglu_reference, swiglu, swigl
 
 # Relative error, and absolute error as a share of the largest number. exp and erf are another library's, and 1 + erf of
 # a g that nears -5.5, where it vanishes, keeps few digits in either: two units of 2^-24, times g / 2, in every type.
+# PyTorch computes contiguous tensors by oneDNN, whose erf is formula 7.1.26 of Abramowitz and Stegun: 1.5e-7 off.
 # float16: the activation may round to the neighbour, and then the product; where it is subnormal that is 2^-24 more.
 # bfloat16: both roundings are cuts in the interpreter, a unit in the last place each.
-VANISHING = 2 * 2**-24 * 5.5 / 2
+VANISHING = (2 * 2**-24 + 1.5e-7) * 5.5 / 2
 TOLERANCE = {
     torch.float32: (1e-6, VANISHING),
     torch.float16: (2**-9, VANISHING + 2**-24),
@@ -39,6 +40,7 @@ def random(*shape, seed=0, dtype=torch.float32, scale=1.0):
     pair=st.sampled_from(PAIRS),
 )
 @example(shape=(2, 1, 1030), dtype=torch.float16, seed=84, scale=8.0, pair=PAIRS[1])  # 1 + erf(-5.2)
+@example(shape=(1, 7), dtype=torch.float32, seed=0, scale=8.0, pair=PAIRS[1])  # oneDNN's erf(-2.28)
 @settings(max_examples=40, deadline=None)
 def test_kernel_equals_reference(shape, dtype, seed, scale, pair):
     first, second = random(2, *shape, seed=seed, dtype=dtype, scale=scale)

@@ -62,7 +62,7 @@ def test_it_is_diffusers_video_to_video(
     monkeypatch.setattr(video2video, "randn_tensor", of_schedule)
     theirs = pipeline(
         video=(pixels + 1) / 2, prompt=PROMPTS, height=SIDE, width=SIDE, num_inference_steps=8, strength=strength,
-        guidance_scale=guidance, negative_prompt=[options_of().negative_prompt] * 2, output_type="pt",
+        guidance_scale=guidance, negative_prompt=[options_of().correction.negative_prompt] * 2, output_type="pt",
     ).frames  # fmt: skip
     ours = corrected(corrector, pixels, PROMPTS, SEEDS, **chosen)
     assert not waiting
