@@ -76,18 +76,20 @@ class Engine:
         kernels: str = EngineOptions.kernels,
         quantization: str = EngineOptions.quantization,
         cache: PlanCache | None = None,
+        num_frames: int | None = None,
     ) -> "Engine":
         """Load a bundle by its name or directory.
 
-        ``models`` is the folder in which a published bundle's checkpoints lie; with ``random_weights`` its networks
-        are made at full size of noise instead, to measure time without them.
-        ``dtype`` is float32, bfloat16, float16 or float64. ``backend`` is one for all stages (``auto``: the fastest
-        that can serve) or ``stage=NAME,...``; None is ``$ACDC_BACKEND`` or else ``auto``. ``precision`` is what
-        ``auto`` chooses among: exact, or also bf16 for the correction, which is lossy. ``attention`` (sdpa, xformers)
-        is the UNet's; ``kernels`` is torch (plain) or triton (ours, fused, on CUDA); ``quantization`` is none, int8 or
-        fp8: the ARM's weights, lossy; ``cache`` keeps the plans that backends make (in the user's cache folder where
-        None). On CUDA the process's float32 convolutions no longer use TF32. Raises ``ValueError`` (one line that names
-        the value and the choices, or the file and the key) for what is unknown and for damaged files.
+        ``models`` is the folder in which a published bundle's checkpoints lie; with ``random_weights`` its networks are
+        made at full size of noise instead, to measure time without them. ``dtype`` is float32, bfloat16, float16 or
+        float64. ``backend`` is one for all stages (``auto``: the fastest that can serve) or ``stage=NAME,...``; None is
+        ``$ACDC_BACKEND`` or else ``auto``. ``precision`` is what ``auto`` chooses among: exact, or also bf16 for the
+        correction, which is lossy. ``attention`` (sdpa, xformers) is the UNet's; ``kernels`` is torch (plain) or triton
+        (ours, fused, on CUDA); ``quantization`` is none, int8 or fp8: the ARM's weights, lossy; ``cache`` keeps the
+        plans that backends make (in the user's cache folder where None); ``num_frames`` is the number of frames that
+        will be drawn, as far as it is known: ``auto`` makes no plans for a run too short to win back their cost. On
+        CUDA the process's float32 convolutions no longer use TF32. Raises ``ValueError`` (one line that names the value
+        and the choices, or the file and the key) for what is unknown and for damaged files.
         """
         where, kind = parse_device(device), parse_dtype(dtype)
         found = find_bundle(bundle, models, random_weights)
@@ -99,7 +101,9 @@ class Engine:
         exact_float32(where)
         loaded = found.load(where, kind)
         assert isinstance(loaded.corrector.unet, UNet), "no plan has taken its place yet"
-        backends = settled(backends, automatic, loaded, kernels, quantization)
+        backends = settled(
+            backends, automatic, loaded, kernels, quantization, num_frames if precision == "exact" else None
+        )
         set_attention(loaded.corrector.unet, attend)
         if quantization != "none":
             quantize(loaded.arm.blocks, quantization)

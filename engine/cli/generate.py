@@ -138,7 +138,7 @@ def generate(
     if left:
         check_memory(options.memory)
     limit_malloc_arenas()
-    engine = load_engine(engine_options)
+    engine = load_engine(engine_options, num_frames=sum(len(request.sentences) for request in requests))
     remark_on_unused(options, engine.defaults)
     run_info = begin_story(engine, requests[0].sentences, 0, options, None)
     if remark := earlier.check(run_info, lambda: engine.bundle.old_fingerprint()):

@@ -102,7 +102,7 @@ def story(
     if stored is None or len(stored.frames) < len(texts):
         check_memory(options.memory)
     first_draft = None if init_image is None else read_init_image(init_image)
-    engine = load_engine(engine_options)
+    engine = load_engine(engine_options, num_frames=len(texts))
     remark_on_unused(options, engine.defaults)
     new = begin_story(engine, texts, seed, options, first_draft)
     title = story_title(example or directory.name)
@@ -115,14 +115,14 @@ def story(
         continue_story(engine, new, options, first_draft, StoryWriter(directory), title)
 
 
-def load_engine(options: EngineOptions, cache: PlanCache | None = None) -> "Engine":
-    """The bundle on the device; torch is imported here and not before."""
+def load_engine(options: EngineOptions, cache: PlanCache | None = None, *, num_frames: int | None = None) -> "Engine":
+    """The bundle on the device, for a run of ``num_frames`` (None: unknown). torch is imported here and not before."""
     set_threads(options.threads)
     from ..engine import Engine
 
     arguments = {field.name: getattr(options, field.name) for field in fields(options)}
     del arguments["threads"]
-    return Engine.from_pretrained(**arguments, cache=cache)
+    return Engine.from_pretrained(**arguments, cache=cache, num_frames=num_frames)
 
 
 def begin_story(

@@ -110,7 +110,7 @@ def video(
     stored = stored_story(directory, resume=resume, overwrite=overwrite)
     if stored is not None:
         check_request(stored, (caption,) * len(stored.sentences), seed)
-    engine = load_engine(engine_options)
+    engine = load_engine(engine_options, num_frames=frames)
     remark_on_unused(options, engine.defaults)
     settings = engine.video_settings(options, **lengths)
     new = StoryResult((caption,) * frames, seed, settings, versions(), engine.start(options))

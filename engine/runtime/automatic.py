@@ -7,17 +7,24 @@ from typing import Any
 
 from torch import nn
 
-from ...compile.auto import MOST_BYTES
+from ...compile.auto import MIN_FRAMES, MOST_BYTES
 from ..models.layers.kernels import SUPPORTS_CUSTOM_OPS
 from ..models.model_set import Models
 from .backends import TAKE_IDS
 
 
 def settled(
-    backends: dict[str, str], automatic: Collection[str], models: Models, kernels: str, quantization: str
+    backends: dict[str, str],
+    automatic: Collection[str],
+    models: Models,
+    kernels: str,
+    quantization: str,
+    num_frames: int | None,
 ) -> dict[str, str]:
-    """``backends`` with those of the ``automatic`` stages eager that no plan can serve, or that are too large for it
-    to pay."""
+    """``backends`` with those of the ``automatic`` stages eager that no plan can serve, or where none pays: the stage
+    is too large, or the run of ``num_frames`` (None: unknown) too short."""
+    if num_frames is not None and num_frames < MIN_FRAMES:
+        return backends | dict.fromkeys(automatic, "eager")
 
     arm_stages = models.arm.stages()
 

@@ -26,7 +26,7 @@ def fake(monkeypatch):
     def install(**how) -> FakeEngine:
         engine = FakeEngine(**how)
         for module in (story_command, overhead_command):
-            monkeypatch.setattr(module, "load_engine", lambda given: engine)
+            monkeypatch.setattr(module, "load_engine", lambda given, **_: engine)
         return engine
 
     install()
@@ -40,7 +40,7 @@ def many(own_folder, monkeypatch):
 
     def install(**how) -> FakeMany:
         engine = FakeMany(**how)
-        monkeypatch.setattr(generate_command, "load_engine", lambda given: engine)
+        monkeypatch.setattr(generate_command, "load_engine", lambda given, **_: engine)
         return engine
 
     install()

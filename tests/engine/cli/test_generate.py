@@ -35,7 +35,7 @@ pytestmark = pytest.mark.usefixtures("own_folder")
 @pytest.fixture
 def exact(exact_engine, monkeypatch):
     """The tiny bundle in float64."""
-    monkeypatch.setattr(generate_command, "load_engine", lambda given: exact_engine)
+    monkeypatch.setattr(generate_command, "load_engine", lambda given, **_: exact_engine)
     return exact_engine
 
 

@@ -1,5 +1,6 @@
 """Which backend runs which stage."""
 
+import json
 from functools import partial
 
 import pytest
@@ -12,6 +13,7 @@ from acdc.compile.auto import LOSSY_STAGES
 from acdc.compile.builder import PlanRefused
 from acdc.compile.cache import PlanCache
 from acdc.engine.cli.info import collect, print_info
+from acdc.engine.cli.main import main
 from acdc.engine.engine import Engine
 from acdc.engine.options import BACKEND_VARIABLE, PRECISIONS, StoryOptions
 from acdc.engine.runtime import automatic
@@ -116,6 +118,33 @@ def test_auto_leaves_to_pytorch_what_plans_cannot_serve(tiny_path, monkeypatch):
     monkeypatch.setattr(automatic, "MOST_BYTES", 10_000)
     assert one().copies.backends["unet"] == "eager"
     assert Engine.from_pretrained(tiny_path, backend="openvino").backend == "openvino"  # asked for by name
+
+
+def test_auto_makes_no_plans_for_a_run_too_short_to_win_back_their_cost(tiny_path):
+    one = partial(Engine.from_pretrained, tiny_path)
+    assert one(backend="auto", num_frames=automatic.MIN_FRAMES - 1).backend == "eager"
+    assert one(backend="auto", num_frames=automatic.MIN_FRAMES).backend == one(backend="auto").backend == "openvino"
+    assert one(backend="openvino", num_frames=1).backend == "openvino"  # asked for by name
+    assert one(backend="auto", precision="bf16", num_frames=1).backend != "eager"  # rounding is asked for by name
+
+
+@pytest.mark.parametrize("frames", [automatic.MIN_FRAMES - 1, automatic.MIN_FRAMES])
+def test_the_commands_say_how_long_their_runs_are(tiny_path, tmp_path, monkeypatch, frames):
+    monkeypatch.chdir(tmp_path)
+    found = []
+
+    def loads(*_, num_frames, **__):
+        found.append(num_frames)
+        raise ValueError("enough")
+
+    monkeypatch.setattr(Engine, "from_pretrained", loads)
+    bundle = ["--bundle", str(tiny_path)]
+    assert main(["story", *["A fox sat."] * frames, *bundle]) == 2
+    stories = [{"sentences": ["A fox sat."] * length} for length in (frames - 2, 2)]
+    (tmp_path / "stories.jsonl").write_text("\n".join(map(json.dumps, stories)))
+    assert main(["generate", "--stories", "stories.jsonl", *bundle]) == 2
+    assert main(["video", "--prompt", "A fox sat.", "--frames", str(frames), *bundle]) == 2
+    assert found == [frames] * 3
 
 
 def test_auto_goes_on_where_a_stage_cannot_be_translated(tiny_path, tmp_path, monkeypatch, caplog):

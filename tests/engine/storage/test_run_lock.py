@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from filelock import FileLock
@@ -102,11 +103,11 @@ def test_a_story_that_another_run_finished_meanwhile_is_kept(fake, capsys, monke
 
     load = module.load_engine
 
-    def other_run_first(given: dict) -> FakeEngine:
+    def other_run_first(given: dict, **known: Any) -> FakeEngine:
         monkeypatch.setattr(module, "load_engine", load)
         assert main(["story", *STORY, "--out", "o"]) == 0
         capsys.readouterr()
-        return load(given)
+        return load(given, **known)
 
     monkeypatch.setattr(module, "load_engine", other_run_first)
     said = refuse(capsys, "story", "Another fox sat.", "--out", "o")
