@@ -21,7 +21,8 @@ from acdc.engine.examples import EXAMPLES
 from acdc.engine.runtime.backends import refusals
 
 SENTENCES = EXAMPLES["benny"][:3]
-WAYS = ["libraries", *backends_to_time()]
+ROUNDED = "auto, precision bf16"
+WAYS = ["libraries", ROUNDED, *backends_to_time()]
 
 
 @cache
@@ -33,14 +34,15 @@ def runner(way: str) -> Callable[[], Any]:
     """Draws the story once; models are loaded and plans built here, outside of what is timed."""
     if way == "libraries":
         return lambda: libraries().generate(SENTENCES)
-    engine = Engine.from_pretrained("storyworld", backend=way)
+    chosen = {"backend": "auto", "precision": "bf16"} if way == ROUNDED else {"backend": way}
+    engine = Engine.from_pretrained("storyworld", **chosen)
     return lambda: engine.generate(SENTENCES, seed=0).images
 
 
 @pytest.mark.benchmark(group="chunk, float32")
 @pytest.mark.parametrize("way", WAYS)
 def test_chunk(benchmark: Any, way: str) -> None:
-    if way != "libraries":
+    if way not in ("libraries", ROUNDED):
         refused = refusals(torch.device("cpu"))[way].values()
         skip_refused(way, list(dict.fromkeys(reason for reasons in refused for reason in reasons)))
     others: list[float] = []

@@ -30,8 +30,8 @@ FASTEST: Mapping[str, Mapping[Precision, tuple[str, ...]]] = {  # class -> backe
 # A stage of more weights is converted and compiled for a minute and more, which a story does not win back: the UNet of
 # Stable Diffusion 1.5 in bfloat16 takes .50 s a pass eagerly and .44 s as a plan (cpu_real_size_2026-11-30.json).
 MOST_BYTES = 256 << 20
-# Plans save .3 s a frame of the embedded bundle. Loading them costs 1.1 s, and making them 8 s, once (docs/log.md,
-# 2026-11-30): a run of fewer frames ends sooner eagerly.
+# Plans save .22 s a frame of the embedded bundle. Loading them costs .9 s, and making them 6.4 s, once
+# (start_cpu_2026-11-30.json): shorter runs start eagerly.
 MIN_FRAMES = 12
 
 

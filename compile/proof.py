@@ -56,7 +56,7 @@ class Proof:
 
     def deviation(self, call: Callable[..., Any]) -> tuple[float, float]:
         """Largest deviation of ``call``: for floats the error's norm by the result's, of integers the share that
-        differs. Results that are not finite are not compared, nor integers beside them, which may be made of them;
+        differs. Results that are not finite are not compared, nor integers next to them, which may be made of them;
         another number of results, or other shapes: infinity."""
         found = tree_leaves(call(*self.inputs))
         if [value.shape for value in found] != [value.shape for value in self.outputs]:
