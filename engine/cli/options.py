@@ -78,8 +78,8 @@ EXECUTION = option_group(
     flag(
         "--backend",
         "engine.backend",
-        "Run the stages with this backend: a name that acdc info lists, auto (the fastest one for a run of this length), "
-        "or stage=NAME,... for single stages.",
+        "Run the stages with this backend: a name that acdc info lists, auto (the fastest one for the length of the "
+        "run), or stage=NAME,... for single stages.",
         unset=f"${BACKEND_VARIABLE}, or auto",
         metavar="NAME",
     ),
