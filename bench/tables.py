@@ -11,7 +11,11 @@ from typing import Any
 from .overhead import table as study
 
 RESULTS = Path(__file__).parent / "results"
-PHASES = {"eager": "phases_cpu_2*.json", "openvino": "phases_cpu_openvino_2*.json"}
+PHASES = {
+    "eager": "phases_cpu_2*.json",
+    "openvino": "phases_cpu_openvino_2*.json",
+    "auto, precision bf16 (lossy)": "phases_cpu_bf16_2*.json",
+}
 STUDY_COLUMNS = (
     "n", "", "ms a frame", "overhead", "floor", "its overhead", "predicted", "P50 ms", "P100", "first frame ms",
     "exposed LLM", "MiB",
