@@ -150,7 +150,7 @@ def test_the_engines_arguments_have_the_defaults_of_its_options():
 
     arguments = signature(Engine.from_pretrained).parameters
     names = {field.name for field in fields(EngineOptions)} - {"threads"}
-    assert set(arguments) == names | {"cache"}
+    assert set(arguments) == names | {"cache", "num_frames"}
     assert {name: arguments[name].default for name in names} == {
         name: default_of(EngineOptions, name) for name in names
     }
