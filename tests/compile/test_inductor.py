@@ -18,6 +18,7 @@ from acdc.compile.spec import StageSpec
 from acdc.engine.runtime.backends import STAGES
 from tests.helpers.stages import stage, stages
 
+pytestmark = pytest.mark.toolchain
 ATOL, RTOL = 2e-5, 1e-5  # float32: sums in another order
 BATCH = 3
 QUICK = ("arm_draw", "tokenizer_encoder", "vae_decoder")

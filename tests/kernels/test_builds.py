@@ -10,6 +10,7 @@ import pytest
 
 from acdc.bench.kernel_builds import CAPABILITIES, SHARED_KIB
 
+pytestmark = pytest.mark.toolchain
 KERNELS = Path(__file__).parents[2] / "kernels"
 NO_KERNEL = {"__init__", "attention", "jit"}
 
