@@ -17,6 +17,7 @@ from ..engine.models.lwm.family import Arm
 from ..engine.models.lwm.prefill_pass import Prefill
 from ..engine.models.lwm.tokens_per_pass import choose_tokens_per_pass
 from ..engine.options import StoryOptions
+from ..engine.pipeline.calibration import unet_calibration
 from ..engine.runtime.compiled import UNetPass
 from ..engine.sampling import SamplingParams
 from ..engine.utils.rng import Purpose, make_keys
@@ -82,13 +83,14 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     rows = 2 * batch if guidance is not None and guidance > 1 else batch
     assert isinstance(corrector.unet, UNet), "workloads are of an eager engine"
     unet = corrector.unet
+    calibration = unet_calibration(engine.bundle.fingerprint(), engine.models, engine.defaults)
     kv = [
         value.contiguous()
         for pair in unet.context_kv(random(rows, tokens, unet.config.cross_attention_dim))
         for value in pair
     ]
     shifts = unet.time_shifts(torch.tensor([TIMESTEP], device=like.device))
-    yield Workload("unet", UNetPass(unet), [random(batch, channels, latent, latent), shifts, *kv])
+    yield Workload("unet", UNetPass(unet, calibration), [random(batch, channels, latent, latent), shifts, *kv])
 
 
 def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Workload]:

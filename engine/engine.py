@@ -1,7 +1,6 @@
 """The engine as a library: load a bundle once, then generate stories."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from operator import index
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from PIL import Image
 
 from ..compile.cache import PlanCache
 from ..compile.graph_pool import Captures
-from ..compile.openvino_int8 import Calibration
 from ..kernels.attention import find_attention
 from .loading.bundle import Bundle, find_bundle, parse_device, parse_dtype
 from .memory import LanguageModel, Memory, memory_maker
@@ -24,7 +22,7 @@ from .models.layers.quantized import check_quantization, quantize
 from .models.model_set import Models
 from .options import EngineOptions, StoryOptions, check_sentences, default_backend, make_options
 from .outputs import Frame, Phase, StoryResult
-from .pipeline.calibration import RECIPE, unet_samples
+from .pipeline.calibration import unet_calibration
 from .pipeline.clock import Clock
 from .pipeline.serial import SerialPipeline
 from .pipeline.video import Video, VideoPipeline
@@ -113,10 +111,9 @@ class Engine:
             pack(*eager_parts(loaded.corrector, backends))
         if kernels == "triton":
             enable_triton(*loaded.networks)
-        samples = partial(unet_samples, loaded, found.defaults)
         calibration = None
         if backends["unet"] == "openvino-int8":
-            calibration = Calibration(f"{found.fingerprint()} {RECIPE}", samples)
+            calibration = unet_calibration(found.fingerprint(), loaded, found.defaults)
         copies = SlotModels(loaded, backends, cache or PlanCache(), automatic, calibration)
         ready = compile_models(loaded, backends, copies.cache, automatic, calibration)
         return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization, copies)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from torch import Tensor
 
+from ...compile.openvino_int8 import Calibration
 from ...compile.spec import StageSpec
 from ..examples import EXAMPLES
 from ..memory import memory_maker
@@ -35,6 +37,11 @@ class Recorder:
     def __call__(self, latents: Tensor, shifts: Tensor, kv: Sequence[KV]) -> Tensor:
         self.passes.append((latents, shifts, *(value for pair in kv for value in pair)))
         return self.unet(latents, shifts, kv)
+
+
+def unet_calibration(fingerprint: str, models: Models, defaults: Mapping[str, Any]) -> Calibration:
+    """What the UNet of a bundle with this ``fingerprint`` is calibrated on."""
+    return Calibration(f"{fingerprint} {RECIPE}", partial(unet_samples, models, defaults))
 
 
 def unet_samples(models: Models, defaults: Mapping[str, Any], spec: StageSpec) -> list[tuple[Tensor, ...]]:
