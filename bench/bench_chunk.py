@@ -34,8 +34,8 @@ def runner(way: str) -> Callable[[], Any]:
     """Draws the story once; models are loaded and plans built here, outside of what is timed."""
     if way == "libraries":
         return lambda: libraries().generate(SENTENCES)
-    chosen = {"backend": "auto", "precision": "bf16"} if way == ROUNDED else {"backend": way}
-    engine = Engine.from_pretrained("storyworld", **chosen)
+    backend, precision = ("auto", "bf16") if way == ROUNDED else (way, "exact")
+    engine = Engine.from_pretrained("storyworld", backend=backend, precision=precision)
     return lambda: engine.generate(SENTENCES, seed=0).images
 
 

@@ -40,7 +40,7 @@ class Recorder:
 
 
 def unet_calibration(fingerprint: str, models: Models, defaults: Mapping[str, Any]) -> Calibration:
-    """What the UNet of a bundle with this ``fingerprint`` is calibrated on."""
+    """Source of the samples for the UNet of a bundle with this ``fingerprint``."""
     return Calibration(f"{fingerprint} {RECIPE}", partial(unet_samples, models, defaults))
 
 
