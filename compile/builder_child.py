@@ -1,4 +1,4 @@
-"""The process in which third-party compilers run (see builder.py): one line of JSON in, one out. No torch of its own.
+"""The process in which third-party compilers run (see builder.py): one line of JSON in, one out. Without torch.
 
 in     {"function": "acdc.compile.openvino_ir:compile_ir", "arguments": {...}}
 out    {"ready": true} at first; {"peak_bytes": 123} or {"error": "..."} for a job; {"idle": true} before it ends
@@ -37,7 +37,7 @@ def serve(jobs: TextIO, answers: TextIO, idle: float = IDLE_SECONDS) -> None:
 def _read(jobs: TextIO, waiting: Queue[str]) -> None:
     for line in jobs:
         waiting.put(line)
-    os._exit(0)  # the parent is gone: whatever is being built here, nobody waits for it
+    os._exit(0)  # the parent is gone, and what is being built here will not be read
 
 
 def _answer(job: dict[str, Any]) -> dict[str, Any]:

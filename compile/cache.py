@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from .builder import Builder
-from .entry import MANIFEST, Entry, intact, keep_beside, measured, publish, read_manifest, remove, seal
+from .entry import MANIFEST, Entry, intact, keep_adjacent, measured, publish, read_manifest, remove, seal
 
 LOG = logging.getLogger("acdc")
 MEASURED = "*.timings"  # files next to the entries, of backends that time kernels
@@ -142,7 +142,7 @@ class PlanCache:
     def keep(self, folder: Path, name: str, data: bytes) -> None:
         """Put what was learnt of a plan later (code for one processor) into its entry; failing costs only that."""
         try:
-            keep_beside(folder, name, data)
+            keep_adjacent(folder, name, data)
         except OSError as error:
             self.warn_once("keep", f"plan cache: what is compiled here is not kept ({error})")
 

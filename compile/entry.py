@@ -23,7 +23,7 @@ class Entry:
     used: float  # seconds since the epoch
 
 
-def keep_beside(folder: Path, name: str, data: bytes) -> None:
+def keep_adjacent(folder: Path, name: str, data: bytes) -> None:
     """Write ``data`` with its digest into an entry, whole or not at all. ``OSError`` if it cannot be."""
     part = folder / f".{name}.{os.getpid()}"
     try:
@@ -35,8 +35,8 @@ def keep_beside(folder: Path, name: str, data: bytes) -> None:
         raise
 
 
-def find_beside(folder: Path, name: str) -> bytes | None:
-    """The object that :func:`keep_beside` stored; None if nothing is there, or it is damaged."""
+def find_adjacent(folder: Path, name: str) -> bytes | None:
+    """The object that :func:`keep_adjacent` stored; None if nothing is there, or it is damaged."""
     try:
         stored = (folder / name).read_bytes()
     except OSError:

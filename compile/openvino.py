@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from . import processor
 from .builder import PlanRefused
 from .cache import PlanCache
-from .entry import find_beside
+from .entry import find_adjacent
 from .exact_half import exact_in_half
 from .key import plan_key
 from .openvino_ir import FILE, RECIPE
@@ -124,13 +124,13 @@ def load(folder: Path, proof: Proof, cache: PlanCache, precision: str, backend: 
     machine = [processor.identity(), *capabilities(), installed_version(), RECIPE]
     name = hashlib.blake2b(repr((machine, options)).encode(), digest_size=8).hexdigest()
     core = openvino.Core()
-    if (blob := find_beside(folder, f"compiled-{name}")) is not None:
+    if (blob := find_adjacent(folder, f"compiled-{name}")) is not None:
         try:
             return core.import_model(io.BytesIO(blob), "CPU", options | weights)
         except RuntimeError as error:
             said = str(error).splitlines()[0]
             LOG.warning("plan cache: %s is not read (%s), compiling again", folder / f"compiled-{name}", said)
-    if (refused := find_beside(folder, f"refused-{name}")) is not None:
+    if (refused := find_adjacent(folder, f"refused-{name}")) is not None:
         raise PlanRefused(refused.decode(), lasting=True)
     try:
         blob = cache.built(COMPILE, {"folder": str(folder), "options": options}, BUILD_SECONDS + size(folder) / MIB)

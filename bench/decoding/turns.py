@@ -2,7 +2,7 @@
 
 The same six frames of held-out stories, drawn with each window right after the others, so that what drifts falls on all
 alike. Processor time is counted in addition to the clock: with one thread it says what a pass costs on a machine that
-others use too. Beside the JSON lies the page.
+others use too. The page lies next to the JSON.
 """
 
 from __future__ import annotations

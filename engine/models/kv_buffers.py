@@ -40,7 +40,7 @@ class Buffers:
             return torch.zeros(shape, dtype=dtype, device=device), torch.zeros(shape, dtype=dtype, device=device)
 
     def give_back(self, pair: Pair, last_uses: Sequence[torch.cuda.Event] = ()) -> None:
-        """For the next one; nobody else may hold them. ``last_uses`` are those of other streams than this one."""
+        """For the next one; no other cache may hold them. ``last_uses`` are those of other streams than this one."""
         done = last_use(pair)
         free = _Free(pair, [*last_uses, *([] if done is None else [done])], get_ident())
         with self._lock:

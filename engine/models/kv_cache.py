@@ -192,7 +192,7 @@ class KVCache:
 def gather(parts: Sequence[KVCache | None], capacity: int, make: Callable[[int], KVCache]) -> KVCache:
     """The rows of all ``parts`` (None: a story's that are empty) in one cache of ``capacity``, branches before stories.
 
-    If the parts are views of one cache, all of it and in order, and nobody else looks into it, the result lies where
+    If the parts are views of one cache, all of it and in order, and no other cache looks into it, the result lies where
     they lie; else it is ``make(capacity)`` with copies of them.
     """
     if (whole := _whole(parts, capacity)) is not None:

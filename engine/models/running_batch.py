@@ -50,7 +50,7 @@ class SequenceState:
         self.texts, self.images = self.texts[:frames], self.images[:frames]
 
     def drop_cache(self) -> None:
-        """Somebody else has the rows now, or nobody needs them."""
+        """Give up the rows: another batch has taken them over, or the frame is finished."""
         if self.cache is not None:
             self.cache.release()
             self.cache = None

@@ -76,7 +76,7 @@ class SerialPipeline:
         if self.options.corrects(index) and self.options.correction.feed_back:
             with clock(index, Phase.ENCODE):
                 phases.encode(stories)
-            if index + 1 < self.length:  # nobody reads the last frame's cache
+            if index + 1 < self.length:  # the last frame's cache is not read
                 with clock(index, Phase.REPLACE):  # Eq. 6
                     phases.replace(stories)
         spans = clock.take()

@@ -50,7 +50,7 @@ class Story(FrameState):
         self.index += 1
 
     def begin_again(self) -> None:
-        """The frame failed, or nobody wants it: back to its beginning. Finished frames stay."""
+        """Discard the frame, which failed or was cancelled: back to its beginning. Finished frames stay."""
         if self.batch is not None:
             self.batch[0].release()
         self.clear_frame()

@@ -146,7 +146,7 @@ def compile_models(
     """Copies of the models with each stage on its backend; weights are shared, plans and their buffers are not.
 
     So an engine may make one for each slot, and launches on two slots never meet in a buffer. ``automatic`` are the
-    stages whose backend nobody asked for: they run eagerly where its compiler ends badly. ``calibration`` is for int8.
+    stages whose backend ``auto`` chose: they run eagerly where its compiler ends badly. ``calibration`` is for int8.
     """
 
     def others(stage: str) -> Sequence[str]:

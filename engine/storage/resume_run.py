@@ -134,13 +134,15 @@ def _check_strangers(directory: Path, names: Iterable[str]) -> None:
         except (OSError, ValueError, LookupError, TypeError, RecursionError):
             continue  # not from this program
         if not whole:
-            problem = f"cannot resume: story {name!r} is begun, but --stories has it no longer"
+            problem = f"cannot resume: story {name!r} is begun, but --stories no longer contains it"
             raise ValueError(f"{problem}; {ADVICE}, or remove {str(directory / name)!r}")
 
 
 def _check_finished(directory: Path, entry: Finished, request: StoryRequest | None) -> None:
     if request is None:
-        raise ValueError(f"cannot resume: story {entry.id!r} is finished, but --stories has it no longer; {ADVICE}")
+        raise ValueError(
+            f"cannot resume: story {entry.id!r} is finished, but --stories no longer contains it; {ADVICE}"
+        )
     if (entry.seed, entry.sentences) == (request.seed, digest(request.sentences)):
         return
     if (directory / entry.id / STORY_FILE).exists():

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from acdc.compile.cache import DAY, PlanCache, default_root
-from acdc.compile.entry import MANIFEST, find_beside, intact
+from acdc.compile.entry import MANIFEST, find_adjacent, intact
 
 KEY = "0123abcd"
 PARENT = str(Path(__file__).parents[3])
@@ -237,7 +237,7 @@ def test_what_cannot_be_kept_beside_costs_one_line(plans, read_only, caplog):
     read_only(plans.root)
     for name in ("one", "two"):
         plans.keep(folder, name, b"code")
-        assert find_beside(folder, name) is None
+        assert find_adjacent(folder, name) is None
     assert len(warnings_of(caplog)) == 1
 
 

@@ -7,7 +7,7 @@ import torch
 from acdc.compile import openvino
 from acdc.compile.backends import compile_stage
 from acdc.compile.cache import PlanCache
-from acdc.compile.entry import find_beside, keep_beside
+from acdc.compile.entry import find_adjacent, keep_adjacent
 from acdc.compile.openvino_ir import without_gated_mlp, without_gelu_mlp
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
@@ -61,9 +61,9 @@ def test_what_compiling_made_is_kept_and_a_damaged_copy_is_made_again(tiny_engin
     for content in (whole, whole[:-1], b"", b"x" * 500):
         kept.write_bytes(content)
         assert torch.equal(compile_stage(run, spec, "openvino", cache)(*inputs), wanted)
-        assert find_beside(kept.parent, kept.name) is not None
+        assert find_adjacent(kept.parent, kept.name) is not None
     data = b"not a compiled model"
-    keep_beside(kept.parent, kept.name, data)  # whole, but of nothing that OpenVINO reads
+    keep_adjacent(kept.parent, kept.name, data)  # whole, but of nothing that OpenVINO reads
     assert torch.equal(compile_stage(run, spec, "openvino", cache)(*inputs), wanted)
     assert "compiling again" in caplog.text
     assert len(list(cache.entries())) == 1

@@ -41,3 +41,8 @@ def refuse(capsys, *argv: str) -> str:
     assert printed.err.count("\n") == 1
     assert "Traceback" not in printed.err
     return printed.err
+
+
+def new_story(number: int = 1) -> list[str]:
+    """Six sentences that no example has."""
+    return [f"Zara the zebra {number} {what}." for what in ("sat", "ran", "drank", "rolled", "jumped", "slept")]

@@ -47,6 +47,13 @@ def many(own_folder, monkeypatch):
     return install
 
 
+@pytest.fixture
+def exact(exact_engine, monkeypatch):
+    """Let ``generate`` run the tiny bundle in float64."""
+    monkeypatch.setattr(generate_command, "load_engine", lambda given, **_: exact_engine)
+    return exact_engine
+
+
 @pytest.fixture(scope="module")
 def alone(exact_engine):
     """The stories of the serial loop, each made once."""

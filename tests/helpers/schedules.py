@@ -7,63 +7,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from hypothesis import strategies as st
-
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import PATIENCE, SchedulerConfig
-from acdc.engine.scheduler.scheduler import Launch, ScheduledStory, Scheduler, State, frame_phases
+from acdc.engine.scheduler.scheduler import Launch, ScheduledStory, Scheduler, State
+from tests.helpers.plots import Plot
 
 ARM = {Phase.PREFILL, Phase.DRAW, Phase.REPLACE}
-
-
-def pipelinings(
-    slots: int, stories: int, waiting: int, batch: int, quanta: st.SearchStrategy[int | None]
-) -> st.SearchStrategy[SchedulerConfig]:
-    """Every field at random: up to that number of slots, stories, waiting ones and stories in a launch; one of
-    ``quanta``."""
-    return st.builds(
-        SchedulerConfig,
-        slots=st.integers(1, slots),
-        stories=st.integers(1, stories),
-        waiting=st.integers(0, waiting),
-        draw_batch=st.integers(1, batch),
-        correct_batch=st.integers(1, batch),
-        prompt_lookahead=st.integers(0, 3),
-        calls=st.integers(1, 5),
-        max_passes_per_launch=quanta,
-        split_across_slots=st.booleans(),
-        merge_replace=st.booleans(),
-    )
-
-
-HOWS = pipelinings(slots=4, stories=9, waiting=4, batch=6, quanta=st.none())
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A story of the test: its frames, those that are there already, which are corrected, and where it always fails."""
-
-    frames: int
-    done: int
-    correct_every: int
-    correct_first: int
-    feed_back: bool
-    breaks: tuple[int, int] | None  # frame, place in its walk
-
-    def walks(self, merge: bool) -> list[tuple[Phase, ...]]:
-        corrected = [i < self.correct_first and i % self.correct_every == 0 for i in range(self.frames)]
-        return [frame_phases(yes, self.feed_back, i + 1 == self.frames, merge) for i, yes in enumerate(corrected)]
-
-
-PLOTS = st.builds(
-    lambda frames, done, breaks, **rest: Plot(frames, min(done, frames - 1), breaks=breaks, **rest),
-    frames=st.integers(1, 6),
-    done=st.sampled_from([0, 0, 0, 1, 3]),
-    correct_every=st.integers(1, 3),
-    correct_first=st.sampled_from([0, 2, 9]),
-    feed_back=st.booleans(),
-    breaks=st.one_of(st.none(), st.none(), st.none(), st.tuples(st.integers(0, 5), st.integers(0, 5))),
-)
 
 
 @dataclass
@@ -71,7 +20,7 @@ class Seen:
     """A story as the test sees it, without asking its task."""
 
     plot: Plot
-    walks: Sequence[tuple[Phase, ...]]
+    phases_of_frames: Sequence[tuple[Phase, ...]]
     frame: int
     place: int = 0
     expected: int = 0
@@ -81,10 +30,14 @@ class Seen:
     shown: list[int] = field(default_factory=list)
     end: str | None = None
 
+    @property
+    def phase(self) -> Phase:
+        return self.phases_of_frames[self.frame][self.place]
+
     def waits(self, prompt_lookahead: int) -> bool:
         """Is its prompt not there, where it is needed: where it corrects, or else where the frame ends; without
         lookahead, where the frame begins?"""
-        phases = self.walks[self.frame]
+        phases = self.phases_of_frames[self.frame]
         where = phases.index(Phase.CORRECT) if Phase.CORRECT in phases else len(phases) - 1
         return self.expected <= self.frame and self.place >= (where if prompt_lookahead else 0)
 
@@ -131,9 +84,9 @@ class World:
 
     def add(self) -> None:
         plot = self.coming.pop(0)
-        walks = plot.walks(self.config.merge_replace)
-        task = ScheduledStory(str(len(self.seen)), plot.frames, walks.__getitem__, plot.done)
-        self.seen[task] = Seen(plot, walks, plot.done, expected=plot.done)
+        phases = plot.phases(self.config.merge_replace)
+        task = ScheduledStory(str(len(self.seen)), plot.frames, phases.__getitem__, plot.done)
+        self.seen[task] = Seen(plot, phases, plot.done, expected=plot.done)
         self.scheduler.add(task)
 
     def ask(self) -> None:
@@ -184,7 +137,7 @@ class World:
         for task in launch.stories:
             seen = self.seen[task]
             assert seen.end is None, "a launch of a story that has ended"
-            assert seen.walks[seen.frame][seen.place] is launch.phase, "phases in order, none left out"
+            assert seen.phase is launch.phase, "phases in order, none left out"
             assert count == 1 or not seen.alone, "a story whose launch failed runs alone"
             if launch.phase is Phase.CORRECT or self.config.prompt_lookahead == 0:
                 assert seen.expected > seen.frame, "its prompt is not there"
@@ -195,9 +148,7 @@ class World:
             if task in launch.stories:
                 seen.passed = 0
             elif task.state is State.READY and not seen.waits(self.config.prompt_lookahead):
-                joins = (
-                    seen.walks[seen.frame][seen.place] is Phase.DRAW and drawing and not self.config.split_across_slots
-                )
+                joins = seen.phase is Phase.DRAW and drawing and not self.config.split_across_slots
                 seen.passed += not joins
             assert seen.passed <= PATIENCE + self.config.stories, "a story starves"
 
@@ -217,7 +168,7 @@ class World:
         for task in launch.stories:
             seen = self.seen[task]
             seen.place += task not in again
-            over = seen.place == len(seen.walks[seen.frame])
+            over = seen.place == len(seen.phases_of_frames[seen.frame])
             if task.dropped:
                 seen.end = "dropped"
             elif over:

@@ -7,7 +7,7 @@ from acdc.bench.simulator.simulator import Simulated, simulate
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
-from tests.helpers.schedules import pipelinings
+from tests.helpers.plots import scheduler_configs
 
 CLOSE = 1e-6
 OPTIONS = StoryOptions()
@@ -27,7 +27,7 @@ costs_of = st.builds(
     st.floats(0, 3),
     st.floats(0, 0.01),
 )
-hows = pipelinings(slots=3, stories=6, waiting=3, batch=4, quanta=st.none() | st.integers(1, 8))
+hows = scheduler_configs(slots=3, stories=6, waiting=3, batch=4, quanta=st.none() | st.integers(1, 8))
 options_of = st.builds(
     make_options,
     correction=st.booleans(),

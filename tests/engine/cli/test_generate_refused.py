@@ -5,18 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from acdc.engine.cli import generate as generate_command
 from tests.helpers.cli_runs import files, refuse
 from tests.helpers.generate_runs import write_file
 
 pytestmark = pytest.mark.usefixtures("own_folder")
-
-
-@pytest.fixture
-def exact(exact_engine, monkeypatch):
-    """The tiny bundle in float64."""
-    monkeypatch.setattr(generate_command, "load_engine", lambda given, **_: exact_engine)
-    return exact_engine
 
 
 @pytest.mark.parametrize(

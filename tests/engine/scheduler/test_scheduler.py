@@ -13,14 +13,17 @@ from hypothesis import strategies as st
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import SERIAL, UNITS, SchedulerConfig
 from acdc.engine.scheduler.scheduler import ScheduledStory, Scheduler, State, frame_phases
-from tests.helpers.schedules import HOWS, PLOTS, World
+from tests.helpers.plots import CONFIGS, PLOTS
+from tests.helpers.schedules import World
 
 ROOT = Path(__file__).parents[3]
 
 
-@given(config=HOWS, plots=st.lists(PLOTS, min_size=1, max_size=14), seed=st.integers(0, 2**32), trouble=st.booleans())
+@given(
+    config=CONFIGS, plots=st.lists(PLOTS, min_size=1, max_size=14), seed=st.integers(0, 2**32), trouble=st.booleans()
+)
 @settings(max_examples=400, deadline=None)
-def test_any_schedule_walks_every_story_to_its_end(config, plots, seed, trouble):
+def test_any_schedule_takes_every_story_to_its_end(config, plots, seed, trouble):
     world = World(config, plots, seed, trouble)
     world.run()
     for seen in world.seen.values():
@@ -33,12 +36,14 @@ def test_any_schedule_walks_every_story_to_its_end(config, plots, seed, trouble)
             assert seen.plot.breaks is not None
             assert seen.shown == frames[: seen.plot.breaks[0] - seen.plot.done]
         if not trouble and (breaks := seen.plot.breaks) is not None:
-            reached = seen.plot.done <= breaks[0] < seen.plot.frames and breaks[1] < len(seen.walks[breaks[0]])
+            reached = seen.plot.done <= breaks[0] < seen.plot.frames and breaks[1] < len(
+                seen.phases_of_frames[breaks[0]]
+            )
             assert (seen.end == "failed") == reached
 
 
 @given(
-    config=HOWS,
+    config=CONFIGS,
     plots=st.lists(PLOTS, min_size=1, max_size=14),
     seed=st.integers(0, 2**32),
     trouble=st.booleans(),
@@ -86,8 +91,8 @@ def test_the_walk_of_a_frame(corrected, feed_back, last, merge, after):
 
 
 def task(name: str, frames: int = 2) -> ScheduledStory:
-    walks = [frame_phases(True, True, index + 1 == frames, True) for index in range(frames)]
-    return ScheduledStory(name, frames, walks.__getitem__)
+    phases = [frame_phases(True, True, index + 1 == frames, True) for index in range(frames)]
+    return ScheduledStory(name, frames, phases.__getitem__)
 
 
 def test_stories_beyond_the_limit_wait_and_are_rewritten_meanwhile():

@@ -48,7 +48,7 @@ def test_who_comes_while_another_writes_is_refused_at_once() -> None:
 
 
 def test_a_lock_that_was_removed_before_it_was_ours_is_asked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The holder removes it with its release: a lock on a file without a name keeps nobody out."""
+    """The holder removes it with its release: a lock on a file without a name excludes no other process."""
     acquire, calls = FileLock.acquire, []
 
     def removed(self: FileLock) -> None:

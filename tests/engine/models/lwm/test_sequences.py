@@ -186,7 +186,7 @@ def test_stories_that_stay_together_stay_in_their_buffers(arm, guided, at_once, 
     assert len(counted.made) == 2
     assert first == second != third
     assert a_frame(three[::-1]) == third
-    assert counted.held == [], "nobody needs the last frame's"
+    assert counted.held == [], "the last frame's cache is not read"
     for one in three:
         assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)
 
