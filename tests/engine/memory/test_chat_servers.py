@@ -126,7 +126,8 @@ REASONS = {  # vllm#12886 and the like
 
 class TestReasons:
     @pytest.mark.parametrize(("act", "words"), REASONS.values(), ids=REASONS)
-    def test_the_server_is_quoted_in_one_line(self, server, act, words):
+    def test_the_server_is_quoted_in_one_line(self, server, monkeypatch, act, words):
+        monkeypatch.setattr(chat, "Limits", lambda: PATIENT.within(4.0))  # of a server that is down, all of it
         server.does(act)
         with pytest.raises(MemoryFailure) as stopped:
             rewrites(memory(server))
