@@ -31,8 +31,8 @@ def cache(tmp_path):
     return PlanCache(tmp_path)
 
 
-# inductor takes seconds to compile and has a test file of its own.
-@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "inductor"])
+# inductor and inductor-jit compile for many seconds: test_inductor.py has them.
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if not name.startswith("inductor")])
 def test_every_backend_gives_a_plan_with_the_signature_of_the_stage_or_says_why_not(backend, cache):
     reasons = unsupported_reasons(SPEC, backend)
     assert not (reasons and backend in ("eager", "openvino")), "these two run wherever the package is installed"
