@@ -21,19 +21,8 @@ from ..utils.malloc import limit_malloc_arenas
 from ..utils.streams import is_input, log, report
 from ..utils.uninterrupted import uninterrupted
 from .flags import Given, flag, with_options
-from .inputs import check_seed, output_directory
-from .options import (
-    EXECUTION,
-    MEMORY,
-    RARE,
-    SAMPLING,
-    SHOW_O,
-    STRENGTH,
-    TOKENS,
-    choice_of_frames,
-    models,
-    remark_on_unused,
-)
+from .inputs import check_earlier, check_seed, output_directory
+from .options import drawing, output, remark_on_unused
 from .story import begin_story, load_engine
 
 if TYPE_CHECKING:
@@ -50,16 +39,7 @@ SOURCE = option_group(
         help="Read stories from this .jsonl file, one story a line (- reads standard input).",
     ),
 )
-OUTPUT = option_group(
-    "Output",
-    option(
-        "--out",
-        metavar="DIR",
-        help="Write each story to a folder in this directory.  [default: out/ and FILE's name, or out/stories]",
-    ),
-    option("--resume", is_flag=True, help="Continue the stories that an earlier run left unfinished in --out."),
-    option("--overwrite", is_flag=True, help="Replace the stories of an earlier run in --out."),
-)
+OUTPUT = output("a folder for each story", "out/ and FILE's name, or out/stories", "run")
 SCHEDULING = option_group(
     "Scheduling",
     flag("--slots", "scheduler.slots", "Run this number of launches at the same time.", metavar="N", least=1),
@@ -101,14 +81,8 @@ SCHEDULING = option_group(
 @with_options(
     SOURCE,
     OUTPUT,
-    models(),
-    EXECUTION,
     SCHEDULING,
-    option_group("Sampling", *SAMPLING, *TOKENS),
-    option_group("Correction", *STRENGTH, *choice_of_frames()),
-    MEMORY,
-    SHOW_O,
-    RARE,
+    *drawing(),
 )
 def generate(
     stories: str,
@@ -127,8 +101,7 @@ def generate(
     """
     options, engine_options = given.story(), given.engine()
     given.scheduler(SchedulerConfig())  # refuses impossible numbers before anything is loaded
-    if resume and overwrite:
-        raise ValueError("--resume and --overwrite are given together; choose one of them")
+    check_earlier(resume, overwrite)
     directory = out_directory(out, stories)
     requests = read_requests(stories, check_seed(seed))
     earlier = Earlier() if overwrite else earlier_run(directory, requests, resume=resume)

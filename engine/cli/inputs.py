@@ -117,6 +117,12 @@ def output_directory(out: str | None, default: str) -> Path:
     return directory
 
 
+def check_earlier(resume: bool, overwrite: bool) -> None:
+    """``ValueError`` where an earlier run is to be both continued and replaced."""
+    if resume and overwrite:
+        raise ValueError("--resume and --overwrite are given together; choose one of them")
+
+
 def check_name(option: str, name: str) -> None:
     """``ValueError`` for a path that is empty or holds a line break or another control character: a shell's variable
     that is not set, or the output of a command that was meant to be one line."""

@@ -210,8 +210,8 @@ STRENGTH = (
 )
 
 
-def choice_of_frames(unit: str = "frames", first: str = "all") -> tuple[Decorator, ...]:
-    """Which ``unit`` are corrected, and away from what."""
+def choice_of_frames(unit: str, first: str) -> tuple[Decorator, ...]:
+    """Which ``unit`` are corrected (``first``: the default of --correct-first), and away from what."""
     return (
         flag(
             "--no-correction",
@@ -264,6 +264,30 @@ RARE = option_group(
         help="Set any other option by its path, such as sampling.top_p=0.9; an unknown path lists all paths.",
     ),
 )
+
+
+def output(kept: str, default: str, what: str) -> Decorator:
+    """Options ``out``, ``resume`` and ``overwrite`` of a command that writes ``kept`` for one ``what``."""
+    return option_group(
+        "Output",
+        option("--out", metavar="DIR", help=f"Write {kept} to this directory.  [default: {default}]"),
+        option("--resume", is_flag=True, help=f"Continue the interrupted {what} in --out."),
+        option("--overwrite", is_flag=True, help=f"Replace the earlier {what} in --out."),
+    )
+
+
+def drawing(*, bundle: str | None = None, unit: str = "frames", first: str = "all") -> tuple[Decorator, ...]:
+    """Options of every command that draws: ``bundle`` as for :func:`models`, the others as for
+    :func:`choice_of_frames`."""
+    return (
+        models(bundle),
+        EXECUTION,
+        option_group("Sampling", *SAMPLING, *TOKENS),
+        option_group("Correction", *STRENGTH, *choice_of_frames(unit, first)),
+        MEMORY,
+        SHOW_O,
+        RARE,
+    )
 
 
 def remark_on_unused(options: StoryOptions, defaults: Mapping[str, Any]) -> None:

@@ -14,25 +14,14 @@ from ..memory import MemoryFailure, check_memory
 from ..options import EngineOptions, StoryOptions
 from ..outputs import StoryResult
 from ..storage.progress import make_progress
-from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
-from ..storage.run_lock import story_lock
-from ..storage.story_writer import StoryWriter, cut_remark, shifted, story_title
+from ..storage.resume_story import check_request
+from ..storage.story_writer import StoryWriter, cut_remark, end_ms, shifted, story_title
 from ..utils.streams import log, report
 from ..utils.versions import versions
 from .flags import Given, with_options
-from .inputs import check_seed, image_digest, output_directory, read_init_image, set_threads, story_sentences
-from .options import (
-    EXECUTION,
-    MEMORY,
-    RARE,
-    SAMPLING,
-    SHOW_O,
-    STRENGTH,
-    TOKENS,
-    choice_of_frames,
-    models,
-    remark_on_unused,
-)
+from .inputs import check_seed, image_digest, read_init_image, set_threads, story_sentences
+from .options import drawing, output, remark_on_unused
+from .story_folder import frames_so_far, open_story_folder
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,31 +40,12 @@ SOURCE = option_group(
     option("--number", type=click.IntRange(min=1), metavar="N", help="Draw story N of a .jsonl file.  [default: 1]"),
     option("--init-image", metavar="FILE", help="Use this picture (PNG or JPEG) as the draft of the first frame."),
 )
-OUTPUT = option_group(
-    "Output",
-    option(
-        "--out",
-        metavar="DIR",
-        help="Write pictures and story.json to this directory.  [default: out/EXAMPLE, or out/story]",
-    ),
-    option("--resume", is_flag=True, help="Continue the interrupted story in --out."),
-    option("--overwrite", is_flag=True, help="Replace the earlier story in --out."),
-)
+OUTPUT = output("pictures and story.json", "out/EXAMPLE, or out/story", "story")
 
 
 @cloup.command(short_help="Draw a story.")
 @click.argument("sentences", nargs=-1)
-@with_options(
-    SOURCE,
-    OUTPUT,
-    models(),
-    EXECUTION,
-    option_group("Sampling", *SAMPLING, *TOKENS),
-    option_group("Correction", *STRENGTH, *choice_of_frames()),
-    MEMORY,
-    SHOW_O,
-    RARE,
-)
+@with_options(SOURCE, OUTPUT, *drawing())
 def story(
     sentences: tuple[str, ...],
     example: str | None,
@@ -94,25 +64,18 @@ def story(
     """
     texts = story_sentences(sentences, example, prompts, number)
     options, engine_options, seed = given.story(), given.engine(), check_seed(seed)
-    directory = output_directory(out, f"out/{example or 'story'}")
-    lock = story_lock(directory)
-    stored = stored_story(directory, resume=resume, overwrite=overwrite)
-    if stored is not None:
-        check_request(stored, texts, seed)
-    if stored is None or len(stored.frames) < len(texts):
+    folder = open_story_folder(out, f"out/{example or 'story'}", resume=resume, overwrite=overwrite)
+    if folder.stored is not None:
+        check_request(folder.stored, texts, seed)
+    if folder.stored is None or len(folder.stored.frames) < len(texts):
         check_memory(options.memory)
     first_draft = None if init_image is None else read_init_image(init_image)
     engine = load_engine(engine_options, num_frames=len(texts))
     remark_on_unused(options, engine.defaults)
-    new = begin_story(engine, texts, seed, options, first_draft)
-    title = story_title(example or directory.name)
-    if stored is not None:
-        check_settings(stored.settings, new.settings, lambda: engine.bundle.old_fingerprint())
-        if remark := changed_versions(stored.versions, new.versions):
-            log(f"acdc: {remark}")
-        new = stored
-    with lock:
-        continue_story(engine, new, options, first_draft, StoryWriter(directory), title)
+    result = folder.continued(begin_story(engine, texts, seed, options, first_draft), engine)
+    title = story_title(example or folder.directory.name)
+    with folder.lock:
+        continue_story(engine, result, options, first_draft, StoryWriter(folder.directory), title)
 
 
 def load_engine(options: EngineOptions, cache: PlanCache | None = None, *, num_frames: int | None = None) -> "Engine":
@@ -156,9 +119,9 @@ def continue_story(
         seconds = draw_frames(engine, result, options, init_image, writer)
         writer.finish(result, title)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted after {_so_far(result, writer)}") from None
+        raise KeyboardInterrupt(f"interrupted after {frames_so_far(result, total, writer)}") from None
     except MemoryFailure as failure:
-        raise click.ClickException(f"{failure}; stopped after {_so_far(result, writer)}") from None
+        raise click.ClickException(f"{failure}; stopped after {frames_so_far(result, total, writer)}") from None
     for frame in result.frames[done:]:
         if frame.memory_note:
             log(f"acdc: frame {frame.index + 1}: {frame.memory_note}")
@@ -167,11 +130,6 @@ def continue_story(
     if writer.remark:
         log(f"acdc: {writer.remark}")
     report(f"{writer.sheet}: {total} frames, {seconds / (total - done):.2f} s a frame")
-
-
-def _so_far(result: StoryResult, writer: StoryWriter) -> str:
-    hint = f"continue {writer.directory} with --resume" if result.frames else "nothing was written"
-    return f"{len(result.frames)} of {len(result.sentences)} frames; {hint}"
 
 
 def draw_frames(
@@ -186,7 +144,7 @@ def draw_frames(
     Returns the seconds that drawing and writing took.
     """
     done = tuple(result.frames)
-    offset = max((span.start_ms + span.duration_ms for frame in done for span in frame.spans), default=0.0)
+    offset = end_ms(done)
     with make_progress(len(result.sentences), len(done)) as progress:
         frames = engine.stream(
             result.sentences,

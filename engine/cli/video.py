@@ -12,27 +12,16 @@ from ..examples import VIDEOS
 from ..options import EngineOptions, StoryOptions, check_sentences
 from ..outputs import StoryResult
 from ..storage.progress import make_progress
-from ..storage.resume_story import changed_versions, check_request, check_settings, stored_story
-from ..storage.run_lock import story_lock
-from ..storage.story_writer import StoryWriter, cut_remark, shifted
+from ..storage.resume_story import check_request
+from ..storage.story_writer import StoryWriter, cut_remark, end_ms, shifted
 from ..storage.video_io import no_mp4_reason, side_by_side, write_gif, write_mp4
 from ..utils.streams import log, report
 from ..utils.versions import versions
 from .flags import Given, with_options
-from .inputs import check_seed, output_directory
-from .options import (
-    EXECUTION,
-    MEMORY,
-    RARE,
-    SAMPLING,
-    SHOW_O,
-    STRENGTH,
-    TOKENS,
-    choice_of_frames,
-    models,
-    remark_on_unused,
-)
+from .inputs import check_seed
+from .options import drawing, output, remark_on_unused
 from .story import load_engine
+from .story_folder import frames_so_far, open_story_folder
 
 if TYPE_CHECKING:
     from ..engine import Engine
@@ -56,29 +45,14 @@ SOURCE = option_group(
         "--fps", type=click.IntRange(1, 60), default=8, show_default=True, help="Show this number of frames a second."
     ),
 )
-OUTPUT = option_group(
-    "Output",
-    option(
-        "--out",
-        metavar="DIR",
-        help="Write pictures and videos to this directory.  [default: out/EXAMPLE_video, or out/video]",
-    ),
-    option("--resume", is_flag=True, help="Continue the interrupted video in --out."),
-    option("--overwrite", is_flag=True, help="Replace the earlier video in --out."),
-)
+OUTPUT = output("pictures and videos", "out/EXAMPLE_video, or out/video", "video")
 
 
 @cloup.command(short_help="Draw a video.")
 @with_options(
     SOURCE,
     OUTPUT,
-    models(BUNDLE),
-    EXECUTION,
-    option_group("Sampling", *SAMPLING, *TOKENS),
-    option_group("Correction", *STRENGTH, *choice_of_frames("chunks", f"{FIRST}, or all if --correct-every is given")),
-    MEMORY,
-    SHOW_O,
-    RARE,
+    *drawing(bundle=BUNDLE, unit="chunks", first=f"{FIRST}, or all if --correct-every is given"),
 )
 def video(
     prompt: str | None,
@@ -105,25 +79,19 @@ def video(
     if (context := options.sampling.context) is not None:
         raise ValueError(f"context {context!r} is for stories; an ARM sees of a video what it was taught to")
     seed, lengths = check_seed(seed), {"num_frames": frames, "chunk_frames": chunk_frames}
-    directory = output_directory(out, f"out/{f'{example}_video' if example else 'video'}")
-    lock = story_lock(directory)
-    stored = stored_story(directory, resume=resume, overwrite=overwrite)
-    if stored is not None:
-        check_request(stored, (caption,) * len(stored.sentences), seed)
+    default = f"out/{f'{example}_video' if example else 'video'}"
+    folder = open_story_folder(out, default, resume=resume, overwrite=overwrite)
+    if folder.stored is not None:
+        check_request(folder.stored, (caption,) * len(folder.stored.sentences), seed)
     engine = load_engine(engine_options, num_frames=frames)
     remark_on_unused(options, engine.defaults)
     settings = engine.video_settings(options, **lengths)
     new = StoryResult((caption,) * frames, seed, settings, versions(), engine.start(options))
-    if stored is not None:
-        check_settings(stored.settings, new.settings, lambda: engine.bundle.old_fingerprint())
-        if remark := changed_versions(stored.versions, new.versions):
-            log(f"acdc: {remark}")
-        whole = len(stored.frames) // chunk_frames * chunk_frames
-        if len(stored.frames) < frames:
-            del stored.frames[whole:]  # of a chunk that a kill cut short
-        new = stored
-    with lock:
-        _continue(engine, new, options, lengths, StoryWriter(directory), fps)
+    result = folder.continued(new, engine)
+    if len(result.frames) < frames:
+        del result.frames[len(result.frames) // chunk_frames * chunk_frames :]  # of a chunk that a kill cut short
+    with folder.lock:
+        _continue(engine, result, options, lengths, StoryWriter(folder.directory), fps)
 
 
 def _caption(prompt: str | None, example: str | None) -> str:
@@ -143,7 +111,7 @@ def _continue(
     try:
         _draw(engine, result, options, lengths, writer)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"interrupted after {_so_far(result, total, writer)}") from None
+        raise KeyboardInterrupt(f"interrupted after {frames_so_far(result, total, writer)}") from None
     seconds = time.perf_counter() - begun
     for frame in result.frames[done : done + 1]:  # one caption for all
         if frame.cut_prompt is not None:
@@ -164,7 +132,7 @@ def _draw(
     done, total = tuple(result.frames), lengths["num_frames"]
     if len(done) == total:
         return
-    offset = max((span.start_ms + span.duration_ms for frame in done for span in frame.spans), default=0.0)
+    offset = end_ms(done)
     with make_progress(total, len(done)) as progress:
         chunks = engine.stream_video(
             result.sentences[0], seed=result.seed, options=options, done=done, on_phase=progress.phase, **lengths
@@ -191,8 +159,3 @@ def _write_pictures(result: StoryResult, directory: Path, fps: int) -> Path:
     if reason is not None:
         log(f"acdc: no MP4 was written: {reason}")
     return directory / "video.gif"
-
-
-def _so_far(result: StoryResult, total: int, writer: StoryWriter) -> str:
-    hint = f"continue {writer.directory} with --resume" if result.frames else "nothing was written"
-    return f"{len(result.frames)} of {total} frames; {hint}"

@@ -18,7 +18,7 @@ from ..storage.story_generator import POOL, SENTENCES, SHOWN, Written, draw_exam
 from ..utils.atomic import check_directory
 from ..utils.streams import log, report
 from .flags import Given, flag, with_options
-from .inputs import check_name, check_seed
+from .inputs import check_earlier, check_name, check_seed
 from .options import LANGUAGE_MODEL
 
 Record = dict[str, Any]
@@ -137,8 +137,7 @@ def story_record(story: Written, by: Record) -> Record:
 
 def stored_records(path: Path, by: Record, names: Sequence[str], *, resume: bool, overwrite: bool) -> list[Record]:
     """The stories to add to; ``ValueError`` where earlier ones would be lost, or are not of this run."""
-    if resume and overwrite:
-        raise ValueError("--resume and --overwrite are given together; choose one of them")
+    check_earlier(resume, overwrite)
     if overwrite or not path.exists():
         return []
     if not resume:

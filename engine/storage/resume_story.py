@@ -14,8 +14,6 @@ OLD_FINGERPRINT = "[0-9a-f]{16}"  # of weights, by samples; later ones are longe
 
 def stored_story(directory: Path, *, resume: bool, overwrite: bool) -> StoryResult | None:
     """The story to continue, None to start a new one; ``ValueError`` where an earlier story would be lost."""
-    if resume and overwrite:
-        raise ValueError("--resume and --overwrite are given together; choose one of them")
     if resume:
         return read_story(directory)
     if not overwrite and (directory / STORY_FILE).exists():

@@ -20,7 +20,7 @@ from .manifest import MANIFEST_FILE, Failed, Finished, Manifest, ManifestWriter,
 from .resume_run import clear_stories
 from .run_progress import ManyProgress
 from .story_reader import FRAMES, read_story
-from .story_writer import StoryWriter, cut_remark, shifted, story_title
+from .story_writer import StoryWriter, cut_remark, end_ms, shifted, story_title
 
 MAX_PENDING_SHEETS = 4  # finished stories whose sheets may wait to be drawn, before everything waits for them
 
@@ -35,8 +35,7 @@ class _Open:
     offset_ms: float = field(init=False)
 
     def __post_init__(self) -> None:
-        spans = [span for frame in self.story.frames for span in frame.spans]
-        self.offset_ms = max((span.start_ms + span.duration_ms for span in spans), default=0.0)
+        self.offset_ms = end_ms(self.story.frames)
         self.seconds = self.offset_ms / 1e3
 
 

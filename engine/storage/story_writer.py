@@ -1,5 +1,6 @@
 """The folder of a story: every finished frame is on disk before the next one starts."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,6 +69,11 @@ class StoryWriter:
 def story_title(name: str) -> str:
     """Title of a story's sheet, from an example's or a folder's name."""
     return name.replace("_", " ").capitalize()
+
+
+def end_ms(frames: Iterable[Frame]) -> float:
+    """The end of the last span on the timeline of ``frames``."""
+    return max((span.start_ms + span.duration_ms for frame in frames for span in frame.spans), default=0.0)
 
 
 def shifted(frame: Frame, offset_ms: float) -> Frame:

@@ -23,8 +23,8 @@ SHOW_O = "arm-steps layout carry-over"
 DRAWING = f"{SAMPLING} {TOKENS} {CORRECTION} {FRAMES} {MEMORY} {SHOW_O} set"
 FLAGS = {
     "story": f"example prompts number init-image out resume overwrite {ENGINE} {DRAWING}",
-    "generate": f"stories out resume overwrite {ENGINE} slots concurrency batch prompt-lookahead "
-    f"run-ahead no-merge serial {DRAWING}",
+    "generate": "stories out resume overwrite slots concurrency batch prompt-lookahead "
+    f"run-ahead no-merge serial {ENGINE} {DRAWING}",
     "video": f"prompt example frames chunk-frames fps out resume overwrite {ENGINE} {DRAWING}",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
     "info": "json",
