@@ -19,7 +19,8 @@ def plan_key(run: nn.Module, spec: StageSpec, backend: str, version: str) -> str
     """32 hex digits of everything that decides a plan: weights, the modules' code and settings, shapes, versions."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{spec}|{backend}|{version}|{torch.__version__}|{sys.platform}".encode())
-    for path in sorted({inspect.getfile(type(module)) for module in run.modules()}):
+    kinds = {kind for module in run.modules() for kind in type(module).__mro__ if kind.__module__ != "builtins"}
+    for path in sorted({inspect.getfile(kind) for kind in kinds}):  # a base's code decides as well
         digest.update(Path(path).read_bytes())
     for name, module in run.named_modules():
         digest.update(f"{name} {type(module).__qualname__} {settings(module)}".encode())

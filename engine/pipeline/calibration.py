@@ -34,7 +34,8 @@ class Recorder:
         self.time_shifts, self.context_kv = unet.time_shifts, unet.context_kv
         self.passes: list[tuple[Tensor, ...]] = []
 
-    def __call__(self, latents: Tensor, shifts: Tensor, kv: Sequence[KV]) -> Tensor:
+    def __call__(self, latents: Tensor, shifts: Tensor, kv: Sequence[KV], residuals: Sequence[Tensor] = ()) -> Tensor:
+        assert not residuals, "calibration corrects without a ControlNet"
         self.passes.append((latents, shifts, *(value for pair in kv for value in pair)))
         return self.unet(latents, shifts, kv)
 

@@ -19,7 +19,7 @@ from ...compile.builder import PlanRefused
 from ...compile.cache import PlanCache
 from ...compile.openvino_int8 import Calibration
 from ...compile.spec import Plan, StageSpec
-from ..models.diffusion.attention import KV
+from ..models.diffusion.attention import KV, TransformerBlock
 from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..models.diffusion.unet import UNet
 from ..models.interfaces import AutoregressiveModel, Tokenizer
@@ -60,20 +60,24 @@ class PlannedModule(nn.Module):
 
 
 class UNetPass(nn.Module):
-    """A UNet's pass over plain tensors: keys and values of the prompt follow one another, as traced graphs need it."""
+    """A UNet's pass over plain tensors: keys and values of the prompt follow one another, as traced graphs need it; a
+    ControlNet's residuals follow them."""
 
     def __init__(self, unet: UNet, calibration: Calibration | None = None) -> None:
         super().__init__()
         self.unet, self._calibration = unet, calibration  # private: it decides no plan in floating point
+        self.num_kv = 2 * sum(isinstance(module, TransformerBlock) for module in unet.modules())
 
     @property
     def calibration(self) -> Calibration | None:
         """Samples of the inputs, for plans in int8."""
         return self._calibration
 
-    def forward(self, latents: Tensor, shifts: Tensor, *kv: Tensor) -> Tensor:
-        """``latents`` [B, C, h, w], ``shifts`` [B or 1, P], then key, value, key, value, ... of n B rows."""
-        prediction: Tensor = self.unet(latents, shifts, list(zip(kv[::2], kv[1::2], strict=True)))
+    def forward(self, latents: Tensor, shifts: Tensor, *rest: Tensor) -> Tensor:
+        """``latents`` [B, C, h, w], ``shifts`` [B or 1, P], then key, value, key, value, ... of n B rows, then the
+        residuals where there is a ControlNet."""
+        kv, residuals = rest[: self.num_kv], rest[self.num_kv :]
+        prediction: Tensor = self.unet(latents, shifts, list(zip(kv[::2], kv[1::2], strict=True)), residuals)
         return prediction
 
 
@@ -96,9 +100,9 @@ class PlannedUNet(nn.Module):
         """As :meth:`UNet.context_kv`, in memory order."""
         return [(keys.contiguous(), values.contiguous()) for keys, values in self.unet.context_kv(context)]
 
-    def forward(self, latents: Tensor, shifts: Tensor, kv: Sequence[KV]) -> Tensor:
+    def forward(self, latents: Tensor, shifts: Tensor, kv: Sequence[KV], residuals: Sequence[Tensor] = ()) -> Tensor:
         """``latents`` [B, C, h, w], ``shifts`` [1, P], the list from :meth:`context_kv` -> [rows of it, C, h, w]."""
-        prediction: Tensor = self.step(latents, shifts, *(value for pair in kv for value in pair))
+        prediction: Tensor = self.step(latents, shifts, *(value for pair in kv for value in pair), *residuals)
         return prediction
 
 

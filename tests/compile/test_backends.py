@@ -1,6 +1,7 @@
 """One way to a plan: a visible table, all reasons for a refusal, keys that change with what decides a plan."""
 
 import importlib.metadata
+import inspect
 
 import pytest
 import torch
@@ -100,3 +101,13 @@ class TestKey:
             *((nn.Sequential(Twice(), norm), SPEC, "a", "1") for norm in norms),
         ]
         assert len({plan_key(*variant) for variant in variants}) == len(variants)
+
+    def test_the_code_of_a_base_class_decides_as_well(self, monkeypatch, tmp_path):
+        class Derived(Twice):
+            """The same weights, forward() inherited."""
+
+        before, other = plan_key(Derived(), SPEC, "a", "1"), tmp_path / "twice.py"
+        other.write_text("# edited", encoding="utf-8")
+        found = inspect.getfile
+        monkeypatch.setattr(inspect, "getfile", lambda kind: str(other) if kind is nn.Module else found(kind))
+        assert plan_key(Derived(), SPEC, "a", "1") != before

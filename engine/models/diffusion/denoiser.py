@@ -30,6 +30,9 @@ class Denoiser(Protocol):
         """Text states [B, S, D] -> keys and values of every cross-attention: once a prompt."""
         ...
 
-    def __call__(self, latents: Tensor, shifts: Tensor, kv: Sequence[KV], /) -> Tensor:
-        """``latents`` [B, C, h, w], ``shifts`` [1, P], ``kv`` of n B rows -> prediction [n B, C, h, w]: each step."""
+    def __call__(
+        self, latents: Tensor, shifts: Tensor, kv: Sequence[KV], residuals: Sequence[Tensor] = (), /
+    ) -> Tensor:
+        """``latents`` [B, C, h, w], ``shifts`` [1, P], ``kv`` of n B rows, a ControlNet's ``residuals`` of B or n B
+        rows -> prediction [n B, C, h, w]: each step."""
         ...

@@ -55,13 +55,20 @@ class MotionUNet(UNet):
                 f"a clip of {frames} frames is too long for this motion adapter; choose at most {self.max_frames}"
             )
 
-    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor | Sequence[KV]) -> Tensor:
+    def forward(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        context: Tensor | Sequence[KV],
+        residuals: Sequence[Tensor] = (),
+    ) -> Tensor:
         """`latents` [B, L, in, h, w] -> [B, L, out, h, w]; `timesteps` and `context` as in :class:`UNet`, a row a clip.
 
         Pictures [B, in, h, w] are clips of one frame. Raises ValueError for a clip that is too long.
         """
         if latents.ndim == 4:
-            return super().forward(latents, timesteps, context)
+            return super().forward(latents, timesteps, context, residuals)
+        assert not residuals, "a ControlNet's are of pictures"
         frames = latents.shape[1]
         self.check_length(frames)
         table = timesteps if timesteps.ndim == 2 else self.time_shifts(timesteps)

@@ -12,15 +12,15 @@ cross-attention is theirs in common: given latents [B] and a context of 2 B rows
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import torch
 from torch import Tensor, nn
 
 from ..layers.norms import GroupNorm
-from .attention import KV, TransformerBlock
+from .attention import KV, TransformerBlock, for_branches
 from .blocks import ResnetBlock
 from .config import read_config, refuse
 from .unet_blocks import Common, DownBlock, MidBlock, TimeEmbedding, UpBlock
@@ -67,20 +67,23 @@ IGNORED = frozenset(
 )
 
 
+C = TypeVar("C", bound="EncoderConfig")
+
+
 @dataclass(frozen=True)
-class UNetConfig:
-    """The fields that may vary, with the published names and defaults.
+class EncoderConfig:
+    """The fields of the encoder half that may vary, with the published names and defaults.
 
     `attention_head_dim` is, by an old misnomer that the weights depend on, the *number* of heads: one for all
     levels, or one a level.
     """
 
+    FIXED: ClassVar[Mapping[str, tuple[Any, ...]]] = FIXED
+
     in_channels: int = 4
-    out_channels: int = 4
     flip_sin_to_cos: bool = True
     freq_shift: float = 0
     down_block_types: tuple[str, ...] = ("CrossAttnDownBlock2D",) * 3 + ("DownBlock2D",)
-    up_block_types: tuple[str, ...] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
     block_out_channels: tuple[int, ...] = (320, 640, 1280, 1280)
     layers_per_block: int = 2
     norm_num_groups: int = 32
@@ -92,9 +95,9 @@ class UNetConfig:
     upcast_attention: bool = False
 
     @classmethod
-    def from_dict(cls, config: Mapping[str, Any], where: str = "UNet config") -> UNetConfig:
+    def from_dict(cls: type[C], config: Mapping[str, Any], where: str = "UNet config") -> C:
         """Reads a published config. Raises ValueError (one line) naming the field that is not supported."""
-        value = read_config(cls, config, where, FIXED, IGNORED)
+        value = read_config(cls, config, where, cls.FIXED, IGNORED)
         value.check(where)
         return value
 
@@ -105,15 +108,11 @@ class UNetConfig:
         return (heads,) * len(self.block_out_channels) if isinstance(heads, int) else heads
 
     def check(self, where: str) -> None:
-        levels = len(self.block_out_channels)
-        for key in ("down_block_types", "up_block_types", "heads"):
-            if len(getattr(self, key)) != levels:
-                name = "attention_head_dim" if key == "heads" else key
-                refuse(where, name, getattr(self, name), f"one entry for each of {levels} levels")
-        for key, known in (("down_block_types", DOWN_TYPES), ("up_block_types", UP_TYPES)):
-            for name in getattr(self, key):
-                if name not in known:
-                    refuse(where, key, name, ", ".join(known))
+        """Raises ValueError (one line, begins with `where`) for fields that do not fit together."""
+        self._check_levels(where, "down_block_types", DOWN_TYPES)
+        if len(self.heads) != len(self.block_out_channels):
+            levels = len(self.block_out_channels)
+            refuse(where, "attention_head_dim", self.heads, f"one entry for each of {levels} levels")
         for channels, heads in zip(self.block_out_channels, self.heads, strict=True):
             if channels % self.norm_num_groups:
                 refuse(where, "norm_num_groups", self.norm_num_groups, f"a divisor of {channels} channels")
@@ -122,15 +121,34 @@ class UNetConfig:
         if self.block_out_channels[0] % 2:
             refuse(where, "block_out_channels", self.block_out_channels, "an even first entry")
 
+    def _check_levels(self, where: str, key: str, known: Mapping[str, bool]) -> None:
+        kinds, levels = getattr(self, key), len(self.block_out_channels)
+        if len(kinds) != levels:
+            refuse(where, key, kinds, f"one entry for each of {levels} levels")
+        for name in kinds:
+            if name not in known:
+                refuse(where, key, name, ", ".join(known))
 
-class UNet(nn.Module):
-    """Predicts the noise (or v, as the weights were trained) in latents, given timestep and prompt."""
 
-    def __init__(self, config: UNetConfig) -> None:
+@dataclass(frozen=True)
+class UNetConfig(EncoderConfig):
+    """The fields of a whole UNet."""
+
+    out_channels: int = 4
+    up_block_types: tuple[str, ...] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
+
+    def check(self, where: str) -> None:
+        super().check(where)
+        self._check_levels(where, "up_block_types", UP_TYPES)
+
+
+class UNetEncoder(nn.Module):
+    """The way down and the middle, under their published names: half of a UNet, and most of a ControlNet."""
+
+    def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
-        self.config, self.use_triton = config, False
         widths, heads, layers = config.block_out_channels, config.heads, config.layers_per_block
-        common = Common(
+        self.common = Common(
             temb_dim=4 * widths[0],
             groups=config.norm_num_groups,
             eps=config.norm_eps,
@@ -141,30 +159,15 @@ class UNet(nn.Module):
         )
         last = len(widths) - 1
         self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
-        self.time_embedding = TimeEmbedding(widths[0], common.temb_dim, config.flip_sin_to_cos, config.freq_shift)
+        self.time_embedding = TimeEmbedding(widths[0], self.common.temb_dim, config.flip_sin_to_cos, config.freq_shift)
         self.down_blocks = nn.ModuleList()
-        skips, channels = [widths[0]], widths[0]  # channels of every map handed to the up path
+        self.skip_channels, channels = [widths[0]], widths[0]  # of every map handed to the up path
         for i, (width, kind) in enumerate(zip(widths, config.down_block_types, strict=True)):
             level_heads = heads[i] if DOWN_TYPES[kind] else None
-            self.down_blocks.append(DownBlock(channels, width, layers, level_heads, i < last, common))
-            skips += [width] * (layers + (i < last))
+            self.down_blocks.append(DownBlock(channels, width, layers, level_heads, i < last, self.common))
+            self.skip_channels += [width] * (layers + (i < last))
             channels = width
-        self.mid_block = MidBlock(channels, heads[-1], common)
-        self.up_blocks = nn.ModuleList()
-        for i, kind in enumerate(config.up_block_types):
-            width = widths[last - i]
-            level_heads = heads[last - i] if UP_TYPES[kind] else None
-            taken = [skips.pop() for _ in range(layers + 1)]
-            self.up_blocks.append(UpBlock(channels, width, taken, level_heads, i < last, common))
-            channels = width
-        assert not skips
-        self.conv_norm_out = GroupNorm(config.norm_num_groups, channels, config.norm_eps)
-        self.conv_out = nn.Conv2d(channels, config.out_channels, 3, padding=1)
-        self._widths = [block.conv1.out_channels for block in self._resnets()]
-
-    def enable_triton(self) -> None:
-        """Guidance and steps between the passes go by our kernels."""
-        self.use_triton = True
+        self.mid_block = MidBlock(channels, heads[-1], self.common)
 
     def context_kv(self, context: Tensor) -> list[KV]:
         """Keys and values of `context` [B, S, D] for every cross-attention, in the order of use; [B, H, S, D/H]."""
@@ -180,25 +183,73 @@ class UNet(nn.Module):
         # Registration order (down, middle, up) is execution order.
         return [m for m in self.modules() if isinstance(m, ResnetBlock)]
 
-    def forward(self, latents: Tensor, timesteps: Tensor, context: Tensor | Sequence[KV]) -> Tensor:
+    def _encode(
+        self, x: Tensor, shifts: Iterator[Tensor], kv: Iterator[KV], frames: int = 1
+    ) -> tuple[list[Tensor], Tensor]:
+        """`x` [B, widths[0], h, w] as `conv_in` makes it -> (every map for the up path, the middle's output)."""
+        skips = [x]
+        for block in self.down_blocks:
+            skips += block(skips[-1], shifts, kv, frames)
+        return skips, self.mid_block(skips[-1], shifts, kv, frames)
+
+
+class UNet(UNetEncoder):
+    """Predicts the noise (or v, as the weights were trained) in latents, given timestep and prompt."""
+
+    def __init__(self, config: UNetConfig) -> None:
+        super().__init__(config)
+        self.config, self.use_triton = config, False
+        widths, heads = config.block_out_channels, config.heads
+        last, skips, channels = len(widths) - 1, list(self.skip_channels), widths[-1]
+        self.up_blocks = nn.ModuleList()
+        for i, kind in enumerate(config.up_block_types):
+            width = widths[last - i]
+            level_heads = heads[last - i] if UP_TYPES[kind] else None
+            taken = [skips.pop() for _ in range(config.layers_per_block + 1)]
+            self.up_blocks.append(UpBlock(channels, width, taken, level_heads, i < last, self.common))
+            channels = width
+        assert not skips
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, channels, config.norm_eps)
+        self.conv_out = nn.Conv2d(channels, config.out_channels, 3, padding=1)
+        self._widths = [block.conv1.out_channels for block in self._resnets()]
+
+    def enable_triton(self) -> None:
+        """Guidance and steps between the passes go by our kernels."""
+        self.use_triton = True
+
+    def forward(
+        self,
+        latents: Tensor,
+        timesteps: Tensor,
+        context: Tensor | Sequence[KV],
+        residuals: Sequence[Tensor] = (),
+    ) -> Tensor:
         """`latents` [B, in, h, w] -> [B, out, h, w].
 
         `timesteps`: [B] or [1] timesteps, or [B or 1, P] from `time_shifts`. `context`: the text encoder's states
         [B, S, D], or the list from `context_kv`; with n B rows the result has as many, the first B those of the
-        first branch, and there is one timestep for all.
+        first branch, and there is one timestep for all. `residuals` are a ControlNet's: one for each map of the way
+        down and one for the middle, of B or n B rows.
         """
         table = timesteps if timesteps.ndim == 2 else self.time_shifts(timesteps)
-        return self._denoise(latents, table, self.context_kv(context) if isinstance(context, Tensor) else context)
+        kv = self.context_kv(context) if isinstance(context, Tensor) else context
+        return self._denoise(latents, table, kv, residuals=residuals)
 
-    def _denoise(self, x: Tensor, table: Tensor, kv: Sequence[KV], frames: int = 1) -> Tensor:
+    def _denoise(
+        self, x: Tensor, table: Tensor, kv: Sequence[KV], frames: int = 1, residuals: Sequence[Tensor] = ()
+    ) -> Tensor:
         rest, shifts = iter(kv), iter(table.split(self._widths, -1))
-        x = self.conv_in(x)
-        skips = [x]
-        for block in self.down_blocks:
-            skips += block(skips[-1], shifts, rest, frames)
-        x = self.mid_block(skips[-1], shifts, rest, frames)
+        skips, x = self._encode(self.conv_in(x), shifts, rest, frames)
+        if residuals:  # only what the way up reads: the encoder ran without them (arXiv 2302.05543, section 3.2)
+            *skips, x = [add_branches(own, other) for own, other in zip((*skips, x), residuals, strict=True)]
         for block in self.up_blocks:
             x = block(x, skips, shifts, rest, frames)
         assert not skips
         assert next(rest, None) is None, "keys and values of another network"
         return self.conv_out(self.conv_norm_out(x))
+
+
+def add_branches(x: Tensor, other: Tensor) -> Tensor:
+    """The sum of two maps, of which one may have been computed for all branches in common."""
+    rows = max(len(x), len(other))
+    return for_branches(x, rows) + for_branches(other, rows)
