@@ -71,7 +71,7 @@ def check_sizes(slots: Sequence[int], sizes: Sequence[int], stories: int) -> Non
             raise click.BadParameter(str(error)) from None
         in_flight = min(stories, config.stories)
         choices = sorted(
-            {batch(in_flight, Phase.DRAW, in_flight, pipelining(count, n)) for n in range(1, 1 + in_flight)}
+            {batch(in_flight, Phase.SAMPLE, in_flight, pipelining(count, n)) for n in range(1, 1 + in_flight)}
         )
         if size not in choices:
             among = ", ".join(map(str, choices))

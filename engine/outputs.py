@@ -26,11 +26,11 @@ class Phase(StrEnum):
 
     MEMORY = "memory"
     PREFILL = "prefill"
-    DRAW = "draw"
-    DECODE = "decode"
-    CORRECT = "correct"
-    ENCODE = "encode"
-    REPLACE = "replace"
+    SAMPLE = "draw"  # values are on disk and stay
+    VQ_DECODE = "decode"
+    SDEDIT = "correct"
+    VQ_ENCODE = "encode"
+    UPDATE_CONTEXT = "replace"
 
 
 class Span(NamedTuple):

@@ -39,7 +39,7 @@ class ClipFloors(NamedTuple):
 def of_a_frame(phase: Phase, runs: Sequence[Any], frames: int) -> Need:
     """Mean needs of a frame of a clip of ``frames``, from runs for ``COUNTED`` of them: the ARM draws the first
     in its own way and all others alike; what comes after it takes them together."""
-    if phase in (Phase.PREFILL, Phase.DRAW):
+    if phase in (Phase.PREFILL, Phase.SAMPLE):
         first, later = runs[0], runs[-1]
         return Need(*((a + (frames - 1) * b) // frames for a, b in zip(first, later, strict=True)))
     (whole,) = runs

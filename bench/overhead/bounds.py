@@ -16,7 +16,7 @@ from .variants import Variant
 if TYPE_CHECKING:
     from ...engine.engine import Engine
 
-CORRECTOR = (Phase.CORRECT, Phase.ENCODE)
+CORRECTOR = (Phase.SDEDIT, Phase.VQ_ENCODE)
 
 
 @dataclass

@@ -117,7 +117,7 @@ def count(engine: Engine, options: StoryOptions, stories: int, cache: int) -> li
         return drawn
     one_by_one = options.replace(decoding="sequential", correction=False)
     single = _frames(_plain(engine, one_by_one, stories), stories, cache)
-    draw = Phase.DRAW
+    draw = Phase.SAMPLE
     return [{**a, draw: Need(*map(min, a[draw], b[draw]))} for a, b in zip(drawn, single, strict=True)]
 
 
@@ -159,7 +159,7 @@ def _frames(phases: SlotPhases, stories: int, cache: int) -> list[Needs]:
 def _count(phases: SlotPhases, phase: Phase, works: list[StoryState], cache: int) -> Need:
     """Run a phase, and count. Not in inference mode, in which products come as wholes that the registry lacks."""
     with torch.no_grad(), _weights_read(phases.models.networks) as calls, Operations() as operations:
-        phases.verbs[phase](works)
+        phases.run_phase[phase](works)
     sizes = {module: _bytes(module) for module in calls}
     once = sum(sizes.values())
     return Need(operations.flops, once if once <= cache else sum(sizes[m] * calls[m] for m in calls))

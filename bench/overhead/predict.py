@@ -99,7 +99,7 @@ class Predictor:
         other = 1 if self.options.correction.num_steps_run > 1 else 2
         two = self._measured(self.options.replace(strength=1.0, num_inference_steps=other), config, lengths)
         points = [(self.options.correction.num_steps_run, base), (other, two)]
-        scaled = {**base.seconds, Phase.CORRECT: on_a_line(points, options.correction.num_steps_run)}
+        scaled = {**base.seconds, Phase.SDEDIT: on_a_line(points, options.correction.num_steps_run)}
         self.models.setdefault(name, replace(base, seconds=scaled))
 
     def _measured(self, options: StoryOptions, config: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
@@ -131,7 +131,7 @@ def on_a_line(costs: Sequence[tuple[int, CostModel]], steps: int) -> dict[int, f
     """Seconds of a correction by batch, on the line through two models of other numbers of steps."""
     (low, first), (high, second) = costs
     share = (steps - low) / (high - low)
-    rows = first.seconds[Phase.CORRECT], second.seconds[Phase.CORRECT]
+    rows = first.seconds[Phase.SDEDIT], second.seconds[Phase.SDEDIT]
     return {batch: max(0.0, rows[0][batch] + share * (rows[1][batch] - rows[0][batch])) for batch in rows[0]}
 
 

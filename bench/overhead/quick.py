@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PLAIN, ACDC = "plain", "acdc"
 VARIANTS = (PLAIN, ACDC)
 TOTAL, OUTSIDE = "total", "outside_models"
-MODELS = (Phase.PREFILL, Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE)
+MODELS = (Phase.PREFILL, Phase.SAMPLE, Phase.VQ_DECODE, Phase.SDEDIT, Phase.VQ_ENCODE)
 
 
 class FrameTime(NamedTuple):

@@ -114,7 +114,7 @@ def passes(rehearsal: Rehearsal, repeats: int) -> dict[int, float]:
 
     def run(phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:
         launched = rehearsal.on_slot(0, lambda: whole(stepping.run, phase, works)).result
-        if phase is Phase.DRAW:
+        if phase is Phase.SAMPLE:
             samples[len(works)][works[0].index].append(launched)
         return []
 

@@ -70,8 +70,8 @@ def repeated(rehearsal: Rehearsal, slot: int, unit: Unit, size: int) -> Launch:
     does."""
     phases, runner = rehearsal.phases[slot], rehearsal.run.executor.slots[slot]
     if unit == "arm":
-        return partial(runner.run, partial(draw, phases, rehearsal.works(min(size, rehearsal.limit(Phase.DRAW)))))
-    phase = Phase.CORRECT if rehearsal.run.options.corrects(0) else Phase.DECODE
+        return partial(runner.run, partial(draw, phases, rehearsal.works(min(size, rehearsal.limit(Phase.SAMPLE)))))
+    phase = Phase.SDEDIT if rehearsal.run.options.corrects(0) else Phase.VQ_DECODE
     works = rehearsal.drafted(min(size, rehearsal.limit(phase)), slot)
     return partial(runner.run, lambda: phases.run(phase, works))
 
@@ -79,6 +79,6 @@ def repeated(rehearsal: Rehearsal, slot: int, unit: Unit, size: int) -> Launch:
 def draw(phases: SlotPhases, works: Sequence[StoryState]) -> None:
     """A frame is drawn and forgotten."""
     whole(phases.run, Phase.PREFILL, works)
-    whole(phases.run, Phase.DRAW, works)
+    whole(phases.run, Phase.SAMPLE, works)
     for work in works:
         work.begin_again()

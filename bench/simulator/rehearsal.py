@@ -40,7 +40,7 @@ class Rehearsal:
     @property
     def batches(self) -> list[int]:
         """The numbers of stories that launches may have: powers of two."""
-        most = max(self.limit(phase) for phase in (Phase.DRAW, Phase.CORRECT))
+        most = max(self.limit(phase) for phase in (Phase.SAMPLE, Phase.SDEDIT))
         return [1 << power for power in range(most.bit_length())]
 
     def limit(self, phase: Phase) -> int:
@@ -92,7 +92,9 @@ class Rehearsal:
         works, run = self.works(count), self.phases[slot].run
         for work in works:
             work.rewrites[0] = rewrite(work.memory, work.request.sentences, 0)
-        self.on_slot(slot, lambda: [whole(run, phase, works) for phase in (Phase.PREFILL, Phase.DRAW, Phase.DECODE)])
+        self.on_slot(
+            slot, lambda: [whole(run, phase, works) for phase in (Phase.PREFILL, Phase.SAMPLE, Phase.VQ_DECODE)]
+        )
         return works
 
     def on_slot(self, slot: int, work: Run) -> Done:

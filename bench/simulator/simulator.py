@@ -191,14 +191,14 @@ class _Run:
     def _seconds(self, launch: Launch[ScheduledStory], stories: Sequence[_Story]) -> float:
         """Time of a launch alone. A draw runs at most that number of passes, or as many as the slowest story
         needs."""
-        if launch.phase is not Phase.DRAW or self.config.max_passes_per_launch is None:
+        if launch.phase is not Phase.SAMPLE or self.config.max_passes_per_launch is None:
             return self.costs.launch_seconds(launch.phase, len(stories))
         for story in stories:
             story.passes_left = story.passes_left or self.costs.passes_a_frame()
         passes = min(self.config.max_passes_per_launch, max(story.passes_left for story in stories))
         for story in stories:
             story.passes_left = max(0.0, story.passes_left - passes)
-        return self.costs.launch_seconds(Phase.DRAW, len(stories), passes)
+        return self.costs.launch_seconds(Phase.SAMPLE, len(stories), passes)
 
     def _told(self, task: ScheduledStory, finished: Finished) -> None:
         self._note(None, Phase.MEMORY, (task,), finished)

@@ -1,12 +1,12 @@
 """The seven phases of a frame (ACDC, arXiv 2410.04721, section 3), each a function that all loops call.
 
-    rewrite    a prompt that needs no other (Eq. 3)
-    prefill    the ARM reads the sentence
-    draw       the ARM draws the frame's codes (Eq. 1, Eq. 4 frame by frame of a video)
-    decode     codes to pixels: the draft
-    correct    SDEdit under the rewritten prompt (Eq. 2), of the frames of a clip together (Eq. 5)
-    encode     corrected pixels to codes
-    replace    these codes take the draft's place in the ARM's context (Eq. 6)
+    rewrite         a prompt that needs no other (Eq. 3)
+    prefill         the ARM reads the sentence
+    sample          the ARM draws the frame's codes (Eq. 1, Eq. 4 frame by frame of a video)
+    vq_decode       codes to pixels: the draft
+    sdedit          SDEdit under the rewritten prompt (Eq. 2), of the frames of a clip together (Eq. 5)
+    vq_encode       corrected pixels to codes
+    update_context  these codes take the draft's place in the ARM's context (Eq. 6)
 
 The serial, the video and the concurrent loop differ in order and overlap alone. A phase takes frames that are computed
 side by side, whichever number each has; what it finds out is written to them only when all of it is there, so that a
@@ -62,7 +62,7 @@ class Phases:
         for place, frame in enumerate(frames):
             frame.batch = batch, place
 
-    def draw(self, frames: Sequence[Frames], max_passes: int | None = None) -> list[Frames]:
+    def sample(self, frames: Sequence[Frames], max_passes: int | None = None) -> list[Frames]:
         """The ARM draws codes (Eq. 1; Eq. 4 of a video's frame), from one batch or several, which become one. Returns
         the frames that are not drawn to their ends after ``max_passes`` passes (None: as many as it takes)."""
         members = [frame.batch for frame in frames if frame.batch is not None]
@@ -77,7 +77,7 @@ class Phases:
                 unfinished.append(frame)
         return unfinished
 
-    def give(self, stories: Sequence[Story], codes: Tensor) -> None:
+    def force_codes(self, stories: Sequence[Story], codes: Tensor) -> None:
         """Codes [B, n] instead of a draw: of a picture that is given, or of a frame of an earlier run. They enter the
         ARM's cache at once."""
         for story, own in zip(stories, codes.unbind(0), strict=True):
@@ -87,13 +87,13 @@ class Phases:
             story.draft_codes, story.batch = own, None
         self.batch_of(stories).write_cache()
 
-    def decode(self, frames: Sequence[FrameState]) -> None:
+    def vq_decode(self, frames: Sequence[FrameState]) -> None:
         """Codes to pixels, the drafts."""
         drafts = self.models.tokenizer.decode(_stacked(frames, "draft_codes"))
         for frame, draft in zip(frames, drafts.unbind(0), strict=True):
             frame.draft = draft
 
-    def correct(self, frames: Sequence[FrameState], as_clip: bool = False) -> None:
+    def sdedit(self, frames: Sequence[FrameState], as_clip: bool = False) -> None:
         """SDEdit of each draft under its rewritten prompt (Eq. 2); of a clip's frames together under one (Eq. 5). The
         codes are there, too, where a backend's plan of the whole correction makes them."""
         prompted = frames[:1] if as_clip else frames  # one prompt for a clip
@@ -111,7 +111,7 @@ class Phases:
             frame.shown, frame.cut_prompt = shown[place], cut[place]
             frame.codes = None if codes is None or not self.options.correction.feed_back else codes[place]
 
-    def encode(self, frames: Sequence[FrameState]) -> None:
+    def vq_encode(self, frames: Sequence[FrameState]) -> None:
         """Corrected pixels to codes."""
         found = [frame.codes for frame in frames if frame.codes is not None]
         whole = len(found) == len(frames)
@@ -119,16 +119,16 @@ class Phases:
         for frame, own in zip(frames, codes.unbind(0), strict=True):
             frame.codes = own
 
-    def replace(self, stories: Sequence[Story], at_once: bool = True) -> None:
+    def update_context(self, stories: Sequence[Story], at_once: bool = True) -> None:
         """Corrected codes take the place of the drafts' in the ARM's context (Eq. 6 with one frame a story). They enter
         its cache ``at_once``, in one parallel pass, or with the next sentence."""
         for story in stories:
-            assert story.codes is not None, "encode() comes before replace()"
+            assert story.codes is not None, "vq_encode() comes before update_context()"
             story.sequence.replace(story.codes)
         if at_once:
             self.batch_of(stories).write_cache()
 
-    def replace_clip(self, session: VideoSession, frames: Sequence[FrameState]) -> None:
+    def update_clip_context(self, session: VideoSession, frames: Sequence[FrameState]) -> None:
         """The corrected codes of a clip take the place of its drafts' together (Eq. 6)."""
         session.replace(frames[0].index, _stacked(frames, "codes")[None])
 

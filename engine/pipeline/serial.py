@@ -66,19 +66,19 @@ class SerialPipeline:
                 story.rewrites[index] = rewrite(story.memory, story.request.sentences, index)
         with clock(index, Phase.PREFILL):
             phases.prefill(phases.batch_of(stories), stories)
-        with clock(index, Phase.DRAW):  # Eq. 1
+        with clock(index, Phase.SAMPLE):  # Eq. 1
             self.draw()
-        with clock(index, Phase.DECODE):
-            phases.decode(stories)
+        with clock(index, Phase.VQ_DECODE):
+            phases.vq_decode(stories)
         if self.options.corrects(index):
-            with clock(index, Phase.CORRECT):  # Eq. 2
-                phases.correct(stories)
+            with clock(index, Phase.SDEDIT):  # Eq. 2
+                phases.sdedit(stories)
         if self.options.corrects(index) and self.options.correction.feed_back:
-            with clock(index, Phase.ENCODE):
-                phases.encode(stories)
+            with clock(index, Phase.VQ_ENCODE):
+                phases.vq_encode(stories)
             if index + 1 < self.length:  # the last frame's cache is not read
-                with clock(index, Phase.REPLACE):  # Eq. 6
-                    phases.replace(stories)
+                with clock(index, Phase.UPDATE_CONTEXT):  # Eq. 6
+                    phases.update_context(stories)
         spans = clock.take()
         for story in stories:
             story.spans += spans
@@ -87,10 +87,10 @@ class SerialPipeline:
     def draw(self) -> None:
         """The draft's codes; those of the first frame's picture where one is given."""
         if self.init_pixels is None or self.stories[0].index > 0:
-            self.phases.draw(self.stories)
+            self.phases.sample(self.stories)
             return
         pixels = self.init_pixels.to(self.phases.device, self.phases.dtype).expand(len(self.stories), -1, -1, -1)
-        self.phases.give(self.stories, self.phases.models.tokenizer.encode(pixels))
+        self.phases.force_codes(self.stories, self.phases.models.tokenizer.encode(pixels))
 
     def enter_again(self) -> None:
         """Bring the ARM to where it was after a finished frame, by passes of the very same shapes.
@@ -103,7 +103,7 @@ class SerialPipeline:
         stored = stored_codes(done, phases.models.arm.stream).to(phases.device)
         phases.prefill(phases.batch_of(stories), stories)
         if self.options.corrects(index) and self.options.correction.feed_back:
-            phases.give(stories, stored)
+            phases.force_codes(stories, stored)
             return
         self.draw()
         drawn = [story.draft_codes for story in stories if story.draft_codes is not None]

@@ -101,17 +101,17 @@ class VideoPipeline:
         for frame in frames:  # Eq. 4
             self.draw(session, frame, clock)
             frame.spans += clock.take()
-        with clock(last, Phase.DECODE):
-            phases.decode(frames)
+        with clock(last, Phase.VQ_DECODE):
+            phases.vq_decode(frames)
         if self.options.corrects(number):
-            with clock(last, Phase.CORRECT):  # Eq. 5
+            with clock(last, Phase.SDEDIT):  # Eq. 5
                 self.correct(frames)
         if self.options.corrects(number) and self.options.correction.feed_back:
-            with clock(last, Phase.ENCODE):
-                phases.encode(frames)
+            with clock(last, Phase.VQ_ENCODE):
+                phases.vq_encode(frames)
             if indexes.stop < self.video.num_frames:
-                with clock(last, Phase.REPLACE):  # Eq. 6
-                    phases.replace_clip(session, frames)
+                with clock(last, Phase.UPDATE_CONTEXT):  # Eq. 6
+                    phases.update_clip_context(session, frames)
         frames[-1].spans += clock.take()
         return [build_frame(frame) for frame in frames]
 
@@ -119,17 +119,17 @@ class VideoPipeline:
         """Codes of a frame after those before it."""
         with clock(frame.index, Phase.PREFILL):
             self.phases.prefill(session, [frame])
-        with clock(frame.index, Phase.DRAW):
-            self.phases.draw([frame])
+        with clock(frame.index, Phase.SAMPLE):
+            self.phases.sample([frame])
 
     def correct(self, frames: Sequence[VideoFrame]) -> None:
         """By a model of clips together; else picture by picture with equal noise, which leaves still what does not
         move."""
         if self.phases.models.corrector.max_clip_frames is not None:
-            self.phases.correct(frames, as_clip=True)
+            self.phases.sdedit(frames, as_clip=True)
             return
         for first in range(0, len(frames), VAE_BATCH):
-            self.phases.correct(frames[first : first + VAE_BATCH])
+            self.phases.sdedit(frames[first : first + VAE_BATCH])
 
     def enter_again(self, session: VideoSession, number: int, indexes: range) -> None:
         """Bring the session to where it was after a chunk by passes of the very same shapes.

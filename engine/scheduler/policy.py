@@ -17,11 +17,11 @@ from ..outputs import Phase
 Unit = Literal["arm", "dm"]
 UNITS: dict[Phase, Unit] = {
     Phase.PREFILL: "arm",
-    Phase.DRAW: "arm",
-    Phase.DECODE: "dm",
-    Phase.CORRECT: "dm",
-    Phase.ENCODE: "dm",
-    Phase.REPLACE: "arm",
+    Phase.SAMPLE: "arm",
+    Phase.VQ_DECODE: "dm",
+    Phase.SDEDIT: "dm",
+    Phase.VQ_ENCODE: "dm",
+    Phase.UPDATE_CONTEXT: "arm",
 }
 ORDER = tuple(Phase)
 FORMER_NAMES = {"run_ahead": "prompt_lookahead", "quantum": "max_passes_per_launch", "share": "split_across_slots"}
@@ -107,8 +107,8 @@ def choose(
     3. the latest phase: drain.
     """
     phases = {story.phase for story in ready}
-    if not config.split_across_slots and Phase.DRAW in running:
-        phases -= {Phase.DRAW}  # they join that draw when its launch ends: one reading of the weights for all
+    if not config.split_across_slots and Phase.SAMPLE in running:
+        phases -= {Phase.SAMPLE}  # they join that draw when its launch ends: one reading of the weights for all
     if not phases:
         return None
     starved = [story.phase for story in ready if story.phase in phases and story.times_skipped >= PATIENCE]

@@ -83,13 +83,13 @@ class Launch(NamedTuple, Generic[Story]):
 def frame_phases(corrected: bool, feed_back: bool, last: bool, merge_replace: bool) -> tuple[Phase, ...]:
     """The phases of a frame. Corrected codes enter with the next sentence (``merge_replace``) or by themselves; nobody
     reads those of the last frame."""
-    phases = [Phase.PREFILL, Phase.DRAW, Phase.DECODE]
+    phases = [Phase.PREFILL, Phase.SAMPLE, Phase.VQ_DECODE]
     if corrected:
-        phases.append(Phase.CORRECT)
+        phases.append(Phase.SDEDIT)
         if feed_back:
-            phases.append(Phase.ENCODE)
+            phases.append(Phase.VQ_ENCODE)
             if not merge_replace and not last:
-                phases.append(Phase.REPLACE)
+                phases.append(Phase.UPDATE_CONTEXT)
     return tuple(phases)
 
 
@@ -247,7 +247,7 @@ class Scheduler(Generic[Story]):
         phases = story.phases_of(story.index)
         if self.config.prompt_lookahead == 0:
             return 0
-        return phases.index(Phase.CORRECT) if Phase.CORRECT in phases else len(phases) - 1
+        return phases.index(Phase.SDEDIT) if Phase.SDEDIT in phases else len(phases) - 1
 
     def _wants_a_call(self, story: Story) -> bool:
         if (

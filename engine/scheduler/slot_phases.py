@@ -23,13 +23,13 @@ class SlotPhases(Phases):
         """``options`` are resolved. ``ValueError`` if they cannot be met."""
         super().__init__(models, options)
         self.config = config
-        self.verbs: dict[Phase, Callable[[Sequence[StoryState]], Sequence[StoryState] | None]] = {
+        self.run_phase: dict[Phase, Callable[[Sequence[StoryState]], Sequence[StoryState] | None]] = {
             Phase.PREFILL: lambda stories: self.prefill(self.batch_of(stories), stories),
-            Phase.DRAW: lambda stories: self.draw(stories, config.max_passes_per_launch),
-            Phase.DECODE: self.decode,
-            Phase.CORRECT: self.correct,
-            Phase.ENCODE: self._encode,
-            Phase.REPLACE: self.replace,
+            Phase.SAMPLE: lambda stories: self.sample(stories, config.max_passes_per_launch),
+            Phase.VQ_DECODE: self.vq_decode,
+            Phase.SDEDIT: self.sdedit,
+            Phase.VQ_ENCODE: self._encode,
+            Phase.UPDATE_CONTEXT: self.update_context,
         }
 
     @torch.inference_mode()
@@ -37,10 +37,10 @@ class SlotPhases(Phases):
         """A launch; returns the stories that the phase is not done with (a draw ran all passes of its launch)."""
         record_stream_uses(stories)
         with EXPORT_LOCK.launch():
-            return list(self.verbs[phase](stories) or ())
+            return list(self.run_phase[phase](stories) or ())
 
     def _encode(self, stories: Sequence[StoryState]) -> None:
         """With what the replacement costs nothing to do now; the codes enter with the next sentence, unless a phase of
         its own follows."""
-        self.encode(stories)
-        self.replace(stories, at_once=False)
+        self.vq_encode(stories)
+        self.update_context(stories, at_once=False)

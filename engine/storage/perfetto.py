@@ -11,11 +11,11 @@ TRACKS = ("memory", "ARM", "tokenizer", "diffusion model")
 TRACK_OF = {
     Phase.MEMORY: "memory",
     Phase.PREFILL: "ARM",
-    Phase.DRAW: "ARM",
-    Phase.DECODE: "tokenizer",
-    Phase.CORRECT: "diffusion model",
-    Phase.ENCODE: "tokenizer",
-    Phase.REPLACE: "ARM",
+    Phase.SAMPLE: "ARM",
+    Phase.VQ_DECODE: "tokenizer",
+    Phase.SDEDIT: "diffusion model",
+    Phase.VQ_ENCODE: "tokenizer",
+    Phase.UPDATE_CONTEXT: "ARM",
 }
 
 

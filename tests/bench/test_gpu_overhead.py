@@ -141,15 +141,15 @@ def test_a_bad_option_is_refused(asked, option, message):
 
 def test_phases_of_a_clip_follow_each_other_or_run_beside_each_other():
     """Reading 8 bytes at 1 a second bounds the draw, 4 products at 1 a second the correction."""
-    floors = ClipFloors(Rates(1.0, 1.0, 0), {Phase.DRAW: Need(2, 8), Phase.CORRECT: Need(4, 1)})
+    floors = ClipFloors(Rates(1.0, 1.0, 0), {Phase.SAMPLE: Need(2, 8), Phase.SDEDIT: Need(4, 1)})
     one, two = SchedulerConfig(slots=1), SchedulerConfig(slots=2)
     plain, serial, next_to = Variant("p", "", one, correction=False), Variant("s", "", one), Variant("o", "", two)
     assert [floors.seconds_a_frame(way) for way in (plain, serial, next_to)] == [8, 8 + 4, 9]
 
 
 def test_a_clip_counts_its_first_frame_once_and_the_others_alike():
-    assert of_a_frame(Phase.DRAW, [Cost(8, 80), Cost(4, 40)], 16) == Need((8 + 15 * 4) // 16, (80 + 15 * 40) // 16)
-    assert of_a_frame(Phase.CORRECT, [Cost(20, 64)], 16) == Need(10, 4)
+    assert of_a_frame(Phase.SAMPLE, [Cost(8, 80), Cost(4, 40)], 16) == Need((8 + 15 * 4) // 16, (80 + 15 * 40) // 16)
+    assert of_a_frame(Phase.SDEDIT, [Cost(20, 64)], 16) == Need(10, 4)
 
 
 CUDA = torch.device("cuda:1")

@@ -45,7 +45,7 @@ class FakeRun:
         if (request.id, index) in self.engine.failures:
             return StoryFailed(request, self.engine.failures[request.id, index])
         start = 10.0 * (index - len(request.done))
-        spans = (Span(Phase.DRAW, start, 10.0),)
+        spans = (Span(Phase.SAMPLE, start, 10.0),)
         history = [frame.codes for frame in frames]
         corrected = self.options.corrects(index)
         frame = draw(request.sentences[index], index, request.seed, history, corrected, spans)

@@ -26,7 +26,7 @@ TEXTS = [
 ]
 STORIES = [StoryRequest(f"story-{number}", tuple(texts), 20 + number) for number, texts in enumerate(TEXTS)]
 SMALL = SchedulerConfig(slots=2, stories=3, waiting=1, draw_batch=2, correct_batch=2)
-PHASES = [Phase.PREFILL, Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE, Phase.REPLACE]
+PHASES = [Phase.PREFILL, Phase.SAMPLE, Phase.VQ_DECODE, Phase.SDEDIT, Phase.VQ_ENCODE, Phase.UPDATE_CONTEXT]
 
 
 class Alone:
@@ -92,7 +92,7 @@ def spoil(
         return run
 
     for phases in many.run.phases:
-        phases.verbs[phase] = spoilt(phases.verbs[phase])
+        phases.run_phase[phase] = spoilt(phases.run_phase[phase])
 
 
 class Forgetful(Memory):

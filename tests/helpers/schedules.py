@@ -12,7 +12,7 @@ from acdc.engine.scheduler.policy import PATIENCE, SchedulerConfig
 from acdc.engine.scheduler.scheduler import Launch, ScheduledStory, Scheduler, State
 from tests.helpers.plots import Plot
 
-ARM = {Phase.PREFILL, Phase.DRAW, Phase.REPLACE}
+ARM = {Phase.PREFILL, Phase.SAMPLE, Phase.UPDATE_CONTEXT}
 
 
 @dataclass
@@ -38,7 +38,7 @@ class Seen:
         """Is its prompt not there, where it is needed: where it corrects, or else where the frame ends; without
         lookahead, where the frame begins?"""
         phases = self.phases_of_frames[self.frame]
-        where = phases.index(Phase.CORRECT) if Phase.CORRECT in phases else len(phases) - 1
+        where = phases.index(Phase.SDEDIT) if Phase.SDEDIT in phases else len(phases) - 1
         return self.expected <= self.frame and self.place >= (where if prompt_lookahead else 0)
 
 
@@ -111,14 +111,16 @@ class World:
 
     def fill(self) -> None:
         """Each free slot's launch is looked at, in the order in which they were decided."""
-        drawing = any(launch.phase is Phase.DRAW for launch in self.launches.values())
+        drawing = any(launch.phase is Phase.SAMPLE for launch in self.launches.values())
         for launch in self.scheduler.schedule():
             assert launch.slot not in self.launches, "a slot holds two launches"
             assert 0 <= launch.slot < self.config.slots
-            assert self.config.split_across_slots or not (drawing and launch.phase is Phase.DRAW), "two draws at a time"
+            assert self.config.split_across_slots or not (drawing and launch.phase is Phase.SAMPLE), (
+                "two draws at a time"
+            )
             self._check_launch(launch)
             self._pass_over(launch, drawing)
-            drawing |= launch.phase is Phase.DRAW
+            drawing |= launch.phase is Phase.SAMPLE
             self.launches[launch.slot] = launch
         assert self.scheduler.running == self.launches
 
@@ -139,7 +141,7 @@ class World:
             assert seen.end is None, "a launch of a story that has ended"
             assert seen.phase is launch.phase, "phases in order, none left out"
             assert count == 1 or not seen.alone, "a story whose launch failed runs alone"
-            if launch.phase is Phase.CORRECT or self.config.prompt_lookahead == 0:
+            if launch.phase is Phase.SDEDIT or self.config.prompt_lookahead == 0:
                 assert seen.expected > seen.frame, "its prompt is not there"
 
     def _pass_over(self, launch: Launch, drawing: bool) -> None:
@@ -148,7 +150,7 @@ class World:
             if task in launch.stories:
                 seen.passed = 0
             elif task.state is State.READY and not seen.waits(self.config.prompt_lookahead):
-                joins = seen.phase is Phase.DRAW and drawing and not self.config.split_across_slots
+                joins = seen.phase is Phase.SAMPLE and drawing and not self.config.split_across_slots
                 seen.passed += not joins
             assert seen.passed <= PATIENCE + self.config.stories, "a story starves"
 
@@ -163,7 +165,7 @@ class World:
         if broken or (self.trouble and self.chance.random() < 0.02):
             self.fail(launch)
             return
-        again = [task for task in launch.stories if launch.phase is Phase.DRAW and self.chance.random() < 0.4]
+        again = [task for task in launch.stories if launch.phase is Phase.SAMPLE and self.chance.random() < 0.4]
         finished = self.scheduler.complete(launch, again)
         for task in launch.stories:
             seen = self.seen[task]

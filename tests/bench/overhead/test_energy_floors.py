@@ -119,13 +119,13 @@ class TestFloors:
     def test_counts_of_the_tiny_bundle(self, tiny_engine):
         options = make_options(num_inference_steps=4).resolved(tiny_engine.defaults)
         one, two = (count(tiny_engine, options, n, 0)[1] for n in (1, 2))
-        assert set(one) == {Phase.PREFILL, Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE}
-        for phase in (Phase.DECODE, Phase.CORRECT, Phase.ENCODE):
+        assert set(one) == {Phase.PREFILL, Phase.SAMPLE, Phase.VQ_DECODE, Phase.SDEDIT, Phase.VQ_ENCODE}
+        for phase in (Phase.VQ_DECODE, Phase.SDEDIT, Phase.VQ_ENCODE):
             assert one[phase].flops > 0
             assert two[phase].bytes == one[phase].bytes  # a reading of the weights serves both
-        for phase in (Phase.DRAW, Phase.DECODE, Phase.CORRECT, Phase.ENCODE):
+        for phase in (Phase.SAMPLE, Phase.VQ_DECODE, Phase.SDEDIT, Phase.VQ_ENCODE):
             assert two[phase].flops == 2 * one[phase].flops
-        assert one[Phase.DRAW].bytes > 2 * one[Phase.PREFILL].bytes  # every pass reads them again
+        assert one[Phase.SAMPLE].bytes > 2 * one[Phase.PREFILL].bytes  # every pass reads them again
 
     @pytest.mark.parametrize("context", ["window", "full"])
     def test_corrected_codes_of_the_first_frame_enter_with_the_second_sentence(self, tiny_engine, context):
@@ -134,12 +134,12 @@ class TestFloors:
         silent = options.replace(feed_back=False)
         acdc, shown = (count(tiny_engine, asked, 1, 0) for asked in (options, silent))
         plain = count(tiny_engine, options.replace(correction=False), 1, 0)
-        assert [set(needs) for needs in plain] == [{Phase.PREFILL, Phase.DRAW, Phase.DECODE}] * 2
+        assert [set(needs) for needs in plain] == [{Phase.PREFILL, Phase.SAMPLE, Phase.VQ_DECODE}] * 2
         assert acdc[0][Phase.PREFILL] == plain[0][Phase.PREFILL]  # there is nothing before it
         more = acdc[1][Phase.PREFILL].flops - plain[1][Phase.PREFILL].flops
         assert (more > 0) == (context == "full")
         assert shown[1][Phase.PREFILL] == plain[1][Phase.PREFILL]
-        assert acdc[0][Phase.CORRECT] == acdc[1][Phase.CORRECT]  # what is made once for all frames is in neither
+        assert acdc[0][Phase.SDEDIT] == acdc[1][Phase.SDEDIT]  # what is made once for all frames is in neither
 
     def test_codes_drawn_in_vain_are_in_no_floor(self, tiny_engine):
         """Passes of several codes compute more and read the weights less often: what is needed at least is the smaller
@@ -147,7 +147,7 @@ class TestFloors:
         found = {}
         for decoding in ("sequential", "parallel"):
             options = make_options(correction=False, decoding=decoding).resolved(tiny_engine.defaults)
-            found[decoding] = count(tiny_engine, options, 1, 0)[1][Phase.DRAW]
+            found[decoding] = count(tiny_engine, options, 1, 0)[1][Phase.SAMPLE]
         assert found["parallel"].flops == found["sequential"].flops
         assert found["parallel"].bytes < found["sequential"].bytes
 
@@ -158,20 +158,20 @@ class TestFloors:
         options = make_options(correction=False).resolved(tiny_engine.defaults)
         for backend in ("eager", "inductor"):
             monkeypatch.setattr(tiny_engine.models.arm, "draw_backend", backend)
-            drawn[backend] = count(tiny_engine, options, 1, 0)[1][Phase.DRAW]
+            drawn[backend] = count(tiny_engine, options, 1, 0)[1][Phase.SAMPLE]
         assert drawn["inductor"].bytes < drawn["eager"].bytes
         assert drawn["inductor"].flops == drawn["eager"].flops
 
     def test_weights_that_a_cache_holds_are_read_once(self, tiny_engine):
         options = make_options(num_inference_steps=4, correction=False).resolved(tiny_engine.defaults)
-        held, again = (count(tiny_engine, options, 1, cache)[1][Phase.DRAW] for cache in (2**30, 0))
+        held, again = (count(tiny_engine, options, 1, cache)[1][Phase.SAMPLE] for cache in (2**30, 0))
         assert held.bytes < again.bytes
         weights = sum(value.numel() * value.element_size() for value in tiny_engine.models.arm.model.parameters())
         assert 0 < held.bytes <= weights
 
     def test_more_steps_need_more(self, tiny_engine):
         asked = (make_options(num_inference_steps=n).resolved(tiny_engine.defaults) for n in (2, 8))
-        few, many = (count(tiny_engine, options, 1, 0)[1][Phase.CORRECT] for options in asked)
+        few, many = (count(tiny_engine, options, 1, 0)[1][Phase.SDEDIT] for options in asked)
         assert many.flops > few.flops
         assert many.bytes > few.bytes
 
@@ -207,8 +207,8 @@ class TestFloorsOfAStudy:
 
     @pytest.fixture
     def floors(self, tiny_engine, monkeypatch):
-        plain = {Phase.PREFILL: Need(0, 0), Phase.DRAW: Need(0, 1), Phase.DECODE: Need(0, 0)}
-        first = {**plain, Phase.CORRECT: Need(2, 0), Phase.ENCODE: Need(0, 0)}
+        plain = {Phase.PREFILL: Need(0, 0), Phase.SAMPLE: Need(0, 1), Phase.VQ_DECODE: Need(0, 0)}
+        first = {**plain, Phase.SDEDIT: Need(2, 0), Phase.VQ_ENCODE: Need(0, 0)}
 
         def counted(engine, options, stories, cache):
             assert (options.correction.first, options.correction.every) == (None, 1) or not options.correction.enabled

@@ -121,12 +121,12 @@ def lane(slot: int | None, *spans: tuple[Phase, float, float]) -> list[Ran]:
 
 class TestBeside:
     def test_the_example(self):
-        first = lane(0, (Phase.DRAW, 0, 2))
-        second = lane(1, (Phase.DRAW, 0, 1), (Phase.CORRECT, 1, 4))
+        first = lane(0, (Phase.SAMPLE, 0, 2))
+        second = lane(1, (Phase.SAMPLE, 0, 1), (Phase.SDEDIT, 1, 4))
         assert overlap([*second, *first]) == {"arm_dm": 0.25, "dm_dm": 0.0, "arm_arm": 0.25}
 
     def test_one_after_another_and_memory_is_nothing_beside_anything(self):
-        ran = lane(0, (Phase.DRAW, 0, 1), (Phase.CORRECT, 1, 2)) + lane(None, (Phase.MEMORY, 0, 2))
+        ran = lane(0, (Phase.SAMPLE, 0, 1), (Phase.SDEDIT, 1, 2)) + lane(None, (Phase.MEMORY, 0, 2))
         assert set(overlap(ran).values()) == set(overlap([]).values()) == {0.0}
 
     @given(
@@ -141,7 +141,7 @@ class TestBeside:
         counted = {"arm_dm": 0, "dm_dm": 0, "arm_arm": 0}
         for start, end in pairwise(edges):
             there = [one.phase for one in ran if one.start <= start and end <= one.end]
-            arms = sum(phase in (Phase.PREFILL, Phase.DRAW, Phase.REPLACE) for phase in there)
+            arms = sum(phase in (Phase.PREFILL, Phase.SAMPLE, Phase.UPDATE_CONTEXT) for phase in there)
             dms = len(there) - arms
             kind = "arm_dm" if arms and dms else "dm_dm" if dms > 1 else "arm_arm" if arms > 1 else None
             if kind is not None:

@@ -36,7 +36,7 @@ RULES_S, CALL_S = 0.25, 5.0
 def by_steps(options: StoryOptions, config: SchedulerConfig, lengths) -> CostModel:
     """1 s a launch; a correction 1 s a step."""
     rows = {phase: {1: 1.0} for phase in UNITS}
-    return CostModel({**rows, Phase.CORRECT: {1: float(options.correction.num_steps_run)}}, memory_s=RULES_S)
+    return CostModel({**rows, Phase.SDEDIT: {1: float(options.correction.num_steps_run)}}, memory_s=RULES_S)
 
 
 def made_up(options: StoryOptions = OPTIONS) -> Predictor:
@@ -88,7 +88,7 @@ def test_steps_that_were_not_measured_lie_on_a_line():
     point = point_of(options)
     found = made_up(options.replace(num_inference_steps=30))
     found.prepare(point, STORIES)
-    assert found.models["1 slots, 10 steps, share"].seconds[Phase.CORRECT] == pytest.approx({1: 10.0})
+    assert found.models["1 slots, 10 steps, share"].seconds[Phase.SDEDIT] == pytest.approx({1: 10.0})
 
 
 def test_a_prediction_can_be_made_again_from_the_record():

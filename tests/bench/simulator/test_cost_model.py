@@ -54,12 +54,12 @@ def test_json_gives_the_same_model(model):
 
 
 def test_a_draw_by_its_passes():
-    model = CostModel({Phase.DRAW: {1: 2.0, 4: 4.0}}, {1: 20, 4: 40})
-    assert model.launch_seconds(Phase.DRAW, 1) == 2.0
-    assert model.launch_seconds(Phase.DRAW, 1, passes=5) == 0.5
-    assert model.launch_seconds(Phase.DRAW, 4, passes=5) == 0.5
+    model = CostModel({Phase.SAMPLE: {1: 2.0, 4: 4.0}}, {1: 20, 4: 40})
+    assert model.launch_seconds(Phase.SAMPLE, 1) == 2.0
+    assert model.launch_seconds(Phase.SAMPLE, 1, passes=5) == 0.5
+    assert model.launch_seconds(Phase.SAMPLE, 4, passes=5) == 0.5
     assert model.passes_a_frame(2) == pytest.approx(80 / 3)
-    assert CostModel({Phase.DRAW: {1: 2.0}}).passes_a_frame() == 1.0
+    assert CostModel({Phase.SAMPLE: {1: 2.0}}).passes_a_frame() == 1.0
 
 
 def test_disturbances_add_up():
@@ -71,7 +71,7 @@ def test_disturbances_add_up():
 
 
 def test_a_model_with_one_contention_for_all_batches_can_be_read():
-    model = CostModel({Phase.DRAW: {1: 1.0}}, contention={("arm", "dm"): {1: 1.25}})
+    model = CostModel({Phase.SAMPLE: {1: 1.0}}, contention={("arm", "dm"): {1: 1.25}})
     older = {**model.to_dict(), "format": 1, "contention": {"arm beside dm": 1.25}}
     assert CostModel.from_dict(older) == model
 
@@ -95,14 +95,14 @@ def test_a_model_with_one_contention_for_all_batches_can_be_read():
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(change, message):
-    good = CostModel({Phase.DRAW: {1: 1.0}}).to_dict()
+    good = CostModel({Phase.SAMPLE: {1: 1.0}}).to_dict()
     with pytest.raises(ValueError, match=message) as error:
         CostModel.from_dict({**good, **change})
     assert "\n" not in str(error.value)
 
 
 def test_a_lacking_key_is_named():
-    record = CostModel({Phase.DRAW: {1: 1.0}}).to_dict()
+    record = CostModel({Phase.SAMPLE: {1: 1.0}}).to_dict()
     del record["loop_s"]
     with pytest.raises(ValueError, match="loop_s"):
         CostModel.from_dict(record)
@@ -110,7 +110,7 @@ def test_a_lacking_key_is_named():
 
 def test_a_phase_that_was_not_measured_is_named():
     with pytest.raises(ValueError, match="phase correct was not measured; measured: draw"):
-        CostModel({Phase.DRAW: {1: 1.0}}).launch_seconds(Phase.CORRECT, 1)
+        CostModel({Phase.SAMPLE: {1: 1.0}}).launch_seconds(Phase.SDEDIT, 1)
 
 
 CONFIGURATIONS = [

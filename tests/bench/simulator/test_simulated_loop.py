@@ -27,7 +27,7 @@ class InVirtualTime:
 
     def submit(self, slot, what, work) -> None:
         result = work()
-        passes = self.phases[slot].passes if what.phase is Phase.DRAW else None
+        passes = self.phases[slot].passes if what.phase is Phase.SAMPLE else None
         seconds = self.costs.launch_seconds(what.phase, len(what.stories), passes)
         self.time.submit(slot, (what, result), UNITS[what.phase], len(what.stories), seconds)
 
@@ -51,7 +51,7 @@ class Scripted(Still):
 
     def run(self, phase, works):
         super().run(phase, works)
-        if phase is not Phase.DRAW or self.config.max_passes_per_launch is None:
+        if phase is not Phase.SAMPLE or self.config.max_passes_per_launch is None:
             return []
         left = [self.left.get(work, self.count) for work in works]
         self.passes = min(self.config.max_passes_per_launch, max(left))

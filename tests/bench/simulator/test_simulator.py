@@ -19,10 +19,10 @@ from tests.helpers.simulated import CLOSE, costs_of, flat, hows, lengths, option
 def alone(costs: CostModel, launch, config: SchedulerConfig) -> tuple[float, float]:
     """The least and the most seconds that a launch may have been given."""
     batch = len(launch.stories)
-    if launch.phase is not Phase.DRAW or config.max_passes_per_launch is None:
+    if launch.phase is not Phase.SAMPLE or config.max_passes_per_launch is None:
         return (costs.launch_seconds(launch.phase, batch),) * 2
     passes = min(config.max_passes_per_launch, costs.passes_a_frame())
-    return 0.0, costs.launch_seconds(Phase.DRAW, batch, passes)
+    return 0.0, costs.launch_seconds(Phase.SAMPLE, batch, passes)
 
 
 def launches(simulated: Simulated) -> list:
@@ -49,16 +49,16 @@ def test_no_slot_holds_two_launches_and_stories_walk_in_order(costs, frames, con
         assert all(first.end <= second.start + CLOSE for first, second in pairwise(mine))
         kept = [ran for ran, after in pairwise([*mine, None]) if after is None or not drawn_on(ran, after)]
         assert [ran.phase for ran in kept] == [phase for index in range(count) for phase in walks(index)]
-        calls, corrections = memory_calls[f"{number:06d}"], [ran.start for ran in mine if ran.phase is Phase.CORRECT]
+        calls, corrections = memory_calls[f"{number:06d}"], [ran.start for ran in mine if ran.phase is Phase.SDEDIT]
         assert len(calls) == count
-        corrected = [index for index in range(count) if Phase.CORRECT in walks(index)]
+        corrected = [index for index in range(count) if Phase.SDEDIT in walks(index)]
         for index, start in zip(corrected, corrections, strict=True):
             assert calls[index].end <= start + CLOSE
 
 
 def drawn_on(ran, after) -> bool:
     """Another launch of the same frame's draw follows."""
-    return ran.phase is Phase.DRAW and after.phase is Phase.DRAW
+    return ran.phase is Phase.SAMPLE and after.phase is Phase.SAMPLE
 
 
 @settings(deadline=None)
@@ -249,4 +249,4 @@ def test_what_cannot_be_is_refused(frames, given, message):
 
 def test_a_phase_without_a_time_is_named():
     with pytest.raises(ValueError, match="phase prefill was not measured"):
-        run(CostModel({Phase.DRAW: {1: 1.0}}), [1], SchedulerConfig())
+        run(CostModel({Phase.SAMPLE: {1: 1.0}}), [1], SchedulerConfig())

@@ -167,7 +167,7 @@ class TestFailure:
             assert without_times(f"o/{name}") == without_times(f"whole/{name}")
 
     def test_of_the_real_engine(self, capsys, exact, monkeypatch):
-        decode = SlotPhases.decode
+        decode = SlotPhases.vq_decode
 
         def failing(self, works):
             if any(work.request.seed == 1 and work.index == 1 for work in works):
@@ -176,7 +176,7 @@ class TestFailure:
 
         file = write_file([2, 2, 1])
         with monkeypatch.context() as patch:
-            patch.setattr(SlotPhases, "decode", failing)
+            patch.setattr(SlotPhases, "vq_decode", failing)
             assert main(["generate", "--stories", file, "--out", "o", "--steps", "4"]) == 1
         assert "acdc: story '000002' failed: RuntimeError: out of luck" in capsys.readouterr().err
         assert main(["generate", "--stories", file, "--out", "o", "--steps", "4", "--resume"]) == 0

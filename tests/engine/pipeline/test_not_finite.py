@@ -71,7 +71,7 @@ def test_a_video_stops(engine: Engine) -> None:
 
 
 def test_one_of_many_stories_fails_and_the_others_go_on(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    usual = Phases.decode
+    usual = Phases.vq_decode
 
     def decode(self: Phases, works: list) -> None:
         usual(self, works)
@@ -79,7 +79,7 @@ def test_one_of_many_stories_fails_and_the_others_go_on(engine: Engine, monkeypa
             if work.request.seed == 1 and work.index == 1:
                 work.draft = work.draft * float("nan")
 
-    monkeypatch.setattr(Phases, "decode", decode)
+    monkeypatch.setattr(Phases, "vq_decode", decode)
     results = list(engine.generate_many([STORY] * 3, **SHORT))
     failed = [result for result in results if isinstance(result, StoryFailed)]
     assert [result.request.seed for result in failed] == [1]

@@ -82,9 +82,9 @@ def test_only_the_chosen_frames_are_corrected(tiny_engine, seed, first, every):
     for frame in result.frames:
         assert frame.corrected == (frame.index < first and frame.index % every == 0)
         ran = {phase for phase, ms in frame.phases_ms.items() if ms > 0}
-        always = {Phase.MEMORY, Phase.PREFILL, Phase.DRAW, Phase.DECODE}
-        extra = {Phase.CORRECT, Phase.ENCODE} if frame.corrected else set()
-        extra |= {Phase.REPLACE} if frame.corrected and frame.index + 1 < len(SENTENCES) else set()
+        always = {Phase.MEMORY, Phase.PREFILL, Phase.SAMPLE, Phase.VQ_DECODE}
+        extra = {Phase.SDEDIT, Phase.VQ_ENCODE} if frame.corrected else set()
+        extra |= {Phase.UPDATE_CONTEXT} if frame.corrected and frame.index + 1 < len(SENTENCES) else set()
         assert ran == always | extra
         assert frame.corrected or np.array_equal(frame.draft, frame.image)
         assert frame.corrected or frame.draft_codes == frame.codes

@@ -54,8 +54,8 @@ def test_frames_come_in_order_and_the_first_chunk_alone_is_corrected(exact_engin
     assert [frame.corrected for frame in video.frames] == [True] * 3 + [False] * 4
     for frame in video.frames:
         assert (frame.draft != frame.image).any() == frame.corrected
-        assert {Phase.PREFILL, Phase.DRAW} <= {span.phase for span in frame.spans}
-    together = [frame.index for frame in video.frames if Phase.CORRECT in {span.phase for span in frame.spans}]
+        assert {Phase.PREFILL, Phase.SAMPLE} <= {span.phase for span in frame.spans}
+    together = [frame.index for frame in video.frames if Phase.SDEDIT in {span.phase for span in frame.spans}]
     assert together == [2], "its chunk's last frame"
     assert video.settings["chunk_frames"] == 3
     assert len(video.sentences) == 7

@@ -101,7 +101,7 @@ def test_events_are_all_frames_and_phases_are_timed(tiny_engine):
     assert len(frames) == 6
     for frame in frames:
         ran = {phase for phase, spent in frame.phases_ms.items() if spent > 0}
-        assert ran == {phase.value for phase in Phase if phase is not Phase.REPLACE}
+        assert ran == {phase.value for phase in Phase if phase is not Phase.UPDATE_CONTEXT}
     assert {name for ran in many.timeline for name in ran.stories} == {"000001", "000002", "000003"}
     assert all(0 <= ran.start <= ran.end for ran in many.timeline)
 

@@ -70,9 +70,13 @@ def check_timeline(many: Many, config: SchedulerConfig) -> None:
         sum(a.start < b.end and b.start < a.end for b in calls) <= config.calls for a in calls if a.end > a.start
     )
     for ran in launches:
-        limit = config.draw_batch if ran.phase in (Phase.PREFILL, Phase.DRAW, Phase.REPLACE) else config.correct_batch
+        limit = (
+            config.draw_batch
+            if ran.phase in (Phase.PREFILL, Phase.SAMPLE, Phase.UPDATE_CONTEXT)
+            else config.correct_batch
+        )
         assert len(ran.stories) <= limit
-    replaced = any(ran.phase is Phase.REPLACE for ran in launches)
+    replaced = any(ran.phase is Phase.UPDATE_CONTEXT for ran in launches)
     assert not (replaced and config.merge_replace)
 
 

@@ -54,7 +54,7 @@ def test_what_breaks_once_is_done_again(exact_engine, alone, phase):
     spoil(many, phase, once, phase not in PHASES[1::2])
     frames, failed = ended(many)
     assert not failed
-    assert broken == {one.id for one in STORIES if phase is not Phase.REPLACE or len(one.sentences) > 1}
+    assert broken == {one.id for one in STORIES if phase is not Phase.UPDATE_CONTEXT or len(one.sentences) > 1}
     for request in STORIES:
         same(frames[request.id], alone(request, **FULL))
 
@@ -189,13 +189,13 @@ def test_a_frame_that_cannot_be_shown_is_its_storys_failure(exact_engine, alone,
 def test_a_joint_failure_is_said(exact_engine, caplog):
     """A fault of batches alone would otherwise only cost time."""
     many = many_of(exact_engine, SchedulerConfig(slots=1))
-    spoil(many, Phase.DECODE, lambda works: len(works) > 1, False)
+    spoil(many, Phase.VQ_DECODE, lambda works: len(works) > 1, False)
     _, failed = ended(many)
     assert not failed
     assert "decode of 4 stories failed together and is done again for each alone: decode broke" in caplog.text
 
 
-@pytest.mark.parametrize("phase", [Phase.PREFILL, Phase.DRAW, Phase.CORRECT])
+@pytest.mark.parametrize("phase", [Phase.PREFILL, Phase.SAMPLE, Phase.SDEDIT])
 def test_what_does_not_fit_is_halved_once_and_for_all(exact_engine, alone, caplog, phase):
     many, sizes = many_of(exact_engine, SchedulerConfig(slots=1)), []
 
@@ -215,7 +215,7 @@ def test_what_does_not_fit_is_halved_once_and_for_all(exact_engine, alone, caplo
 
 def test_a_story_that_does_not_fit_by_itself_fails(exact_engine, alone):
     many = many_of(exact_engine, SchedulerConfig(slots=1))
-    spoil(many, Phase.DRAW, lambda works: any(w.request.id == "story-3" for w in works), False, MemoryError)
+    spoil(many, Phase.SAMPLE, lambda works: any(w.request.id == "story-3" for w in works), False, MemoryError)
     frames, failed = ended(many)
     assert list(failed) == ["story-3"]
     for request in STORIES:

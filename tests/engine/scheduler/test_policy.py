@@ -45,21 +45,21 @@ def test_nobody_ready_runs_nothing():
 @pytest.mark.parametrize(
     ("running", "expected"),
     [
-        ([Phase.CORRECT], Phase.DRAW),
-        ([Phase.DECODE], Phase.DRAW),
-        ([Phase.ENCODE], Phase.DRAW),
-        ([Phase.PREFILL], Phase.CORRECT),
-        ([Phase.DRAW], Phase.CORRECT),
-        ([Phase.REPLACE], Phase.CORRECT),
-        ([], Phase.CORRECT),
-        ([Phase.DRAW, Phase.CORRECT], Phase.CORRECT),
+        ([Phase.SDEDIT], Phase.SAMPLE),
+        ([Phase.VQ_DECODE], Phase.SAMPLE),
+        ([Phase.VQ_ENCODE], Phase.SAMPLE),
+        ([Phase.PREFILL], Phase.SDEDIT),
+        ([Phase.SAMPLE], Phase.SDEDIT),
+        ([Phase.UPDATE_CONTEXT], Phase.SDEDIT),
+        ([], Phase.SDEDIT),
+        ([Phase.SAMPLE, Phase.SDEDIT], Phase.SDEDIT),
     ],
 )
 def test_the_arm_runs_beside_the_diffusion_model(running, expected):
-    assert chosen(ready(Phase.PREFILL, Phase.CORRECT, Phase.DRAW), running, 8, HOW) is expected
+    assert chosen(ready(Phase.PREFILL, Phase.SDEDIT, Phase.SAMPLE), running, 8, HOW) is expected
 
 
-@given(st.lists(st.sampled_from(list(UNITS)), min_size=1), st.permutations([[], [Phase.DRAW, Phase.CORRECT]]))
+@given(st.lists(st.sampled_from(list(UNITS)), min_size=1), st.permutations([[], [Phase.SAMPLE, Phase.SDEDIT]]))
 def test_what_is_nearest_to_its_end_goes_first(phases, runnings):
     """No model is idle, or all are."""
     for running in runnings:
@@ -67,19 +67,19 @@ def test_what_is_nearest_to_its_end_goes_first(phases, runnings):
 
 
 def test_who_was_passed_over_too_often_goes_first():
-    waiting = [Waiting(Phase.PREFILL, PATIENCE - 1), *ready(Phase.CORRECT)]
-    assert chosen(waiting, [], 8, HOW) is Phase.CORRECT
-    starved = [*ready(Phase.CORRECT), Waiting(Phase.PREFILL, PATIENCE), Waiting(Phase.ENCODE, PATIENCE)]
+    waiting = [Waiting(Phase.PREFILL, PATIENCE - 1), *ready(Phase.SDEDIT)]
+    assert chosen(waiting, [], 8, HOW) is Phase.SDEDIT
+    starved = [*ready(Phase.SDEDIT), Waiting(Phase.PREFILL, PATIENCE), Waiting(Phase.VQ_ENCODE, PATIENCE)]
     assert chosen(starved, [], 8, HOW) is Phase.PREFILL, "the longest waiting of them"
-    assert chosen(starved, [Phase.DRAW], 8, HOW) is Phase.PREFILL, "although the ARM is running"
+    assert chosen(starved, [Phase.SAMPLE], 8, HOW) is Phase.PREFILL, "although the ARM is running"
 
 
 def test_without_share_one_draw_runs_at_a_time():
-    assert choose(ready(Phase.DRAW), [Phase.DRAW], 8, TOGETHER) is None
-    assert choose([Waiting(Phase.DRAW, PATIENCE)], [Phase.DRAW], 8, TOGETHER) is None, "they join when it ends"
-    assert chosen(ready(Phase.DRAW, Phase.PREFILL), [Phase.DRAW], 8, TOGETHER) is Phase.PREFILL
-    assert chosen(ready(Phase.DRAW), [Phase.PREFILL], 8, TOGETHER) is Phase.DRAW
-    assert chosen(ready(Phase.DRAW), [Phase.DRAW], 8, HOW) is Phase.DRAW
+    assert choose(ready(Phase.SAMPLE), [Phase.SAMPLE], 8, TOGETHER) is None
+    assert choose([Waiting(Phase.SAMPLE, PATIENCE)], [Phase.SAMPLE], 8, TOGETHER) is None, "they join when it ends"
+    assert chosen(ready(Phase.SAMPLE, Phase.PREFILL), [Phase.SAMPLE], 8, TOGETHER) is Phase.PREFILL
+    assert chosen(ready(Phase.SAMPLE), [Phase.PREFILL], 8, TOGETHER) is Phase.SAMPLE
+    assert chosen(ready(Phase.SAMPLE), [Phase.SAMPLE], 8, HOW) is Phase.SAMPLE
 
 
 @pytest.mark.parametrize(
@@ -101,9 +101,9 @@ def test_without_share_one_draw_runs_at_a_time():
     ],
 )
 def test_a_launch_takes_a_power_of_two_and_its_share(able, in_flight, config, count):
-    choice = choose(ready(*[Phase.DRAW] * able), [], in_flight, config)
+    choice = choose(ready(*[Phase.SAMPLE] * able), [], in_flight, config)
     assert choice is not None
-    assert choice == (Phase.DRAW, count, False)
+    assert choice == (Phase.SAMPLE, count, False)
 
 
 def test_either_model_has_a_limit_of_its_own():
@@ -115,16 +115,16 @@ def test_either_model_has_a_limit_of_its_own():
 
 
 @pytest.mark.parametrize(
-    ("max_batch", "size"), [({}, 4), ({Phase.DRAW: 2}, 2), ({Phase.DRAW: 1}, 1), ({Phase.DECODE: 1}, 4)]
+    ("max_batch", "size"), [({}, 4), ({Phase.SAMPLE: 2}, 2), ({Phase.SAMPLE: 1}, 1), ({Phase.VQ_DECODE: 1}, 4)]
 )
 def test_a_phase_takes_no_more_than_fits_in_memory(max_batch, size):
-    assert choose(ready(*[Phase.DRAW] * 8), [], 8, HOW, max_batch) == (Phase.DRAW, size, False)
+    assert choose(ready(*[Phase.SAMPLE] * 8), [], 8, HOW, max_batch) == (Phase.SAMPLE, size, False)
 
 
 def test_who_failed_with_others_runs_alone_and_keeps_its_turn():
-    retry_alone, other = Waiting(Phase.DRAW, retry_alone=True), Waiting(Phase.DRAW)
-    assert choose([retry_alone, other, other], [], 8, HOW) == (Phase.DRAW, 1, True)
-    assert choose([other, retry_alone, other], [], 8, HOW) == (Phase.DRAW, 2, False), "the two others"
+    retry_alone, other = Waiting(Phase.SAMPLE, retry_alone=True), Waiting(Phase.SAMPLE)
+    assert choose([retry_alone, other, other], [], 8, HOW) == (Phase.SAMPLE, 1, True)
+    assert choose([other, retry_alone, other], [], 8, HOW) == (Phase.SAMPLE, 2, False), "the two others"
 
 
 @pytest.mark.parametrize("name", ["slots", "stories", "draw_batch", "correct_batch", "calls", "max_passes_per_launch"])

@@ -79,14 +79,14 @@ def test_serial_runs_one_story_after_another(plots, seed):
     ("corrected", "feed_back", "last", "merge", "after"),
     [
         (False, True, False, False, []),
-        (True, False, False, False, [Phase.CORRECT]),
-        (True, True, False, True, [Phase.CORRECT, Phase.ENCODE]),
-        (True, True, False, False, [Phase.CORRECT, Phase.ENCODE, Phase.REPLACE]),
-        (True, True, True, False, [Phase.CORRECT, Phase.ENCODE]),
+        (True, False, False, False, [Phase.SDEDIT]),
+        (True, True, False, True, [Phase.SDEDIT, Phase.VQ_ENCODE]),
+        (True, True, False, False, [Phase.SDEDIT, Phase.VQ_ENCODE, Phase.UPDATE_CONTEXT]),
+        (True, True, True, False, [Phase.SDEDIT, Phase.VQ_ENCODE]),
     ],
 )
 def test_the_walk_of_a_frame(corrected, feed_back, last, merge, after):
-    first = [Phase.PREFILL, Phase.DRAW, Phase.DECODE]
+    first = [Phase.PREFILL, Phase.SAMPLE, Phase.VQ_DECODE]
     assert list(frame_phases(corrected, feed_back, last, merge)) == [*first, *after]
 
 
