@@ -10,17 +10,12 @@ from PIL import Image
 
 from ..compile.cache import PlanCache
 from ..compile.graph_pool import Captures
-from ..kernels.attention import find_attention
 from .loading.bundle import Bundle, find_bundle, parse_device, parse_dtype
+from .loading.lora import LoraFile, merge_loras, read_loras
 from .memory import LanguageModel, Memory, memory_maker
-from .models.diffusion.attention import set_attention
-from .models.diffusion.unet import UNet
-from .models.layers.half_precision import HALVES, emulated, widen
-from .models.layers.kernels import check_kernels, enable_triton
-from .models.layers.packed import pack
 from .models.layers.quantized import check_quantization, quantize
 from .models.model_set import Models
-from .options import EngineOptions, StoryOptions, check_sentences, default_backend, make_options
+from .options import EngineOptions, Lora, StoryOptions, as_loras, check_sentences, default_backend, make_options
 from .outputs import Frame, Phase, StoryResult
 from .pipeline.calibration import unet_calibration
 from .pipeline.clock import Clock
@@ -28,9 +23,9 @@ from .pipeline.serial import SerialPipeline
 from .pipeline.video import Video, VideoPipeline
 from .request import StoryRequest
 from .runtime.automatic import settled
-from .runtime.backends import choose_backends, describe
-from .runtime.compiled import compile_models, eager_parts
-from .runtime.float32 import exact_float32
+from .runtime.backends import describe
+from .runtime.compiled import compile_models
+from .runtime.execution import choose_execution, prepare
 from .scheduler.policy import SchedulerConfig
 from .scheduler.run import Many, SlotModels, as_requests, begin
 from .sdedit.correction import Correction
@@ -52,9 +47,11 @@ class Engine:
         kernels: str,
         quantization: str,
         copies: SlotModels,
+        loras: Sequence[LoraFile] = (),
     ) -> None:
         """Use :meth:`from_pretrained`."""
         self.bundle, self.models, self.device, self.copies = bundle, models, device, copies
+        self.loras = tuple(loras)
         self.dtype, self.backend, self.attention = dtype, backend, attention
         self.kernels, self.quantization = kernels, quantization
         self._language_models: dict[str, LanguageModel] = {}  # of memory, kept from story to story
@@ -73,6 +70,7 @@ class Engine:
         attention: str = EngineOptions.attention,
         kernels: str = EngineOptions.kernels,
         quantization: str = EngineOptions.quantization,
+        loras: Iterable[str | Path | Lora] = EngineOptions.loras,
         cache: PlanCache | None = None,
         num_frames: int | None = None,
     ) -> "Engine":
@@ -83,40 +81,33 @@ class Engine:
         float64. ``backend`` is one for all stages (``auto``: the fastest that can serve) or ``stage=NAME,...``; None is
         ``$ACDC_BACKEND`` or else ``auto``. ``precision`` is what ``auto`` chooses among: exact, or also bf16 for the
         correction, which is lossy. ``attention`` (sdpa, xformers) is the UNet's; ``kernels`` is torch (plain) or triton
-        (ours, fused, on CUDA); ``quantization`` is none, int8 or fp8: the ARM's weights, lossy; ``cache`` keeps the
-        plans that backends make (in the user's cache folder where None); ``num_frames`` is the number of frames that
-        will be drawn, as far as it is known: ``auto`` makes no plans for a run too short to win back their cost. On
-        CUDA the process's float32 convolutions no longer use TF32. Raises ``ValueError`` (one line that names the value
-        and the choices, or the file and the key) for what is unknown and for damaged files.
+        (ours, fused, on CUDA); ``quantization`` is none, int8 or fp8: the ARM's weights, lossy; ``loras`` are merged
+        into the corrector: ``FILE``, ``FILE=WEIGHT`` or :class:`Lora`; ``cache`` keeps the plans that backends make (in
+        the user's cache folder where None); ``num_frames`` is the number of frames that will be drawn, as far as it is
+        known: ``auto`` makes no plans for a run too short to win back their cost. On CUDA the process's float32
+        convolutions no longer use TF32. Raises ``ValueError`` (one line that names the value and the choices, or the
+        file and the key) for what is unknown and for damaged files.
         """
         where, kind = parse_device(device), parse_dtype(dtype)
         found = find_bundle(bundle, models, random_weights)
-        backend = backend or default_backend()
-        backends, automatic = choose_backends(backend, where, kind, precision)
-        attend = find_attention(attention, where.type, kind)
-        check_kernels(kernels, {s: name for s, name in backends.items() if s not in automatic}, where.type, kind)
+        how = choose_execution(where, kind, backend or default_backend(), precision, attention, kernels)
         check_quantization(quantization, where)
-        exact_float32(where)
         loaded = found.load(where, kind)
-        assert isinstance(loaded.corrector.unet, UNet), "no plan has taken its place yet"
-        backends = settled(
-            backends, automatic, loaded, kernels, quantization, num_frames if precision == "exact" else None
-        )
-        set_attention(loaded.corrector.unet, attend)
+        merged = read_loras(loaded.corrector, (*found.loras, *as_loras(loras)))
+        merge_loras(loaded.corrector, merged)
+        known = num_frames if precision == "exact" else None
+        backends = settled(how.backends, how.automatic, loaded, kernels, quantization, known)
         if quantization != "none":
             quantize(loaded.arm.blocks, quantization)
-        if emulated(where, kind):
-            widen(*loaded.networks, loaded.corrector.text_encoder)
-        elif where.type == "cpu" and kind in HALVES:
-            pack(*eager_parts(loaded.corrector, backends))
-        if kernels == "triton":
-            enable_triton(*loaded.networks)
+        prepare(how, backends, loaded.corrector, loaded.networks)
         calibration = None
         if backends["unet"] == "openvino-int8":
-            calibration = unet_calibration(found.fingerprint(), loaded, found.defaults)
-        copies = SlotModels(loaded, backends, cache or PlanCache(), automatic, calibration)
-        ready = compile_models(loaded, backends, copies.cache, automatic, calibration)
-        return cls(found, ready, where, dtype, describe(backends), attention, kernels, quantization, copies)
+            drawn_with = "".join([found.fingerprint(), *(f" {file.digest}*{file.lora.weight}" for file in merged)])
+            calibration = unet_calibration(drawn_with, loaded, found.defaults)
+        copies = SlotModels(loaded, backends, cache or PlanCache(), how.automatic, calibration)
+        ready = compile_models(loaded, backends, copies.cache, how.automatic, calibration)
+        names = describe(backends), attention, kernels, quantization
+        return cls(found, ready, where, dtype, *names, copies, merged)
 
     @property
     def name(self) -> str:
@@ -136,10 +127,12 @@ class Engine:
     def settings(self, options: StoryOptions) -> dict[str, Any]:
         """Everything that decides a story besides its sentences and seed, ready for JSON."""
         resolved = options.resolved(self.defaults)
-        loaded = {"bundle": self.name, "weights": self.bundle.fingerprint(), "dtype": self.dtype}
+        loaded: dict[str, Any] = {"bundle": self.name, "weights": self.bundle.fingerprint(), "dtype": self.dtype}
         machine = {"device": str(self.device), "threads": torch.get_num_threads()}
         chosen = {"backend": self.backend, "attention": self.attention, "kernels": self.kernels}
         lossy = {"quantization": self.quantization}
+        if self.loras:  # not in the files of stories that were drawn without
+            loaded["loras"] = [file.record() for file in self.loras]
         options_used = {name: value for name, value in resolved.flat().items() if not name.startswith("memory_")}
         return {**loaded, **machine, **chosen, **lossy, **options_used, **resolved.memory.recorded()}
 

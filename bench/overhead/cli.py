@@ -11,9 +11,10 @@ import click
 import cloup
 from cloup import option, option_group
 
+from ...engine.cli.engine_options import EXECUTION, models
 from ...engine.cli.flags import Given, with_options
 from ...engine.cli.inputs import SEED_LIMIT, check_seed
-from ...engine.cli.options import EXECUTION, MEMORY, RARE, SAMPLING, SHOW_O, STRENGTH, models
+from ...engine.cli.options import MEMORY, RARE, SAMPLING, SHOW_O, STRENGTH
 from ...engine.cli.story import load_engine
 from ...engine.examples import EXAMPLES
 from ...engine.options import EngineOptions, StoryOptions

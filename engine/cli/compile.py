@@ -6,8 +6,9 @@ from cloup import option, option_group
 
 from ...compile.cache import PlanCache
 from ..utils.streams import report
+from .engine_options import EXECUTION, models
 from .flags import Given, with_options
-from .options import DECODING, EXECUTION, GUIDANCE, RARE, SEED, models
+from .options import DECODING, GUIDANCE, RARE, SEED
 from .story import load_engine
 
 SHAPES = option_group(

@@ -14,7 +14,7 @@ import click
 import cloup
 
 from ..memory import MemorySettings
-from ..options import CorrectionOptions, EngineOptions, SamplingOptions, ShowOOptions, StoryOptions
+from ..options import CorrectionOptions, EngineOptions, Lora, SamplingOptions, ShowOOptions, StoryOptions
 from ..options.paths import default_of, parse_assignments, paths_of, with_values
 from ..scheduler.policy import SchedulerConfig
 
@@ -27,8 +27,20 @@ STORY_GROUPS: dict[str, type] = {
 GROUPS: dict[str, type] = {**STORY_GROUPS, "engine": EngineOptions, "scheduler": SchedulerConfig}
 DOT = "__"  # in place of the dot of a path: click wants identifiers
 ASSIGNMENTS = "assignments"
-TYPES: dict[type, click.ParamType[Any]] = {float: click.FLOAT, int: click.INT, str: click.STRING}
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+class LoraType(click.ParamType[Lora]):
+    """``FILE`` or ``FILE=WEIGHT``."""
+
+    name = "FILE[=WEIGHT]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Lora:
+        """``ValueError`` for a weight that is not a number."""
+        return value if isinstance(value, Lora) else Lora.parse(value)
+
+
+TYPES: dict[type, click.ParamType[Any]] = {float: click.FLOAT, int: click.INT, str: click.STRING, Lora: LoraType()}
 
 
 @dataclass(frozen=True)
@@ -78,21 +90,22 @@ def flag(
 
     ``names`` are its flags, separated by spaces; ``text`` is its help, to which the field's default is added. ``unset``
     says what happens where that default is None. ``value`` makes a flag without an argument, which sets that value.
-    ``least`` is the smallest integer that is allowed.
+    ``least`` is the smallest integer that is allowed. The flag of a field that is a tuple may be given several times.
     """
     group, _, field = path.partition(".")
-    kind = paths_of(GROUPS)[path]
+    kind = paths_of(GROUPS, many=True)[path]
     declared = (*names.split(), path.replace(".", DOT))
     if value is not None or kind.kind is bool:
         setting = True if value is None else value
         return cloup.option(*declared, help=text, flag_value=setting, is_flag=True, type=kind.kind, default=None)
     default = default_of(GROUPS[group], field)
-    assert default is not None or unset, f"{path} has no default; say what None means"
+    assert default not in (None, ()) or unset, f"{path} has no default; say what happens without"
     allowed = choices or kind.choices
     accepted = click.Choice(allowed) if allowed else TYPES[kind.kind] if least is None else click.IntRange(min=least)
     return cloup.option(
         *declared,
         type=accepted,
+        multiple=kind.many,
         metavar=metavar,
         help=f"{text}  [default: {unset or default}]",
     )
@@ -123,7 +136,7 @@ def gathered(parameters: Mapping[str, Any]) -> dict[str, Any]:
     others = {name: value for name, value in parameters.items() if name not in fields and name != ASSIGNMENTS}
     if not fields:
         return others
-    values = {name.replace(DOT, "."): value for name, value in fields.items() if value is not None}
+    values = {name.replace(DOT, "."): value for name, value in fields.items() if value not in (None, ())}
     roots = {name.partition(DOT)[0] for name in fields}
     return {**others, "given": Given(_merged(values, parameters.get(ASSIGNMENTS, ()), roots))}
 

@@ -24,7 +24,7 @@ def info(as_json: bool) -> None:
 
 def collect() -> dict[str, Any]:
     """Everything that ``acdc info`` shows; whatever is not available has its reason."""
-    from ..loading.bundle import embedded_names, published_names
+    from ..loading.bundle import embedded_names, loras_by_bundle, published_names
 
     return {
         "versions": versions(),
@@ -35,6 +35,7 @@ def collect() -> dict[str, Any]:
         "kernels": kernels(),
         "bundles": embedded_names(),
         "published": published_names(),
+        "loras": loras_by_bundle(),
         "memories": list(MEMORY_NAMES),
     }
 
@@ -116,6 +117,7 @@ def print_info(found: dict[str, Any]) -> None:
         "choices": {
             "bundles": ", ".join(bundles),
             "with --models DIR": ", ".join(found["published"]),
+            "loras": _loras(found["loras"]),
             "memories": ", ".join(found["memories"]),
         },
     }
@@ -129,6 +131,12 @@ def print_info(found: dict[str, Any]) -> None:
 
 def _verdict(reasons: list[str]) -> str:
     return f"not available: {'; '.join(reasons)}" if reasons else "available"
+
+
+def _loras(found: dict[str, list[str]]) -> str:
+    """The bundles' own LoRAs, and the way to others."""
+    own = [f"{', '.join(loras)} in {bundle}" for bundle, loras in found.items()]
+    return "; ".join([*own, "any safetensors file of the corrector's family by --lora FILE[=WEIGHT]"])
 
 
 def _about(backend: dict[str, Any]) -> str:

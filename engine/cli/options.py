@@ -17,8 +17,9 @@ from ..memory.settings import (
     TIMEOUT_S,
     URL_VARIABLE,
 )
-from ..options import BACKEND_VARIABLE, DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, StoryOptions
+from ..options import DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, StoryOptions
 from ..utils.streams import log
+from .engine_options import EXECUTION, models
 from .flags import ASSIGNMENTS, Decorator, flag
 
 BUNDLES = "the bundle's"
@@ -45,70 +46,6 @@ GUIDANCE = flag(
 )
 
 
-def models(bundle: str | None = None) -> Decorator:
-    """Which models; ``bundle`` is what a command loads where none is named."""
-    return option_group(
-        "Models",
-        flag(
-            "--bundle",
-            "engine.bundle",
-            "Load this bundle of models: a name that acdc info lists, or a directory.",
-            unset=bundle,
-            metavar="NAME",
-        ),
-        flag(
-            "--models",
-            "engine.models",
-            "Read a published bundle's checkpoints from this directory.",
-            unset="none",
-            metavar="DIR",
-        ),
-        flag(
-            "--random-weights",
-            "engine.random_weights",
-            "Build a published bundle at full size with random weights, to measure time without its checkpoints.",
-        ),
-    )
-
-
-EXECUTION = option_group(
-    "Execution",
-    flag("--device", "engine.device", "Run the models on this device: cpu, cuda or cuda:N."),
-    flag("--dtype", "engine.dtype", "Store weights and compute in this floating-point type."),
-    flag(
-        "--backend",
-        "engine.backend",
-        "Run the stages with this backend: a name that acdc info lists, auto (the fastest one for the length of the "
-        "run), or stage=NAME,... for single stages.",
-        unset=f"${BACKEND_VARIABLE}, or auto",
-        metavar="NAME",
-    ),
-    flag(
-        "--precision",
-        "engine.precision",
-        "Let auto choose exact backends only, or also those that compute the correction in bfloat16, which is lossy.",
-    ),
-    flag("--attention", "engine.attention", "Compute the UNet's attention with this library."),
-    flag(
-        "--kernels",
-        "engine.kernels",
-        "Compute norms, activations, sampling and other small operations with PyTorch, or with fused Triton kernels on "
-        "CUDA.",
-    ),
-    flag(
-        "--quantization",
-        "engine.quantization",
-        "Store the autoregressive model's weights in this format; int8 and fp8 are lossy.",
-    ),
-    flag(
-        "--threads",
-        "engine.threads",
-        "Compute with this number of CPU threads.",
-        unset="PyTorch's choice",
-        metavar="N",
-        least=1,
-    ),
-)
 SAMPLING = (
     SEED,
     DECODING,

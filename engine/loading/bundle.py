@@ -11,6 +11,7 @@ repository on the Hugging Face hub, further folders and sizes:
 
     "arm": {"kind": "show-o", "repository": "showlab/show-o", "text": "microsoft/phi-1_5"}
 
+A corrector's "loras" are a list of paths or repositories, each with "=WEIGHT" after it if it is not 1.
 Parts may lie outside the bundle's directory (``..``), so that bundles can share them. What a bundle's default decides
 is what a user leaves open; of the other options a bundle has no say.
 
@@ -19,7 +20,7 @@ folder (``models_folder.py``).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from typing import Any
 import torch
 
 from ..models.model_set import Models
-from ..options import FLAT_NAMES, StoryOptions, make_options
+from ..options import FLAT_NAMES, Lora, StoryOptions, as_loras, make_options
 from ..utils.weights import read_json
 from .families import KINDS, ComponentSpec
 from .fingerprint import fingerprint, old_fingerprint
@@ -74,6 +75,11 @@ class Bundle:
                 raise ValueError(f"bundle {self.name!r}: its parts do not fit: {said}")
         return models
 
+    @property
+    def loras(self) -> tuple[Lora, ...]:
+        """The LoRAs of its corrector."""
+        return self.parts["corrector"].loras
+
     def fingerprint(self) -> str:
         """Digits that change with the name or any byte of any file of weights; "random" for weights of noise. The
         files are read once: every story asks, and the weights stay as loaded."""
@@ -96,6 +102,15 @@ def embedded_names() -> list[str]:
 def published_names() -> list[str]:
     """The bundles of published checkpoints, which the user has."""
     return sorted(path.stem for path in PUBLISHED.glob("*.json"))
+
+
+def loras_by_bundle() -> dict[str, list[str]]:
+    """The bundles whose correctors bring LoRAs, and their names."""
+    files = {name: _place(name) for name in (*embedded_names(), *published_names())}
+    files = {name: path if path.is_file() else path / "bundle.json" for name, path in files.items()}
+    entries = {name: (read_json(file).get("corrector"), file) for name, file in files.items()}
+    found = {n: bundle_loras(said, file) if isinstance(said, dict) else () for n, (said, file) in entries.items()}
+    return {name: [f"{one.path}={one.weight:g}" for one in loras] for name, loras in found.items() if loras}
 
 
 def find_bundle(bundle: str | Path, models: str | Path | None = None, random_weights: bool = False) -> Bundle:
@@ -121,7 +136,8 @@ def find_bundle(bundle: str | Path, models: str | Path | None = None, random_wei
 
 
 def _lies_in(models: str | Path, part: ComponentSpec) -> bool:
-    return any(folder.is_relative_to(models) for folder in part.folders.values())
+    places = [*part.folders.values(), *(Path(lora.path) for lora in part.loras)]
+    return any(place.is_relative_to(models) for place in places)
 
 
 def _place(bundle: str | Path) -> Path:
@@ -163,9 +179,11 @@ def _part(
     if not isinstance(said, dict) or not isinstance(kind, str) or kind not in kinds:
         raise ValueError(f"{file}: {role} is of unknown kind {kind!r}; choose among {', '.join(kinds)}")
     for name in said:
-        if name not in ("kind", "path", "repository", "config", *kinds[kind].folders):
+        own = ("loras",) if role == "corrector" else ()
+        if name not in ("kind", "path", "repository", "config", *own, *kinds[kind].folders):
             raise ValueError(f"{file}: {role} has an unknown key {name!r}")
     config, folders = said.get("config", {}), {}
+    loras: tuple[Lora, ...] = ()
     if not isinstance(config, dict):
         raise ValueError(f"{file}: {role} has the config {config!r}, which is not an object")
     if ("path" in said) == ("repository" in said):
@@ -175,7 +193,26 @@ def _part(
         folders["path"] = _folder(role, main, said[main], file, directory, models)
         for name in (name for name in kinds[kind].folders if name in said):
             folders[name] = _folder(f"{role}.{name}", name, said[name], file, directory, models)
-    return ComponentSpec(kind, folders, config)
+        loras = tuple(_lora(lora, file, directory, models) for lora in bundle_loras(said, file))
+    return ComponentSpec(kind, folders, config, loras)
+
+
+def bundle_loras(said: Mapping[str, Any], file: Path) -> tuple[Lora, ...]:
+    """The LoRAs that a corrector's entry names, as it names them."""
+    texts = said.get("loras", [])
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise ValueError(f"{file}: corrector.loras is {texts!r}, which is not a list of paths or repositories")
+    try:
+        return as_loras(texts)
+    except ValueError as error:
+        raise ValueError(f"{file}: corrector.loras: {error}") from None
+
+
+def _lora(lora: Lora, file: Path, directory: Path, models: str | Path | None) -> Lora:
+    """The file next to the bundle's, or else the repository in the models folder."""
+    if file.parent != PUBLISHED and (directory / lora.path).is_file():
+        return replace(lora, path=str(directory / lora.path))
+    return replace(lora, path=str(_folder("corrector.loras", "repository", lora.path, file, directory, models)))
 
 
 def _folder(role: str, key: str, said: Any, file: Path, directory: Path, models: str | Path | None) -> Path:

@@ -12,6 +12,7 @@ from .engine import (
     EngineOptions,
     default_backend,
 )
+from .lora import Lora, as_loras
 from .sampling import CONTEXTS, DECODINGS, Context, Decoding, SamplingOptions
 from .show_o import DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, LAYOUT_OPTIONS, LAYOUTS, Layout, ShowOOptions
 from .story import FLAT_NAMES, StoryOptions, make_options
@@ -37,9 +38,11 @@ __all__ = [
     "Decoding",
     "EngineOptions",
     "Layout",
+    "Lora",
     "SamplingOptions",
     "ShowOOptions",
     "StoryOptions",
+    "as_loras",
     "check_sentences",
     "check_text",
     "default_backend",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from ..utils.field_types import check_types
+from .lora import Lora
 
 Dtype = Literal["float32", "bfloat16", "float16", "float64"]
 DTYPES: tuple[str, ...] = get_args(Dtype)
@@ -44,6 +45,7 @@ class EngineOptions:
     attention: Attention = "sdpa"
     kernels: Kernels = "torch"
     quantization: Quantization = "none"
+    loras: tuple[Lora, ...] = ()
     threads: int | None = None
 
     def __post_init__(self) -> None:

@@ -31,13 +31,14 @@ def with_values(group: Group, values: Mapping[str, Any]) -> Group:
     return replace(group, **changes) if changes else group  # type: ignore[type-var]
 
 
-def paths_of(groups: Mapping[str, type]) -> dict[str, FieldType]:
-    """Path -> type of every option in the groups, which are dataclasses by name."""
+def paths_of(groups: Mapping[str, type], *, many: bool = False) -> dict[str, FieldType]:
+    """Path -> type of every option in the groups, which are dataclasses by name; with ``many`` also of tuples, which
+    no single text assigns."""
     return {
         f"{name}.{field}": kind
         for name, group in groups.items()
         for field, kind in field_types(group).items()
-        if not is_dataclass(kind.kind)
+        if (many and kind.many) or not (kind.many or is_dataclass(kind.kind))
     }
 
 

@@ -13,11 +13,13 @@ NAMES: dict[type, str] = {float: "a number", int: "an integer", str: "a string",
 
 
 class FieldType(NamedTuple):
-    """``kind`` is a class; ``choices`` are the strings that a Literal allows; an ``optional`` field may be None."""
+    """``kind`` is a class; ``choices`` are the strings that a Literal allows; an ``optional`` field may be None; one of
+    ``many`` is a tuple of that kind."""
 
     kind: type
     choices: tuple[str, ...] = ()
     optional: bool = False
+    many: bool = False
 
 
 @cache
@@ -34,6 +36,9 @@ def _field_type(hint: Any) -> FieldType:
         optional = True
     if get_origin(hint) is Literal:
         return FieldType(str, get_args(hint), optional)
+    if get_origin(hint) is tuple:
+        kind, _ = get_args(hint)
+        return FieldType(kind, (), optional, many=True)
     return FieldType(hint, (), optional)
 
 
@@ -42,9 +47,13 @@ def check_types(options: Any, prefix: str = "") -> None:
 
     ``prefix`` precedes the fields' names in messages.
     """
-    for name, (kind, choices, optional) in field_types(options.__class__).items():
+    for name, (kind, choices, optional, many) in field_types(options.__class__).items():
         value = getattr(options, name)
         if value is None and optional:
+            continue
+        if many:
+            if not isinstance(value, tuple) or not all(isinstance(one, kind) for one in value):
+                raise ValueError(f"{prefix}{name} {value!r} has the wrong type; choose a tuple of {kind.__name__}")
             continue
         if choices and value not in choices:
             raise ValueError(f"unknown {prefix}{name} {value!r}; choose one of {', '.join(choices)}")

@@ -15,6 +15,8 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ...options import Lora
+
 
 class Kind(NamedTuple):
     """Module of a kind's ``load`` and ``make``, the further ``folders`` that it may name, and the options that it
@@ -44,11 +46,12 @@ def refuse_config(config: Mapping[str, Any], kind: str, *but: str) -> None:
 
 @dataclass(frozen=True)
 class ComponentSpec:
-    """One part of a bundle: its kind, its folders (none: weights of noise), sizes."""
+    """One part of a bundle: its kind, its folders (none: weights of noise), sizes, and a corrector's LoRAs."""
 
     kind: str
     folders: Mapping[str, Path]
     config: Mapping[str, Any] = field(default_factory=dict)
+    loras: tuple[Lora, ...] = ()
 
     def load(self, device: torch.device, dtype: torch.dtype) -> Any:
         """The part's networks; ``ValueError`` names the file and the key that is wrong."""

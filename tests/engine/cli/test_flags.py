@@ -13,7 +13,7 @@ from acdc.engine.cli.video import video
 from acdc.engine.options.paths import default_of, paths_of
 from tests.helpers.cli_runs import STORY, parsed, refuse
 
-ENGINE = "bundle models random-weights device dtype backend precision attention kernels quantization threads"
+ENGINE = "bundle models random-weights lora device dtype backend precision attention kernels quantization threads"
 SAMPLING = "seed decoding context arm-guidance"
 TOKENS = "temperature top-k"
 CORRECTION = "strength steps guidance correction-size"

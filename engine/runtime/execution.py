@@ -1,0 +1,58 @@
+"""Where and how loaded networks compute: checked before they are loaded, applied after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from ...kernels.attention import Attend, find_attention
+from ..models.diffusion.attention import set_attention
+from ..models.diffusion.stable_diffusion import StableDiffusion
+from ..models.layers.half_precision import HALVES, emulated, widen
+from ..models.layers.kernels import check_kernels, enable_triton
+from ..models.layers.packed import pack
+from .backends import choose_backends
+from .compiled import eager_parts
+from .float32 import exact_float32
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Choices that fit each other and this machine. ``automatic`` are the stages whose backend ``auto`` chose."""
+
+    device: torch.device
+    dtype: torch.dtype
+    backends: dict[str, str]
+    automatic: frozenset[str]
+    attend: Attend
+    kernels: str
+
+
+def choose_execution(
+    device: torch.device, dtype: torch.dtype, backend: str, precision: str, attention: str, kernels: str
+) -> Execution:
+    """The choices by the names that ``Engine.from_pretrained`` takes; ``ValueError`` (one line) for one that is unknown
+    or that this machine cannot serve. On CUDA float32 convolutions no longer use TF32."""
+    backends, automatic = choose_backends(backend, device, dtype, precision)
+    attend = find_attention(attention, device.type, dtype)
+    check_kernels(kernels, {s: name for s, name in backends.items() if s not in automatic}, device.type, dtype)
+    exact_float32(device)
+    return Execution(device, dtype, backends, automatic, attend, kernels)
+
+
+def prepare(
+    how: Execution, backends: dict[str, str], corrector: StableDiffusion, networks: Sequence[nn.Module]
+) -> None:
+    """Attention, number type and kernels of the loaded ``networks``, of which the corrector's are some; ``backends``
+    are those that the stages will run on. In place, before any plan is made."""
+    assert isinstance(corrector.unet, nn.Module), "no plan has taken its place yet"
+    set_attention(corrector.unet, how.attend)
+    if emulated(how.device, how.dtype):
+        widen(*networks, corrector.text_encoder)
+    elif how.device.type == "cpu" and how.dtype in HALVES:
+        pack(*eager_parts(corrector, backends))
+    if how.kernels == "triton":
+        enable_triton(*networks)
