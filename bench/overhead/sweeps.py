@@ -67,8 +67,9 @@ class Around:
 
     def point(self, sweep: str, value: Any, **changed: Any) -> Point:
         """The main variants with ``changed`` options."""
-        variants = main_variants(self.concurrency, self.base)
-        return Point(sweep, value, self.concurrency, self.options.replace(**changed), tuple(variants))
+        variants, options = main_variants(self.concurrency, self.base), self.options.replace(**changed)
+        options.correction.check_steps_run()
+        return Point(sweep, value, self.concurrency, options, tuple(variants))
 
     def each(self, sweep: str, option: str, values: Iterable[Any]) -> list[Point | Skipped]:
         """A point for each value of an option; one that does not go with the other options is skipped."""

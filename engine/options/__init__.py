@@ -1,7 +1,7 @@
 """Everything that a user can choose, as frozen dataclasses that check themselves. No tensors, no models."""
 
 from .checks import LOWEST_TEMPERATURE, MAX_WORDS, check_sentences, check_text
-from .correction import CorrectionOptions
+from .correction import SAMPLERS, CorrectionOptions
 from .engine import (
     ATTENTIONS,
     BACKEND_VARIABLE,
@@ -33,6 +33,7 @@ __all__ = [
     "MAX_WORDS",
     "PRECISIONS",
     "QUANTIZATIONS",
+    "SAMPLERS",
     "Context",
     "CorrectionOptions",
     "Decoding",

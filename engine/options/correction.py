@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 from ..utils.field_types import check_types
+from ..utils.least_strength import least_strength
 from .checks import check_text
+
+Sampler = Literal["ddim", "euler", "euler-ancestral", "lcm", "tcd", "dpm-solver++"]
+SAMPLERS: tuple[str, ...] = get_args(Sampler)
+Spacing = Literal["leading", "trailing", "linspace"]
+FEW_STEPS = 8  # of which a message lists every strength
 
 
 @dataclass(frozen=True)
 class CorrectionOptions:
     """Which frames the diffusion model corrects, and how; ``None`` takes the bundle's default.
 
-    ``strength`` t' in (0, 1] and ``num_inference_steps`` N run min(int(N * t'), N) DDIM steps, as diffusers counts
-    them. ``first`` corrects frames 1..K only, ``every`` frames 1, 1+K, 1+2K, ... ``feed_back=False`` shows the
+    ``strength`` t' in (0, 1] and ``num_inference_steps`` N run min(int(N * t'), N) steps, as diffusers counts them; a
+    network distilled by LCM with its guidance runs N steps from t' on. ``sampler`` and ``timestep_spacing`` are the
+    scheduler's of the model where None, ``gamma`` in [0, 1] is the share of fresh noise in TCD's steps (None: 0.3).
+    ``first`` corrects frames 1..K only, ``every`` frames 1, 1+K, 1+2K, ... ``feed_back=False`` shows the
     corrected frame and leaves the ARM's own tokens in its context. ``size`` is the length in pixels of the shorter side
     at which the diffusion model works (None: the bundle's, or else the frame's); frames are resized bicubically.
     ``guidance_scale`` and ``negative_prompt`` are those of classifier-free guidance. ``sample_posterior`` draws the
@@ -30,6 +40,9 @@ class CorrectionOptions:
     negative_prompt: str = ""
     sample_posterior: bool = False
     size: int | None = None
+    sampler: Sampler | None = None
+    timestep_spacing: Spacing | None = None
+    gamma: float | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -38,12 +51,6 @@ class CorrectionOptions:
             raise ValueError(f"strength {self.strength} is out of range; choose 0 < strength <= 1")
         if self.num_inference_steps < 1:
             raise ValueError(f"num_inference_steps {self.num_inference_steps} is too small; choose 1 or more")
-        if self.num_steps_run < 1:
-            needed = 1.0 / self.num_inference_steps
-            raise ValueError(
-                f"strength {self.strength} leaves no step of {self.num_inference_steps}; "
-                f"choose strength >= {needed:g} or more steps"
-            )
         if self.first is not None and self.first < 0:
             raise ValueError(f"correct_first {self.first} is negative; choose 0 or more frames")
         if self.every < 1:
@@ -53,11 +60,27 @@ class CorrectionOptions:
         if self.guidance_scale is not None and not 0.0 <= self.guidance_scale < float("inf"):
             value = self.guidance_scale
             raise ValueError(f"guidance_scale {value} is out of range; choose 0 or more (1 = no guidance)")
+        if self.gamma is not None and not 0.0 <= self.gamma <= 1.0:
+            raise ValueError(f"gamma {self.gamma} is out of range; choose 0 (no fresh noise) to 1")
 
     @property
     def num_steps_run(self) -> int:
-        """DDIM steps that a correction runs: min(int(N * t'), N)."""
+        """Steps that a correction runs: min(int(N * t'), N)."""
         return min(int(self.num_inference_steps * self.strength), self.num_inference_steps)
+
+    def check_steps_run(self) -> int:
+        """``num_steps_run``; ``ValueError`` with the choices where it is 0."""
+        if self.num_steps_run < 1:
+            steps, more = self.num_inference_steps, math.ceil(1 / self.strength)
+            more += int(more * self.strength) < 1  # 49 * (1 / 49) is 0.999...
+            least = least_strength(1, steps)
+            listed = [least_strength(run, steps) for run in range(1, steps + 1)] if steps <= FEW_STEPS else []
+            strengths = " or ".join([*filter(None, [", ".join(listed[:-1])]), *listed[-1:]]) or f"{least} or more"
+            raise ValueError(
+                f"strength {self.strength} leaves no step of {steps}; choose strength {strengths}, or "
+                f"{more} steps or more"
+            )
+        return self.num_steps_run
 
     def corrects(self, index: int) -> bool:
         """Is frame ``index`` (from 0) corrected?"""

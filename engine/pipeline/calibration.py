@@ -56,7 +56,7 @@ def unet_samples(models: Models, defaults: Mapping[str, Any], spec: StageSpec) -
     options = make_options(
         strength=0.5,
         num_inference_steps=2 * STEPS,
-        guidance_scale=None if guided else 1.0,
+        guidance_scale=None if guided or recorder.config.embeds_guidance else 1.0,
         correction_size=min(spec.inputs[0].shape[-2:]) * models.corrector.vae.downscale,
     ).resolved(defaults)
     stories = [StoryRequest(name, tuple(EXAMPLES[name][:SENTENCES]), seed) for seed, name in enumerate(STORIES)]

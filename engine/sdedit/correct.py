@@ -16,7 +16,9 @@ from ...kernels import noise as noise_kernel
 from ...kernels.cfg_ddim import cfg_ddim
 from ..models.diffusion.attention import KV
 from ..models.diffusion.denoiser import Denoiser
-from ..models.diffusion.schedule import Schedule, SchedulerConfig, Step, add_noise, ddim_step, guide
+from ..models.diffusion.schedule import Schedule, add_noise, guide, take_step
+from ..models.diffusion.scheduler_config import SchedulerConfig
+from ..models.diffusion.step import Step
 from .resize import resize, working_size
 
 VAE_BATCH = 8  # frames of a clip that an autoencoder takes side by side: memory grows with them, rates hardly
@@ -34,22 +36,26 @@ class Autoencoder(Protocol):
 class Conditioning(NamedTuple):
     """Text that steers the denoiser, as the keys and values of its cross-attention, which no step changes.
 
-    The unconditional half (first in the batch) exists only while guidance is on.
+    The unconditional half (first in the batch) exists only while guidance is on. A network that has the scale
+    ``embedded`` in its time embedding needs no such half.
     """
 
     kv: Sequence[KV]
     guidance_scale: float
+    embedded: bool = False
 
     @property
     def guided(self) -> bool:
         """Weights up to 1 mean no guidance, as in diffusers."""
-        return self.guidance_scale > 1.0
+        return self.guidance_scale > 1.0 and not self.embedded
 
     @classmethod
     def of(cls, unet: Denoiser, context: Tensor, null_context: Tensor, guidance_scale: float) -> "Conditioning":
         """From the text encoder's states ``context`` and ``null_context`` [B, S, D]."""
-        guided = cls((), guidance_scale).guided
-        return cls(unet.context_kv(torch.cat((null_context, context)) if guided else context), guidance_scale)
+        embedded = unet.config.embeds_guidance
+        guided = cls((), guidance_scale, embedded).guided
+        rows = torch.cat((null_context, context)) if guided else context
+        return cls(unet.context_kv(rows), guidance_scale, embedded)
 
 
 def encode_latents(vae: Autoencoder, pixels: Tensor, posterior_noise: Tensor | None = None) -> Tensor:
@@ -64,21 +70,33 @@ def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
     return vae.decode(latents / vae.scaling_factor).clamp(-1, 1)
 
 
-def time_table(unet: Denoiser, schedule: Schedule, device: torch.device) -> Tensor:
-    """The UNet's embedding of the time at each step of the schedule [N, P]; it depends on nothing else."""
-    return unet.time_shifts(torch.tensor([step.timestep for step in schedule.steps], device=device))
+def time_table(unet: Denoiser, schedule: Schedule, device: torch.device, guidance_scale: float) -> Tensor:
+    """The UNet's embedding of the time at each step of the schedule [N, P], and of the scale where it has one for it;
+    it depends on nothing else."""
+    times = torch.tensor([step.timestep for step in schedule.steps], device=device)
+    return unet.time_shifts(times, guidance_scale)
 
 
-def step_on(config: SchedulerConfig, latents: Tensor, prediction: Tensor, scale: float, step: Step) -> Tensor:
-    """Guidance by ``scale`` (1 = none) of the ``prediction`` [2 B or B, C, h, w], both branches, then a DDIM step."""
+def step_on(
+    config: SchedulerConfig,
+    latents: Tensor,
+    prediction: Tensor,
+    scale: float,
+    step: Step,
+    fresh: Tensor | None = None,
+    before: Tensor | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Guidance by ``scale`` (1 = none) of the ``prediction`` [2 B or B, C, h, w], both branches, then a step, as
+    :func:`take_step`."""
     if scale != 1.0:
         unconditional, conditional = prediction.chunk(2)
         prediction = guide(conditional, unconditional, scale)
-    return ddim_step(config, latents, prediction, step)
+    return take_step(config, latents, prediction, step, fresh, before)
 
 
 def step_on_by_kernel(config: SchedulerConfig, latents: Tensor, prediction: Tensor, scale: float, step: Step) -> Tensor:
-    """The same in one launch."""
+    """Guidance and a step of DDIM in one launch."""
+    assert step.update is None, "the kernel knows DDIM's step alone"
     unconditional, conditional = prediction.chunk(2) if scale != 1.0 else (None, prediction)
     clip = config.clip_sample_range if config.clip_sample else None
     levels = (step.alpha, step.alpha_next)
@@ -86,21 +104,33 @@ def step_on_by_kernel(config: SchedulerConfig, latents: Tensor, prediction: Tens
 
 
 def denoise(
-    unet: Denoiser, latents: Tensor, conditioning: Conditioning, schedule: Schedule, table: Tensor | None = None
+    unet: Denoiser,
+    latents: Tensor,
+    conditioning: Conditioning,
+    schedule: Schedule,
+    table: Tensor | None = None,
+    step_noise: Tensor | None = None,
 ) -> Tensor:
-    """Truncated DDIM from the schedule's start to data; no step returns the latents unchanged.
+    """The steps of the truncated schedule, from its start to data; no step returns the latents unchanged.
 
-    ``table`` is the schedule's :func:`time_table` where it was made before.
+    ``table`` is the schedule's :func:`time_table` where it was made before, ``step_noise`` [S, B, C, h, w] the noise of
+    its ``drawing_steps``, in their order.
     """
     config: SchedulerConfig = schedule.config
     if not schedule.steps:
         return latents
-    table = time_table(unet, schedule, latents.device) if table is None else table
-    advance = step_on_by_kernel if unet.use_triton else step_on
+    if table is None:
+        table = time_table(unet, schedule, latents.device, conditioning.guidance_scale)
+    by_kernel = unet.use_triton and all(step.update is None for step in schedule.steps)
     scale = conditioning.guidance_scale if conditioning.guided else 1.0
-    for step, shifts in zip(schedule.steps, table.split(1), strict=True):
+    draws = {} if step_noise is None else dict(zip(schedule.drawing_steps, step_noise.unbind(0), strict=True))
+    before: Tensor | None = None
+    for number, (step, shifts) in enumerate(zip(schedule.steps, table.split(1), strict=True)):
         prediction = unet(latents, shifts, conditioning.kv)  # both branches share one batched pass
-        latents = advance(config, latents, prediction, scale, step)
+        if by_kernel:
+            latents = step_on_by_kernel(config, latents, prediction, scale, step)
+        else:
+            latents, before = step_on(config, latents, prediction, scale, step, draws.get(number), before)
     return latents
 
 
@@ -114,11 +144,13 @@ def correct(
     posterior_noise: Tensor | None = None,
     table: Tensor | None = None,
     size: int | None = None,
+    step_noise: Tensor | None = None,
 ) -> Tensor:
     """SDEdit (ACDC Eq. 2).
 
     Pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or keys int64 [B, 4] of which a
-    kernel draws it; ``table`` as in `denoise`; ``size`` is the shorter side that the model works at (None: H, W).
+    kernel draws it; ``table`` and ``step_noise`` as in `denoise`; ``size`` is the shorter side that the
+    model works at (None: H, W).
 
     For clips (ACDC Eq. 5) the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together under one
     prompt, ``conditioning`` having a row a clip; ``noise`` and ``posterior_noise`` are [B, L, C, h, w]. With an empty
@@ -132,7 +164,7 @@ def correct(
     if schedule.steps:
         add = noise_kernel.add_noise if noise.dtype == torch.int64 else add_noise
         latents = add(latents, noise, schedule.start.alpha)
-    latents = denoise(unet, latents, conditioning, schedule, table)
+    latents = denoise(unet, latents, conditioning, schedule, table, step_noise)
     decoded = in_portions(lambda z: vae.decode(z / vae.scaling_factor), at_once, latents.flatten(0, -4))
     shown = resize(decoded.clamp(-1, 1), (height, width)).unflatten(0, lead)
     return mark_overflow(shown, latents, decoded.unflatten(0, lead))
@@ -167,7 +199,13 @@ def in_portions(run: Callable[..., Tensor], at_once: int, *inputs: Tensor) -> Te
 
 
 def text_to_image(
-    vae: Autoencoder, unet: Denoiser, noise: Tensor, conditioning: Conditioning, schedule: Schedule
+    vae: Autoencoder,
+    unet: Denoiser,
+    noise: Tensor,
+    conditioning: Conditioning,
+    schedule: Schedule,
+    step_noise: Tensor | None = None,
 ) -> Tensor:
-    """The diffusion model alone, from pure noise [B, C, h, w] down a full schedule: the paper's "SD" baseline."""
-    return decode_latents(vae, denoise(unet, noise, conditioning, schedule))
+    """The diffusion model alone, from pure noise [B, C, h, w] down a full schedule: the paper's "SD" baseline;
+    ``step_noise`` as in `denoise`."""
+    return decode_latents(vae, denoise(unet, noise, conditioning, schedule, step_noise=step_noise))

@@ -7,12 +7,16 @@ import torch
 from torch import Tensor
 
 from ...kernels.philox import draw, draw_reference
-from ..models.diffusion.schedule import Schedule, SchedulerConfig, make_schedule
+from ..models.diffusion.schedule import Schedule, make_distilled_schedule, make_schedule
+from ..models.diffusion.scheduler_config import SchedulerConfig
 from ..models.diffusion.stable_diffusion import StableDiffusion
-from ..options import StoryOptions
+from ..options import CorrectionOptions, StoryOptions
 from ..utils.rng import Purpose, make_keys, normal
 from .correct import Conditioning, correct, time_table
 from .resize import working_size
+
+STEP_STRIDE = 2**15  # positions from one step's draw to the next one's; a clip has fewer frames
+DISTILLED = ("lcm", "tcd")  # samplers of models that know a list of timesteps
 
 
 class Correction:
@@ -22,14 +26,14 @@ class Correction:
         """``options`` are resolved; raises ``ValueError`` where the model or its scheduler cannot serve them."""
         self.corrector, self.options = corrector, options.correction
         check_size(corrector, options.correction.size)
-        config = SchedulerConfig.from_dict(corrector.scheduler_config)
-        self.schedule: Schedule = make_schedule(config, self.options.num_inference_steps, self.options.num_steps_run)
+        self.schedule = schedule_of(corrector, self.options)
 
     @cached_property
     def table(self) -> Tensor:
         """The schedule's time embeddings, for all frames: [steps, E]."""
         device = self.corrector.text_encoder.final_layer_norm.weight.device
-        return time_table(self.corrector.unet, self.schedule, device)
+        assert self.options.guidance_scale is not None, "options are resolved before a correction"
+        return time_table(self.corrector.unet, self.schedule, device, self.options.guidance_scale)
 
     @cached_property
     def null_context(self) -> Tensor:
@@ -48,17 +52,19 @@ class Correction:
     ) -> Tensor:
         """Correct frame ``index`` (one for all, or one a story) of the stories with these seeds: [B, 3, H, W] in
         [-1, 1], same size out; or their clip ``index``: [B, L, 3, H, W], with the conditioning of one prompt a clip."""
-        noise, *posterior = self.noises(pixels, seeds, index)
-        vae, unet = self.corrector.vae, self.corrector.unet
+        noise = self.noise(pixels, seeds, index)
+        posterior = self.noise(pixels, seeds, index, Purpose.POSTERIOR) if self.options.sample_posterior else None
+        vae, unet, size = self.corrector.vae, self.corrector.unet, self.options.size
         table = self.table if self.schedule.steps else None
-        posterior_noise = posterior[0] if posterior else None
-        size = self.options.size
-        return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior_noise, table, size)
+        steps = self.step_noise(pixels, seeds, index)
+        return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior, table, size, steps)
 
     def noises(self, pixels: Tensor, seeds: Sequence[int], index: int | Sequence[int]) -> list[Tensor]:
-        """The noise of a correction, and where the posterior is sampled that of the posterior."""
+        """The noise of a correction, where the posterior is sampled that of the posterior, and where steps draw some
+        theirs: the inputs of a plan of the whole correction."""
         drawn = [Purpose.NOISE, Purpose.POSTERIOR] if self.options.sample_posterior else [Purpose.NOISE]
-        return [self.noise(pixels, seeds, index, purpose) for purpose in drawn]
+        steps = self.step_noise(pixels, seeds, index)
+        return [self.noise(pixels, seeds, index, purpose) for purpose in drawn] + ([] if steps is None else [steps])
 
     def noise(
         self, pixels: Tensor, seeds: Sequence[int], index: int | Sequence[int], purpose: Purpose = Purpose.NOISE
@@ -66,18 +72,48 @@ class Correction:
         """Each story's own draw for frame ``index``: [B, C, h, w] in the dtype of ``pixels``; or the keys [B, 4] of it
         where a kernel draws it as it adds it. For clip ``index``: [B, L, C, h, w], of which frame l is drawn at
         position l, so that a clip of one frame has the noise of a frame."""
-        vae, (height, width) = self.corrector.vae, pixels.shape[-2:]
-        height, width = working_size(height, width, self.options.size)
-        shape = (vae.config.latent_channels, height // vae.downscale, width // vae.downscale)
         keys = make_keys(seeds, index, purpose, pixels.device)
         if pixels.ndim == 5:
-            positions = torch.arange(pixels.shape[1], device=pixels.device)
-            drawn = draw if self.corrector.unet.use_triton else draw_reference
-            count = shape[0] * shape[1] * shape[2]
-            return drawn(keys, positions, count, "normal").unflatten(-1, shape).to(pixels.dtype)
+            return self.draw_at(keys, torch.arange(pixels.shape[1], device=pixels.device), pixels)
         if self.corrector.unet.use_triton and purpose == Purpose.NOISE:
             return keys
-        return normal(keys, shape).to(pixels.dtype)
+        return normal(keys, self.latent_shape(pixels)).to(pixels.dtype)
+
+    def step_noise(self, pixels: Tensor, seeds: Sequence[int], index: int | Sequence[int]) -> Tensor | None:
+        """Each story's own draws for the steps of frame ``index`` that draw noise: [S, B, C, h, w], or of a clip [S, B,
+        L, C, h, w]; None where no step does.
+
+        The draw of step i is at position i * ``STEP_STRIDE``, that of frame l of a clip l positions after it: it
+        depends on seed, frame and step, whatever is computed with it."""
+        if not self.schedule.drawing_steps:
+            return None
+        numbers = torch.tensor(self.schedule.drawing_steps, device=pixels.device) * STEP_STRIDE
+        frames = torch.arange(pixels.shape[1] if pixels.ndim == 5 else 1, device=pixels.device)
+        keys = make_keys(seeds, index, Purpose.STEP, pixels.device)
+        drawn = self.draw_at(keys, (numbers[:, None] + frames).flatten(), pixels).unflatten(1, (-1, len(frames)))
+        return (drawn if pixels.ndim == 5 else drawn.squeeze(2)).transpose(0, 1).contiguous()
+
+    def draw_at(self, keys: Tensor, positions: Tensor, pixels: Tensor) -> Tensor:
+        """Normals of each position [B, W, C, h, w], in the dtype of ``pixels``."""
+        shape = self.latent_shape(pixels)
+        drawn = draw if self.corrector.unet.use_triton else draw_reference
+        return drawn(keys, positions, torch.Size(shape).numel(), "normal").unflatten(-1, shape).to(pixels.dtype)
+
+    def latent_shape(self, pixels: Tensor) -> tuple[int, int, int]:
+        """[C, h, w] of the latents of ``pixels`` at the size that the model works at."""
+        vae, (height, width) = self.corrector.vae, pixels.shape[-2:]
+        height, width = working_size(height, width, self.options.size)
+        return vae.config.latent_channels, height // vae.downscale, width // vae.downscale
+
+
+def schedule_of(corrector: StableDiffusion, options: CorrectionOptions) -> Schedule:
+    """The steps that a correction runs. A network that was distilled with its guidance (LCM) counts the strength within
+    the list of timesteps that it knows, others run the last int(N t') steps. ``ValueError`` where none would run."""
+    changes = {"timestep_spacing": options.timestep_spacing, "gamma": options.gamma}
+    config = SchedulerConfig.from_dict(corrector.scheduler_config, options.sampler, **changes)
+    if config.sampler in DISTILLED and corrector.unet.config.embeds_guidance:
+        return make_distilled_schedule(config, options.num_inference_steps, options.strength)
+    return make_schedule(config, options.num_inference_steps, options.check_steps_run())
 
 
 def check_size(corrector: StableDiffusion, size: int | None) -> None:

@@ -38,17 +38,22 @@ class WholeCorrection(nn.Module):
         self.schedule, self.guidance_scale = schedule, guidance_scale
         self.sample_posterior, self.size = sample_posterior, size
         with torch.no_grad():
-            table = time_table(corrector.unet, schedule, corrector.text_encoder.final_layer_norm.weight.device)
+            device = corrector.text_encoder.final_layer_norm.weight.device
+            table = time_table(corrector.unet, schedule, device, guidance_scale)
         self.register_buffer("table", table, persistent=False)
 
     def forward(self, pixels: Tensor, noise: Tensor, *rest: Tensor) -> tuple[Tensor, Tensor]:
         """``pixels`` [B, 3, H, W] in [-1, 1], ``noise`` [B, C, h, w], its like for the posterior where that is sampled,
-        then key, value, key, value, ... of the conditioning (2 B rows where guided) -> corrected pixels [B, 3, H, W]
-        and their codes int64 [B, N]. For clips: [B, L, 3, H, W] and [B, L, C, h, w] -> [B, L, 3, H, W] and [B, L,
-        N]."""
-        posterior_noise, kv = (rest[0], rest[1:]) if self.sample_posterior else (None, rest)
-        conditioning = Conditioning(list(zip(kv[::2], kv[1::2], strict=True)), self.guidance_scale)
-        settings = self.schedule, posterior_noise, self.table, self.size
+        that of the steps [S, B, C, h, w] where some draw noise, then key, value, key, value, ... of the conditioning
+        (2 B rows where guided) -> corrected pixels [B, 3, H, W] and their codes int64 [B, N]. For clips: [B, L, 3, H,
+        W] and [B, L, C, h, w] -> [B, L, 3, H, W] and [B, L, N]."""
+        given = iter(rest)
+        posterior_noise = next(given) if self.sample_posterior else None
+        step_noise = next(given) if self.schedule.drawing_steps else None
+        kv = list(given)
+        embedded = self.unet.config.embeds_guidance
+        conditioning = Conditioning(list(zip(kv[::2], kv[1::2], strict=True)), self.guidance_scale, embedded)
+        settings = self.schedule, posterior_noise, self.table, self.size, step_noise
         shown = correct(self.vae, self.unet, pixels, noise, conditioning, *settings)
         codes = self.tokenizer.quantise(in_portions(self.tokenizer.latents, portion(pixels), shown.flatten(0, -4)))
         return shown, codes.unflatten(0, shown.shape[:-3])

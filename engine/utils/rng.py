@@ -32,6 +32,7 @@ class Purpose(IntEnum):
     POSTERIOR = 2
     CONFIDENCE = 3  # of a MaskGIT step
     CARRY = 4  # which codes of the frame before are kept
+    STEP = 5  # of a sampler's step
 
 
 def make_keys(

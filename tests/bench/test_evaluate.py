@@ -8,7 +8,8 @@ from click.testing import CliRunner
 
 from acdc.bench.storyworld.study.evaluate import evaluate
 from acdc.bench.storyworld.study.rows import Drawn, make_rows, matched_strength
-from acdc.engine.models.diffusion.schedule import SchedulerConfig, make_schedule
+from acdc.engine.models.diffusion.schedule import make_schedule
+from acdc.engine.models.diffusion.scheduler_config import SchedulerConfig
 from acdc.engine.options import StoryOptions, make_options
 
 

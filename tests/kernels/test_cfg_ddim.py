@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acdc.engine.models.diffusion import schedule as diffusion
-from acdc.engine.models.diffusion.schedule import SchedulerConfig, Step
+from acdc.engine.models.diffusion.scheduler_config import SchedulerConfig
+from acdc.engine.models.diffusion.step import Step
 from acdc.kernels import cfg_ddim as module
 from acdc.kernels.cfg_ddim import BLOCK, PREDICTIONS, cfg_ddim, cfg_ddim_reference
 from acdc.kernels.jit import on_triton

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from ....engine.engine import Engine
 from ....engine.memory import load_memory
-from ....engine.models.diffusion.schedule import SchedulerConfig, make_schedule
+from ....engine.models.diffusion.schedule import make_schedule
+from ....engine.models.diffusion.scheduler_config import SchedulerConfig
 from ....engine.options import StoryOptions, make_options
 from ....engine.sdedit.correct import text_to_image
 from ....engine.sdedit.correction import Correction

@@ -16,6 +16,7 @@ KINDS: dict[str, Rule] = {
     **SIZES,
     "str": (lambda v: isinstance(v, str), "a string"),
     "tuple[str, ...]": (lambda v: is_list(v, lambda s: isinstance(s, str)), "a list of strings"),
+    "int | None": (lambda v: v is None or is_size(v), "a positive integer or null"),
     "int | tuple[int, ...]": (
         lambda v: is_size(v) or is_list(v, is_size),
         "a positive integer or a list of them",

@@ -34,6 +34,7 @@ CONTROLNET_FIXED: dict[str, tuple[Any, ...]] = {
     "conditioning_channels": (3,),
     "controlnet_conditioning_channel_order": ("rgb", "bgr"),  # the same for grey pictures
     "global_pool_conditions": (False,),
+    "time_cond_proj_dim": (None,),
 }
 
 

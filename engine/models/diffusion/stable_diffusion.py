@@ -17,7 +17,7 @@ from .checkpoint import Rename, load_component
 from .clip_text import CLIPText, CLIPTextConfig
 from .clip_tokenizer import CLIPTokenizer
 from .denoiser import Denoiser
-from .schedule import SchedulerConfig, ignored_spacing
+from .scheduler_config import SchedulerConfig, unused_settings
 from .unet import UNet, UNetConfig
 from .vae import VAE, VAEConfig
 
@@ -30,7 +30,7 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
     "vae": ("AutoencoderKL",),
     "text_encoder": ("CLIPTextModel",),
     "tokenizer": ("CLIPTokenizer", "CLIPTokenizerFast"),
-    "scheduler": (),  # any: we read its noise schedule and bring our own solver
+    "scheduler": (),  # any that we have a sampler for (scheduler_classes.py)
 }
 # Filters and inputs that correction does not use.
 IGNORED = frozenset({"safety_checker", "requires_safety_checker", "feature_extractor", "image_encoder"})
@@ -103,10 +103,10 @@ def _check_index(path: Path) -> None:
 
 
 def read_scheduler(path: Path, **changes: Any) -> dict[str, Any]:
-    """The noise schedule in a directory, with ``changes``; ``ValueError`` names the file and what DDIM cannot honour.
+    """The noise schedule in a directory, with ``changes``; ``ValueError`` names the file and what our sampler cannot
+    honour.
 
-    Whichever scheduler it names: what decides the noise is kept, the solver is ours (diffusion.py). A warning names
-    settings of the named solver's own spacing, which is not used.
+    Its class names the sampler; DDIM runs where we have none for it. A warning names settings that are not used.
     """
     file = path / "scheduler" / "scheduler_config.json"
     config = read_json(file) | changes
@@ -114,8 +114,8 @@ def read_scheduler(path: Path, **changes: Any) -> dict[str, Any]:
         SchedulerConfig.from_dict(config)
     except ValueError as error:
         raise ValueError(f"{file}: {error}") from None
-    if unused := ignored_spacing(config):
-        LOG.warning("acdc: %s: %s not used: corrections run DDIM, which spaces its own steps", file, ", ".join(unused))
+    if unused := unused_settings(config):
+        LOG.warning("acdc: %s: %s not used: our sampler spaces its own steps", file, ", ".join(unused))
     return config
 
 

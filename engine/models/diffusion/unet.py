@@ -54,7 +54,6 @@ FIXED: dict[str, tuple[Any, ...]] = {
     "resnet_skip_time_act": (False,),
     "resnet_time_scale_shift": ("default",),
     "reverse_transformer_layers_per_block": (None,),
-    "time_cond_proj_dim": (None,),
     "time_embedding_act_fn": (None,),
     "time_embedding_dim": (None,),
     "time_embedding_type": ("positional",),
@@ -136,6 +135,12 @@ class UNetConfig(EncoderConfig):
 
     out_channels: int = 4
     up_block_types: tuple[str, ...] = ("UpBlock2D",) + ("CrossAttnUpBlock2D",) * 3
+    time_cond_proj_dim: int | None = None
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Does the network take the scale of guidance as an input, so that one pass is a guided one (LCM)?"""
+        return self.time_cond_proj_dim is not None
 
     def check(self, where: str) -> None:
         super().check(where)
@@ -174,9 +179,11 @@ class UNetEncoder(nn.Module):
         # Registration order (down, middle, up) is execution order.
         return [m.attn2.keys_values(context) for m in self.modules() if isinstance(m, TransformerBlock)]
 
-    def time_shifts(self, timesteps: Tensor) -> Tensor:
-        """Shifts of all ResNet blocks at each of the timesteps [N], one after another in the order of use: [N, P]."""
-        temb = self.time_embedding(timesteps)
+    def time_shifts(self, timesteps: Tensor, guidance_scale: float | None = None) -> Tensor:
+        """Shifts of all ResNet blocks at each of the timesteps [N], one after another in the order of use: [N, P].
+
+        ``guidance_scale`` counts where the network embeds it; None leaves its embedding out."""
+        temb = self.time_embedding(timesteps, guidance_scale)
         return torch.cat([block.time_shift(temb) for block in self._resnets()], -1)
 
     def _resnets(self) -> list[ResnetBlock]:
@@ -199,6 +206,8 @@ class UNet(UNetEncoder):
     def __init__(self, config: UNetConfig) -> None:
         super().__init__(config)
         self.config, self.use_triton = config, False
+        if config.time_cond_proj_dim is not None:
+            self.time_embedding.embed_guidance(config.time_cond_proj_dim)
         widths, heads = config.block_out_channels, config.heads
         last, skips, channels = len(widths) - 1, list(self.skip_channels), widths[-1]
         self.up_blocks = nn.ModuleList()

@@ -39,17 +39,29 @@ class Common:
 
 
 class TimeEmbedding(nn.Module):
-    """Sinusoids of the timestep (arXiv 1706.03762) through a two-layer network."""
+    """Sinusoids of the timestep (arXiv 1706.03762) through a two-layer network.
+
+    A network distilled with its guidance adds a projection of the scale's sinusoids to the timestep's (arXiv
+    2310.04378, section 4.2).
+    """
 
     def __init__(self, channels: int, out_dim: int, flip_sin_to_cos: bool, freq_shift: float) -> None:
         super().__init__()
         self.waves, self.flip, self.shift = channels // 2, flip_sin_to_cos, freq_shift
         self.linear_1 = nn.Linear(channels, out_dim)
         self.linear_2 = nn.Linear(out_dim, out_dim)
+        self.cond_proj: nn.Linear | None = None
 
-    def forward(self, timesteps: Tensor) -> Tensor:
+    def embed_guidance(self, width: int) -> None:
+        """Add the projection of ``width`` sinusoids of the guidance scale."""
+        self.cond_proj = nn.Linear(width, self.linear_1.in_features, bias=False)
+
+    def forward(self, timesteps: Tensor, guidance_scale: float | None = None) -> Tensor:
         """`timesteps` [B] (integers or floats) -> [B, E]."""
         x = self.sinusoids(timesteps.reshape(-1)).to(self.linear_1.weight.dtype)
+        if self.cond_proj is not None and guidance_scale is not None:
+            emb = guidance_sinusoids(guidance_scale, self.cond_proj.in_features, timesteps.device)
+            x = x + self.cond_proj(emb.to(x.dtype))
         return self.linear_2(F.silu(self.linear_1(x)))
 
     def sinusoids(self, timesteps: Tensor) -> Tensor:
@@ -59,6 +71,16 @@ class TimeEmbedding(nn.Module):
         angles = timesteps.float()[:, None] * frequencies  # [B, E0/2]
         pair = [angles.cos(), angles.sin()] if self.flip else [angles.sin(), angles.cos()]
         return torch.cat(pair, dim=-1)
+
+
+def guidance_sinusoids(guidance_scale: float, width: int, device: torch.device) -> Tensor:
+    """[1, width]: sines, then cosines of 1000 w at ``width`` / 2 frequencies from 1 to 1/10000, w = scale - 1.
+
+    The timestep's come cosines first, and do not reach 1/10000."""
+    half = width // 2
+    steps = torch.arange(half, dtype=torch.float32, device=device)
+    angles = 1000.0 * (guidance_scale - 1.0) * torch.exp(steps * (-math.log(10000) / (half - 1)))
+    return F.pad(torch.cat([angles.sin(), angles.cos()]), (0, width % 2))[None]
 
 
 class DownBlock(nn.Module):

@@ -15,7 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from acdc.engine.models.diffusion.animatediff import AnimateDiff
-from acdc.engine.models.diffusion.schedule import SchedulerConfig
+from acdc.engine.models.diffusion.scheduler_config import SchedulerConfig
 from acdc.engine.models.diffusion.stable_diffusion import StableDiffusion
 from acdc.engine.sdedit.correction import Correction
 from tests.helpers.motion import options_of
@@ -128,8 +128,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
         r"pos_embed\.pe' has shape \[1, 8, 16\], expected \[1, 7, 16\]",
     ),
     "its scheduler": (
-        lambda d: diffusers.LCMScheduler().save_pretrained(d / "scheduler"),
-        r"scheduler_config\.json: scheduler class 'LCMScheduler' is not one that DDIM can replace",
+        lambda d: diffusers.EDMEulerScheduler().save_pretrained(d / "scheduler"),
+        r"scheduler_config\.json: scheduler class 'EDMEulerScheduler' is not served",
     ),
 }
 

@@ -7,16 +7,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acdc.engine.models.diffusion.schedule import (
-    PREDICTIONS,
-    SPACINGS,
-    SchedulerConfig,
-    add_noise,
-    all_timesteps,
-    alphas_cumprod,
-    ddim_step,
-    make_schedule,
-)
+from acdc.engine.models.diffusion.samplers.ddim import timesteps as all_timesteps
+from acdc.engine.models.diffusion.schedule import add_noise, ddim_step, make_schedule
+from acdc.engine.models.diffusion.scheduler_config import PREDICTIONS, SPACINGS, SchedulerConfig, alphas_cumprod
 
 STABLE_DIFFUSION = {
     "num_train_timesteps": 1000,

@@ -19,7 +19,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from acdc.engine.models.diffusion import vae
-from acdc.engine.models.diffusion.schedule import SchedulerConfig, ddim_step, make_schedule
+from acdc.engine.models.diffusion.schedule import ddim_step, make_schedule
+from acdc.engine.models.diffusion.scheduler_config import SchedulerConfig
 from acdc.engine.models.diffusion.stable_diffusion import StableDiffusion
 from tests.helpers.published import TEXT, UNETS, VAES, close, load_theirs, normal, randomise
 
@@ -148,7 +149,7 @@ def test_ddim_is_built_from_any_scheduler(copy: Path, name: str) -> None:
     to_one = theirs.config.get("set_alpha_to_one", theirs.config.get("final_sigmas_type") != "sigma_min")
     wanted = diffusers.DDIMScheduler.from_pretrained(copy / "scheduler", clip_sample=clips, set_alpha_to_one=to_one)
     wanted.set_timesteps(7)
-    config = SchedulerConfig.from_dict(StableDiffusion.from_directory(copy).scheduler_config)
+    config = SchedulerConfig.from_dict(StableDiffusion.from_directory(copy).scheduler_config, "ddim")
     schedule = make_schedule(config, 7)
     assert [step.timestep for step in schedule.steps] == wanted.timesteps.tolist()
     latents, prediction = normal(1, 4, 8, 8, seed=3).float(), normal(1, 4, 8, 8, seed=4).float()

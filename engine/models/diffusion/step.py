@@ -1,0 +1,30 @@
+"""One step of a sampler: a linear combination whose weights are known before anything is drawn.
+
+All samplers keep latents in one scale, x = sqrt(a) x0 + sqrt(1 - a) eps with a = alpha-bar. Euler's samplers are
+published for y = x / sqrt(a) and sigma = sqrt((1 - a) / a); their input scaling y / sqrt(sigma^2 + 1) is x again, so in
+this scale their network input needs none, and whatever is done between two steps (the blend of inpainting) is one code.
+"""
+
+from typing import NamedTuple
+
+
+class Update(NamedTuple):
+    """Weights of the next latents: x' = clean x0 + noise eps + latents x + fresh n + before x0_before.
+
+    x0 and eps follow from the prediction, n is noise drawn for this step, x0_before is the x0 of the previous step.
+    """
+
+    clean: float
+    noise: float = 0.0
+    latents: float = 0.0
+    fresh: float = 0.0
+    before: float = 0.0
+
+
+class Step(NamedTuple):
+    """The timestep the network is asked at, alpha-bar before and after; without an ``update`` a step of DDIM."""
+
+    timestep: float
+    alpha: float
+    alpha_next: float
+    update: Update | None = None
