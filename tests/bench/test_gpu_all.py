@@ -4,8 +4,8 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -27,6 +27,7 @@ def beside_the_tests(monkeypatch):
     """Parts of these tests are started as ``python -m tests.helpers.gpu_part``; a second is enough to begin one."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(module, "LEAST_S", 0.1)
+    monkeypatch.setattr("acdc.bench.gpu.child.POLL_S", 0.02)
 
 
 def part(name: str, behaviours: str, silent_s: float = 20.0, **more) -> GpuPart:
@@ -96,7 +97,7 @@ def test_what_fails_again_is_not_tried_for_ever(tmp_path):
 
 def test_the_time_of_a_call_ends_and_the_next_one_goes_on(tmp_path):
     parts = [part("first", "good,slow,slow,slow,good"), part("second", "good")]
-    assert run_parts(parts, tmp_path, 3.0) == AGAIN
+    assert run_parts(parts, tmp_path, 2.0) == AGAIN
     assert states_of(tmp_path) == {"first": "cut"}
     early = len(rows_of(tmp_path, "first"))
     assert 1 <= early < 5
@@ -147,21 +148,28 @@ def test_parts_that_run_as_a_whole(tmp_path):
     assert "dies: killed by SIGABRT" in said
 
 
-def test_sigterm_ends_the_process_under_way_and_keeps_what_is_there(tmp_path):
-    code = (
-        "from acdc.bench.gpu.all import run_parts; from acdc.bench.gpu.parts import GpuPart; from pathlib import Path"
-    )
-    code += "; part = GpuPart('hangs', '', ('tests.helpers.gpu_part', 'good,hangs'), 60.0, 60.0)"
-    code += f"; run_parts([part], Path({str(tmp_path)!r}), 60)"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+def unhandled(number, frame):
+    pytest.fail("SIGTERM reached the handler from before the call")
+
+
+def test_sigterm_ends_the_process_under_way_and_keeps_what_is_there(tmp_path, capsys):
+    def terminate() -> None:
         while not (file := tmp_path / "hangs.json").exists() or not json.loads(file.read_text())["rows"]:
-            assert process.poll() is None
             time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=30)
-    assert process.returncode == 128 + signal.SIGTERM
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, unhandled)
+    try:
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(terminate)
+            with pytest.raises(SystemExit) as end:
+                run_parts([part("hangs", "good,hangs", silent_s=60.0)], tmp_path, 60)
+        assert signal.getsignal(signal.SIGTERM) is unhandled
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert end.value.code == 128 + signal.SIGTERM
     assert states_of(tmp_path) == {"hangs": "cut"}
-    assert "hangs          cut           1" in said
+    assert "hangs          cut           1" in capsys.readouterr().out
     running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert str(tmp_path) not in running
 

@@ -24,6 +24,7 @@ from acdc.engine.loading.bundle import published_names
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.small_systems import small_systems
+from tests.helpers.studies import little_garbage
 
 QUICK = {"num_inference_steps": 2, "correction_size": 16}
 STORIES = System("stories", "show-o+sd15", {**QUICK, "arm_steps": 2})
@@ -40,7 +41,8 @@ def asked(tmp_path, monkeypatch):
     monkeypatch.setattr("acdc.bench.gpu.overhead.SYSTEMS", [STORIES, CLIPS])
     out = tmp_path / "deep" / "overhead.json"
     quick = ["--concurrency", "1,2", "--frames", "2", "--rounds", "1"]
-    return out, ["overhead", "--out", str(out), "--device", "cpu", "--dtype", "float32", "--way", "plain", *quick]
+    with little_garbage():
+        yield out, ["overhead", "--out", str(out), "--device", "cpu", "--dtype", "float32", "--way", "plain", *quick]
 
 
 class Meter:

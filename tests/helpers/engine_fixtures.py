@@ -75,6 +75,14 @@ def tiny(tiny_path) -> str:
     return str(tiny_path)
 
 
+@pytest.fixture(scope="session")
+def tiniest_path(tmp_path_factory):
+    """A bundle that draws four codes a frame, in a quarter of the tiny bundle's time."""
+    from tests.helpers.tiny import tiny_bundle  # here, because it imports torch
+
+    return tiny_bundle(tmp_path_factory.mktemp("tiniest"), grid=2)
+
+
 @pytest.fixture(scope="module")
 def tokenizer_folder(tmp_path_factory):
     """A CLIP tokenizer's files over a small vocabulary."""

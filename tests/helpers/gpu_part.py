@@ -20,7 +20,7 @@ FAULTS = {
     "good": lambda: None,
     "dies": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "hangs": lambda: time.sleep(60),
-    "slow": lambda: time.sleep(2),
+    "slow": lambda: time.sleep(1),
     "exits": lambda: sys.exit("the library left"),
     "loses": lambda: os._exit(74),  # as a record that has lost its device, after the row
 }

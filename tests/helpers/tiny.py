@@ -31,11 +31,12 @@ SCHEDULER = {
 }
 
 
-def tiny_bundle(directory: Path, seed: int = 0) -> Path:
-    """Write the bundle into ``directory`` (16 px pictures, 4x4 codes of 32, latents 4x4x4) and return it."""
+def tiny_bundle(directory: Path, seed: int = 0, grid: int = GRID) -> Path:
+    """Write the bundle into ``directory`` (16 px pictures, 4x4 codes of 32, latents 4x4x4) and return it. A ``grid`` of
+    2 is for tests that draw often: 8 px pictures of 2x2 codes."""
     torch.manual_seed(seed)
-    _write_arm(directory / "arm")
-    _write_tokenizer(directory / "tokenizer")
+    _write_arm(directory / "arm", grid)
+    _write_tokenizer(directory / "tokenizer", grid)
     _write_corrector(directory / "corrector")
     parts = {"arm": "arm", "tokenizer": "tokenizer", "corrector": "corrector"}
     defaults = {"guidance_scale": 3.0, "context": "window"}
@@ -43,9 +44,9 @@ def tiny_bundle(directory: Path, seed: int = 0) -> Path:
     return directory
 
 
-def _write_arm(directory: Path) -> None:
+def _write_arm(directory: Path, grid: int) -> None:
     config = LWMConfig(layers=2, hidden=32, ffn=64, heads=2, text_vocab=259, vision_vocab=CODES + 2, rope_theta=1e4)
-    stream = {"codes_per_frame": GRID**2, "codebook_size": CODES, "eof": CODES, "bos": [1], "vision": [2]}
+    stream = {"codes_per_frame": grid**2, "codebook_size": CODES, "eof": CODES, "bos": [1], "vision": [2]}
     stream |= {"max_text_tokens": 400, "context": "window", "recent_frames": 2}
     _save(LWM(config), directory / "model.safetensors", spread=2.0)
     _json(directory / "config.json", {"format": 1, "family": "lwm", "stream": stream, "transformer": asdict(config)})
@@ -57,9 +58,9 @@ def _write_arm(directory: Path) -> None:
     tokenizer.save(str(directory / "tokenizer.json"))
 
 
-def _write_tokenizer(directory: Path) -> None:
+def _write_tokenizer(directory: Path, grid: int) -> None:
     config = VQGANConfig(
-        resolution=16, base_channels=8, channel_multipliers=(1, 1, 2), num_res_blocks=1, z_channels=4,
+        resolution=4 * grid, base_channels=8, channel_multipliers=(1, 1, 2), num_res_blocks=1, z_channels=4,
         codebook_size=CODES, num_groups=4,
     )  # fmt: skip
     _save(VQGAN(config), directory / "model.safetensors")

@@ -18,10 +18,10 @@ PHASES = {"prefill", "draw", "decode", "correct", "encode"}
 
 
 @pytest.fixture(scope="module")
-def studied(tiny_path, tmp_path_factory):
+def studied(tiniest_path, tmp_path_factory):
     """A whole study by the command: the folder of its files."""
     folder = tmp_path_factory.mktemp("study")
-    argv = ["overhead", "--study", "--bundle", str(tiny_path), *SIZES, "--sweep", "latency"]
+    argv = ["overhead", "--study", "--bundle", str(tiniest_path), *SIZES, "--sweep", "latency"]
     with quickly():
         assert main([*argv, "--out", str(folder / "tiny")]) == 0
     return folder
@@ -35,6 +35,19 @@ def record(studied):
 @pytest.fixture(scope="module")
 def html(studied):
     return (studied / "tiny.html").read_text()
+
+
+@pytest.fixture(scope="module")
+def changed(record):
+    """The record with figures that can be found again in its pages, and its HTML."""
+    other = json.loads(json.dumps(record))
+    variants = other["points"][0]["variants"]
+    variants["overlapped"]["overlap"]["arm_dm"] = 0.4321
+    row = variants["serial"]
+    row |= {"joules_a_frame": 12.34, "exposed_memory_ms": {"mean": 5.67, "P100": 8.91}}
+    row["overhead"] = {"median": 2.0, "min": 1.75, "max": 2.25}
+    row["jitter"]["P99/P50"] = 1.234
+    return other, report(other)
 
 
 class TestStudy:
@@ -108,20 +121,18 @@ class TestOverlap:
         assert len(main["overlapped"]["samples"][0]["overlap"]) == 3
         assert sum(main["overlapped"]["overlap"].values()) > 0
 
-    def test_the_pages_show_it(self, record, html):
-        other = json.loads(json.dumps(record))
-        other["points"][0]["variants"]["overlapped"]["overlap"]["arm_dm"] = 0.4321
+    def test_the_pages_show_it(self, changed):
+        other, html = changed
         assert "| 43.2 % |" in table(other)
-        assert "<td>43.2 %</td>" in report(other)
-        assert "43.2 %</b>of the run: ARM and diffusion" in report(other)
+        assert "<td>43.2 %</td>" in html
+        assert "43.2 %</b>of the run: ARM and diffusion" in html
 
 
 class TestPages:
-    def test_the_spread_of_the_overhead_stands_beside_it(self, record, html):
-        other = json.loads(json.dumps(record))
-        other["points"][0]["variants"]["serial"]["overhead"] = {"median": 2.0, "min": 1.75, "max": 2.25}
+    def test_the_spread_of_the_overhead_is_next_to_it(self, changed):
+        other, html = changed
         assert "| 2.00x (1.75 to 2.25) |" in table(other)
-        assert "<td>2.00x (1.75 to 2.25)</td>" in report(other)
+        assert "<td>2.00x (1.75 to 2.25)</td>" in html
 
     def test_the_floors_overhead_is_over_the_plain_arms_floor(self, record):
         other = json.loads(json.dumps(record))
@@ -138,13 +149,10 @@ class TestPages:
         cells = dict(zip(COLUMNS, (cell.strip() for cell in line.split("|")[1:-1]), strict=True))
         assert (cells["P90"], cells["P99"], cells["samples"]) == ("-", "-", "8")
 
-    def test_energy_jitter_and_exposed_time_stand_in_the_html(self, record):
-        other = json.loads(json.dumps(record))
-        row = other["points"][0]["variants"]["serial"]
-        row |= {"joules_a_frame": 12.34, "exposed_memory_ms": {"mean": 5.67, "P100": 8.91}}
-        row["jitter"]["P99/P50"] = 1.234
-        assert "".join(f"<th>{head}</th>" for head in ALSO) in report(other)
-        assert "<td>1.23</td><td>5.7</td><td>8.9</td><td>12.3</td>" in report(other)
+    def test_energy_jitter_and_exposed_time_are_in_the_html(self, changed):
+        _, html = changed
+        assert "".join(f"<th>{head}</th>" for head in ALSO) in html
+        assert "<td>1.23</td><td>5.7</td><td>8.9</td><td>12.3</td>" in html
 
     def test_an_earlier_record_can_be_read(self):
         """The committed one may be from before a change of the format."""

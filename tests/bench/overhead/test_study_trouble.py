@@ -23,14 +23,14 @@ class TestWhatFails:
     """A study of two points by the command, of which the second runs out of memory."""
 
     @pytest.fixture
-    def failed(self, tiny_path, tmp_path, monkeypatch, capsys):
+    def failed(self, tiniest_path, tmp_path, monkeypatch, capsys):
         def once(engine, point, *rest):
             if point.sweep != "concurrency":
                 raise RuntimeError("CUDA out of memory (pretended)\nat <a place>")
             return measure(engine, point, *rest)
 
         monkeypatch.setattr(study, "measure", once)
-        argv = ["overhead", "--study", "--bundle", str(tiny_path), *SIZES, "--sweep", "correct_first"]
+        argv = ["overhead", "--study", "--bundle", str(tiniest_path), *SIZES, "--sweep", "correct_first"]
         assert main([*argv, "--out", str(tmp_path / "tiny")]) == 1
         assert "correct_first 1 failed: RuntimeError: CUDA out of memory" in capsys.readouterr().err
         return tmp_path

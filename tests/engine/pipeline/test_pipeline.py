@@ -63,7 +63,7 @@ def test_batches_and_threads_in_float32_agree_by_the_margin_rule(tiny_engine):
     before = torch.get_num_threads()
     flips = 0
     try:
-        for seed in range(6):
+        for seed in range(3):
             torch.set_num_threads(1)
             alone = tiny_engine.generate(SENTENCES, seed=seed, **QUICK)
             together = tiny_engine.generate_batch([SENTENCES, OTHERS], seeds=[seed, 4], **QUICK)[0]
@@ -72,7 +72,7 @@ def test_batches_and_threads_in_float32_agree_by_the_margin_rule(tiny_engine):
             flips += check_same_story(tiny_engine, alone, together) + check_same_story(tiny_engine, alone, threaded)
     finally:
         torch.set_num_threads(before)
-    assert flips <= 2, f"{flips} near ties in 12 comparisons is more than rounding explains"
+    assert flips <= 1, f"{flips} near ties in 6 comparisons is more than rounding explains"
 
 
 @given(seed=st.integers(0, 2**64 - 1), first=st.integers(0, 4), every=st.integers(1, 4))

@@ -20,15 +20,21 @@ SENTENCES = ["Benny the beagle sat in a garden.", "He ran."]
 
 
 @pytest.fixture(scope="module")
-def kernel_engine(tiny_path):
-    return Engine.from_pretrained(tiny_path, kernels="triton")
+def kernel_engine(tiniest_path):
+    """Of few codes a frame: the interpreter takes as long as there are programs."""
+    return Engine.from_pretrained(tiniest_path, kernels="triton")
+
+
+@pytest.fixture(scope="module")
+def plain_engine(tiniest_path):
+    return Engine.from_pretrained(tiniest_path)
 
 
 @pytest.mark.slow  # half a minute
-def test_stories_are_the_same_by_the_margin_rule(tiny_engine, kernel_engine):
+def test_stories_are_the_same_by_the_margin_rule(plain_engine, kernel_engine):
     chosen = {"num_inference_steps": 2, "seed": 3}
     check_same_story(
-        tiny_engine, tiny_engine.generate(SENTENCES, **chosen), kernel_engine.generate(SENTENCES, **chosen)
+        plain_engine, plain_engine.generate(SENTENCES, **chosen), kernel_engine.generate(SENTENCES, **chosen)
     )
 
 
@@ -41,8 +47,8 @@ def test_the_embedded_story_is_the_same():
 
 
 @torch.no_grad()
-def test_stages_equal_plain_ones_and_are_safe_to_capture(tiny_engine, kernel_engine):
-    both = zip(stages(tiny_engine, 2), stages(kernel_engine, 2), strict=True)
+def test_stages_equal_plain_ones_and_are_safe_to_capture(plain_engine, kernel_engine):
+    both = zip(stages(plain_engine, 2), stages(kernel_engine, 2), strict=True)
     for (name, plain, inputs), (_, ours, own) in both:  # a pass's noise is another input where a kernel draws it
         wanted, found = ((v,) if isinstance(v, torch.Tensor) else v for v in (plain(*inputs), ours(*own)))
         for one, other in zip(found, wanted, strict=True):
@@ -50,7 +56,7 @@ def test_stages_equal_plain_ones_and_are_safe_to_capture(tiny_engine, kernel_eng
         assert capture_hazards(ours, StageSpec.of(name, own)) == [], name
 
 
-def test_everything_that_can_has_changed_and_the_story_says_so(tiny_engine, kernel_engine):
+def test_everything_that_can_has_changed_and_the_story_says_so(plain_engine, kernel_engine):
     def functions(engine):
         arm, tokenizer, corrector, _ = engine.models
         for model in (arm.model, tokenizer, corrector.vae, corrector.unet):
@@ -58,7 +64,7 @@ def test_everything_that_can_has_changed_and_the_story_says_so(tiny_engine, kern
                 if isinstance(module, UsesTriton):
                     yield from (str(value) for value in vars(module).values() if callable(value))
 
-    plain, ours = list(functions(tiny_engine)), list(functions(kernel_engine))
+    plain, ours = list(functions(plain_engine)), list(functions(kernel_engine))
     assert len(plain) == len(ours) > 20
     assert not any("acdc::" in text for text in plain)
     kernels = {text for text in ours if "acdc::" in text}

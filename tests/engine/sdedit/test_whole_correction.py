@@ -70,7 +70,7 @@ def test_stories_with_one_plan_are_the_same_by_the_margin_rule(tiny_path, tiny_e
     """The plan serves every frame of every story; its codes are those of the pixels that it shows."""
     plans = PlanCache(tmp_path)
     engine = Engine.from_pretrained(tiny_path, backend="correction=openvino", cache=plans)
-    chosen = {"num_inference_steps": 6, **options}
+    chosen = {"num_inference_steps": 4, **options}
     for seed in range(2):
         reference = tiny_engine.generate(SENTENCES, seed=seed, **chosen)
         check_same_story(tiny_engine, reference, engine.generate(SENTENCES, seed=seed, **chosen))
