@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 _PUBLIC = {
+    "Corrector": "corrector",
     "Engine": "engine",
     "EXAMPLES": "examples",
     "Frame": "outputs",

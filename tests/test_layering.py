@@ -56,7 +56,10 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
     "engine": {
         "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime", "scheduler", "sdedit",
     },
-    "cli": {"engine", "examples", "loading", "memory", "options", "outputs", "runtime", "scheduler", "storage"},
+    "corrector": {"loading", "models", "options", "runtime", "sdedit"},
+    "cli": {
+        "corrector", "engine", "examples", "loading", "memory", "options", "outputs", "runtime", "scheduler", "storage",
+    },
 }  # fmt: skip
 
 

@@ -42,8 +42,7 @@ def models(bundle: str | None = None) -> Decorator:
     )
 
 
-EXECUTION = option_group(
-    "Execution",
+_PLACE = (
     flag("--device", "engine.device", "Run the models on this device: cpu, cuda or cuda:N."),
     flag("--dtype", "engine.dtype", "Store weights and compute in this floating-point type."),
     flag(
@@ -66,17 +65,19 @@ EXECUTION = option_group(
         "Compute norms, activations, sampling and other small operations with PyTorch, or with fused Triton kernels on "
         "CUDA.",
     ),
-    flag(
-        "--quantization",
-        "engine.quantization",
-        "Store the autoregressive model's weights in this format; int8 and fp8 are lossy.",
-    ),
-    flag(
-        "--threads",
-        "engine.threads",
-        "Compute with this number of CPU threads.",
-        unset="PyTorch's choice",
-        metavar="N",
-        least=1,
-    ),
 )
+_QUANTIZATION = flag(
+    "--quantization",
+    "engine.quantization",
+    "Store the autoregressive model's weights in this format; int8 and fp8 are lossy.",
+)
+_THREADS = flag(
+    "--threads",
+    "engine.threads",
+    "Compute with this number of CPU threads.",
+    unset="PyTorch's choice",
+    metavar="N",
+    least=1,
+)
+EXECUTION = option_group("Execution", *_PLACE, _QUANTIZATION, _THREADS)
+CORRECTOR_EXECUTION = option_group("Execution", *_PLACE, _THREADS)

@@ -147,6 +147,15 @@ STRENGTH = (
 )
 
 
+NEGATIVE_PROMPT = flag(
+    "--negative-prompt",
+    "correction.negative_prompt",
+    "Steer the correction away from this text.",
+    unset="the empty text",
+    metavar="TEXT",
+)
+
+
 def choice_of_frames(unit: str, first: str) -> tuple[Decorator, ...]:
     """Which ``unit`` are corrected (``first``: the default of --correct-first), and away from what."""
     return (
@@ -158,13 +167,7 @@ def choice_of_frames(unit: str, first: str) -> tuple[Decorator, ...]:
         ),
         flag("--correct-first", "correction.first", f"Correct the first K {unit} only.", unset=first, metavar="K"),
         flag("--correct-every", "correction.every", f"Correct {unit} 1, 1+K, 1+2K, ... only.", metavar="K"),
-        flag(
-            "--negative-prompt",
-            "correction.negative_prompt",
-            "Steer the correction away from this text.",
-            unset="the empty text",
-            metavar="TEXT",
-        ),
+        NEGATIVE_PROMPT,
     )
 
 

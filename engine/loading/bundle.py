@@ -19,7 +19,7 @@ Bundles of published checkpoints are such files alone (``bundles/published/``); 
 folder (``models_folder.py``).
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -113,8 +113,14 @@ def loras_by_bundle() -> dict[str, list[str]]:
     return {name: [f"{one.path}={one.weight:g}" for one in loras] for name, loras in found.items() if loras}
 
 
-def find_bundle(bundle: str | Path, models: str | Path | None = None, random_weights: bool = False) -> Bundle:
-    """The bundle of that name (embedded or published) or in that directory; ``ValueError`` names the choices.
+def find_bundle(
+    bundle: str | Path,
+    models: str | Path | None = None,
+    random_weights: bool = False,
+    roles: Collection[str] = tuple(KINDS),
+) -> Bundle:
+    """The bundle of that name (embedded or published) or in that directory, with its parts of those ``roles``;
+    ``ValueError`` names the choices.
 
     ``models`` is the folder that holds published checkpoints, refused where none is sought there: by an embedded
     bundle, and with ``random_weights``.
@@ -124,8 +130,9 @@ def find_bundle(bundle: str | Path, models: str | Path | None = None, random_wei
     raw = read_json(file)
     if raw.get("format") != FORMAT:
         raise ValueError(f"{file}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
-    parts = {role: _part(role, raw.get(role), file, directory, models, random_weights) for role in KINDS}
-    defaults = {**FALLBACKS, **KINDS["arm"][parts["arm"].kind].defaults, **_defaults(raw.get("defaults", {}), file)}
+    parts = {role: _part(role, raw.get(role), file, directory, models, random_weights) for role in roles}
+    own = {} if "arm" not in parts else KINDS["arm"][parts["arm"].kind].defaults
+    defaults = {**FALLBACKS, **own, **_defaults(raw.get("defaults", {}), file)}
     found = Bundle(str(raw.get("name", directory.name)), path, parts, defaults)
     if random_weights and file.parent != PUBLISHED:
         raise ValueError(f"random weights are for published bundles ({', '.join(published_names())}), not {found.name}")

@@ -46,7 +46,7 @@ class AdapterConfig:
 
 
 def adapter_config(path: Path, metadata: Mapping[str, str]) -> AdapterConfig:
-    """What a LoRA's neighbour file or its own metadata say; ``ValueError`` names what cannot be merged."""
+    """Scale by a LoRA's neighbour file or its own metadata; ``ValueError`` names a kind that is not served."""
     config = path.with_name(CONFIG_FILE)
     if path.name == WEIGHTS_FILE and config.is_file():
         raw = read_json(config)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from torch import nn
 
 from ...compile.auto import MIN_FRAMES, MOST_BYTES
+from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..models.layers.kernels import SUPPORTS_CUSTOM_OPS
 from ..models.model_set import Models
 from .backends import TAKE_IDS
@@ -23,36 +24,55 @@ def settled(
 ) -> dict[str, str]:
     """``backends`` with those of the ``automatic`` stages eager that no plan can serve, or where none pays: the stage
     is too large, or the run of ``num_frames`` (None: unknown) too short."""
+    custom = {stage for stage, needs in models.arm.stages().items() if needs.why_eager}
+    quantized = TAKE_IDS if quantization != "none" else ()
+    found = settle(backends, automatic, modules_of(models), kernels, num_frames, custom)
+    return found | {stage: "eager" for stage in quantized if stage in automatic}
+
+
+def settle(
+    backends: dict[str, str],
+    automatic: Collection[str],
+    modules: Mapping[str, nn.Module],
+    kernels: str,
+    num_frames: int | None,
+    custom: Collection[str] = (),
+) -> dict[str, str]:
+    """:func:`settled` for the stages of ``modules``; those in ``custom`` hold operators of their own."""
     if num_frames is not None and num_frames < MIN_FRAMES:
         return backends | dict.fromkeys(automatic, "eager")
 
-    arm_stages = models.arm.stages()
-
-    def stays_eager(stage: str) -> bool:
-        own_operators = kernels != "torch" or (stage in arm_stages and bool(arm_stages[stage].why_eager))
+    def stays_eager(stage: str, module: nn.Module) -> bool:
+        own_operators = kernels != "torch" or stage in custom
         if own_operators and backends[stage] not in SUPPORTS_CUSTOM_OPS:
             return True
-        quantized = stage in TAKE_IDS and quantization != "none"
-        return quantized or num_bytes(module_of(models, stage)) > MOST_BYTES
+        return num_bytes(module) > MOST_BYTES
 
-    return backends | {stage: "eager" for stage in automatic if stays_eager(stage)}
+    return backends | {s: "eager" for s, module in modules.items() if s in automatic and stays_eager(s, module)}
 
 
-def module_of(models: Models, stage: str) -> Any:
-    """The module with the weights of ``stage``."""
+def modules_of(models: Models) -> dict[str, nn.Module]:
+    """Stage -> the module with its weights."""
     tokenizer: Any = models.tokenizer
-    corrector: Any = models.corrector
-    modules = {
+    return {
         "arm_prefill": models.arm.model,
         "arm_draw": models.arm.model,
         "tokenizer_decoder": tokenizer.decoder,
         "tokenizer_encoder": tokenizer.encoder,
+        **corrector_modules(models.corrector),
+    }
+
+
+def corrector_modules(corrector: StableDiffusion) -> dict[str, nn.Module]:
+    """The same of a corrector's stages."""
+    unet = corrector.unet
+    assert isinstance(unet, nn.Module), "as loaded"
+    return {
         "text_encoder": corrector.text_encoder.encoder,
         "vae_decoder": corrector.vae.decoder,
         "vae_encoder": corrector.vae.encoder,
-        "unet": corrector.unet,
+        "unet": unet,
     }
-    return modules[stage]
 
 
 def num_bytes(module: nn.Module) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -153,37 +153,51 @@ def compile_models(
     stages whose backend ``auto`` chose: they run eagerly where its compiler ends badly. ``calibration`` is for int8.
     """
 
-    def others(stage: str) -> Sequence[str]:
-        return ("eager",) if stage in automatic else ()
-
-    def compiled_stage(run: nn.Module, stage: str) -> Any:
-        backend = backends[stage]
-        return run if backend == "eager" else PlannedModule(run, stage, backend, cache, others(stage))
-
+    stages = Stages(backends, cache, automatic)
     check_arm_stages(models.arm, backends)
-    arm, corrector = models.arm.with_stages(compiled_stage, backends), replace(models.corrector)
-    tokenizer, vae, text_encoder = (
-        _shallow_copy(models.tokenizer),
-        _shallow_copy(corrector.vae),
-        _shallow_copy(corrector.text_encoder),
-    )
-    tokenizer.encoder = compiled_stage(tokenizer.encoder, "tokenizer_encoder")
-    tokenizer.decoder = compiled_stage(tokenizer.decoder, "tokenizer_decoder")
-    text_encoder.encoder = compiled_stage(text_encoder.encoder, "text_encoder")
-    vae.encoder = compiled_stage(vae.encoder, "vae_encoder")
-    vae.decoder = compiled_stage(vae.decoder, "vae_decoder")
-    unet = corrector.unet
-    if backends["unet"] != "eager":
-        assert isinstance(unet, UNet), "planned once"
-        unet = PlannedUNet(unet, backends["unet"], cache, others("unet"), calibration)
-    corrector = replace(corrector, unet=unet, vae=vae, text_encoder=text_encoder)
+    arm, tokenizer = models.arm.with_stages(stages.compiled, backends), _shallow_copy(models.tokenizer)
+    tokenizer.encoder = stages.compiled(tokenizer.encoder, "tokenizer_encoder")
+    tokenizer.decoder = stages.compiled(tokenizer.decoder, "tokenizer_decoder")
+    corrector = compile_corrector(models.corrector, stages, calibration)
     correction = backends["correction"]
     whole = (
         None
         if correction == "eager"
-        else PlannedCorrection(corrector, tokenizer, correction, cache, others("correction"))
+        else PlannedCorrection(corrector, tokenizer, correction, cache, stages.others("correction"))
     )
     return Models(arm, tokenizer, corrector, whole)
+
+
+class Stages(NamedTuple):
+    """Which backend each stage gets; ``automatic`` are those whose backend ``auto`` chose."""
+
+    backends: Mapping[str, str]
+    cache: PlanCache
+    automatic: Collection[str] = ()
+
+    def others(self, stage: str) -> Sequence[str]:
+        """Backends that are tried where the chosen one's compiler ends badly."""
+        return ("eager",) if stage in self.automatic else ()
+
+    def compiled(self, run: nn.Module, stage: str) -> Any:
+        """``run`` on the backend of ``stage``."""
+        backend = self.backends[stage]
+        return run if backend == "eager" else PlannedModule(run, stage, backend, self.cache, self.others(stage))
+
+
+def compile_corrector(
+    corrector: StableDiffusion, stages: Stages, calibration: Calibration | None = None
+) -> StableDiffusion:
+    """A copy of the corrector with each stage on its backend; weights are shared."""
+    vae, text_encoder = _shallow_copy(corrector.vae), _shallow_copy(corrector.text_encoder)
+    text_encoder.encoder = stages.compiled(text_encoder.encoder, "text_encoder")
+    vae.encoder = stages.compiled(vae.encoder, "vae_encoder")
+    vae.decoder = stages.compiled(vae.decoder, "vae_decoder")
+    unet, backend = corrector.unet, stages.backends["unet"]
+    if backend != "eager":
+        assert isinstance(unet, UNet), "planned once"
+        unet = PlannedUNet(unet, backend, stages.cache, stages.others("unet"), calibration)
+    return replace(corrector, unet=unet, vae=vae, text_encoder=text_encoder)
 
 
 def check_arm_stages(arm: AutoregressiveModel, backends: Mapping[str, str]) -> None:

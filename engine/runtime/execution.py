@@ -1,4 +1,4 @@
-"""Where and how loaded networks compute: checked before they are loaded, applied after."""
+"""Device, number type and backends of loaded networks: checked before they are loaded, applied after."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Execution:
     dtype: torch.dtype
     backends: dict[str, str]
     automatic: frozenset[str]
+    attention: str
     attend: Attend
     kernels: str
 
@@ -40,7 +41,7 @@ def choose_execution(
     attend = find_attention(attention, device.type, dtype)
     check_kernels(kernels, {s: name for s, name in backends.items() if s not in automatic}, device.type, dtype)
     exact_float32(device)
-    return Execution(device, dtype, backends, automatic, attend, kernels)
+    return Execution(device, dtype, backends, automatic, attention, attend, kernels)
 
 
 def prepare(

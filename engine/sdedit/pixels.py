@@ -15,8 +15,9 @@ def to_uint8(pixels: Tensor) -> NDArray[np.uint8]:
     return levels.movedim(-3, -1).contiguous().cpu().numpy()
 
 
-def check_finite(index: int, draft: Tensor, shown: Tensor) -> None:
-    """``ValueError`` (one line, with what helps) where a picture of frame ``index`` holds NaN or infinity.
+def check_finite(index: int, draft: Tensor, shown: Tensor, unit: str = "frame") -> None:
+    """``ValueError`` (one line, with what helps) where a picture of frame ``index`` (or other ``unit``) holds NaN or
+    infinity.
 
     Without it both become black pixels, and the ARM draws on after them.
     """
@@ -26,7 +27,7 @@ def check_finite(index: int, draft: Tensor, shown: Tensor) -> None:
             advice = "choose --dtype float32"
             if pixels.dtype.itemsize >= 4:
                 advice = "check its weights, choose a lower --guidance, or an exact --backend (eager)"
-            raise ValueError(f"frame {index + 1}: the {part} made numbers that are not finite in {kind}; {advice}")
+            raise ValueError(f"{unit} {index + 1}: the {part} made numbers that are not finite in {kind}; {advice}")
 
 
 def from_image(image: Image.Image, resolution: int) -> Tensor:

@@ -15,9 +15,13 @@ TRACE_FILE = "trace.json"
 
 
 def cut_remark(frame: Frame) -> str:
-    """A remark on a prompt that the text encoder did not see whole."""
-    end = " ".join((frame.cut_prompt or "").split()[-4:])
-    return f"the prompt is too long for the text encoder, which saw it up to {end!r}"
+    """A remark on a frame's prompt that the text encoder did not see whole."""
+    return prompt_remark(frame.cut_prompt or "")
+
+
+def prompt_remark(seen: str) -> str:
+    """A remark on a prompt of which the text encoder saw this part."""
+    return f"the prompt is too long for the text encoder, which saw it up to {' '.join(seen.split()[-4:])!r}"
 
 
 class StoryWriter:

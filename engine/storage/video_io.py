@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from fractions import Fraction
 from importlib.util import find_spec
 from io import BytesIO
 from itertools import pairwise
@@ -50,7 +51,12 @@ def delays(count: int, fps: int) -> list[int]:
 
 
 def write_mp4(path: Path, pictures: Pictures, fps: int) -> None:
-    """Replace ``path`` by an MP4 that browsers play (yuv420p, even sides).
+    """Replace ``path`` by an MP4 that browsers play (yuv420p, even sides)."""
+    write_bytes(path, encode_mp4(enlarged(pictures), Fraction(fps)))
+
+
+def encode_mp4(pictures: Iterable[NDArray[np.uint8]], fps: Fraction) -> bytes:
+    """An MP4 (H.264, yuv420p) of pictures of one size; of odd sides the last row or column is left out.
 
     Colours are converted by BT.709 in the limited range, and the file says so: players guess where nothing is said, by
     the size of the picture, and guess differently.
@@ -58,20 +64,22 @@ def write_mp4(path: Path, pictures: Pictures, fps: int) -> None:
     import av  # an extra, and slow to import
     from av.video.reformatter import ColorRange, Colorspace
 
-    shown, buffer = enlarged(pictures), BytesIO()
-    height, width = shown[0].shape[0] // 2 * 2, shown[0].shape[1] // 2 * 2
+    buffer, stream = BytesIO(), None
     with av.open(buffer, "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=fps, options={"crf": "15"})
-        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        context = stream.codec_context
-        context.colorspace = context.color_primaries = context.color_trc = BT709
-        context.color_range = ColorRange.MPEG
-        for picture in shown:
+        for picture in pictures:
+            height, width = picture.shape[0] // 2 * 2, picture.shape[1] // 2 * 2
+            if stream is None:
+                stream = container.add_stream("libx264", rate=fps, options={"crf": "15"})
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                context = stream.codec_context
+                context.colorspace = context.color_primaries = context.color_trc = BT709
+                context.color_range = ColorRange.MPEG
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture[:height, :width]), format="rgb24")
             how = {"dst_colorspace": Colorspace.ITU709, "dst_color_range": ColorRange.MPEG}
             container.mux(stream.encode(frame.reformat(format="yuv420p", src_color_range=ColorRange.JPEG, **how)))
+        assert stream is not None, "a movie has pictures"
         container.mux(stream.encode())
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def no_mp4_reason() -> str | None:

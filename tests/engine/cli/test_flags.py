@@ -26,6 +26,8 @@ FLAGS = {
     "generate": "stories out resume overwrite slots concurrency batch prompt-lookahead "
     f"run-ahead no-merge serial {ENGINE} {DRAWING}",
     "video": f"prompt example frames chunk-frames fps out resume overwrite {ENGINE} {DRAWING}",
+    "correct": f"prompt prompts chunk-frames json out resume overwrite {ENGINE.replace(' quantization', '')} "
+    f"seed {CORRECTION} negative-prompt set",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
     "info": "json",
     "compile": f"{ENGINE} frames stories seed decoding guidance set",
@@ -34,7 +36,11 @@ FLAGS = {
     f"{ENGINE} {SAMPLING} {CORRECTION} {MEMORY} {SHOW_O} set",
     "plan": "costs stories frames machines memory-ms json",
 }
-OTHER_DEFAULTS = {("video", "engine.bundle"): "storyworld-video", ("write-stories", "memory.name"): "chat"}
+OTHER_DEFAULTS = {
+    ("video", "engine.bundle"): "storyworld-video",
+    ("correct", "engine.bundle"): "none; it must be given",
+    ("write-stories", "memory.name"): "chat",
+}
 SENTENCE = re.compile(r"[A-Z][a-z]+ [^.].*\.(  \[default: [^\]]+\])?")
 
 
