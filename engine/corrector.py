@@ -169,7 +169,7 @@ class Corrector:
         return {**loaded, "dtype": str(self.how.dtype).removeprefix("torch."), **machine, **run, **kept}
 
     def start(self, options: CorrectionOptions) -> dict[str, float]:
-        """Where SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``."""
+        """The point at which SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``."""
         start = self._correction(self.resolved(options)).schedule.start
         return {"timestep": start.timestep, "alpha_bar": start.alpha}
 

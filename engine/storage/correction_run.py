@@ -37,13 +37,13 @@ class Entry:
 
     @property
     def asked(self) -> str:
-        """What a resumed run must ask again."""
+        """The request that a resumed run must repeat."""
         return f"{self.source} ({self.sha256[:16]}): {self.prompt}"
 
 
 @dataclass
 class CorrectionRun:
-    """What is in a folder, or will be; ``settings`` hold the seed, too."""
+    """A folder's contents, or those to come; ``settings`` hold the seed, too."""
 
     settings: Mapping[str, Any]
     versions: Mapping[str, str]

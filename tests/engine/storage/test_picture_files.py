@@ -15,7 +15,7 @@ COLOURS = [(200, 30, 40), (20, 180, 60), (30, 60, 220), (240, 220, 20)]
 
 
 def frames(height=32, width=48):
-    """Of one colour each, which no format changes much."""
+    """Four of one colour each, which no format changes much."""
     return [np.full((height, width, 3), colour, np.uint8) for colour in COLOURS]
 
 
