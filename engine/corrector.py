@@ -99,7 +99,7 @@ class Corrector:
         prompts: str | Sequence[str],
         *,
         seed: int = 0,
-        index: int = 0,
+        index: int | Sequence[int] = 0,
         options: CorrectionOptions | None = None,
         batch: int = 1,
         **values: Any,
@@ -107,20 +107,21 @@ class Corrector:
         """The corrected pictures, each of its own size, in the kind that was given (``sdedit/pictures.py``).
 
         ``prompts`` are one for all or one a picture. ``options`` (or their fields as keywords: ``strength=0.4``) say
-        how. Noise depends on ``seed`` and on the picture's number alone: ``index`` for the first, then one more each.
-        Up to ``batch`` neighbours of one size share a pass; results do not depend on it, up to rounding. Raises
-        ``ValueError`` for what is impossible, and where the model's numbers are not finite.
+        how. Noise depends on ``seed`` and on the picture's number alone: ``index`` for the first and one more each, or
+        a list of numbers. Up to ``batch`` neighbours of one size share a pass, with the same results up to rounding.
+        Raises ``ValueError`` for what is impossible, and where the model's numbers are not finite.
         """
         given, chosen = unpack(pictures), self._options(options, values)
         if batch < 1:
             raise ValueError(f"batch {batch} is too small; choose 1 or more")
-        texts = _texts(prompts, len(given.pictures))
+        count = len(given.pictures)
+        texts, numbers = _texts(prompts, count), _numbers(index, count)
         found: list[Tensor] = []
         self.cut_prompts = []
         for rows in _neighbours([picture.pixels for picture in given.pictures], batch):
             pixels = torch.stack([given.pictures[row].pixels for row in rows])
-            numbers = [as_integer(index) + row for row in rows]
-            found += self._run(chosen, pixels, [texts[row] for row in rows], seed, numbers).unbind(0)
+            own = [texts[row] for row in rows], seed, [numbers[row] for row in rows]
+            found += self._run(chosen, pixels, *own).unbind(0)
         for number, (one, shown) in enumerate(zip(given.pictures, found, strict=True)):
             check_finite(number, one.pixels, shown, "picture")
         return given.pack([one.back(shown) for one, shown in zip(given.pictures, found, strict=True)])
@@ -141,17 +142,17 @@ class Corrector:
         which leaves still what does not move. ``index`` is the clip's number in a longer one. ``ValueError`` for a clip
         of more than :attr:`clip_frames`.
         """
-        given, chosen = unpack(frames), self._options(options, values)
+        given, chosen, numbers = unpack(frames), self._options(options, values), _numbers(index, 1)
         if len({picture.pixels.shape for picture in given.pictures}) != 1:
             raise ValueError("a clip has one or more frames, all of one size; correct other pictures one by one")
         pixels = torch.stack([picture.pixels for picture in given.pictures])
         self.cut_prompts = []
         if self.clip_frames is None:
-            found = [self._run(chosen, frame[None], [prompt], seed, [index])[0] for frame in pixels]
+            found = [self._run(chosen, frame[None], [prompt], seed, numbers)[0] for frame in pixels]
         elif len(pixels) > self.clip_frames:
             raise ValueError(f"a clip of {len(pixels)} frames is too long; choose at most {self.clip_frames}")
         else:
-            found = list(self._run(chosen, pixels[None], [prompt], seed, [index])[0])
+            found = list(self._run(chosen, pixels[None], [prompt], seed, numbers)[0])
         for number, (frame, shown) in enumerate(zip(pixels, found, strict=True)):
             check_finite(number, frame, shown)
         return given.pack([one.back(shown) for one, shown in zip(given.pictures, found, strict=True)])
@@ -232,6 +233,16 @@ def _texts(prompts: str | Sequence[str], count: int) -> list[str]:
         if not isinstance(text, str):
             raise ValueError(f"prompt {number} is a {type(text).__name__}; give a text")
     return texts
+
+
+def _numbers(index: int | Sequence[int], count: int) -> list[int]:
+    """The number of each picture, which decides its noise."""
+    numbers = list(index) if isinstance(index, Sequence) else [as_integer(index) + row for row in range(count)]
+    if len(numbers) != count:
+        raise ValueError(f"{len(numbers)} numbers for {count} pictures; give that of the first, or one a picture")
+    if min(numbers, default=0) < 0:
+        raise ValueError(f"index {min(numbers)} is negative; choose 0 or more")
+    return numbers
 
 
 def _neighbours(pictures: Sequence[Tensor], most: int) -> Iterator[list[int]]:

@@ -86,14 +86,12 @@ def run_lock(directory: Path) -> RunLock:
 
 def earlier_run(directory: Path, names: Sequence[str], *, resume: bool, overwrite: bool) -> CorrectionRun | None:
     """The run to continue, None for a new one; ``ValueError`` where files ``names`` or a list would be lost."""
-    if resume:
-        return read_run(directory)
+    if resume and (stored := read_run(directory)) is not None:
+        return stored
     if not overwrite:
-        for name in (RUN_FILE, *names):
-            if (directory / name).exists():
-                raise ValueError(
-                    f"{str(directory / name)!r} exists already; choose --resume, --overwrite or another --out"
-                )
+        for path in (directory / name for name in (RUN_FILE, *names)):
+            if path.exists():
+                raise ValueError(f"{str(path)!r} exists already; choose --resume, --overwrite or another --out")
     return None
 
 

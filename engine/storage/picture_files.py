@@ -27,17 +27,21 @@ FORMATS = ("PNG", "JPEG", WEBP, "GIF", "BMP")  # JPEG covers MPO, a camera's JPE
 ANIMATED = {"GIF": ".gif", "WEBP": ".webp", "PNG": ".png"}
 CHOICES = "PNG, JPEG, WebP, GIF or MP4 files"
 HD = 720  # lines from which a movie that does not say its colours is BT.709, below BT.601
+GUESS = 100  # frames
 UNSPECIFIED = 2  # ITU-T H.273
 Kind = Literal["picture", "animation", "movie"]
 
 
 @dataclass(frozen=True)
 class PictureFile:
-    """A file that can be read; ``form`` is Pillow's name of its format, or "MP4"."""
+    """A file that can be read; ``form`` is Pillow's name of its format, or "MP4". ``size`` is width and height as
+    stored; ``count`` is the number of frames (of a movie that does not say it, a guess)."""
 
     path: Path
     kind: Kind
     form: str
+    size: tuple[int, int]
+    count: int = 1
 
     @property
     def target(self) -> str:
@@ -49,6 +53,11 @@ class PictureFile:
     def frames_folder(self) -> str:
         """Name of the folder of a clip's frames, which are lossless."""
         return f"{self.path.stem}_frames"
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Names of everything that is written for it."""
+        return (self.target,) if self.kind == "picture" else (self.target, self.frames_folder)
 
 
 def find_picture(name: str) -> PictureFile:
@@ -64,16 +73,17 @@ def find_picture(name: str) -> PictureFile:
         if start[4:8] == b"ftyp":
             if (reason := no_mp4_reason()) is not None:
                 raise ValueError(reason)
-            return PictureFile(path, "movie", "MP4")
+            return _find_movie(path)
         with Image.open(path, formats=FORMATS) as picture:
             form = str(picture.format)
-            moving = form in ANIMATED and getattr(picture, "n_frames", 1) > 1
+            count = getattr(picture, "n_frames", 1) if form in ANIMATED else 1
+            return PictureFile(path, "animation" if count > 1 else "picture", form, picture.size, count)
     except ValueError as error:
-        raise ValueError(f"picture {name!r} cannot be read: {error}") from None
+        why = getattr(error, "strerror", None) or str(error)  # PyAV's errors of damaged files are of both kinds
+        raise ValueError(f"picture {name!r} cannot be read: {why}") from None
     except Exception as error:  # the readers of damaged files raise whatever they meet
         why = f" ({error.strerror})" if isinstance(error, OSError) and error.strerror else ""
         raise ValueError(f"picture {name!r} is not readable{why}; give {CHOICES}") from None
-    return PictureFile(path, "animation" if moving else "picture", form)
 
 
 def read_picture(source: PictureFile) -> Image.Image:
@@ -98,9 +108,19 @@ def read_frames(source: PictureFile) -> Iterator[NDArray[np.uint8]]:
             yield np.asarray(upright_rgb(picture, f"frame {number + 1}"))
 
 
+def _find_movie(path: Path) -> PictureFile:
+    import av  # an extra, and slow to import
+
+    with av.open(str(path)) as container:
+        if not container.streams.video:
+            raise ValueError("it holds no pictures")
+        stream = container.streams.video[0]
+        return PictureFile(path, "movie", "MP4", (stream.width, stream.height), stream.frames or GUESS)
+
+
 def has_sound(source: PictureFile) -> bool:
     """Does a movie have sound, which is not kept?"""
-    import av  # an extra, and slow to import
+    import av
 
     with av.open(str(source.path)) as container:
         return bool(container.streams.audio)

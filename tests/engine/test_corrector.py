@@ -64,6 +64,8 @@ def test_noise_depends_on_seed_and_number_alone(exact):
     for number, picture in enumerate(given):
         alone = exact(picture, PROMPT, seed=1, index=number, options=OPTIONS)
         assert np.abs(alone.astype(int) - at_once[number]).max() <= 1
+    some = exact([given[3], given[1]], PROMPT, seed=1, index=[3, 1], batch=2, options=OPTIONS)
+    assert np.abs(np.stack(some).astype(int) - np.stack([at_once[3], at_once[1]])).max() <= 1
     same = exact(given[0], PROMPT, seed=1, index=1, options=OPTIONS), exact(given[0], PROMPT, seed=2, options=OPTIONS)
     assert all((other != at_once[0]).any() for other in same)
 
@@ -197,11 +199,11 @@ def test_loras_are_merged_and_recorded(tiny_path, tmp_path):
 
 
 def test_runs_on_a_backend(tiny_path):
-    eager, planned = (Corrector.from_pretrained(tiny_path, backend=name) for name in ("eager", "unet=openvino"))
+    eager, planned = (Corrector.from_pretrained(tiny_path, backend=name) for name in ("eager", "vae_decoder=openvino"))
     (picture,) = pictures((16, 16))
     one, two = (corrector(picture, PROMPT, seed=1, options=OPTIONS) for corrector in (eager, planned))
     assert np.abs(one.astype(int) - two).max() <= 1
-    assert planned.settings(OPTIONS)["backend"] == "unet=openvino"
+    assert planned.settings(OPTIONS)["backend"] == "vae_decoder=openvino"
     with pytest.raises(ValueError, match="needs a bundle's other models"):
         Corrector.from_pretrained(tiny_path, backend="correction=openvino")
 
@@ -211,6 +213,8 @@ def test_runs_on_a_backend(tiny_path):
     [
         ("cat.png", PROMPT, {}, "pictures is a str"),
         ([1], PROMPT, {}, "picture 1 is a int"),
+        (np.zeros((8, 8, 3), np.uint8), PROMPT, {"index": -1}, "index -1 is negative"),
+        (np.zeros((8, 8, 3), np.uint8), PROMPT, {"index": [1, 2]}, "2 numbers for 1 pictures"),
         (np.zeros((8, 8, 3)), PROMPT, {}, "array float64"),
         (np.zeros((8, 8, 2), np.uint8), PROMPT, {}, r"array uint8 \[8, 8, 2\]"),
         (torch.zeros(3, 8, 8) - 1, PROMPT, {}, "values from -1 to -1; give 0 to 1"),

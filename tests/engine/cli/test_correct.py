@@ -138,7 +138,26 @@ def test_nothing_is_overwritten_unless_asked(run, capsys):
     assert run("a.png", *PROMPT, "--out", "out", "--overwrite") == 0
     assert Image.open("out/a.png").size == (20, 16)
     assert run("a.png", *PROMPT, "--out", ".", "--overwrite") == 2
-    assert "'a.png' is one of the pictures" in capsys.readouterr().err
+    assert "'a.png' is, or holds, one of the pictures" in capsys.readouterr().err
+
+
+def test_frames_of_a_clip_are_not_mixed_with_other_files(run, capsys):
+    Path("out/d_frames").mkdir(parents=True)
+    Path("out/d_frames/frame_0009.png").write_bytes(Path("a.png").read_bytes())
+    assert run("d.gif", *PROMPT, "--out", "out") == 2
+    assert "'out/d_frames' exists already" in capsys.readouterr().err
+    assert run("d.gif", *PROMPT, "--out", "out", "--resume") == 2  # there is nothing to go on with
+    assert run("out/d_frames/frame_0009.png", "d.gif", *PROMPT, "--out", "out", "--overwrite") == 2
+    assert "holds, one of the pictures" in capsys.readouterr().err
+    assert run("d.gif", *PROMPT, "--out", "out", "--overwrite") == 0
+    assert len(list(Path("out/d_frames").iterdir())) == 4
+
+
+def test_plans_must_pay_for_every_size(monkeypatch):
+    found = [command.find_picture(name) for name in ("a.png", "c.webp", "b.jpg", "d.gif")]
+    assert [(one.size, one.count) for one in found] == [((20, 16), 1), ((20, 16), 1), ((17, 16), 1), ((20, 16), 4)]
+    assert command.pictures_a_size(found) == 1
+    assert command.pictures_a_size([found[0], found[1], found[3]]) == 6
 
 
 def test_one_failure_keeps_the_others_and_is_tried_again(run, capsys):
@@ -153,6 +172,21 @@ def test_one_failure_keeps_the_others_and_is_tried_again(run, capsys):
     assert sorted(path.name for path in Path("out").glob("*.*")) == ["a.png", "correct.json", "d.gif"]
     assert run("a.png", "b.jpg", "d.gif", *PROMPT, "--out", "out", "--resume") == 1
     assert "0 pictures" in capsys.readouterr().out
+
+
+def test_batches_give_the_same_pictures_and_keep_failures_apart(run, capsys):
+    for number in range(1, 4):
+        Path(f"a{number}.png").write_bytes(Path("a.png").read_bytes())
+    names = ["a.png", "a1.png", "b.jpg", "a2.png", "a3.png"]
+    assert run(*names, *PROMPT, "--out", "one") == 0
+    assert run(*names, *PROMPT, "--out", "four", "--batch", "4") == 0
+    for name in ("a", "a1", "b", "a2", "a3"):
+        one, four = (np.asarray(Image.open(f"{out}/{name}.png")).astype(int) for out in ("one", "four"))
+        assert np.abs(one - four).max() <= 1
+    Path("a3.png").write_bytes(Path("a3.png").read_bytes()[:600])
+    assert run(*names, *PROMPT, "--out", "cut", "--batch", "4") == 1
+    assert [entry["finished"] for entry in record("cut")["pictures"]] == [True, True, True, True, False]
+    assert "picture 5/5: a3.png failed" in capsys.readouterr().err
 
 
 def test_memory_that_runs_out_is_a_failure_and_a_fault_is_not_hidden(run, monkeypatch, capsys):

@@ -26,7 +26,7 @@ FLAGS = {
     "generate": "stories out resume overwrite slots concurrency batch prompt-lookahead "
     f"run-ahead no-merge serial {ENGINE} {DRAWING}",
     "video": f"prompt example frames chunk-frames fps out resume overwrite {ENGINE} {DRAWING}",
-    "correct": f"prompt prompts chunk-frames json out resume overwrite {ENGINE.replace(' quantization', '')} "
+    "correct": f"prompt prompts chunk-frames batch json out resume overwrite {ENGINE.replace(' quantization', '')} "
     f"seed {CORRECTION} negative-prompt set",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
     "info": "json",

@@ -85,6 +85,22 @@ def test_a_movie_keeps_its_colours_and_rate(tmp_path):
     assert len(list(read_frames(again))) == 4
 
 
+@pytest.mark.parametrize(("said", "matrix", "height"), [(2, 5, 32), (2, 1, 720), (6, 5, 32), (5, 5, 32)])
+def test_colours_of_movies_that_say_bt601_or_nothing(tmp_path, said, matrix, height):
+    """H.273: 1 is BT.709, 5 and 6 are BT.601, 2 says nothing, which by custom is BT.601 below 720 lines."""
+    av = pytest.importorskip("av")
+    with av.open(str(tmp_path / "m.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=8, options={"crf": "5"})
+        stream.width, stream.height, stream.pix_fmt = 48, height, "yuv420p"
+        stream.codec_context.colorspace = said
+        for picture in frames(height)[:2]:
+            frame = av.VideoFrame.from_ndarray(picture, format="rgb24")
+            container.mux(stream.encode(frame.reformat(format="yuv420p", dst_colorspace=matrix)))
+        container.mux(stream.encode())
+    found = list(read_frames(find_picture(str(tmp_path / "m.mp4"))))
+    assert np.abs(np.stack(found).astype(int) - np.stack(frames(height)[:2])).max() <= 6
+
+
 def test_profiles_are_kept_where_they_hold(tmp_path):
     profile = b"a profile"
     for mode, kept in (("RGB", True), ("CMYK", False), ("L", False)):
@@ -101,6 +117,9 @@ def test_what_is_not_a_picture_is_refused(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=text) as caught:
             find_picture(str(tmp_path / name))
         assert "\n" not in str(caught.value)
+    pytest.importorskip("av")
+    with pytest.raises(ValueError, match=r"cannot be read: Invalid data found when processing input$"):
+        find_picture(str(tmp_path / "cut.mp4"))
     monkeypatch.setattr(picture_files, "no_mp4_reason", lambda: "PyAV is missing: pip install 'acdc-engine[video]'")
     with pytest.raises(ValueError, match="cannot be read: PyAV is missing"):
         find_picture(str(tmp_path / "cut.mp4"))
