@@ -8,21 +8,19 @@ only with --retry.
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 import torch
-from filelock import FileLock, Timeout
 
-from ...engine.utils.atomic import check_directory, write_bytes, write_json
+from ...engine.utils.atomic import write_bytes, write_json
 from ..choices import chosen
+from ..run_folder import alone_in
 from . import parts as table
 from .child import CUT, Ended, described, last_line, run
 from .parts import ROOT, GpuPart
@@ -70,26 +68,16 @@ def run_parts(parts: Sequence[GpuPart], folder: Path, seconds: float, retry: boo
     """Run ``parts`` in ``folder`` for that number of seconds; returns the exit status. ``ValueError`` for a folder that
     cannot be used, or is in use."""
     until = time.monotonic() + seconds
-    check_directory(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(f"{str(folder)!r} is in use by another run") from None
-    try:
+    with alone_in(folder):
         progress = Progress(folder, toy)
         call = {"began": datetime.now(UTC).isoformat(timespec="seconds"), "seconds": seconds, "commit": source_commit()}
         progress.found["calls"].append(call)
-        with ended_by_signals():
-            try:
-                Runner(progress, until, retry, toy).run(parts)
-            finally:
-                said = progress.table(parts)
-                write_bytes(folder / TABLE, (said + "\n").encode())
-                click.echo(said)
-    finally:
-        lock.release()
+        try:
+            Runner(progress, until, retry, toy).run(parts)
+        finally:
+            said = progress.table(parts)
+            write_bytes(folder / TABLE, (said + "\n").encode())
+            click.echo(said)
     return progress.status(parts)
 
 
@@ -178,20 +166,6 @@ class Runner:
         if rows and all("refused" in row for row in rows):
             return State.REFUSED, "; ".join(rows[0]["refused"])
         return (State.FAILED if any(map(faults, rows)) else State.FINISHED), ""
-
-
-@contextmanager
-def ended_by_signals() -> Iterator[None]:
-    """SIGTERM ends the call as Ctrl-C does: children are killed, and what is there is kept."""
-
-    def end(number: int, _frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _because(reason: str) -> str:

@@ -51,7 +51,7 @@ def is_hero(person: Person, subject: Subject) -> bool:
 
 
 def others_before(people: list[Person], subject: Subject) -> bool:
-    """Whether the last text speaks of several others, whom "they" may mean."""
+    """True if the last text speaks of several others, whom "they" may mean."""
     others = [p for p in people if not is_hero(p, subject)]
     return any(p.plural for p in others) or len(others) > 1
 

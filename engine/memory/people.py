@@ -146,7 +146,7 @@ def _whose(by_start: dict[int, Person], before: NounPhrase, parsed: Parsed) -> P
 
 
 def _same(parsed: Parsed, person: Person, before: NounPhrase, phrase: NounPhrase) -> bool:
-    """Whether ``phrase`` is another word for ``person``: "Rex, a beagle", "a bear called Bo", "a giant, Boris"."""
+    """True if ``phrase`` is another word for ``person``: "Rex, a beagle", "a bear called Bo", "a giant, Boris"."""
     if phrase.pronoun:
         return False
     gap = parsed.between(before, phrase)

@@ -81,7 +81,7 @@ class Place:
 
 
 def is_place(noun: str) -> bool:
-    """Whether a noun is a listed place or a compound of one."""
+    """True if a noun is a listed place or a compound of one."""
     return family_of(noun) is not None
 
 
@@ -146,7 +146,7 @@ def _leads_to_place(parsed: Parsed, clause: Clause, phrase: NounPhrase, verb: st
 
 
 def _is_there(parsed: Parsed, clause: Clause, phrase: NounPhrase, verb: str) -> bool:
-    """Whether the subject of the clause is where ``phrase`` says; "gazed at the lake" and "the path to it" are not."""
+    """True if the subject of the clause is where ``phrase`` says; "gazed at the lake" and "the path to it" are not."""
     words, preposition = parsed.words, phrase.preposition
     if clause.verb is None or phrase.start < clause.verb:
         return _leads_in(parsed, clause, phrase)
@@ -194,12 +194,12 @@ def _is_in_source(parsed: Parsed, phrase: NounPhrase, verb: str) -> bool:
 
 
 def earlier_is_aim(parsed: Parsed, phrase: NounPhrase) -> bool:
-    """Whether the phrase before is what somebody looks at: "a boat" in "pointed at a boat on the sea"."""
+    """True if the phrase before is what somebody looks at: "a boat" in "pointed at a boat on the sea"."""
     return any(p.end == phrase.lead and p.preposition in LOOKING_AT for p in parsed.phrases)
 
 
 def _maybe_seen(parsed: Parsed, phrase: NounPhrase, verb: str) -> bool:
-    """Whether it may be the thing looked at that is there: "barked at a cat in the garden"."""
+    """True if it may be the thing looked at that is there: "barked at a cat in the garden"."""
     earlier = next((p for p in parsed.phrases if p.end == phrase.lead), None)
     if earlier is None or earlier.head in SKIES | {"clouds", "treetops"}:
         return False
@@ -229,7 +229,7 @@ def _leads_in(parsed: Parsed, clause: Clause, phrase: NounPhrase) -> bool:
 
 
 def _of_another(parsed: Parsed, clause: Clause, phrase: NounPhrase) -> bool:
-    """Whether a participle of something else leads there: "leaves fluttering to the ground"."""
+    """True if a participle of something else leads there: "leaves fluttering to the ground"."""
     assert clause.verb is not None
     for i in range(clause.verb + 1, phrase.lead):
         if parsed.words[i].tag not in {"G", "Z"} or parsed.words[i].low in NAMING:

@@ -117,7 +117,7 @@ def _chain(parsed: Parsed, main: Place, places: list[Place]) -> list[Place]:
 
 
 def _same_place(place: Place, known: Setting) -> bool:
-    """Whether a place is the known setting or a part of it: the shore of the lake, a room of the house."""
+    """True if a place is the known setting or a part of it: the shore of the lake, a room of the house."""
     family = family_of_place(place)
     inner = place.last if place.phrase.head in SIDES and place.last is not place.phrase else place.phrase
     if family == known.family or inner.head == known.noun:

@@ -89,7 +89,7 @@ class State:
         return None
 
     def is_hero(self, clause: Clause) -> bool | None:
-        """Whether a clause is about the hero: by name or kind, or by a pronoun that means it; None if about nobody."""
+        """True if a clause is about the hero: by name or kind, or by a pronoun that means it; None if about nobody."""
         if self.subject is None:
             return None
         subjects = clause.subjects()

@@ -49,7 +49,7 @@ class Subject:
 
     @property
     def many(self) -> bool:
-        """Whether "they" are the subject."""
+        """True if "they" are the subject."""
         return self.plural or len(self.heroes) > 1
 
     @property
@@ -82,7 +82,7 @@ class Subject:
         return [hero.name for hero in self.heroes if hero.name]
 
     def is_kind(self, kind: str) -> bool:
-        """Whether ``kind`` names the heroes' kind ("dog" also names a "border collie dog")."""
+        """True if ``kind`` names the heroes' kind ("dog" also names a "border collie dog")."""
         kinds = {singular(hero.kind.split()[-1]) for hero in self.heroes if hero.kind}
         return singular(kind.split()[-1]) in kinds
 
@@ -108,7 +108,7 @@ def plural_of(kind: str) -> str:
 
 
 def is_meant_by(subject: Subject, phrase: NounPhrase) -> bool:
-    """Whether a phrase names the hero: by a name, or by its kind unless with a name or looks of another."""
+    """True if a phrase names the hero: by a name, or by its kind unless with a name or looks of another."""
     if phrase.name:
         return phrase.name in subject.names()
     if not phrase.head or phrase.head in GROUPS or phrase.determiner in {"another", "no"}:
@@ -117,10 +117,10 @@ def is_meant_by(subject: Subject, phrase: NounPhrase) -> bool:
 
 
 def mentions(subject: Subject, clause: Clause) -> bool:
-    """Whether a clause's subject names the hero by name or kind."""
+    """True if a clause's subject names the hero by name or kind."""
     return any(is_meant_by(subject, phrase) for phrase in clause.subjects())
 
 
 def differs(subject: Subject, looks: list[str]) -> bool:
-    """Whether ``looks`` tell another one than the hero: "the white fox" is not a red one."""
+    """True if ``looks`` tell another one than the hero: "the white fox" is not a red one."""
     return bool(looks and subject.hero.looks) and not set(looks) & set(subject.hero.looks)

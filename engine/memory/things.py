@@ -1,4 +1,4 @@
-"""Whether "it" means nobody ("it rained") or a thing ("Luna found a ball. It was red.")."""
+"""Decide if "it" means nobody ("it rained") or a thing ("Luna found a ball. It was red.")."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ NO_THINGS = BODY | TIMES
 
 
 def is_about_nobody(parsed: Parsed, clause: Clause) -> bool:
-    """Whether "it" in a clause means nobody: "it was cold", "it rained", "it was a warm day", "it seemed that"."""
+    """True if "it" in a clause means nobody: "it was cold", "it rained", "it was a warm day", "it seemed that"."""
     if clause.verb is None:
         return True
     verb = parsed.words[clause.verb].low
@@ -64,18 +64,18 @@ def is_about_nobody(parsed: Parsed, clause: Clause) -> bool:
 
 
 def may_be_thing(parsed: Parsed, clause: Clause) -> bool:
-    """Whether a thing can do what the clause says: "it was red", "it rolled"; a caterpillar burps."""
+    """True if a thing can do what the clause says: "it was red", "it rolled"; a caterpillar burps."""
     verb = parsed.words[clause.verb].low if clause.verb is not None else ""
     return is_be(verb) or verb in MOVES_OF_THINGS or any(map(is_be, clause.auxiliaries))
 
 
 def plural_thing_before(parsed: Parsed) -> bool:
-    """Whether the last text speaks of several things: "He lost his acorns." """
+    """True if the last text speaks of several things: "He lost his acorns." """
     return any(p.plural for clause in parsed.clauses for p in clause.phrases if p not in clause.subjects())
 
 
 def thing_before(parsed: Parsed, people: list[Person]) -> bool:
-    """Whether the last text speaks of a thing that "it" may mean: "Luna found a ball"."""
+    """True if the last text speaks of a thing that "it" may mean: "Luna found a ball"."""
     known = {id(person.phrase) for person in people}
     for clause in parsed.clauses:
         for phrase in clause.after_verb():

@@ -69,7 +69,7 @@ def find_time(parsed: Parsed, known: Time) -> Time:
 
 
 def is_night(text: str) -> bool:
-    """Whether a phrase's own words say that it is night."""
+    """True if a phrase's own words say that it is night."""
     return bool(set(text.lower().replace(",", " ").split()) & NIGHT)
 
 

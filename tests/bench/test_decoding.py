@@ -15,7 +15,7 @@ from acdc.bench.decoding.frames import starts
 from acdc.bench.decoding.page import main
 
 
-def test_frames_stand_where_the_story_stands(tiny_engine):
+def test_frames_begin_at_the_storys_positions(tiny_engine):
     found = starts(tiny_engine, 2, 3)
     assert [len(start.before) for start in found] == [0, 1, 2]
     for start in found:

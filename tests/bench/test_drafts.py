@@ -44,7 +44,7 @@ def draw(model, rows, layout, seed):
 
 
 @torch.no_grad()
-def test_a_share_of_the_codes_is_drawn_anew(tiny_path, tmp_path):
+def test_a_share_of_the_codes_is_drawn_again(tiny_path, tmp_path):
     layout = prepared(tiny_path, tmp_path)
     model = Arm.from_directory(tiny_path / "arm").model
     rows, true = rows_of(tiny_path, tmp_path, layout)

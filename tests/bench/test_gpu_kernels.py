@@ -51,7 +51,7 @@ def asked(tmp_path, monkeypatch):
     return out, ["kernels", "--out", str(out), "--device", "cpu", "--only", "lfq", "--columns", "kernel,eager"]
 
 
-def test_what_is_right_is_told_from_what_is_wrong_and_what_breaks(asked):
+def test_right_wrong_and_failing_kernels_are_distinguished(asked):
     out, arguments = asked
     result = CliRunner().invoke(gpu, arguments)
     assert result.exit_code == 0, result.output

@@ -66,7 +66,7 @@ class Meter:
     ],
     ids=["stories", "clips"],
 )
-def test_every_way_has_its_figures_beside_its_floor(asked, monkeypatch, system, counts, names):
+def test_every_way_has_its_figures_and_its_floor(asked, monkeypatch, system, counts, names):
     monkeypatch.setattr("acdc.bench.gpu.overhead.find_meter", lambda device: Found(Meter(), "a stand-in"))
     out, arguments = asked
     result = CliRunner().invoke(gpu, [*arguments, "--only", system.bundle])
@@ -101,7 +101,7 @@ def test_every_way_has_its_figures_beside_its_floor(asked, monkeypatch, system, 
 
 
 @pytest.mark.slow  # every launch is timed, alone and next to others
-def test_a_prediction_stands_beside_what_was_measured(asked):
+def test_every_way_has_a_prediction(asked):
     out, arguments = asked
     result = CliRunner().invoke(gpu, [*arguments, "--only", STORIES.bundle, "--predict", "--concurrency", "2"])
     assert result.exit_code == 0, result.output
@@ -141,7 +141,7 @@ def test_a_bad_option_is_refused(asked, option, message):
     assert not out.exists()
 
 
-def test_phases_of_a_clip_follow_each_other_or_run_beside_each_other():
+def test_phases_of_a_clip_run_in_turn_or_concurrently():
     """Reading 8 bytes at 1 a second bounds the draw, 4 products at 1 a second the correction."""
     floors = ClipFloors(Rates(1.0, 1.0, 0), {Phase.SAMPLE: Need(2, 8), Phase.SDEDIT: Need(4, 1)})
     one, two = SchedulerConfig(slots=1), SchedulerConfig(slots=2)

@@ -27,7 +27,7 @@ def test_the_row_under_way_is_named_before_it_is_measured(output):
     assert record.finish()["complete"]
 
 
-def test_a_row_that_raises_says_so_in_a_line_and_numbers_that_json_lacks_are_no_rows(output):
+def test_a_row_that_raises_says_so_in_a_line_and_numbers_that_json_lacks_make_no_row(output):
     record = begun(output)
 
     def breaks():

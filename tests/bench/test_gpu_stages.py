@@ -82,7 +82,7 @@ def test_outputs_of_zeros_are_compared_too():
     assert module.error(work, lambda x: (x, x + 1e-3)) == module.WORST
 
 
-def test_a_plan_whose_replays_differ_is_told():
+def test_a_plan_whose_replays_differ_is_reported():
     row = {"median": 1e-3, "floor": 1e-4, "error": 0.0, "replay": {"passed": False}}
     assert said(row).endswith("  REPLAYS DIFFER")
     assert said(row | {"replay": {"passed": True}}).endswith("error 0.0e+00")

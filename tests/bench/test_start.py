@@ -21,6 +21,6 @@ def test_cold_and_warm_launches_are_timed(tiny_path, tmp_path):
     assert "eager" in result.output
 
 
-def test_a_command_that_fails_is_no_figure(tiny_path, tmp_path):
+def test_a_command_that_fails_has_no_figure(tiny_path, tmp_path):
     with pytest.raises(subprocess.CalledProcessError):
         launch("no such backend", str(tiny_path), tmp_path / "story", tmp_path / "cache")

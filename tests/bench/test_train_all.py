@@ -70,7 +70,7 @@ def test_a_fault_stops_only_what_waits_for_it_and_is_mended_by_the_next_call(run
 def test_mistakes_are_named(run, tmp_path):
     one = stage("a", append("a"))
     assert "unknown stage 'z'; choose one of a" in run(one, words=("--until", "z")).output
-    assert "--threads must be 1 or more, got 0" in run(one, words=("--threads", "0")).output
+    assert "0 is not in the range x>=1" in run(one, words=("--threads", "0")).output
     assert run(one, words=("--toy",)).exit_code == 0
     assert "holds a training of toy size" in run(one).output
 

@@ -84,7 +84,7 @@ def test_a_step_moves_motion_modules_only_and_lowers_the_loss(networks: StableDi
     assert moved == learned
 
 
-def test_drafts_stand_in_where_corrections_begin(networks: StableDiffusion, tmp_path: Path) -> None:
+def test_drafts_replace_noise_where_corrections_begin(networks: StableDiffusion, tmp_path: Path) -> None:
     """Only the clip at timestep 400 of (50, 400, 900) reads its draft."""
     clips = load(networks, write(tmp_path / "clips", 4, drafts=True))
     latents, _, noise, timesteps, contexts = some(clips)
@@ -217,7 +217,7 @@ def test_shares_differ_from_clip_to_clip(tiny_path: Path, tmp_path: Path) -> Non
     assert 0.1 < (first != true).float().mean() < 0.9
 
 
-def test_latents_of_drafts_are_written_beside_the_others(tiny_path: Path, tmp_path: Path) -> None:
+def test_latents_of_drafts_are_written_next_to_the_others(tiny_path: Path, tmp_path: Path) -> None:
     prepared(tiny_path, tmp_path)
     result = CliRunner().invoke(
         storyworld, ["clip_drafts", "--clips", str(tmp_path), *part_flags(tiny_path)], catch_exceptions=False

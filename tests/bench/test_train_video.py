@@ -188,7 +188,7 @@ def test_what_is_seen_is_disturbed_and_the_last_frame_is_not() -> None:
     assert (share[:, 1] == 0).float().mean() > 0.2
 
 
-def test_the_loss_asks_for_the_true_code_behind_disturbed_ones(tiny_path: Path) -> None:
+def test_the_loss_asks_for_the_true_code_after_disturbed_ones(tiny_path: Path) -> None:
     model, layout, tokenizer = load(tiny_path / "arm")
     row = frame_row(tokenizer.encode(SENTENCE).ids, random_codes(layout, 6), layout, 5)
     clips = as_rows(layout, [row])

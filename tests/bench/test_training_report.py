@@ -40,7 +40,7 @@ def test_figures_are_the_files(run: Run) -> None:
     assert found["sha256"] == {"arm/model.safetensors": hashlib.sha256(weights).hexdigest()}
 
 
-def test_steps_that_a_resume_undid_are_no_part_of_the_curve(run: Run) -> None:
+def test_steps_that_a_resume_undid_are_not_in_the_curve(run: Run) -> None:
     assert [entry["step"] for entry in run.log()] == [0, 4, 8, 11]
     assert [entry["loss"] for entry in run.log()] == [9.0, 5.0, 0.42, 0.39]
 

@@ -78,7 +78,7 @@ def test_an_unknown_row_is_named_before_anything_is_drawn(asked: tuple[Path, lis
     assert not out.exists()
 
 
-def test_a_place_that_cannot_be_written_is_told_before_anything_is_drawn(
+def test_an_unwritable_place_is_refused_before_anything_is_drawn(
     asked: tuple[Path, list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, words = asked

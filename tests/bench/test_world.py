@@ -85,7 +85,7 @@ def test_settings_and_layouts_differ() -> None:
     assert len(pictures) == 5 * len(SETTINGS)
 
 
-def test_animals_are_told_apart_without_colour() -> None:
+def test_animals_differ_without_colour() -> None:
     """All species in one coat still differ in grayscale, and by more than a trace."""
     shared = [(a, COATS[a].index("orange")) for a in ANIMALS if "orange" in COATS[a]]
     shared = [Individual(a, c) for a, c in shared]

@@ -155,7 +155,7 @@ def warnings_of(caplog):
     return [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
 
 
-def test_a_user_without_a_home_gets_a_temporary_folder_and_is_told_once(homeless, caplog):
+def test_a_user_without_a_home_gets_a_temporary_folder_and_one_warning(homeless, caplog):
     plans, build = PlanCache(), Builder()
     assert plans.root is None
     assert warnings_of(caplog) == [], "an engine that builds no plan need not know"
@@ -232,7 +232,7 @@ def test_a_damaged_plan_that_may_not_be_removed_is_built_elsewhere(plans, read_o
     assert not folder.is_relative_to(plans.root)
 
 
-def test_what_cannot_be_kept_beside_costs_one_line(plans, read_only, caplog):
+def test_a_file_that_cannot_be_kept_next_to_the_plan_costs_one_line(plans, read_only, caplog):
     folder = plans.entry(KEY, "stage", Builder())
     read_only(plans.root)
     for name in ("one", "two"):

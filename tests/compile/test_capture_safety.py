@@ -98,5 +98,5 @@ def test_several_hazards_are_all_listed():
         lambda s, x: x.new_zeros(3) + x,
     ],
 )
-def test_what_a_graph_can_hold_is_no_hazard(function):
+def test_what_a_graph_can_hold_is_not_a_hazard(function):
     assert capture_hazards(Stage(function), StageSpec.of("stage", [X])) == []

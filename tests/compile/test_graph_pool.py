@@ -49,7 +49,7 @@ def test_the_graph_used_longest_ago_goes_first():
     assert slot.captured == ["a", "b", "c", "b"]
 
 
-def test_beyond_the_bytes_the_pool_begins_anew():
+def test_beyond_the_bytes_the_pool_begins_again():
     slot = Slot(9, 10)
     first, second = slot.use("a", 6), slot.use("b", 4)
     assert (first.handle, second.handle, slot.pool.num_bytes) == (0, 0, 10)

@@ -89,7 +89,7 @@ def test_large_weights_are_kept_once_and_give_the_same_bits(tiny_engine, tmp_pat
 
 
 @torch.no_grad()
-def test_inputs_that_are_no_plain_memory_are_read_right(tiny_engine, plans):
+def test_strided_inputs_are_read_right(tiny_engine, plans):
     """Views and expansions are copied for the call, and the copies live as long as it does."""
     for name, run, inputs in stages(tiny_engine, 3):
         strange = [

@@ -251,7 +251,7 @@ class TestRuntimeCache:
         assert intact(folder)
         assert sorted(path.name for path in folder.iterdir()) == ["manifest.json", FILE, tensorrt.RUNTIME_CACHE]
 
-    def test_a_folder_that_made_room_is_no_error(self, tmp_path):
+    def test_a_folder_that_made_room_is_not_an_error(self, tmp_path):
         _, save = tensorrt._context(Runtime(), tmp_path / "gone" / tensorrt.RUNTIME_CACHE)
         save()
         assert not (tmp_path / "gone").exists()

@@ -68,7 +68,7 @@ def score(openings: Sequence[Opening], refine_story: Callable[[Sequence[str]], l
 
 
 def holds(text: str, phrase: str) -> bool:
-    """Whether ``phrase`` occurs in ``text`` word by word; a possessive ending of its last word is ignored."""
+    """True if ``phrase`` occurs in ``text`` word by word; a possessive ending of its last word is ignored."""
     words, wanted = _words(text), _words(phrase)
     return any(
         words[i : i + len(wanted) - 1] == wanted[:-1] and _same(words[i + len(wanted) - 1], wanted[-1])

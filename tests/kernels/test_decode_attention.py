@@ -123,7 +123,7 @@ def test_not_a_number_reaches_those_who_see_it():
     assert found[1].isfinite().all()
 
 
-def test_padding_behind_the_last_slot_is_finite():
+def test_padding_after_the_last_slot_is_finite():
     """Rows of a window that is wider than what is left: the real tokens are right, the others something."""
     arguments = case(2, 1, 8, 16, 90, [88, 40], False)
     found, wanted = decode_attention(*arguments), exact(arguments)

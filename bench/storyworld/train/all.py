@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import click
-from filelock import FileLock, Timeout
 
-from ....engine.utils.atomic import check_directory, write_json
+from ....engine.utils.atomic import write_json
+from ...run_folder import alone_in
 from .stages import FULL, TOY, Stage, stages
 
 POLL_S = 0.5
@@ -113,7 +112,9 @@ class Training:
 
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Data, runs, done/ and the bundle.")
-@click.option("--threads", default=2, show_default=True, help="Of all stages that run at once.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Of all stages that run at once."
+)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--toy", is_flag=True, help="A few pictures and steps: rehearses every stage in minutes.")
 @click.option("--until", help="Only this stage and what it waits for; all by default.")
@@ -123,21 +124,15 @@ def main(out: Path, threads: int, device: str, toy: bool, until: str | None) -> 
     Exit status: 0 all is finished, 1 a stage failed (the others went on without it).
     """
     todo = chosen(stages(TOY if toy else FULL), until)
-    check_directory(out)
-    if threads < 1:
-        raise click.UsageError(f"--threads must be 1 or more, got {threads}")
-    (out / "done").mkdir(parents=True, exist_ok=True)
-    same_size(out / "done" / "size.json", toy)
-    lock = FileLock(out / "done" / ".lock", timeout=0)
     try:
-        held = lock.acquire()
-    except Timeout:
-        raise click.ClickException(f"{str(out)!r} is in use by another run") from None
-    with held, ended_by_sigterm():
-        training = Training(out.absolute(), todo, threads, device)
-        if not training.run():
-            left = ", ".join(stage.name for stage in todo if not training.is_done(stage.name))
-            raise click.ClickException(f"not finished: {left}")
+        with alone_in(out / "done"):
+            same_size(out / "done" / "size.json", toy)
+            training = Training(out.absolute(), todo, threads, device)
+            if not training.run():
+                left = ", ".join(stage.name for stage in todo if not training.is_done(stage.name))
+                raise click.ClickException(f"not finished: {left}")
+    except ValueError as error:
+        raise click.ClickException(str(error)) from None
 
 
 def chosen(every: Sequence[Stage], until: str | None) -> list[Stage]:
@@ -162,20 +157,6 @@ def same_size(path: Path, toy: bool) -> None:
         kind = "full" if toy else "toy"
         raise click.UsageError(f"{str(path.parents[1])!r} holds a training of {kind} size; give another --out")
     write_json(path, size)
-
-
-@contextmanager
-def ended_by_sigterm() -> Iterator[None]:
-    """SIGTERM ends the stages' processes, too, as Ctrl-C does."""
-
-    def end(number: int, _frame: Any) -> None:
-        raise SystemExit(128 + number)
-
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

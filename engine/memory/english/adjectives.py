@@ -62,7 +62,7 @@ _NOUN_Y = word_set(
 
 
 def is_adjective(low: str) -> bool:
-    """Whether a word that is not of a closed class is more likely an adjective than a noun.
+    """True if a word that is not of a closed class is more likely an adjective than a noun.
 
     "brave", "thorny", "jet-black", "one-eyed" and "joyful" are; "berry" and "fox" are not.
     """
@@ -82,5 +82,5 @@ def is_colour(low: str) -> bool:
 
 
 def is_visible(low: str) -> bool:
-    """Whether one can see it on a hero and it lasts: a colour, a pattern, a build, an age."""
+    """True if one can see it on a hero and it lasts: a colour, a pattern, a build, an age."""
     return low in VISIBLE or is_colour(low) or low.endswith(("-eyed", "-haired", "-legged", "-eared", "-tailed"))

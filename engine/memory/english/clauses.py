@@ -204,7 +204,7 @@ class _Splitter:
         return i
 
     def clause_starts(self, i: int) -> bool:
-        """Whether a subject and its verb follow: "..., and Igor the stork saw"."""
+        """True if a subject and its verb follow: "..., and Igor the stork saw"."""
         subject = False
         while i < len(self.words):
             phrase = self.at.get(i)

@@ -84,7 +84,7 @@ class ClosedWords(Context):
         return self.particle(i) if low in PREPOSITIONS else "R"
 
     def verb_ahead(self, i: int) -> bool:
-        """Whether a verb comes before the next mark."""
+        """True if a verb comes before the next mark."""
         for word in self.words[i:]:
             if word.mark:
                 return False

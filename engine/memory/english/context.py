@@ -32,14 +32,14 @@ class Context:
         return self.low(j)
 
     def starts(self, i: int) -> bool:
-        """Whether a sentence begins at word ``i``."""
+        """True if a sentence begins at word ``i``."""
         j = i - 1
         while j >= 0 and self.words[j].mark and self.words[j].text not in STOPS:
             j -= 1
         return j < 0 or (self.words[j].mark and self.words[j].text in STOPS)
 
     def clause_has_verb(self, i: int) -> bool:
-        """Whether a finite verb or an auxiliary came since the clause began."""
+        """True if a finite verb or an auxiliary came since the clause began."""
         for j in range(i - 1, -1, -1):
             if self.tags[j] in {"V", "A"}:
                 return True
@@ -48,7 +48,7 @@ class Context:
         return False
 
     def ends_phrase(self, i: int) -> bool:
-        """Whether word ``i`` cannot go on with the noun phrase before it."""
+        """True if word ``i`` cannot go on with the noun phrase before it."""
         if i >= len(self.words):
             return True
         word = self.words[i]

@@ -1,4 +1,4 @@
-"""Whether a capitalised word is a name."""
+"""Recognise names among capitalised words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMMON = STEMS | KINDS
 
 
 def opens_as_name(words: Words, i: int) -> bool:
-    """Whether the capitalised word ``i`` at the beginning of a sentence is a name.
+    """True if the capitalised word ``i`` at the beginning of a sentence is a name.
 
     "Luna" in "Luna sat", "Snowy the goat" or "Misty trotted" is; "Sparrows", "Rain" and "Suddenly" are not.
     """

@@ -138,10 +138,10 @@ def singular(low: str) -> str:
 
 
 def is_plural(low: str) -> bool:
-    """Whether the noun's form is a plural."""
+    """True if the noun's form is a plural."""
     return singular(low) != low
 
 
 def is_kind(low: str) -> bool:
-    """Whether the noun, in either number, is a listed animal or person."""
+    """True if the noun, in either number, is a listed animal or person."""
     return singular(low) in _ALIVE

@@ -106,14 +106,14 @@ class OpenWords(Context):
         return self.nominal(i)
 
     def led(self, i: int) -> bool:
-        """Whether a preposition leads the noun phrase that ends before word ``i``."""
+        """True if a preposition leads the noun phrase that ends before word ``i``."""
         j = i - 1
         while j >= 0 and self.tags[j] in {"N", "J", "D", "Q", "B"}:
             j -= 1
         return j >= 0 and self.tags[j] == "I"
 
     def can_be_verb(self, i: int) -> bool:
-        """Whether a past form after a noun is a verb; "a stone paved yard" has a noun to come and no verb yet."""
+        """True if a past form after a noun is a verb; "a stone paved yard" has a noun to come and no verb yet."""
         if self.ends_phrase(i + 1) or self.words[i + 1].capital:
             return True
         later = next((j for j in range(i + 1, len(self.words)) if self.ends_phrase(j)), len(self.words))

@@ -31,7 +31,7 @@ class Participles(Context):
         return self.low(j) == "with"
 
     def another_verb(self, i: int) -> bool:
-        """Whether the clause of word ``i`` has its verb elsewhere."""
+        """True if the clause of word ``i`` has its verb elsewhere."""
         if not (i + 1 < len(self.tags) and self.tags[i + 1] in {"I", "R"}):
             return False
         depth = 0

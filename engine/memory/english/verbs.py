@@ -114,15 +114,15 @@ def stem_of_s(low: str) -> str | None:
 
 
 def is_ing(low: str) -> bool:
-    """Whether the word reads as a present participle."""
+    """True if the word reads as a present participle."""
     return low.endswith("ing") and len(low) > 4 and low not in NOT_ING
 
 
 def is_ed(low: str) -> bool:
-    """Whether the word reads as a regular past or a participle in -ed."""
+    """True if the word reads as a regular past or a participle in -ed."""
     return low.endswith("ed") and len(low) > 3 and low not in NOT_ED and "-" not in low
 
 
 def is_past(low: str) -> bool:
-    """Whether the word can be a finite verb in the past."""
+    """True if the word can be a finite verb in the past."""
     return low in IRREGULAR_PAST or is_ed(low)

@@ -52,7 +52,7 @@ def multiply(product: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Te
 
 
 def emulated(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether torch has but slow loops for products of ``dtype`` on ``device``: what it asks itself, before it hands
+    """True if torch has but slow loops for products of ``dtype`` on ``device``: what it asks itself, before it hands
     them to oneDNN. False on GPUs, and of float32 and float64."""
     if device.type != "cpu" or dtype not in HALVES:
         return False

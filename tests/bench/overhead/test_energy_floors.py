@@ -110,7 +110,7 @@ class TestFloors:
         assert Need(200, 10).seconds(rates) == 2.0
         assert Need(10, 30).seconds(rates) == 3.0
 
-    def test_beside_each_other_a_phase_that_reads_hides_one_that_computes(self):
+    def test_of_concurrent_phases_one_that_reads_hides_one_that_computes(self):
         rates = Rates(flops=100.0, bandwidth=10.0, cache_bytes=0)
         launches = [Need(10, 30), Need(200, 5)]
         assert floor(launches, rates, overlapped=False) == 5.0
@@ -228,7 +228,7 @@ class TestFloorsOfAStudy:
         assert self.seconds(floors, [2], slots=2, correct_first=1) == 4 / 2
         assert self.seconds(floors, [1, 1], slots=2) == 4 / 2  # 4 operations while 2 bytes move
 
-    def test_a_corrected_frame_is_entered_with_the_one_behind_it(self, floors):
+    def test_a_corrected_frame_is_entered_with_the_next_one(self, floors):
         assert self.seconds(floors, [1]) == 1 + 2
         assert self.seconds(floors, [3]) == (3 * 1 + 3 * 2 + 2 * 2) / 3
         assert self.seconds(floors, [3], correct_every=2) == (3 * 1 + 2 * 2 + 1 * 2) / 3

@@ -152,7 +152,7 @@ class TestPlan:
         assert [parse_counts(None, stories) for stories in (1, 3, 9)] == [[1], [1, 2], [1, 2, 4]]
 
     @pytest.mark.parametrize("text", ["", "0", "1,,2", "-1", "1.5", "two", "1,1", "99999999999", "²"])
-    def test_what_is_no_list_of_counts_is_refused(self, text):
+    def test_a_wrong_list_of_counts_is_refused(self, text):
         with pytest.raises(ValueError, match="concurrency"):
             parse_counts(text, 4096)
 

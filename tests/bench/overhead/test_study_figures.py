@@ -55,7 +55,7 @@ class TestFigures:
         assert percentile([7.0], 50) == 7.0
 
     @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=300), st.integers(1, 100))
-    def test_a_percentile_is_the_least_sample_that_so_many_do_not_exceed(self, values, percent):
+    def test_a_percentile_is_the_least_sample_that_its_share_does_not_exceed(self, values, percent):
         found = percentile(values, percent)
         share = len(values) * percent
         assert 100 * sum(value <= found for value in values) >= share
@@ -90,7 +90,7 @@ class TestFigures:
         assert found["latency_ms"]["P50"] == found["first_frame_ms"]["of_a_story"] == 800.0
         assert found["exposed_memory_ms"] is found["exposed_memory_share"] is None
 
-    def test_what_lay_beside_what_is_the_median_of_the_runs(self):
+    def test_the_overlap_is_the_median_of_the_runs(self):
         shares = [{"arm_dm": share, "dm_dm": 0.0, "arm_arm": 0.0} for share in (0.1, 0.5, 0.2)]
         runs = [replace(run_of(k, 1.0, [1.0]), overlap=one) for k, one in enumerate(shares)]
         assert figures(runs)["overlap"] == {"arm_dm": 0.2, "dm_dm": 0.0, "arm_arm": 0.0}
@@ -125,7 +125,7 @@ class TestBeside:
         second = lane(1, (Phase.SAMPLE, 0, 1), (Phase.SDEDIT, 1, 4))
         assert overlap([*second, *first]) == {"arm_dm": 0.25, "dm_dm": 0.0, "arm_arm": 0.25}
 
-    def test_one_after_another_and_memory_is_nothing_beside_anything(self):
+    def test_one_after_another_and_memory_do_not_overlap(self):
         ran = lane(0, (Phase.SAMPLE, 0, 1), (Phase.SDEDIT, 1, 2)) + lane(None, (Phase.MEMORY, 0, 2))
         assert set(overlap(ran).values()) == set(overlap([]).values()) == {0.0}
 
@@ -153,7 +153,7 @@ class TestBeside:
 class TestPeak:
     @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="free memory of glibc")
     @pytest.mark.parametrize("heap", ["shared", "as it is"])
-    def test_what_an_earlier_run_let_go_is_not_in_it(self, heap):
+    def test_memory_that_an_earlier_run_released_is_not_in_it(self, heap):
         root = Path(__file__).parents[4]
         done = subprocess.run(
             [sys.executable, "-c", PRESSED, heap], capture_output=True, text=True, check=True, cwd=root

@@ -75,7 +75,7 @@ class TestStudy:
             for row in rows.values():
                 assert 0 < row["overhead"]["min"] <= row["overhead"]["median"] <= row["overhead"]["max"]
 
-    def test_predictions_and_floors_stand_beside_figures(self, record):
+    def test_rows_have_predictions_and_floors(self, record):
         for point in record["points"]:
             for row in point["variants"].values():
                 assert row["predicted_of_measured"] > 0
@@ -171,7 +171,7 @@ class TestPages:
         text = sweep_table({**other, "points": [point]}, "latency")
         assert "a \\| b" in text
 
-    def test_the_page_parses_stands_alone_and_names_every_story(self, record, html):
+    def test_the_page_parses_is_self_contained_and_names_every_story(self, record, html):
         found = parsed(html)
         assert "script" not in found.tags
         assert all(address.startswith("#") for address in found.addresses)

@@ -88,7 +88,7 @@ def test_of_other_backends_rates_are_recorded_too(tiny_engine, monkeypatch):
     assert all({"backend", "flops", "bandwidth"} <= set(rates) for rates in record["rates"])
 
 
-def test_the_defaults_skip_what_cannot_be_and_say_so(tiny_path, tmp_path, monkeypatch, capsys):
+def test_the_defaults_skip_impossible_values_and_say_so(tiny_path, tmp_path, monkeypatch, capsys):
     def once(*asked):
         raise MemoryError
 

@@ -94,7 +94,7 @@ def test_a_model_with_one_contention_for_all_batches_can_be_read():
         ({"loop_s": float("inf")}, "loop_s inf"),
     ],
 )
-def test_what_cannot_be_is_refused_in_one_line(change, message):
+def test_impossible_costs_are_refused_in_one_line(change, message):
     good = CostModel({Phase.SAMPLE: {1: 1.0}}).to_dict()
     with pytest.raises(ValueError, match=message) as error:
         CostModel.from_dict({**good, **change})

@@ -75,7 +75,7 @@ class TestPlan:
         assert [row["title"] for row in rows] == ["ACDC, 2 slots"] * 2
         assert 3 < rows[0]["seconds"] / rows[1]["seconds"] <= 4
 
-    def test_a_slow_language_model_is_waited_for_by_whoever_asks_it(self):
+    def test_a_slow_language_model_delays_the_stories_that_ask_it(self):
         plain, serial, overlapped = planned("--costs", "study.json", *SMALL, "--machines", "1", "--memory-ms", "9000")
         assert [row["memory_s"] for row in (plain, serial, overlapped)] == [0.0, 9.0, 9.0]
         assert plain["exposed_memory_share"] == 0 < overlapped["exposed_memory_share"] < serial["exposed_memory_share"]

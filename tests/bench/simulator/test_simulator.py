@@ -242,7 +242,7 @@ def test_nothing_takes_no_time():
     ("frames", "given", "message"),
     [([1, 0], {}, "story 2 has 0 frames"), ([1], {"machines": 0}, "machines 0"), ([1], {"memory_s": -1.0}, "memory_s")],
 )
-def test_what_cannot_be_is_refused(frames, given, message):
+def test_impossible_input_is_refused(frames, given, message):
     with pytest.raises(ValueError, match=message):
         run(flat(), frames, SchedulerConfig(), **given)
 

@@ -48,7 +48,7 @@ class TestResume:
         assert without_times("whole") == without_times("parts")
 
     @pytest.mark.parametrize("prepare", [lambda: None, lambda: Path("new").mkdir()])
-    def test_starts_anew_where_nothing_is(self, fake, prepare):
+    def test_starts_from_scratch_where_nothing_is(self, fake, prepare):
         prepare()
         assert main(["story", *STORY, "--out", "new", "--resume"]) == 0
         assert len(without_times("new")["frames"]) == 3
@@ -92,7 +92,7 @@ class TestResume:
         assert all(word in line for word in words), line
         assert files() == before
 
-    def test_a_number_may_be_told_with_or_without_a_point(self):
+    def test_a_number_may_be_written_with_or_without_a_point(self):
         check_settings({"guidance_scale": 3, "correction": True}, {"guidance_scale": 3.0, "correction": True})
         with pytest.raises(ValueError, match="correction was 1, now True"):
             check_settings({"correction": 1}, {"correction": True})

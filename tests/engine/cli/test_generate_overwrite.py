@@ -34,7 +34,7 @@ def test_earlier_stories_go_and_what_is_not_ours_stays(many):
 
 
 @pytest.mark.parametrize("stop", [None, KeyboardInterrupt])
-def test_they_stand_until_there_is_a_frame(many, capsys, stop):
+def test_they_stay_until_there_is_a_frame(many, capsys, stop):
     write_file([2, 1, 2])
     assert main(ASKED) == 0
     before = files("o")

@@ -80,7 +80,7 @@ def test_letters_that_the_encoding_lacks_are_replaced(tmp_path: Path, encoding: 
         assert ("狐" in done.stdout) == (encoding == "utf-8")
 
 
-def test_so_are_bytes_that_are_no_letters(tmp_path: Path) -> None:
+def test_so_are_bytes_that_are_not_letters(tmp_path: Path) -> None:
     done = shell("acdc cache", tmp_path, env={"ACDC_CACHE": str(tmp_path / os.fsdecode(b"caf\xe9"))})
     assert (done.returncode, "caf?" in done.stdout) == (0, True)
     plain = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

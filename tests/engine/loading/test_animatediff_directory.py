@@ -37,7 +37,7 @@ def test_directories_written_by_diffusers_load(base: Any, adapter: Any, correcto
     assert not corrector.unet.training
 
 
-def test_adapter_beside_the_base(base: Any, adapter: Any, corrector: AnimateDiff, tmp_path: Path) -> None:
+def test_adapter_next_to_the_base(base: Any, adapter: Any, corrector: AnimateDiff, tmp_path: Path) -> None:
     whole = Path(shutil.copytree(base[0], tmp_path / "whole"))
     shutil.copytree(adapter[0], whole / "motion_adapter")
     loaded = AnimateDiff.from_directory(whole, "cpu", torch.float64)

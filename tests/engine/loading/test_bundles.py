@@ -154,7 +154,7 @@ def test_a_damaged_bundle_file_is_named(tmp_path: Path, part: object, said: str)
         find_bundle(tmp_path)
 
 
-def test_sizes_beside_a_checkpoint_are_refused(tiny_path: Path) -> None:
+def test_sizes_with_a_checkpoint_are_refused(tiny_path: Path) -> None:
     for kind, config in (("lwm", {}), ("show-o", {"num_vq_tokens": 256}), ("magvit2", {"resolution": 256})):
         said = f"config 'layers' of a part of kind {kind}: its own files tell the sizes"
         with pytest.raises(ValueError, match=said):
@@ -188,7 +188,7 @@ def test_defaults_that_would_do_nothing_are_refused(
         find_bundle(tmp_path / "bundle")
 
 
-def test_folders_beside_a_bundle_come_before_the_models_folder(tmp_path: Path) -> None:
+def test_folders_next_to_a_bundle_come_before_the_models_folder(tmp_path: Path) -> None:
     """Two parts have the same names in both places; a third is in the models folder only."""
     bundle, models = tmp_path / "bundle", tmp_path / "models"
     for place in (bundle / "own" / "arm", bundle / "own" / "text", models / "own" / "arm", models / "own" / "coder"):

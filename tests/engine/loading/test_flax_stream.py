@@ -88,7 +88,7 @@ def test_a_malformed_tensor_is_refused_by_key(params: Path, write: Callable[[Ten
         (entry(LN_F, array_ext(torch.ones(2))) * 2, f"key '{LN_F}' appears twice"),
     ],
 )
-def test_a_file_that_is_no_such_stream(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_file_that_is_not_such_a_stream(tmp_path: Path, content: bytes, message: str) -> None:
     (tmp_path / "params").write_bytes(content)
     with pytest.raises(ValueError, match=message):
         read_index(tmp_path / "params")

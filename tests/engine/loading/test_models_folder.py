@@ -40,7 +40,7 @@ def test_the_hubs_cache_gives_the_commit_that_main_names(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ["gpt2", "/x", "x/", "", "../x", "x/..", "x/../../y", "x/y/z", "./x", "x\\y/z"])
-def test_what_is_no_repository_is_refused(tmp_path: Path, name: str) -> None:
+def test_what_is_not_a_repository_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="is not a repository's name; give OWNER/NAME"):
         find_model(tmp_path, name)
 

@@ -120,7 +120,7 @@ def test_a_pickle_that_calls_anything_is_refused_by_name(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_allowed_name_does_not_open_what_lies_behind_it(tmp_path: Path) -> None:
+def test_an_allowed_name_does_not_open_its_attributes(tmp_path: Path) -> None:
     """Protocol 4 may ask for ``numpy.ndarray.__reduce__`` or the like, and for attributes to be set."""
     path = tmp_path / "vqgan"
     path.write_bytes(b"\x80\x04\x8c\x05numpy\x8c\x0endarray.tofile\x93.")

@@ -66,7 +66,7 @@ def test_a_key_in_two_shards_is_refused(bundle: Path) -> None:
 
 
 @pytest.mark.parametrize("number", ["7", None, -1, 1.5])
-def test_an_id_that_is_no_number_is_named(bundle: Path, number: object) -> None:
+def test_an_id_that_is_not_a_number_is_named(bundle: Path, number: object) -> None:
     edit(bundle / "corrector" / "tokenizer" / "vocab.json", a=number)
     assert f"the vocabulary has {number!r} as the id of 'a'" in refusal(bundle)
 

@@ -83,7 +83,7 @@ class TestKey:
         rewrites(memory(server))
         assert "Authorization" not in server.asked[0].headers
 
-    def test_a_short_placeholder_is_no_secret(self, server, monkeypatch):
+    def test_a_short_placeholder_is_not_a_secret(self, server, monkeypatch):
         monkeypatch.setenv("ACDC_CHAT_API_KEY", "Benny")
         server.does(says(numbered(GOOD)))
         assert rewrites(memory(server))[1].text == GOOD[1]
@@ -146,7 +146,7 @@ class TestSettings:
             ({"name": "chat", "url": f"{KEY}://a@b://c"}, "is not a URL"),
         ],
     )
-    def test_what_cannot_be_is_refused_without_secrets(self, given, words):
+    def test_impossible_settings_are_refused_without_secrets(self, given, words):
         with pytest.raises(ValueError, match="memory") as refused:
             MemorySettings(**given)
         assert words in str(refused.value)

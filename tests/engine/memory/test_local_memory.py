@@ -107,7 +107,7 @@ class TestAnswers:
 
 
 class TestPrompt:
-    def test_where_a_template_knows_no_system_turn_it_stands_with_the_user(self, tokenizer):
+    def test_where_a_template_knows_no_system_turn_it_is_part_of_the_users(self, tokenizer):
         other = make_tokenizer(NO_SYSTEM + TEMPLATE)
         model = StandIn(other, numbered(GOOD))
         rewrites(language(LocalModel(model, other)))
@@ -174,7 +174,7 @@ class TestDecoding:
 
 
 class TestLoading:
-    def test_what_cannot_be_loaded_is_one_line(self, folder, tmp_path, tokenizer):
+    def test_a_model_that_does_not_load_is_one_line(self, folder, tmp_path, tokenizer):
         (tmp_path / "empty").mkdir()
         cases = {
             str(tmp_path / "none"): "is neither a directory nor in the Hugging Face cache",

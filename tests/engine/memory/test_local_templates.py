@@ -80,7 +80,7 @@ def test_thoughts_are_dropped_though_their_tags_be_special_tokens(answer: str) -
     assert made.rewrite(STORY[:2], STORY[2:]).text == GOOD[1]
 
 
-def test_thoughts_alone_are_no_answer() -> None:
+def test_thoughts_alone_are_not_an_answer() -> None:
     tokenizer = make_tokenizer()
     with pytest.raises(Refused, match="within its thoughts"):
         LocalModel(StandIn(tokenizer, "<think>Who?"), tokenizer).complete(ASK, timeout_s=5.0)

@@ -124,7 +124,7 @@ def test_sentences_that_look_a_little_like_it_stay(text: str) -> None:
 
 
 @pytest.mark.parametrize(("answer", "words"), REFUSED.items(), ids=REFUSED)
-def test_what_cannot_be_taken_off_is_refused(answer: str, words: str) -> None:
+def test_markup_that_does_not_come_off_is_refused(answer: str, words: str) -> None:
     with pytest.raises(Refused, match=words):
         parse_line(answer, 2)
 

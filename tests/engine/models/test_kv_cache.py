@@ -78,7 +78,7 @@ def test_truncate_never_lengthens_and_reset_empties() -> None:
     assert cache.lengths.tolist() == [0, 0]
 
 
-def test_over_capacity_is_told_with_numbers() -> None:
+def test_over_capacity_is_refused_with_numbers() -> None:
     cache = new_cache(capacity=4)
     feed(cache, [[1, 2, 3], [1, 2, 3]])
     with pytest.raises(ValueError, match="2 tokens after 3 exceed the cache's capacity of 4"):
@@ -182,7 +182,7 @@ def test_a_view_is_the_same_memory_with_lengths_of_its_own():
     assert view.keys[:, 0, :, 2].eq(7).all()
 
 
-def test_the_last_to_let_go_gives_the_buffers_back():
+def test_the_last_release_gives_the_buffers_back():
     buffers = Buffers()
     cache = KVCache(1, 2, 1, 4, 2, buffers=buffers)
     place, views = cache.keys.data_ptr(), [cache.view(slice(row, None, 2)) for row in range(2)]

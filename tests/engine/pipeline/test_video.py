@@ -61,7 +61,7 @@ def test_frames_come_in_order_and_the_first_chunk_alone_is_corrected(exact_engin
     assert len(video.sentences) == 7
 
 
-def test_later_frames_are_drawn_behind_the_corrected_codes(exact_engine) -> None:
+def test_later_frames_are_drawn_after_the_corrected_codes(exact_engine) -> None:
     video = exact_engine.generate_video(CAPTION, **LENGTHS, **SHORT)
     given = codes(video.frames)
     assert given[:3] != [frame.draft_codes for frame in video.frames[:3]]

@@ -34,7 +34,7 @@ def together(*runs):
         raise errors[0]
 
 
-def test_launches_run_beside_each_other():
+def test_launches_run_concurrently():
     tracing, both = Tracing(), threading.Barrier(2, timeout=20)
 
     def run():
@@ -115,7 +115,7 @@ class Interrupted(BaseException):
 
 
 @pytest.mark.parametrize("inside", [True, False])
-def test_an_interrupted_wait_leaves_nothing_behind(inside):
+def test_an_interrupted_wait_leaves_nothing(inside):
     """Whoever waits for a trace is interrupted; launches and traces go on."""
     tracing, held = Tracing(), threading.Event()
     busy = threading.Thread(target=lambda: _hold(tracing, held), daemon=True)

@@ -62,7 +62,7 @@ def test_an_error_of_the_interpreters_own_is_raised_and_not_waited_for(executor)
         executor.next()
 
 
-def test_slots_run_beside_one_another_and_a_slot_one_thing_at_a_time(executor):
+def test_slots_run_concurrently_and_a_slot_one_thing_at_a_time(executor):
     both, order = threading.Barrier(2, timeout=20), []
     for slot in (0, 1):
         executor.submit(slot, slot, both.wait)  # raises unless both are there at a time
@@ -73,7 +73,7 @@ def test_slots_run_beside_one_another_and_a_slot_one_thing_at_a_time(executor):
     assert len({thread for _, thread in order}) == 1, "a slot is one thread"
 
 
-def test_calls_run_beside_busy_slots_as_many_as_allowed(executor):
+def test_calls_run_next_to_busy_slots_as_many_as_allowed(executor):
     held, two = threading.Event(), threading.Barrier(2, timeout=20)
     for slot in (0, 1):
         executor.submit(slot, "launch", lambda: held.wait(20))
@@ -118,7 +118,7 @@ def test_close_waits_for_what_runs_and_drops_what_has_not_begun(threads):
         executor.submit(0, "late", lambda: None)
 
 
-def test_the_only_slot_of_a_cpu_works_on_the_thread_of_whoever_waits(threads):
+def test_the_only_slot_of_a_cpu_works_on_the_thread_that_waits(threads):
     """A second OpenMP team of as many threads would be kept asleep; memory calls still run concurrently."""
     executor = Executor([Slot(CPU, 1)])
     executor.submit(0, "here", threading.get_ident)

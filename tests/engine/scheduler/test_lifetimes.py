@@ -79,12 +79,12 @@ def test_all_that_a_story_holds_and_nothing_of_the_models(make: Any, chosen: dic
     assert not weights & found.keys()
 
 
-def test_nothing_is_told_where_there_are_no_streams(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_recorded_where_there_are_no_streams(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "current_stream", lambda *_: pytest.fail("no CUDA here"))
     record_stream_uses([SimpleNamespace(tensors=lambda: iter([torch.zeros(3)]))])
 
 
-def test_buffers_of_another_stream_are_written_behind_their_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_buffers_of_another_stream_are_written_after_their_last_use(monkeypatch: pytest.MonkeyPatch) -> None:
     """With an event in the place of CUDA's: the taker of the pair waits for its giver."""
     waited: list[str] = []
     monkeypatch.setattr(kv_buffers, "last_use", lambda pair: "the last pass")

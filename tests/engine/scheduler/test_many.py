@@ -31,7 +31,7 @@ def test_sentences_alone_get_numbers_and_seeds():
     ]
 
 
-def test_an_id_stands_for_one_story():
+def test_an_id_belongs_to_one_story():
     with pytest.raises(ValueError, match=r"^story id '000002' is given twice; give each story its own$"):
         list(as_requests([StoryRequest("000002", ("A cat sat.",)), ["A dog ran."]], seed=0))
 
@@ -156,7 +156,7 @@ def test_slots_share_weights_and_divide_threads_and_plans_are_kept(tiny_engine):
         ([STORIES[0], StoryRequest("000001", ("A cat sat.",))], "story id '000001' is given twice"),
     ],
 )
-def test_a_story_that_cannot_be_ends_the_run_behind_those_before_it(tiny_engine, stories, message):
+def test_an_impossible_story_ends_the_run_after_those_before_it(tiny_engine, stories, message):
     finished, run = [], tiny_engine.generate_many(stories, **QUICK)
     with pytest.raises(ValueError, match=message):
         finished.extend(run)

@@ -115,7 +115,7 @@ def test_the_memory_takes_over_what_was_rewritten_before(exact_engine, alone):
     assert [frame.later_prompts for frame in frames[begun.id]] == [(), ()], "by rules, sentence by sentence"
 
 
-def test_frames_tell_how_long_they_took_and_stood_still(exact_engine):
+def test_frames_say_how_long_they_took_and_waited(exact_engine):
     """Memory takes 50 ms: without lookahead every frame waits for it; spans count from the story's beginning."""
     seconds, config = 0.05, replace(SMALL, prompt_lookahead=0)
     events = list(many_of(exact_engine, config, STORIES[:1], load_memory=lambda: Forgetful(seconds=seconds)).events())
@@ -132,7 +132,7 @@ def test_frames_tell_how_long_they_took_and_stood_still(exact_engine):
 
 
 @pytest.mark.parametrize("count", [0, 1, 3])
-def test_whoever_stops_early_leaves_no_thread(exact_engine, count):
+def test_a_reader_that_stops_early_leaves_no_thread(exact_engine, count):
     """The fixture looks; also where the consumer raises, or never begins."""
     many = many_of(exact_engine)
     events = many.events()
@@ -173,7 +173,7 @@ def test_stories_are_read_when_there_is_room(exact_engine):
     assert read == over == 15
 
 
-def test_nothing_runs_ahead_of_whoever_reads(exact_engine):
+def test_nothing_runs_ahead_of_the_reader(exact_engine):
     """While a frame is looked at, slots finish what they have; that is all."""
     config = SchedulerConfig(slots=2, stories=4, calls=2)
     many = many_of(exact_engine, config)

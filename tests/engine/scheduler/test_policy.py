@@ -55,7 +55,7 @@ def test_nobody_ready_runs_nothing():
         ([Phase.SAMPLE, Phase.SDEDIT], Phase.SDEDIT),
     ],
 )
-def test_the_arm_runs_beside_the_diffusion_model(running, expected):
+def test_the_arm_runs_concurrently_with_the_diffusion_model(running, expected):
     assert chosen(ready(Phase.PREFILL, Phase.SDEDIT, Phase.SAMPLE), running, 8, HOW) is expected
 
 

@@ -100,7 +100,7 @@ class TestStates:
         assert capsys.readouterr().out == "o: the 4 stories are finished, nothing to resume\n"
         assert files("o") == before
 
-    def test_failed_ones_are_tried_again_behind_their_last_frame(self, many):
+    def test_failed_ones_are_tried_again_after_their_last_frame(self, many):
         many(failures={("000003", 2): ValueError("no"), ("000004", 0): ValueError("no")})
         assert main(ASKED) == 1
         engine = resume(many)
@@ -228,7 +228,7 @@ class TestRefused:
         assert "line 1 is damaged" in refuse(capsys, *ASKED, "--resume")
 
     @pytest.mark.parametrize("content", ["somebody's", "[]", '{"frames": 3}', '{"frames": [1], "sentences": [1]}'])
-    def test_not_for_what_is_none_of_ours(self, many, content):
+    def test_not_for_files_of_other_programs(self, many, content):
         Path("o/benny").mkdir()
         Path("o/benny/story.json").write_text(content)
         resume(many)

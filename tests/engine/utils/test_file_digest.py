@@ -69,7 +69,7 @@ def test_a_file_that_just_changed_is_not_trusted(file: Path, tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"file": []}', '{"sha256": "00"}', "\x00" * 9, "[" * 100_000])
-def test_a_damaged_note_is_no_answer(file: Path, kept: Path, content: str) -> None:
+def test_a_damaged_note_is_not_an_answer(file: Path, kept: Path, content: str) -> None:
     file_digest(file, kept)
     (note,) = kept.iterdir()
     note.write_text(content)

@@ -96,7 +96,7 @@ def test_an_animation_gives_its_first_frame() -> None:
     assert (grey(moving) == 255).all()
 
 
-def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+def test_an_unreadable_picture_is_one_line(tmp_path: Path) -> None:
     Image.fromarray(np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)).save(tmp_path / "c.png")
     (tmp_path / "c.png").write_bytes((tmp_path / "c.png").read_bytes()[:3000])
     with Image.open(tmp_path / "c.png") as cut, pytest.raises(ValueError, match="not a readable picture"):

@@ -111,7 +111,7 @@ def test_tokenizer_cuts_the_end_and_says_so(tokenizer_folder: Path) -> None:
     assert torch.equal(tokenizer.encode([kept[0] or ""])[0][0], ids[0])
 
 
-def test_tokenizer_reads_tokenizer_json_where_it_stands_alone(tokenizer_folder: Path, tmp_path: Path) -> None:
+def test_tokenizer_reads_tokenizer_json_alone(tokenizer_folder: Path, tmp_path: Path) -> None:
     load_theirs(tokenizer_folder).save_pretrained(str(tmp_path))
     for name in ("vocab.json", "merges.txt"):
         (tmp_path / name).unlink(missing_ok=True)

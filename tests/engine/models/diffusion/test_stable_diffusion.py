@@ -171,7 +171,7 @@ def test_ddim_is_built_from_any_scheduler(copy: Path, name: str) -> None:
         ("made_up", 50),
     ],
 )
-def test_a_scheduler_that_ddim_cannot_stand_for_is_named(copy: Path, field: str, value: Any) -> None:
+def test_a_scheduler_that_ddim_cannot_replace_is_named(copy: Path, field: str, value: Any) -> None:
     reads_all = {"_class_name": "EulerDiscreteScheduler"} if field == "timestep_type" else {}
     edit(copy / "scheduler" / "scheduler_config.json", **{field: value}, **reads_all)
     with pytest.raises(ValueError, match=rf"scheduler_config\.json: scheduler field {field}=") as error:
@@ -179,7 +179,7 @@ def test_a_scheduler_that_ddim_cannot_stand_for_is_named(copy: Path, field: str,
     assert "\n" not in str(error.value)
 
 
-def test_a_solver_with_its_own_spacing_is_told_of_once(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_solver_with_its_own_spacing_is_reported_once(copy: Path, caplog: pytest.LogCaptureFixture) -> None:
     asked = {"use_karras_sigmas": True, "sigma_max": 14.6}
     edit(copy / "scheduler" / "scheduler_config.json", _class_name="EulerDiscreteScheduler", **asked)
     StableDiffusion.from_directory(copy)

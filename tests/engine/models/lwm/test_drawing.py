@@ -112,7 +112,7 @@ def test_a_right_draft_is_accepted_in_one_pass_and_a_wrong_code_costs_one_more()
         assert drawn.passes == passes
 
 
-def test_passes_behind_the_end_change_nothing() -> None:
+def test_passes_after_the_end_change_nothing() -> None:
     """A right draft needs one pass of six codes; the host looks after four, and finds the same frame and cache."""
     arm = make_arm()
     start = ArmSession(arm, 2, 3)

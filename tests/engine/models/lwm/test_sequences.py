@@ -53,9 +53,7 @@ def arm() -> Arm:
     trouble=st.booleans(),
 )
 @settings(max_examples=40, deadline=None)
-def test_any_company_draws_what_each_draws_alone(
-    arm, stories, context, guided, seed, windows, passes, at_once, trouble
-):
+def test_any_batch_draws_what_each_draws_alone(arm, stories, context, guided, seed, windows, passes, at_once, trouble):
     """Stories at different frames, begun, regrouped, corrected, failed and resumed in any order and any batches."""
     options, chance = options_of(context, guided), Random(seed)
     tellers = []
@@ -102,7 +100,7 @@ def test_who_is_left_of_a_group_stays_in_its_buffers(arm):
     assert group.merge(arm, [(group, 2), (group, 1)]) == (group, [2, 1])
 
 
-def test_a_seat_holds_no_cache_where_the_context_is_a_window(arm):
+def test_a_sequence_holds_no_cache_where_the_context_is_a_window(arm):
     one = teller(arm, 0)
     for _ in one.texts:
         prefill(arm, [one], options_of("window", False))
@@ -246,7 +244,7 @@ def test_a_failure_in_the_middle_leaves_the_others_where_they_are(arm, context, 
         assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)[:1]
 
 
-def test_stories_in_the_middle_of_a_frame_are_not_laid_beside_others(arm):
+def test_stories_in_the_middle_of_a_frame_are_not_batched_with_others(arm):
     options = options_of("full", False)
     one, other = teller(arm, 0), teller(arm, 1)
     prefill(arm, [one], options)
@@ -254,6 +252,6 @@ def test_stories_in_the_middle_of_a_frame_are_not_laid_beside_others(arm):
         arm.new_batch([one.sequence, other.sequence], options)
 
 
-def test_a_sentence_that_is_too_long_has_no_seat(arm):
+def test_a_sentence_that_is_too_long_is_refused_before_a_sequence_is_made(arm):
     with pytest.raises(ValueError, match=r"'abcdefghi' has 9 tokens; the limit \(max_text_tokens\) is 8"):
         arm.new_sequence(["ab", "abcdefghi"])

@@ -88,7 +88,7 @@ def test_an_independent_frame_sees_its_sentence_only(arm: ShowOArm) -> None:
     torch.testing.assert_close(one[0], by_hand(arm, [TEXTS[1][0]], [], 0), **TIGHT)
 
 
-def test_carry_over_begins_with_a_share_of_the_last_frame_as_it_stands(arm: ShowOArm) -> None:
+def test_carry_over_begins_with_a_share_of_the_last_frame(arm: ShowOArm) -> None:
     session = given(made(arm, "carry-over"), [])
     assert (session._known(SamplingParams(), keys(0)) < 0).all(), "nothing is carried to the first frame"
     session.generate(SamplingParams(guidance_scale=2.0), keys(0))
