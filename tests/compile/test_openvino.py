@@ -185,7 +185,9 @@ def test_a_model_in_bfloat16_is_computed_in_bfloat16(tiny_path, tiny_engine, pla
     """Weights, inputs and outputs in bfloat16; with another CPU it is refused with the reason."""
     if "BF16" in openvino.capabilities():
         with monkeypatch.context() as patch:
-            patch.setattr("acdc.engine.engine.pack", lambda *_: None)  # plans are made of weights as they are
+            patch.setattr(
+                "acdc.engine.runtime.execution.pack", lambda *_: None
+            )  # plans are made of weights as they are
             half = Engine.from_pretrained(tiny_path, dtype="bfloat16", backend="eager")
         for (name, run, inputs), (_, wide, _) in zip(stages(half, 2), stages(tiny_engine, 2), strict=True):
             found = compile_stage(run, StageSpec.of(name, inputs), backend, plans)(*inputs)

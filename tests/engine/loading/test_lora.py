@@ -141,29 +141,6 @@ def test_names_are_those_of_diffusers(tmp_path, ours, pairs):
     assert all(torch.equal(theirs[name], wanted[name]) for name in wanted)
 
 
-@pytest.mark.parametrize("style", ["kohya", "peft", "diffusers' attention processors"])
-def test_equals_diffusers_fused(tmp_path, base, ours, pairs, style):
-    """diffusers takes the commonest alpha for attention layers, whichever alpha the file has for them (it seeks theirs
-    under a name with ".processor"), so those have that one here."""
-    pytest.importorskip("peft")  # diffusers merges through it
-    attention = {place: pair for place, pair in pairs.items() if ".attn" in place[1] or "self_attn" in place[1]}
-    changed = {
-        "kohya": _with_alpha(pairs, 2.0) | {("unet", UNET[5]): pairs["unet", UNET[5]]._replace(alpha=0.5)},
-        "peft": _with_alpha(pairs, None),
-        "diffusers' attention processors": _with_alpha(attention, None),
-    }[style]
-    path = write(tmp_path / "l.safetensors", changed, style)
-    pipeline = StableDiffusionPipeline.from_pretrained(base[0], local_files_only=True)
-    pipeline.load_lora_weights(str(tmp_path), weight_name=path.name)
-    pipeline.fuse_lora(lora_scale=0.7)
-    pipeline.unload_lora_weights()
-    merge(ours, Lora(str(path), 0.7))
-    theirs = {"unet": dict(pipeline.unet.named_modules()), "text_encoder": dict(pipeline.text_encoder.named_modules())}
-    for (network, name), weight in weights(ours).items():
-        layer = theirs[network].get(name) or theirs[network][f"text_model.{name}"]
-        assert (layer.weight - weight).abs().max() <= 1e-6, name
-
-
 def _with_alpha(pairs, alpha):
     return {place: pair._replace(alpha=alpha) for place, pair in pairs.items()}
 
