@@ -22,6 +22,7 @@ def test_settings_are_complete_and_ready_for_json(tiny_engine):
     assert json.loads(json.dumps(settings)) == settings
     assert settings["guidance_scale"] == 3.0
     open_ones = {"correct_first", "correction_size"}  # all frames, the frame's own size
+    open_ones |= {"sampler", "timestep_spacing", "gamma"}  # those of the corrector's scheduler
     of_show_o = {"arm_steps", "layout", "carry_over"}
     assert {name for name, value in settings.items() if value is None} == open_ones | of_show_o
 
