@@ -1,7 +1,9 @@
 """The correction by itself, for pictures that anything has drawn: load a diffusion model once, then correct.
 
-corrector = Corrector.from_pretrained("path/to/stable-diffusion")
-better = corrector(pictures, "a beagle in a garden", seed=7, strength=0.5)
+    corrector = Corrector.from_pretrained("path/to/stable-diffusion")
+    better = corrector(pictures, "a beagle in a garden", seed=7, strength=0.5)
+
+Pictures may be of any size; what the engine corrects is of the size that its tokenizer has.
 """
 
 from __future__ import annotations
@@ -76,7 +78,7 @@ class Corrector:
         found = find_corrector(place, models, random_weights)
         how = choose_execution(where, kind, backend or default_backend(), precision, attention, kernels)
         if how.backends[WHOLE] != "eager" or how.backends["unet"] == "openvino-int8":
-            raise ValueError(f"backend {backend!r} needs a bundle's other models, too; choose another, stage by stage")
+            raise ValueError(f"backend {describe(how.backends)!r} needs a bundle's other models, too; choose another")
         loaded: StableDiffusion = found.parts[ROLE].load(where, kind)
         native = native_size(found, loaded.vae.downscale)
         merged = read_loras(loaded, (*found.loras, *as_loras(loras)))
@@ -116,15 +118,15 @@ class Corrector:
             raise ValueError(f"batch {batch} is too small; choose 1 or more")
         count = len(given.pictures)
         texts, numbers = _texts(prompts, count), _numbers(index, count)
-        found: list[Tensor] = []
+        made: list[Any] = []
         self.cut_prompts = []
         for rows in _neighbours([picture.pixels for picture in given.pictures], batch):
             pixels = torch.stack([given.pictures[row].pixels for row in rows])
             own = [texts[row] for row in rows], seed, [numbers[row] for row in rows]
-            found += self._run(chosen, pixels, *own).unbind(0)
-        for number, (one, shown) in enumerate(zip(given.pictures, found, strict=True)):
-            check_finite(number, one.pixels, shown, "picture")
-        return given.pack([one.back(shown) for one, shown in zip(given.pictures, found, strict=True)])
+            for row, shown in zip(rows, self._run(chosen, pixels, *own), strict=True):
+                check_finite(row, given.pictures[row].pixels, shown, "picture")
+                made.append(given.pictures[row].back(shown))
+        return given.pack(made)
 
     def clip(
         self,

@@ -92,15 +92,17 @@ def correct(
     directory = output_directory(out, OUT)
     lock, names = run_lock(directory), check_targets(sources, directory)
     stored = earlier_run(directory, names, resume=resume, overwrite=overwrite)
+    entries = [
+        Entry(str(source.path), file_digest(source.path), source.kind, text, source.target)
+        for source, text in zip(sources, texts, strict=True)
+    ]
+    if stored is not None:
+        stored.check_pictures(entries)
     corrector = load_corrector(given.engine(), pictures_a_size(sources))
     check_chunks(corrector, sources, chunk_frames)
     remark_on_unused(given.story(), corrector.bundle.defaults)
     lengths = {"chunk_frames": chunk_frames} if any(source.kind != "picture" for source in sources) else {}
     settings = {"seed": seed, **lengths, **corrector.settings(options)}
-    entries = [
-        Entry(str(source.path), file_digest(source.path), source.kind, text, source.target)
-        for source, text in zip(sources, texts, strict=True)
-    ]
     run = CorrectionRun(settings, versions(), corrector.start(options), entries)
     if stored is not None:
         if remark := stored.continued(run):

@@ -146,6 +146,8 @@ class Work:
         """The frames that are not there yet, chunk by chunk, then the clip."""
         folder = self.directory / source.frames_folder
         folder.mkdir(parents=True, exist_ok=True)
+        if not all((folder / frame_name(place)).is_file() for place in range(1, entry.frames + 1)):
+            entry.frames = 0
         if not entry.frames:
             for path in folder.glob("frame_[0-9]*.png"):  # of an earlier, perhaps longer clip
                 path.unlink()

@@ -54,10 +54,12 @@ class CorrectionRun:
         """Replace the folder's list."""
         write_json(directory / RUN_FILE, asdict(self))
 
+    def check_pictures(self, new: Sequence[Entry]) -> None:
+        """``ValueError`` names the first difference in what was asked; needs no weights, so it comes early."""
+        check_settings(_asked(self.pictures), _asked(new))
+
     def continued(self, new: CorrectionRun) -> str:
-        """``ValueError`` names the first difference from ``new``, of sources, prompts or settings; else a remark on
-        versions."""
-        check_settings(_asked(self.pictures), _asked(new.pictures))
+        """``ValueError`` names the first setting that differs in ``new``; else a remark on versions."""
         check_settings(self.settings, new.settings)
         return changed_versions(self.versions, new.versions)
 

@@ -153,7 +153,16 @@ def test_frames_of_a_clip_are_not_mixed_with_other_files(run, capsys):
     assert len(list(Path("out/d_frames").iterdir())) == 4
 
 
-def test_plans_must_pay_for_every_size(monkeypatch):
+def test_lost_files_are_made_again(run):
+    assert run("a.png", "d.gif", *PROMPT, "--out", "out") == 0
+    before = pngs()
+    for lost in ("a.png", "d.gif", "d_frames/frame_0002.png"):
+        Path("out", lost).unlink()
+    assert run("a.png", "d.gif", *PROMPT, "--out", "out", "--resume") == 0
+    assert pngs() == before
+
+
+def test_plans_must_pay_for_every_size():
     found = [command.find_picture(name) for name in ("a.png", "c.webp", "b.jpg", "d.gif")]
     assert [(one.size, one.count) for one in found] == [((20, 16), 1), ((20, 16), 1), ((17, 16), 1), ((20, 16), 4)]
     assert command.pictures_a_size(found) == 1
