@@ -10,6 +10,7 @@ from PIL import Image
 
 from ..compile.cache import PlanCache
 from ..compile.graph_pool import Captures
+from .constraints import NONE, Constraints
 from .loading.bundle import Bundle, find_bundle, parse_device, parse_dtype
 from .loading.lora import LoraFile, merge_loras, read_loras
 from .memory import LanguageModel, Memory, memory_maker
@@ -21,7 +22,7 @@ from .pipeline.calibration import unet_calibration
 from .pipeline.clock import Clock
 from .pipeline.serial import SerialPipeline
 from .pipeline.video import Video, VideoPipeline
-from .request import StoryRequest
+from .request import StoryRequest, requests_in_step
 from .runtime.automatic import settled
 from .runtime.backends import describe
 from .runtime.compiled import compile_models
@@ -71,6 +72,8 @@ class Engine:
         kernels: str = EngineOptions.kernels,
         quantization: str = EngineOptions.quantization,
         loras: Iterable[str | Path | Lora] = EngineOptions.loras,
+        controlnet: str | Path | None = EngineOptions.controlnet,
+        depth_model: str | Path | None = EngineOptions.depth_model,
         cache: PlanCache | None = None,
         num_frames: int | None = None,
     ) -> "Engine":
@@ -82,14 +85,15 @@ class Engine:
         ``$ACDC_BACKEND`` or else ``auto``. ``precision`` is what ``auto`` chooses among: exact, or also bf16 for the
         correction, which is lossy. ``attention`` (sdpa, xformers) is the UNet's; ``kernels`` is torch (plain) or triton
         (ours, fused, on CUDA); ``quantization`` is none, int8 or fp8: the ARM's weights, lossy; ``loras`` are merged
-        into the corrector: ``FILE``, ``FILE=WEIGHT`` or :class:`Lora`; ``cache`` keeps the plans that backends make (in
-        the user's cache folder where None); ``num_frames`` is the number of frames that will be drawn, as far as it is
+        into the corrector: ``FILE``, ``FILE=WEIGHT`` or :class:`Lora`; ``controlnet`` and ``depth_model`` are
+        directories that replace the bundle's; ``cache`` keeps the plans that backends make (in the user's cache folder
+        where None); ``num_frames`` is the number of frames that will be drawn, as far as it is
         known: ``auto`` makes no plans for a run too short to win back their cost. On CUDA the process's float32
         convolutions no longer use TF32. Raises ``ValueError`` (one line that names the value and the choices, or the
         file and the key) for what is unknown and for damaged files.
         """
         where, kind = parse_device(device), parse_dtype(dtype)
-        found = find_bundle(bundle, models, random_weights)
+        found = find_bundle(bundle, models, random_weights).steered(controlnet, depth_model)
         how = choose_execution(where, kind, backend or default_backend(), precision, attention, kernels)
         check_quantization(quantization, where)
         loaded = found.load(where, kind)
@@ -133,7 +137,7 @@ class Engine:
         lossy = {"quantization": self.quantization}
         if self.loras:  # not in the files of stories that were drawn without
             loaded["loras"] = [file.record() for file in self.loras]
-        options_used = {name: value for name, value in resolved.flat().items() if not name.startswith("memory_")}
+        options_used = resolved.recorded(controlled=self.models.corrector.controlnet is not None)
         return {**loaded, **machine, **chosen, **lossy, **options_used, **resolved.memory.recorded()}
 
     def video_settings(self, options: StoryOptions, num_frames: int, chunk_frames: int) -> dict[str, Any]:
@@ -158,6 +162,7 @@ class Engine:
         options: StoryOptions | None = None,
         init_image: Image.Image | None = None,
         done: Sequence[Frame] = (),
+        constraints: Constraints = NONE,
         on_phase: Callable[[int, Phase], None] | None = None,
         **overrides: Any,
     ) -> Iterator[Frame]:
@@ -165,16 +170,19 @@ class Engine:
 
         ``options`` (or the same names as keywords, e.g. ``strength=0.4``) say how; ``init_image`` replaces the
         first frame's draft; ``done`` are the first frames of an interrupted run, which are not drawn again;
-        ``on_phase(index, phase)`` is called when a phase begins. Raises ``ValueError`` before anything is drawn.
+        ``constraints`` say where and how frames are corrected; ``on_phase(index, phase)`` is called when a phase
+        begins. Raises ``ValueError`` before anything is drawn.
         """
         resolved = _merge(options, overrides).resolved(self.defaults)
-        story = StoryRequest("story", check_sentences(sentences), index(seed), tuple(done))
+        story = StoryRequest("story", check_sentences(sentences), index(seed), tuple(done), constraints)
         run = SerialPipeline(self.models, [story], resolved, self._memory(resolved), self._draft(init_image))
         return (frames[0] for frames in run.frames(Clock(self.device, on_phase)))
 
-    def generate(self, sentences: Sequence[str], *, seed: int = 0, **overrides: Any) -> StoryResult:
+    def generate(
+        self, sentences: Sequence[str], *, seed: int = 0, constraints: Constraints = NONE, **overrides: Any
+    ) -> StoryResult:
         """A whole story; the keywords are :meth:`stream`'s."""
-        return self.generate_batch([sentences], seeds=[seed], **overrides)[0]
+        return self.generate_batch([sentences], seeds=[seed], constraints=[constraints], **overrides)[0]
 
     def generate_batch(
         self,
@@ -183,27 +191,24 @@ class Engine:
         seeds: Sequence[int],
         options: StoryOptions | None = None,
         init_image: Image.Image | None = None,
+        constraints: Sequence[Constraints] | None = None,
         **overrides: Any,
     ) -> list[StoryResult]:
         """Stories of equal length side by side; each equals the story drawn alone, up to rounding.
 
-        Raises ``ValueError`` for unequal lengths or if there is not one seed a story.
+        ``constraints`` are one a story. Raises ``ValueError`` for unequal lengths or if there is not one seed a story.
         """
         chosen = _merge(options, overrides)
         resolved = chosen.resolved(self.defaults)
-        checked = [check_sentences(sentences) for sentences in stories]
-        lengths = sorted({len(sentences) for sentences in checked})
-        if len(lengths) != 1:
-            raise ValueError(f"stories have {', '.join(map(str, lengths))} sentences; give stories of one length")
-        if len(seeds) != len(checked):
-            raise ValueError(f"{len(seeds)} seeds for {len(checked)} stories; give one seed a story")
-        batch = [StoryRequest("story", sentences, index(seed)) for sentences, seed in zip(checked, seeds, strict=True)]
+        batch = requests_in_step(stories, seeds, constraints)
         run = SerialPipeline(self.models, batch, resolved, self._memory(resolved), self._draft(init_image))
         frames = list(run.frames(Clock(self.device)))
         settings, used, start = self.settings(chosen), versions(), self.start(chosen)
         return [
-            StoryResult(story.sentences, story.seed, settings, used, start, [chunk[row] for chunk in frames])
-            for row, story in enumerate(batch)
+            StoryResult(
+                one.sentences, one.seed, settings, used, start, [chunk[row] for chunk in frames], None, recorded
+            )
+            for row, (one, recorded) in enumerate((one, one.recorded(resolved)) for one in batch)
         ]
 
     def generate_many(
@@ -260,7 +265,7 @@ class Engine:
         self, prompt: str, *, seed: int = 0, num_frames: int = 32, chunk_frames: int = 16, **options: Any
     ) -> StoryResult:
         """A whole video, as a story whose frames all have the caption ``prompt``; as for :meth:`stream_video`."""
-        chosen = make_options(**options)
+        chosen = _merge(None, options)
         lengths = {"num_frames": num_frames, "chunk_frames": chunk_frames}
         chunks = self.stream_video(prompt, seed=seed, num_frames=num_frames, chunk_frames=chunk_frames, options=chosen)
         frames = [frame for chunk in chunks for frame in chunk]
@@ -280,6 +285,8 @@ class Engine:
 
 
 def _merge(options: StoryOptions | None, overrides: Mapping[str, Any]) -> StoryOptions:
+    if "constraints" in overrides:
+        raise ValueError("constraints are for the frames of stories; the frames of a video are corrected together")
     if options is not None and overrides:
         raise ValueError(f"give options or keywords, not both; keywords were {', '.join(overrides)}")
     return options if options is not None else make_options(**overrides)

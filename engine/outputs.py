@@ -78,7 +78,7 @@ class Frame:
 @dataclass
 class StoryResult:
     """A finished story. ``settings`` are the resolved options, ``start`` where on the noise schedule SDEdit began,
-    ``id`` its name among many."""
+    ``id`` its name among many, ``constraints`` the digests of the pictures that constrained a frame, by its number."""
 
     sentences: tuple[str, ...]
     seed: int
@@ -87,6 +87,7 @@ class StoryResult:
     start: Mapping[str, float]
     frames: list[Frame] = field(default_factory=list)
     id: str | None = None
+    constraints: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def refined_prompts(self) -> list[str]:

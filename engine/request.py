@@ -5,8 +5,11 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import index
+from typing import Any
 
-from .options import check_sentences
+from .constraints import NONE, Constraints
+from .options import StoryOptions, check_sentences
 from .outputs import Frame
 
 MAX_ID = 100  # bytes: file systems count them
@@ -16,12 +19,14 @@ JOINERS = "\u200c\u200d"  # within words of Persian and of Indian languages
 @dataclass(frozen=True)
 class StoryRequest:
     """One story to draw. ``id`` names it among the others and is the name of its folder; ``done`` are the frames of an
-    earlier, interrupted run. Raises ``ValueError`` (one line) for an invalid id or invalid sentences."""
+    earlier, interrupted run; ``constraints`` are its user's. Raises ``ValueError`` (one line) for an invalid id or
+    invalid sentences."""
 
     id: str
     sentences: tuple[str, ...]
     seed: int = 0
     done: Sequence[Frame] = ()
+    constraints: Constraints = NONE
 
     def __post_init__(self) -> None:
         for name, kind in (("id", str), ("seed", int)):
@@ -39,6 +44,29 @@ class StoryRequest:
             raise ValueError(
                 f"story {self.id!r} has {len(self.done)} finished frames of {len(self.sentences)} sentences"
             )
+
+    def recorded(self, options: StoryOptions) -> dict[str, Any]:
+        """Its constraints as ``story.json`` keeps them."""
+        return self.constraints.recorded(len(self.sentences), options)
+
+
+def requests_in_step(
+    stories: Sequence[Sequence[str]], seeds: Sequence[int], constraints: Sequence[Constraints] | None = None
+) -> list[StoryRequest]:
+    """Stories to be drawn side by side. ``ValueError`` for unequal lengths, or if there is not one seed (and, where
+    given, one of ``constraints``) a story."""
+    checked = [check_sentences(sentences) for sentences in stories]
+    lengths = sorted({len(sentences) for sentences in checked})
+    if len(lengths) != 1:
+        raise ValueError(f"stories have {', '.join(map(str, lengths))} sentences; give stories of one length")
+    constraints = [NONE] * len(checked) if constraints is None else constraints
+    for name, values in (("seed", seeds), ("constraint", constraints)):
+        if len(values) != len(checked):
+            raise ValueError(f"{len(values)} {name}s for {len(checked)} stories; give one {name} a story")
+    return [
+        StoryRequest("story", sentences, index(seed), constraints=own)
+        for sentences, seed, own in zip(checked, seeds, constraints, strict=True)
+    ]
 
 
 def _fits_a_name(character: str) -> bool:

@@ -43,23 +43,26 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
     "memory": set(),
     "options": {"memory"},
     "outputs": set(),
+    "constraints": {"options"},
     "examples": set(),
-    "request": {"options", "outputs"},
+    "request": {"constraints", "options", "outputs"},
     "sampling": {"options"},
     "models": {"options", "sampling"},
     "loading": {"models", "options"},
-    "sdedit": {"models", "options"},
+    "sdedit": {"constraints", "models", "options"},
     "runtime": {"models", "sdedit"},
-    "pipeline": {"examples", "memory", "models", "options", "outputs", "request", "sdedit"},
+    "pipeline": {"constraints", "examples", "memory", "models", "options", "outputs", "request", "sdedit"},
     "scheduler": {"memory", "models", "options", "outputs", "pipeline", "request", "runtime", "sdedit"},
-    "storage": {"examples", "memory", "options", "outputs", "request", "scheduler"},
+    "storage": {"constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
     "engine": {
-        "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime", "scheduler", "sdedit",
+        "constraints", "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime",
+        "scheduler", "sdedit",
+    },
+    "cli": {
+        "constraints", "corrector", "engine", "examples", "loading", "memory", "options", "outputs", "request",
+        "runtime", "scheduler", "storage",
     },
     "corrector": {"loading", "models", "options", "runtime", "sdedit"},
-    "cli": {
-        "corrector", "engine", "examples", "loading", "memory", "options", "outputs", "runtime", "scheduler", "storage",
-    },
 }  # fmt: skip
 
 

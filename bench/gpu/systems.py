@@ -15,11 +15,13 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...engine import engine as engine_module
+from ...engine.constraints import NONE, Constraints
 from ...engine.engine import Engine
 from ...engine.loading.bundle import embedded_names, parse_dtype
 from ...engine.outputs import Frame, Phase
@@ -38,6 +40,9 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
 }
 
 
+RAMP = np.linspace(0, 255, 64, dtype=np.uint8)[:, None].repeat(64, 1)  # a depth map: the ground, near below
+
+
 class System(NamedTuple):
     """A bundle with the options that make it one row; with ``frames``, a video of one chunk of that many."""
 
@@ -52,6 +57,8 @@ SYSTEMS = (
     System("Show-o 256 + SD 1.5 at 256", "show-o+sd15", {"correction_size": 256}),
     System("Show-o 256 + SD 1.5 at 512", "show-o+sd15", {"correction_size": 512}),
     System("Show-o 512 + SD 1.5 at 512", "show-o-512+sd15", {"correction_size": 512}),
+    System("Show-o 256 + SD 1.5 inpainting at 512", "show-o+sd15-inpainting", {"correction_size": 512}),
+    System("Show-o 256 + SD 1.5 with a depth ControlNet at 512", "show-o+sd15-depth", {"correction_size": 512}),
     System("LWM + SD 1.5 at 256", "lwm+sd15", {"correction_size": 256}),
     System("LWM + SD 1.5 at 512", "lwm+sd15", {"correction_size": 512}),
     System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=16),
@@ -112,7 +119,9 @@ def draw(
 ) -> list[Frame]:
     """The row's frames: of a story, or of a video whose first chunk is corrected."""
     if not system.frames:
-        return list(engine.stream(sentences, on_phase=alive, **options))
+        steered = engine.models.corrector.controlnet is not None
+        constraints = Constraints(depth=RAMP) if steered else NONE
+        return list(engine.stream(sentences, on_phase=alive, constraints=constraints, **options))
     lengths: dict[str, Any] = {"num_frames": system.frames, "chunk_frames": system.frames}
     chunks = engine.stream_video(SENTENCES[0], on_phase=alive, **lengths, **options)
     return [frame for chunk in chunks for frame in chunk]

@@ -14,13 +14,22 @@ import click
 import cloup
 
 from ..memory import MemorySettings
-from ..options import CorrectionOptions, EngineOptions, Lora, SamplingOptions, ShowOOptions, StoryOptions
+from ..options import (
+    ConstraintOptions,
+    CorrectionOptions,
+    EngineOptions,
+    Lora,
+    SamplingOptions,
+    ShowOOptions,
+    StoryOptions,
+)
 from ..options.paths import default_of, parse_assignments, paths_of, with_values
 from ..scheduler.policy import SchedulerConfig
 
 STORY_GROUPS: dict[str, type] = {
     "sampling": SamplingOptions,
     "correction": CorrectionOptions,
+    "constraint": ConstraintOptions,
     "memory": MemorySettings,
     "show_o": ShowOOptions,
 }
@@ -56,10 +65,11 @@ class Given:
         below = {path.partition("."): value for path, value in self.values.items()}
         return {field: value for (name, _, field), value in below.items() if name == group}
 
-    def story(self) -> StoryOptions:
-        """Sampling, correction, memory and family-specific options. ``ValueError`` for impossible values."""
+    def story(self, base: StoryOptions | None = None) -> StoryOptions:
+        """``base`` (None: the defaults) with the values that are set: sampling, correction, constraints, memory and
+        family-specific options. ``ValueError`` for impossible values."""
         return with_values(
-            StoryOptions(), {p: v for p, v in self.values.items() if p.partition(".")[0] in STORY_GROUPS}
+            base or StoryOptions(), {p: v for p, v in self.values.items() if p.partition(".")[0] in STORY_GROUPS}
         )
 
     def engine(self, base: EngineOptions | None = None) -> EngineOptions:

@@ -20,6 +20,7 @@ from ..storage.stories_file import read_requests
 from ..utils.malloc import limit_malloc_arenas
 from ..utils.streams import is_input, log, report
 from ..utils.uninterrupted import uninterrupted
+from .constraints import check_all_constraints, constraints
 from .flags import Given, flag, with_options
 from .inputs import check_earlier, check_seed, output_directory
 from .options import drawing, output, remark_on_unused
@@ -82,7 +83,7 @@ SCHEDULING = option_group(
     SOURCE,
     OUTPUT,
     SCHEDULING,
-    *drawing(),
+    *drawing(constraints(pictures=False)),
 )
 def generate(
     stories: str,
@@ -96,15 +97,17 @@ def generate(
 ) -> None:
     """Draw the stories of FILE, many at a time: language model, autoregressive model and corrector run concurrently.
 
-    A line of FILE is {"sentences": ["A fox sat.", "It ran."]}, with "id" and "seed" if wanted. DIR/<id>/ holds what
-    `acdc story` writes; DIR/manifest.jsonl says which stories are finished, and which failed. Exit code 1: some failed.
+    A line of FILE is {"sentences": ["A fox sat.", "It ran."]}, with "id" and "seed" if wanted, and "mask" and "depth":
+    a picture for every frame, or {"2": PICTURE} for frame 2. DIR/<id>/ holds what `acdc story` writes;
+    DIR/manifest.jsonl says which stories are finished, and which failed. Exit code 1: some failed.
     """
     options, engine_options = given.story(), given.engine()
     given.scheduler(SchedulerConfig())  # refuses impossible numbers before anything is loaded
     check_earlier(resume, overwrite)
     directory = out_directory(out, stories)
     requests = read_requests(stories, check_seed(seed))
-    earlier = Earlier() if overwrite else earlier_run(directory, requests, resume=resume)
+    check_all_constraints(requests, engine_options, options)
+    earlier = Earlier() if overwrite else earlier_run(directory, requests, options, resume=resume)
     left = [request for request in requests if request.id not in earlier.finished]
     stale = names_to_clear(directory, requests) if overwrite else []
     check_folders(directory, [*(request.id for request in left), *stale])
@@ -121,7 +124,7 @@ def generate(
         return
     tally = RunProgress(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
     known = None if overwrite else earlier.manifest
-    writer = ManyWriter(directory, known, run_info, stale, make_many_progress(tally))
+    writer = ManyWriter(directory, known, run_info, stale, make_many_progress(tally), options)
     unfinished = writer.requests(left, earlier.begun)
     config = scheduler_config(given, engine.device, serial=serial, batch=batch)
     draw_stories(engine.generate_many(unfinished, options=options, pipelining=config), writer)

@@ -77,22 +77,9 @@ def read_lines(name: str) -> list[str]:
 
 def read_init_image(name: str) -> "Image.Image":
     """The picture in a file, prepared as the engine does; ``ValueError`` names the file."""
-    from PIL import Image
+    from ..utils.picture import read_picture
 
-    from ..utils.picture import upright_rgb
-
-    path = Path(name)
-    if not path.exists():
-        raise ValueError(f"init image {name!r} does not exist; give a PNG or JPEG file")
-    if path.is_dir():
-        raise ValueError(f"init image {name!r} is a directory; give a PNG or JPEG file")
-    try:
-        with Image.open(path) as picture:
-            return upright_rgb(picture)
-    except Exception as error:  # the readers of damaged files raise whatever they meet
-        reason = str(error).partition("(")[2].rstrip(")") if isinstance(error, ValueError) else ""
-        why = f" ({reason})" if reason else ""
-        raise ValueError(f"init image {name!r} is not a readable picture{why}; give a PNG or JPEG file") from None
+    return read_picture(name, "init image")
 
 
 def image_digest(image: "Image.Image | None") -> str | None:

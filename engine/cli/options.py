@@ -216,14 +216,17 @@ def output(kept: str, default: str, what: str) -> Decorator:
     )
 
 
-def drawing(*, bundle: str | None = None, unit: str = "frames", first: str = "all") -> tuple[Decorator, ...]:
+def drawing(
+    *further: Decorator, bundle: str | None = None, unit: str = "frames", first: str = "all"
+) -> tuple[Decorator, ...]:
     """Options of every command that draws: ``bundle`` as for :func:`models`, the others as for
-    :func:`choice_of_frames`."""
+    :func:`choice_of_frames`; ``further`` groups follow those of the correction."""
     return (
         models(bundle),
         EXECUTION,
         option_group("Sampling", *SAMPLING, *TOKENS),
         option_group("Correction", *STRENGTH, *choice_of_frames(unit, first)),
+        *further,
         MEMORY,
         SHOW_O,
         RARE,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..constraints import Constraints
 from ..outputs import StoryResult
+from ..storage.earlier import find_canvas
 from ..storage.resume_story import changed_versions, check_settings, stored_story
 from ..storage.run_lock import RunLock, story_lock
 from ..storage.story_writer import StoryWriter
@@ -24,6 +26,15 @@ class StoryFolder:
     directory: Path
     lock: RunLock
     stored: StoryResult | None
+
+    def with_canvases(self, given: Constraints) -> Constraints:
+        """``given`` with the pictures that an interrupted ``--redo`` was to correct in place of drafts."""
+        if self.stored is None:
+            return given
+        wanted = {int(n): entry["canvas"] for n, entry in self.stored.constraints.items() if "canvas" in entry}
+        missing = {number: digest for number, digest in wanted.items() if number > len(self.stored.frames)}
+        found = {number: find_canvas(self.directory, number, digest) for number, digest in missing.items()}
+        return replace(given, canvases=found) if found else given
 
     def continued(self, new: StoryResult, engine: Engine) -> StoryResult:
         """``stored`` if ``new``, without frames, would be made in the same way; ``new`` where nothing is stored.
@@ -48,5 +59,7 @@ def open_story_folder(out: str | None, default: str, *, resume: bool, overwrite:
 
 def frames_so_far(result: StoryResult, total: int, writer: StoryWriter) -> str:
     """Frames that are on disk, and how to continue."""
+    if writer.earlier:
+        return f"no frame; the story in {writer.directory} is as it was"
     hint = f"continue {writer.directory} with --resume" if result.frames else "nothing was written"
     return f"{len(result.frames)} of {total} frames; {hint}"

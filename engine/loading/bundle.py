@@ -64,6 +64,26 @@ class Bundle:
     parts: Mapping[str, ComponentSpec]
     defaults: Mapping[str, Any]
 
+    def steered(self, controlnet: str | Path | None, depth_model: str | Path | None) -> "Bundle":
+        """A copy whose corrector has a ControlNet and a depth model in these folders; None leaves one as it is.
+        ``ValueError`` for a corrector that takes none."""
+        folders = {"controlnet": controlnet, "depth_model": depth_model}
+        given = {name: Path(folder) for name, folder in folders.items() if folder is not None}
+        part, known = self.parts["corrector"], KINDS["corrector"]
+        for name in given:
+            if name not in known[part.kind].folders:
+                others = " or ".join(kind for kind, entry in known.items() if name in entry.folders)
+                raise ValueError(
+                    f"{name} {str(folders[name])!r} does not go with bundle {self.name!r}: a corrector of kind "
+                    f"{part.kind} takes none; choose one of kind {others}"
+                )
+            if not part.folders:
+                raise ValueError(
+                    f"{name} {str(folders[name])!r} does not go with random weights; leave one of them out"
+                )
+        parts = {**self.parts, "corrector": replace(part, folders={**part.folders, **given})}
+        return replace(self, parts=parts) if given else self
+
     def load(self, device: torch.device | str, dtype: torch.dtype) -> Models:
         """Read the weights; ``ValueError`` names the file and the key that is wrong."""
         where = torch.device(device)

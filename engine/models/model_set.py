@@ -22,5 +22,6 @@ class Models(NamedTuple):
     @property
     def networks(self) -> list[nn.Module]:
         """Those that run once a frame or more often."""
-        found = (self.arm.model, self.tokenizer, self.corrector.vae, self.corrector.unet)
+        corrector = self.corrector
+        found = (self.arm.model, self.tokenizer, corrector.vae, corrector.unet, corrector.controlnet)
         return [network for network in found if isinstance(network, nn.Module)]

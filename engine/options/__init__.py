@@ -1,6 +1,7 @@
 """Everything that a user can choose, as frozen dataclasses that check themselves. No tensors, no models."""
 
 from .checks import LOWEST_TEMPERATURE, MAX_WORDS, check_sentences, check_text
+from .constraint import ConstraintOptions
 from .correction import SAMPLERS, CorrectionOptions
 from .engine import (
     ATTENTIONS,
@@ -34,6 +35,7 @@ __all__ = [
     "PRECISIONS",
     "QUANTIZATIONS",
     "SAMPLERS",
+    "ConstraintOptions",
     "Context",
     "CorrectionOptions",
     "Decoding",

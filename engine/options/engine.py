@@ -46,6 +46,8 @@ class EngineOptions:
     kernels: Kernels = "torch"
     quantization: Quantization = "none"
     loras: tuple[Lora, ...] = ()
+    controlnet: str | None = None
+    depth_model: str | None = None
     threads: int | None = None
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..memory.settings import MemorySettings
 from ..utils.field_types import check_types
+from .constraint import ConstraintOptions
 from .correction import CorrectionOptions
 from .paths import with_values
 from .sampling import SamplingOptions
@@ -34,6 +35,12 @@ FLAT_NAMES: Mapping[str, str] = {  # in story.json, in bundle.json and as keywor
     "sampler": "correction.sampler",
     "timestep_spacing": "correction.timestep_spacing",
     "gamma": "correction.gamma",
+    "mask_strength": "constraint.mask_strength",
+    "paste_back": "constraint.paste_back",
+    "controlnet_scale": "constraint.controlnet_scale",
+    "controlnet_start": "constraint.controlnet_start",
+    "controlnet_end": "constraint.controlnet_end",
+    "guess_mode": "constraint.guess_mode",
     "temperature": "sampling.temperature",
     "top_k": "sampling.top_k",
     "top_p": "sampling.top_p",
@@ -46,6 +53,10 @@ FLAT_NAMES: Mapping[str, str] = {  # in story.json, in bundle.json and as keywor
 }
 
 
+OF_MASKS = ("mask_strength", "paste_back")
+OF_CONTROLNET = ("controlnet_scale", "controlnet_start", "controlnet_end", "guess_mode")
+
+
 @dataclass(frozen=True)
 class StoryOptions:
     """Options of one story. Each group checks its own values; an open field (None) takes the bundle's default.
@@ -55,6 +66,7 @@ class StoryOptions:
 
     sampling: SamplingOptions = field(default_factory=SamplingOptions)
     correction: CorrectionOptions = field(default_factory=CorrectionOptions)
+    constraint: ConstraintOptions = field(default_factory=ConstraintOptions)
     memory: MemorySettings = field(default_factory=MemorySettings)
     show_o: ShowOOptions = field(default_factory=ShowOOptions)
 
@@ -68,6 +80,12 @@ class StoryOptions:
     def flat(self) -> dict[str, Any]:
         """Flat name -> value, as story.json keeps them."""
         return {name: attrgetter(path)(self) for name, path in FLAT_NAMES.items()}
+
+    def recorded(self, *, controlled: bool) -> dict[str, Any]:
+        """:meth:`flat` for a story's settings. Left out are the memory's, which records its own, those that each masked
+        frame's record has, and, where there is no ControlNet, those of one."""
+        left_out = {*OF_MASKS, *(() if controlled else OF_CONTROLNET)}
+        return {n: value for n, value in self.flat().items() if n not in left_out and not n.startswith("memory_")}
 
     def replace(self, **flat: Any) -> StoryOptions:
         """A copy with other values, by their flat names; ``ValueError`` for an unknown name lists the known ones."""

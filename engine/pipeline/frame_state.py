@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..constraints import FrameConstraints
 from ..memory import Rewrite
 from ..outputs import Frame, Span
 from ..sdedit.pixels import check_finite, to_uint8
@@ -48,6 +49,11 @@ class FrameState:
     @abstractmethod
     def noise_index(self) -> int:
         """Keys of the correction's noise: frames of one clip share it."""
+
+    @property
+    def constraints(self) -> FrameConstraints:
+        """Pictures by which the user constrains this frame's correction."""
+        return FrameConstraints()
 
     def clear_frame(self) -> None:
         """Make room for the next frame."""

@@ -15,7 +15,7 @@ launch that fails can be begun again. None of them waits for the device.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any, TypeVar
 
 import torch
@@ -25,12 +25,16 @@ from ..memory import Memory, Rewrite
 from ..models.interfaces import FrameBatch, RunningBatch, VideoSession
 from ..models.model_set import Models
 from ..options import StoryOptions
+from ..request import StoryRequest
 from ..sdedit.correction import Correction
+from ..sdedit.pixels import from_array
+from ..sdedit.region import resized
 from ..utils.rng import Purpose, make_keys
 from .frame_state import FrameState
 from .story import Story
 
 Frames = TypeVar("Frames", bound=FrameState)
+Corrected = tuple[Tensor, Tensor | None, list[str | None]]  # pixels, codes where there are some, cut prompts
 
 
 def rewrite(memory: Memory, sentences: Sequence[str], index: int) -> Rewrite:
@@ -93,23 +97,48 @@ class Phases:
         for frame, draft in zip(frames, drafts.unbind(0), strict=True):
             frame.draft = draft
 
+    def check_constraints(self, request: StoryRequest) -> None:
+        """``ValueError`` (one line) for constraints that cannot be met; called before the story's first frame."""
+        given, length = request.constraints, len(request.sentences)
+        given.check(length, self.options)
+        if not given:
+            return
+        if self.models.correction is not None:
+            raise ValueError("a plan of the whole correction takes no mask or depth map; choose --backend unet=NAME")
+        self.correction.check(given, length, self.models.tokenizer.config.resolution)
+
     def sdedit(self, frames: Sequence[FrameState], as_clip: bool = False) -> None:
         """SDEdit of each draft under its rewritten prompt (Eq. 2); of a clip's frames together under one (Eq. 5). The
-        codes are there, too, where a backend's plan of the whole correction makes them."""
+        codes are there, too, where a backend's plan of the whole correction makes them. Frames with constraints of the
+        same kinds are computed side by side."""
+        groups = [list(frames)] if as_clip else in_groups(frames, lambda frame: self.correction.kind(frame.constraints))
+        found = [self._corrected(group, as_clip) for group in groups]
+        for group, (shown, codes, cut) in zip(groups, found, strict=True):
+            for place, frame in enumerate(group):
+                frame.shown, frame.cut_prompt = shown[place], cut[place]
+                frame.codes = None if codes is None or not self.options.correction.feed_back else codes[place]
+
+    def _corrected(self, frames: Sequence[FrameState], as_clip: bool) -> Corrected:
         prompted = frames[:1] if as_clip else frames  # one prompt for a clip
-        drafts = _stacked(frames, "draft")
-        conditioning, cut = self.correction.condition([frame.rewritten.text for frame in prompted])
+        given = [] if as_clip else [frame.constraints for frame in frames]
+        pixels = torch.stack([self._given(frame) for frame in frames])
+        conditioning, cut = self.correction.condition([frame.rewritten.text for frame in prompted], given)
         noise_indexes = [frame.noise_index for frame in prompted]
-        inputs = drafts[None] if as_clip else drafts, conditioning, _seeds(prompted), noise_indexes
+        inputs = pixels[None] if as_clip else pixels, conditioning, _seeds(prompted), noise_indexes
         if self.models.correction is not None:
             shown, codes = self.models.correction(self.correction, *inputs)
         else:
-            shown, codes = self.correction.run(*inputs), None
-        if as_clip:
-            shown, codes, cut = shown[0], None if codes is None else codes[0], cut * len(frames)
-        for place, frame in enumerate(frames):
-            frame.shown, frame.cut_prompt = shown[place], cut[place]
-            frame.codes = None if codes is None or not self.options.correction.feed_back else codes[place]
+            shown, codes = self.correction.run(*inputs, given), None
+        return (shown[0], None if codes is None else codes[0], cut * len(frames)) if as_clip else (shown, codes, cut)
+
+    def _given(self, frame: FrameState) -> Tensor:
+        """Pixels [3, H, W] that are corrected: the draft, or the canvas in its place."""
+        assert frame.draft is not None, "vq_decode() comes before sdedit()"
+        canvas = frame.constraints.canvas
+        if canvas is None:
+            return frame.draft
+        size = (frame.draft.shape[-2], frame.draft.shape[-1])
+        return from_array(resized(canvas, size)[None])[0].to(frame.draft)
 
     def vq_encode(self, frames: Sequence[FrameState]) -> None:
         """Corrected pixels to codes."""
@@ -131,6 +160,14 @@ class Phases:
     def update_clip_context(self, session: VideoSession, frames: Sequence[FrameState]) -> None:
         """The corrected codes of a clip take the place of its drafts' together (Eq. 6)."""
         session.replace(frames[0].index, _stacked(frames, "codes")[None])
+
+
+def in_groups(frames: Iterable[Frames], kind: Callable[[Frames], Hashable]) -> list[list[Frames]]:
+    """The frames of each kind, in their order."""
+    groups: dict[Hashable, list[Frames]] = {}
+    for frame in frames:
+        groups.setdefault(kind(frame), []).append(frame)
+    return list(groups.values())
 
 
 def _seeds(frames: Sequence[FrameState]) -> list[int]:

@@ -39,6 +39,7 @@ class SerialPipeline:
         self.phases, self.options, self.init_pixels = Phases(models, options), options, init_pixels
         self.length, self.num_done = len(requests[0].sentences), len(requests[0].done)
         for one in requests:
+            self.phases.check_constraints(one)
             restore_memory(memory, one.sentences, one.done)
         new = models.arm.new_sequence
         self.stories = [Story(request=one, memory=memory, sequence=new(one.sentences)) for one in requests]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
+from ..constraints import FrameConstraints
 from ..memory import Memory, Rewrite
 from ..models.interfaces import FrameLayout, SequenceState
 from ..outputs import Frame
@@ -43,6 +44,11 @@ class Story(FrameState):
     def noise_index(self) -> int:
         """The frame's number: each is corrected by itself."""
         return self.index
+
+    @property
+    def constraints(self) -> FrameConstraints:
+        """Its request's, of this frame."""
+        return self.request.constraints.of(self.index)
 
     def next_frame(self) -> None:
         """On to the frame after this one."""

@@ -162,6 +162,8 @@ def check(models: Models, video: Video, options: StoryOptions) -> None:
     """``ValueError`` for numbers of frames that cannot be, chunks that the corrector cannot hold, finished frames that
     are not whole chunks, and memory by a language model, which rewrites what follows a first sentence."""
     options.memory.check_for_video()
+    if models.corrector.controlnet is not None:
+        raise ValueError("a ControlNet is for the frames of stories; load the engine without one for a video")
     if video.num_frames < 1:
         raise ValueError(f"num_frames {video.num_frames} is too small; choose 1 or more")
     if video.chunk_frames < 1:

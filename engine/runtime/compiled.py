@@ -20,6 +20,7 @@ from ...compile.cache import PlanCache
 from ...compile.openvino_int8 import Calibration
 from ...compile.spec import Plan, StageSpec
 from ..models.diffusion.attention import KV, TransformerBlock
+from ..models.diffusion.controlnet import ControlNet
 from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..models.diffusion.unet import UNet
 from ..models.interfaces import AutoregressiveModel, Tokenizer
@@ -29,6 +30,7 @@ from ..sdedit.correct import Conditioning
 from ..sdedit.correction import Correction
 from ..sdedit.fused import WholeCorrection
 from .export_lock import EXPORT_LOCK
+from .planned_control import STAGE, ControlPass, PlannedControl
 
 
 class PlannedModule(nn.Module):
@@ -155,6 +157,7 @@ def compile_models(
 
     stages = Stages(backends, cache, automatic)
     check_arm_stages(models.arm, backends)
+    check_whole(models.corrector, backends)
     arm, tokenizer = models.arm.with_stages(stages.compiled, backends), _shallow_copy(models.tokenizer)
     tokenizer.encoder = stages.compiled(tokenizer.encoder, "tokenizer_encoder")
     tokenizer.decoder = stages.compiled(tokenizer.decoder, "tokenizer_decoder")
@@ -197,7 +200,21 @@ def compile_corrector(
     if backend != "eager":
         assert isinstance(unet, UNet), "planned once"
         unet = PlannedUNet(unet, backend, stages.cache, stages.others("unet"), calibration)
-    return replace(corrector, unet=unet, vae=vae, text_encoder=text_encoder)
+    control = corrector.controlnet
+    if control is not None and backend != "eager":
+        assert isinstance(control, ControlNet), "planned once"
+        step = PlannedModule(ControlPass(control), STAGE, backend, stages.cache, stages.others("unet"))
+        control = PlannedControl(control, step)
+    return replace(corrector, unet=unet, vae=vae, text_encoder=text_encoder, controlnet=control)
+
+
+def check_whole(corrector: StableDiffusion, backends: Mapping[str, str]) -> None:
+    """``ValueError`` for networks that a plan of the whole correction, or one in int8, does not take in."""
+    found = "the corrector's UNet is one for inpainting" if corrector.inpaints else "there is a ControlNet"
+    if backends["correction"] != "eager" and (corrector.inpaints or corrector.controlnet is not None):
+        raise ValueError(f"backend correction={backends['correction']} makes one plan, but {found}; choose unet=NAME")
+    if backends["unet"] == "openvino-int8" and corrector.controlnet is not None:
+        raise ValueError("backend unet=openvino-int8 is fitted to passes without a ControlNet; choose unet=openvino")
 
 
 def check_arm_stages(arm: AutoregressiveModel, backends: Mapping[str, str]) -> None:
@@ -213,13 +230,14 @@ def eager_parts(corrector: StableDiffusion, backends: dict[str, str]) -> list[nn
     if backends["correction"] != "eager":
         return []
     assert isinstance(corrector.unet, nn.Module), "as loaded"
-    parts = {
-        "unet": corrector.unet,
-        "vae_encoder": corrector.vae.encoder,
-        "vae_decoder": corrector.vae.decoder,
-        "text_encoder": corrector.text_encoder.encoder,
-    }
-    return [part for stage, part in parts.items() if backends[stage] == "eager"]
+    parts = [
+        ("unet", corrector.unet),
+        ("unet", corrector.controlnet),
+        ("vae_encoder", corrector.vae.encoder),
+        ("vae_decoder", corrector.vae.decoder),
+        ("text_encoder", corrector.text_encoder.encoder),
+    ]
+    return [part for stage, part in parts if backends[stage] == "eager" and isinstance(part, nn.Module)]
 
 
 def _shallow_copy(module: Any) -> Any:

@@ -49,8 +49,8 @@ def prepare(
 ) -> None:
     """Attention, number type and kernels of the loaded ``networks``, of which the corrector's are some; ``backends``
     are those that the stages will run on. In place, before any plan is made."""
-    assert isinstance(corrector.unet, nn.Module), "no plan has taken its place yet"
-    set_attention(corrector.unet, how.attend)
+    for network in corrector.denoisers:  # no plan has taken its place yet
+        set_attention(network, how.attend)
     if emulated(how.device, how.dtype):
         widen(*networks, corrector.text_encoder)
     elif how.device.type == "cpu" and how.dtype in HALVES:

@@ -103,6 +103,7 @@ class PipelinedLoop:
 
     def _state(self, request: StoryRequest) -> StoryState:
         arm, device = self.phases[0].models.arm, self.phases[0].device
+        self.phases[0].check_constraints(request)
         phases_of, done = self.phases_of(len(request.sentences)), len(request.done)
         story = StoryState.of(request, self.load_memory(), arm.new_sequence(request.sentences), phases_of, done)
         restore_memory(story.memory, request.sentences, request.done)

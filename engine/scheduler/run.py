@@ -107,7 +107,8 @@ class Many:
     def begun(self, request: StoryRequest) -> StoryResult:
         """The story with the frames that it brought along."""
         settings, versions, start = self.settings, self.versions, self.start
-        return StoryResult(request.sentences, request.seed, settings, versions, start, list(request.done), request.id)
+        frames, constraints = list(request.done), request.recorded(self.run.options)
+        return StoryResult(request.sentences, request.seed, settings, versions, start, frames, request.id, constraints)
 
     def cancel(self, name: str) -> None:
         """Drop the story of that id; the others go on."""

@@ -19,7 +19,9 @@ from ..models.diffusion.denoiser import Denoiser
 from ..models.diffusion.schedule import Schedule, add_noise, guide, take_step
 from ..models.diffusion.scheduler_config import SchedulerConfig
 from ..models.diffusion.step import Step
+from .constrained import Constrained
 from .resize import resize, working_size
+from .steering import FREE, Steering
 
 VAE_BATCH = 8  # frames of a clip that an autoencoder takes side by side: memory grows with them, rates hardly
 
@@ -37,12 +39,13 @@ class Conditioning(NamedTuple):
     """Text that steers the denoiser, as the keys and values of its cross-attention, which no step changes.
 
     The unconditional half (first in the batch) exists only while guidance is on. A network that has the scale
-    ``embedded`` in its time embedding needs no such half.
+    ``embedded`` in its time embedding needs no such half. ``control_kv`` is the text for a ControlNet.
     """
 
     kv: Sequence[KV]
     guidance_scale: float
     embedded: bool = False
+    control_kv: Sequence[KV] = ()
 
     @property
     def guided(self) -> bool:
@@ -110,11 +113,12 @@ def denoise(
     schedule: Schedule,
     table: Tensor | None = None,
     step_noise: Tensor | None = None,
+    steering: Steering = FREE,
 ) -> Tensor:
     """The steps of the truncated schedule, from its start to data; no step returns the latents unchanged.
 
     ``table`` is the schedule's :func:`time_table` where it was made before, ``step_noise`` [S, B, C, h, w] the noise of
-    its ``drawing_steps``, in their order.
+    its ``drawing_steps``, in their order; ``steering`` holds the user's constraints.
     """
     config: SchedulerConfig = schedule.config
     if not schedule.steps:
@@ -126,11 +130,13 @@ def denoise(
     draws = {} if step_noise is None else dict(zip(schedule.drawing_steps, step_noise.unbind(0), strict=True))
     before: Tensor | None = None
     for number, (step, shifts) in enumerate(zip(schedule.steps, table.split(1), strict=True)):
-        prediction = unet(latents, shifts, conditioning.kv)  # both branches share one batched pass
+        # Both branches share one batched pass.
+        prediction = steering.predict(unet, latents, shifts, conditioning.kv, number)
         if by_kernel:
             latents = step_on_by_kernel(config, latents, prediction, scale, step)
         else:
             latents, before = step_on(config, latents, prediction, scale, step, draws.get(number), before)
+        latents = steering.settle(latents, schedule, number)
     return latents
 
 
@@ -145,12 +151,13 @@ def correct(
     table: Tensor | None = None,
     size: int | None = None,
     step_noise: Tensor | None = None,
+    constrained: Constrained | None = None,
 ) -> Tensor:
     """SDEdit (ACDC Eq. 2).
 
-    Pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or keys int64 [B, 4] of which a
-    kernel draws it; ``table`` and ``step_noise`` as in `denoise`; ``size`` is the shorter side that the
-    model works at (None: H, W).
+    Pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or without constraints keys int64 [B, 4] of
+    which a kernel draws it; ``table`` and ``step_noise`` as in `denoise`; ``size`` is the shorter side that the
+    model works at (None: H, W); ``constrained`` are constraints of pictures.
 
     For clips (ACDC Eq. 5) the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together under one
     prompt, ``conditioning`` having a row a clip; ``noise`` and ``posterior_noise`` are [B, L, C, h, w]. With an empty
@@ -160,14 +167,19 @@ def correct(
     frames = resize(pixels.flatten(0, -4), working_size(height, width, size))
     posterior = () if posterior_noise is None else (posterior_noise.flatten(0, -4),)
     at_once = portion(pixels)
-    latents = in_portions(partial(encode_latents, vae), at_once, frames, *posterior).unflatten(0, lead)
-    if schedule.steps:
+    encode = partial(encode_latents, vae)
+    latents = in_portions(encode, at_once, frames, *posterior).unflatten(0, lead)
+    steering = FREE if constrained is None else constrained.steering(encode, frames, latents, noise)
+    if schedule.steps and constrained is not None and constrained.from_noise:
+        latents = noise
+    elif schedule.steps:
         add = noise_kernel.add_noise if noise.dtype == torch.int64 else add_noise
         latents = add(latents, noise, schedule.start.alpha)
-    latents = denoise(unet, latents, conditioning, schedule, table, step_noise)
+    latents = denoise(unet, latents, conditioning, schedule, table, step_noise, steering)
     decoded = in_portions(lambda z: vae.decode(z / vae.scaling_factor), at_once, latents.flatten(0, -4))
     shown = resize(decoded.clamp(-1, 1), (height, width)).unflatten(0, lead)
-    return mark_overflow(shown, latents, decoded.unflatten(0, lead))
+    shown = mark_overflow(shown, latents, decoded.unflatten(0, lead))
+    return shown if constrained is None else constrained.paste(pixels, shown)
 
 
 def mark_overflow(shown: Tensor, latents: Tensor, decoded: Tensor) -> Tensor:

@@ -7,11 +7,13 @@ import torch
 from torch import Tensor
 
 from ...kernels.philox import draw, draw_reference
+from ..constraints import Constraints, FrameConstraints
 from ..models.diffusion.schedule import Schedule, make_distilled_schedule, make_schedule
 from ..models.diffusion.scheduler_config import SchedulerConfig
 from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..options import CorrectionOptions, StoryOptions
 from ..utils.rng import Purpose, make_keys, normal
+from .constrain import Constrainer
 from .correct import Conditioning, correct, time_table
 from .resize import working_size
 
@@ -27,6 +29,7 @@ class Correction:
         self.corrector, self.options = corrector, options.correction
         check_size(corrector, options.correction.size)
         self.schedule = schedule_of(corrector, self.options)
+        self.constrainer = Constrainer(corrector, options, self.schedule)
 
     @cached_property
     def table(self) -> Tensor:
@@ -40,24 +43,66 @@ class Correction:
         """The text states of the negative prompt, for all frames: [1, S, D]."""
         return self.corrector.embed([self.options.negative_prompt])[0]
 
-    def condition(self, prompts: Sequence[str]) -> tuple[Conditioning, list[str | None]]:
-        """Encode the prompts; with the part that was kept of each one that was too long."""
+    @cached_property
+    def of_masked(self) -> "Correction":
+        """The correction of frames that have a mask, whose strength may be another."""
+        options, strength = self.constrainer.options, self.constrainer.options.constraint.mask_strength
+        if strength in (None, self.options.strength):
+            return self
+        return Correction(self.corrector, options.replace(strength=strength, mask_strength=None))
+
+    def check(self, constraints: Constraints, length: int, resolution: int) -> None:
+        """``ValueError`` (one line) where the model cannot meet the constraints of a story of ``length`` frames of
+        ``resolution`` pixels."""
+        for correction in (self, self.of_masked):  # the second may be the first
+            correction.constrainer.check(constraints, length, resolution)
+
+    def kind(self, given: FrameConstraints) -> tuple[bool, bool]:
+        """Frames of one kind are corrected side by side: with a mask or without, with a ControlNet or without."""
+        return given.mask is not None, self.constrainer.controls(given)
+
+    def condition(
+        self, prompts: Sequence[str], given: Sequence[FrameConstraints] = ()
+    ) -> tuple[Conditioning, list[str | None]]:
+        """Encode the prompts, for frames with these constraints, all of one kind; with the part that was kept of each
+        one that was too long."""
         assert self.options.guidance_scale is not None, "options are resolved before a correction"
         context, kept = self.corrector.embed(list(prompts))
         null_context = self.null_context.expand(len(prompts), -1, -1)
-        return Conditioning.of(self.corrector.unet, context, null_context, self.options.guidance_scale), kept
+        conditioning = Conditioning.of(self.corrector.unet, context, null_context, self.options.guidance_scale)
+        control = self.corrector.controlnet
+        if control is not None and given and self.constrainer.controls(given[0]):
+            both = conditioning.guided and not self.constrainer.options.constraint.guess_mode
+            rows = torch.cat((null_context, context)) if both else context
+            conditioning = conditioning._replace(control_kv=control.context_kv(rows))
+        return conditioning, kept
 
     def run(
-        self, pixels: Tensor, conditioning: Conditioning, seeds: Sequence[int], index: int | Sequence[int]
+        self,
+        pixels: Tensor,
+        conditioning: Conditioning,
+        seeds: Sequence[int],
+        index: int | Sequence[int],
+        given: Sequence[FrameConstraints] = (),
     ) -> Tensor:
         """Correct frame ``index`` (one for all, or one a story) of the stories with these seeds: [B, 3, H, W] in
-        [-1, 1], same size out; or their clip ``index``: [B, L, 3, H, W], with the conditioning of one prompt a clip."""
+        [-1, 1], same size out; or their clip ``index``: [B, L, 3, H, W], with the conditioning of one prompt a clip.
+        ``given`` are constraints of frames, one each and all of one kind."""
+        if self.corrector.inpaints and not given:
+            given = [FrameConstraints()] * len(pixels)
+        if given and given[0].mask is not None and self.of_masked is not self:
+            return self.of_masked.run(pixels, conditioning, seeds, index, given)
+        masked = self.noise(pixels, seeds, index, Purpose.MASKED) if given and self.options.sample_posterior else None
+        constrained = self.constrainer.constrained(pixels, given, conditioning.control_kv, masked)
         noise = self.noise(pixels, seeds, index)
+        if constrained is not None and noise.dtype == torch.int64:  # it is needed again after each step
+            noise = normal(noise, self.latent_shape(pixels)).to(pixels.dtype)
         posterior = self.noise(pixels, seeds, index, Purpose.POSTERIOR) if self.options.sample_posterior else None
         vae, unet, size = self.corrector.vae, self.corrector.unet, self.options.size
         table = self.table if self.schedule.steps else None
         steps = self.step_noise(pixels, seeds, index)
-        return correct(vae, unet, pixels, noise, conditioning, self.schedule, posterior, table, size, steps)
+        settings = self.schedule, posterior, table, size, steps, constrained
+        return correct(vae, unet, pixels, noise, conditioning, *settings)
 
     def noises(self, pixels: Tensor, seeds: Sequence[int], index: int | Sequence[int]) -> list[Tensor]:
         """The noise of a correction, where the posterior is sampled that of the posterior, and where steps draw some

@@ -67,9 +67,10 @@ class Manifest:
         return {name: entry for name, entry in self.entries.items() if isinstance(entry, Finished)}
 
 
-def digest(sentences: Sequence[str]) -> str:
-    """Sixteen hex digits of a story's sentences."""
-    return hashlib.sha256(json.dumps(list(sentences)).encode()).hexdigest()[:16]
+def digest(sentences: Sequence[str], constraints: Mapping[str, Any] | None = None) -> str:
+    """Sixteen hex digits of a story's sentences, and of its constraints where it has some."""
+    asked = [list(sentences), dict(constraints)] if constraints else list(sentences)
+    return hashlib.sha256(json.dumps(asked).encode()).hexdigest()[:16]
 
 
 def read_manifest(path: Path) -> Manifest:

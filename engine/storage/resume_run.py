@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..options import StoryOptions
 from ..outputs import StoryResult
 from ..request import StoryRequest
 from ..utils.atomic import check_directory
@@ -39,7 +40,7 @@ class Earlier:
         return next((remark for _, used in self.made if (remark := changed_versions(used, new.versions))), "")
 
 
-def earlier_run(directory: Path, requests: Sequence[StoryRequest], *, resume: bool) -> Earlier:
+def earlier_run(directory: Path, requests: Sequence[StoryRequest], options: StoryOptions, *, resume: bool) -> Earlier:
     """State of the earlier run. Reads the manifest and, one after another, the stories that are not finished; of
     those that are, one.
 
@@ -54,14 +55,14 @@ def earlier_run(directory: Path, requests: Sequence[StoryRequest], *, resume: bo
             raise ValueError(message)
         return Earlier()
     for entry in manifest.finished.values():
-        _check_finished(directory, entry, requested.get(entry.id))
+        _check_finished(directory, entry, requested.get(entry.id), options)
     _check_strangers(directory, sorted(stored - requested.keys()))
     finished = [name for name in manifest.finished if name in stored]
     unfinished = [name for name in requested if name in stored and name not in manifest.finished]
     begun: dict[str, int] = {}
     made: dict[str, tuple[Mapping[str, Any], Mapping[str, str]]] = {}
     for name in [*finished[:1], *unfinished]:
-        story = _read(directory, requested[name])
+        story = _read(directory, requested[name], options)
         begun[name] = len(story.frames)
         made[json.dumps([story.settings, story.versions], sort_keys=True)] = (story.settings, story.versions)
     return Earlier(manifest, frozenset(finished), {name: begun[name] for name in unfinished}, list(made.values()))
@@ -110,7 +111,7 @@ def _names(directory: Path) -> set[str]:
         return set()
 
 
-def _read(directory: Path, request: StoryRequest) -> StoryResult:
+def _read(directory: Path, request: StoryRequest, options: StoryOptions) -> StoryResult:
     """A story of which there is a frame, if it is the one that is asked for."""
     folder = directory / request.id
     try:
@@ -119,7 +120,7 @@ def _read(directory: Path, request: StoryRequest) -> StoryResult:
         raise ValueError(f"{error}, or remove {str(folder)!r} to draw that story again") from None
     assert story is not None, f"{folder} holds a story"
     try:
-        check_request(story, request.sentences, request.seed)
+        check_request(story, request.sentences, request.seed, request.recorded(options))
     except ValueError as error:
         raise ValueError(f"story {request.id!r}: {error}") from None
     return story
@@ -138,14 +139,15 @@ def _check_strangers(directory: Path, names: Iterable[str]) -> None:
             raise ValueError(f"{problem}; {ADVICE}, or remove {str(directory / name)!r}")
 
 
-def _check_finished(directory: Path, entry: Finished, request: StoryRequest | None) -> None:
+def _check_finished(directory: Path, entry: Finished, request: StoryRequest | None, options: StoryOptions) -> None:
     if request is None:
         raise ValueError(
             f"cannot resume: story {entry.id!r} is finished, but --stories no longer contains it; {ADVICE}"
         )
-    if (entry.seed, entry.sentences) == (request.seed, digest(request.sentences)):
+    if (entry.seed, entry.sentences) == (request.seed, digest(request.sentences, request.recorded(options))):
         return
     if (directory / entry.id / STORY_FILE).exists():
-        _read(directory, request)  # which says what differs
-    what = f"seed was {entry.seed}, now {request.seed}" if entry.seed != request.seed else "its sentences were others"
+        _read(directory, request, options)  # which says what differs
+    same_seed = entry.seed == request.seed
+    what = "its sentences or constraints were others" if same_seed else f"seed was {entry.seed}, now {request.seed}"
     raise ValueError(f"story {entry.id!r}: cannot resume: {what}; {ADVICE}")

@@ -21,7 +21,9 @@ def stored_story(directory: Path, *, resume: bool, overwrite: bool) -> StoryResu
     return None
 
 
-def check_request(stored: StoryResult, sentences: Sequence[str], seed: int) -> None:
+def check_request(
+    stored: StoryResult, sentences: Sequence[str], seed: int, constraints: Mapping[str, Any] | None = None
+) -> None:
     """``ValueError`` that names the first difference in what was asked; needs no weights, so it comes early."""
     if len(stored.sentences) != len(sentences):
         raise _mismatch("the number of sentences", len(stored.sentences), len(sentences))
@@ -30,6 +32,12 @@ def check_request(stored: StoryResult, sentences: Sequence[str], seed: int) -> N
             raise _mismatch(f"sentence {number}", old, new)
     if stored.seed != seed:
         raise _mismatch("seed", stored.seed, seed)
+    for number in range(1, len(sentences) + 1):
+        old, new = stored.constraints.get(str(number), {}), (constraints or {}).get(str(number), {})
+        for name in [*new, *(name for name in old if name not in new)]:
+            drawn = name == "canvas" and number <= len(stored.frames)  # it was read when the frame was made again
+            if old.get(name) != new.get(name) and not drawn:
+                raise _mismatch(f"{name} of frame {number}", old.get(name), new.get(name))
 
 
 def check_settings(

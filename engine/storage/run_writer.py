@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from ..memory import MemoryFailure
+from ..options import StoryOptions
 from ..outputs import StoryResult
 from ..request import StoryRequest
 from ..scheduler.events import AlreadyComplete, Event, FrameDone, StoryFailed
@@ -55,7 +56,9 @@ class ManyWriter:
         run_info: StoryResult,
         stale: Sequence[str],
         progress: ManyProgress,
+        options: StoryOptions,
     ) -> None:
+        self.options = options
         self.directory, self.known, self.run_info, self.progress = directory, known, run_info, progress
         self.stale = stale
         # Failures while the obsolete stories are still there.
@@ -139,7 +142,10 @@ class ManyWriter:
         self._note_failed(request.id, reason, len(request.sentences) - made)
 
     def _new(self, request: StoryRequest) -> _Open:
-        story = replace(self.run_info, sentences=request.sentences, seed=request.seed, frames=[])
+        constraints = request.recorded(self.options)
+        story = replace(
+            self.run_info, sentences=request.sentences, seed=request.seed, constraints=constraints, frames=[]
+        )
         opened = self._open[request.id] = _Open(story, StoryWriter(self.directory / request.id))
         return opened
 
@@ -150,7 +156,8 @@ class ManyWriter:
 
     def _finish(self, request: StoryRequest) -> None:
         opened = self._open.pop(request.id)
-        entry = Finished(request.id, request.seed, len(opened.story.frames), opened.seconds, digest(request.sentences))
+        asked = digest(request.sentences, request.recorded(self.options))
+        entry = Finished(request.id, request.seed, len(opened.story.frames), opened.seconds, asked)
         title = story_title(request.id)
         self._finishing.append((self._sheets.submit(_complete, opened.writer, opened.story, title), entry))
 

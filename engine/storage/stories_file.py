@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from ..constraints import Constraints
 from ..options import check_sentences
 from ..request import StoryRequest
 from ..utils.atomic import write_bytes
@@ -31,7 +32,7 @@ def read_requests(name: str | Path, seed: int) -> list[StoryRequest]:
     for number, record in enumerate(read_records(path), 1):
         where = f"stories file {str(path)!r}, line {number}"
         try:
-            request = _request(record, number, seed)
+            request = _request(record, number, seed, Path() if is_input(str(path)) else path.parent)
         except ValueError as error:
             raise ValueError(f"{where}: {error}") from None
         first = lines.setdefault(request.id, number)
@@ -41,7 +42,7 @@ def read_requests(name: str | Path, seed: int) -> list[StoryRequest]:
     return requests
 
 
-KEYS = ("id", "seed", "sentences")
+KEYS = ("id", "seed", "sentences", "mask", "depth")
 
 
 def _check_keys(record: dict[str, Any]) -> None:
@@ -53,7 +54,7 @@ def _check_keys(record: dict[str, Any]) -> None:
             raise ValueError(f"key {key[:100]!r} is unknown; did you mean {near[0]!r}?")
 
 
-def _request(record: dict[str, Any], number: int, seed: int) -> StoryRequest:
+def _request(record: dict[str, Any], number: int, seed: int, folder: Path) -> StoryRequest:
     _check_keys(record)
     name, own = record.get("id", f"{number:06d}"), record.get("seed", seed + number - 1)
     if not isinstance(name, str):
@@ -62,7 +63,22 @@ def _request(record: dict[str, Any], number: int, seed: int) -> StoryRequest:
         raise ValueError(f"'seed' is {own!r}; give an integer")
     if name == MANIFEST_FILE:
         raise ValueError(f"story id {name!r} is the name of the manifest; choose another")
-    return StoryRequest(name, tuple(record["sentences"]), own)
+    constraints = Constraints(**_pictures(record, "mask", folder), **_pictures(record, "depth", folder))
+    return StoryRequest(name, tuple(record["sentences"]), own, constraints=constraints)
+
+
+def _pictures(record: dict[str, Any], kind: str, folder: Path) -> dict[str, Any]:
+    """A line's pictures as arguments of ``Constraints``: ``"mask": "m.png"`` for every frame, ``"mask": {"2":
+    "m.png"}`` for frame 2. Paths are relative to the ``folder`` of the stories file."""
+    value = record.get(kind)
+    if value is None:
+        return {}
+    if isinstance(value, str):
+        return {kind: folder / value}
+    fits = isinstance(value, dict) and all(isinstance(name, str) for name in value.values())
+    if not fits or not all(re.fullmatch(r"[1-9]\d{0,5}", frame) for frame in value):
+        raise ValueError(f'{kind!r} is {value!r}; give a picture\'s file, or {{"2": FILE}} for frame 2')
+    return {f"{kind}s": {int(frame): folder / name for frame, name in value.items()}}
 
 
 SUFFIX = ".jsonl"

@@ -54,6 +54,7 @@ def story_record(story: StoryResult) -> dict[str, Any]:
         "settings": dict(story.settings),
         "versions": dict(story.versions),
         "start": dict(story.start),
+        **({"constraints": dict(story.constraints)} if story.constraints else {}),
         "frames": [frame_record(frame) for frame in story.frames],
     }
 
@@ -87,12 +88,21 @@ def _parse_story(directory: Path, record: Any) -> StoryResult:
     for name in ("settings", "versions", "start"):
         _expect(isinstance(record[name], dict), f"{name!r} is not an object")
     story = StoryResult(sentences, record["seed"], record["settings"], record["versions"], record["start"])
+    story.constraints = _constraints(record.get("constraints", {}), len(sentences))
     for index, (entry, prompt) in enumerate(zip(entries, prompts, strict=True)):
         story.frames.append(_parse_frame(directory, index, entry, sentences[index], prompt))
     if later := _texts(record.get("later_prompts", []), "later_prompts"):
         _expect(0 < len(entries) == len(sentences) - len(later), "the number of later prompts does not fit")
         story.frames[-1] = replace(story.frames[-1], later_prompts=tuple(later))
     return story
+
+
+def _constraints(value: Any, length: int) -> dict[str, Any]:
+    """Frame number -> digests and settings; absent from stories without constraints."""
+    numbers = {str(number) for number in range(1, length + 1)}
+    fits = isinstance(value, dict) and value.keys() <= numbers and all(isinstance(one, dict) for one in value.values())
+    _expect(fits, "'constraints' is not an object of frames")
+    return dict(value)
 
 
 def _parse_frame(directory: Path, index: int, entry: Any, sentence: str, prompt: str) -> Frame:
@@ -102,7 +112,7 @@ def _parse_frame(directory: Path, index: int, entry: Any, sentence: str, prompt:
     _expect(cut is None or isinstance(cut, str), f"frame {index + 1}: 'cut_prompt' is not a text")
     note = entry.get("memory_note")  # unknown to stories of earlier versions
     _expect(note is None or isinstance(note, str), f"frame {index + 1}: 'memory_note' is not a text")
-    image, draft = (_read_png(directory / name(index)) for name in (image_name, draft_name))
+    image, draft = (read_png(directory / name(index)) for name in (image_name, draft_name))
     _expect(image.shape == draft.shape, f"frame {index + 1}: picture and draft differ in size")
     spans = tuple(Span(Phase(name), float(start), float(ms)) for name, start, ms in entry["spans"])
     codes, draft_codes = (_codes(entry, name) for name in ("codes", "draft_codes"))
@@ -121,15 +131,15 @@ def _texts(value: Any, name: str) -> list[str]:
     return list(value)
 
 
-def _read_png(path: Path) -> NDArray[np.uint8]:
-    """uint8 [H, W, 3]; PIL reports a broken PNG as OSError, SyntaxError or ValueError."""
+def read_png(path: Path) -> NDArray[np.uint8]:
+    """The picture of a frame, uint8 [H, W, 3]; ``ValueError`` if it is not one."""
     if not path.is_file():
         raise ValueError(f"{path.name} is missing")
     try:
         with Image.open(path) as picture:
             _expect(picture.mode == "RGB", f"its mode is {picture.mode}, not RGB")
             return np.array(picture, dtype=np.uint8)
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # PIL's, for a broken PNG
         raise ValueError(f"{path.name}: {error}") from None
 
 

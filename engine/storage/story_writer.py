@@ -6,12 +6,14 @@ from pathlib import Path
 
 from ..outputs import Frame, Span, StoryResult
 from ..utils.atomic import write_json, write_png
+from .earlier import cut_story, keep_earlier
 from .perfetto import trace_events
 from .sheet import draw_sheet, sheet_remark
 from .story_reader import FRAMES, STORY_FILE, draft_name, image_name, story_record
 
 SHEET_FILE = "sheet.png"
 TRACE_FILE = "trace.json"
+MADE_OF_ALL = (SHEET_FILE, TRACE_FILE)
 
 
 def cut_remark(frame: Frame) -> str:
@@ -32,8 +34,10 @@ class StoryWriter:
     frame of the new one is done.
     """
 
-    def __init__(self, directory: str | Path) -> None:
-        self.directory = Path(directory)
+    def __init__(self, directory: str | Path, earlier: int = 0) -> None:
+        """``earlier`` is the number of frames of a story in ``directory`` of which some are made again: it is copied to
+        ``earlier/N`` before the first of them is written."""
+        self.directory, self.earlier = Path(directory), earlier
         self.sheet = self.directory / SHEET_FILE
         self.trace = self.directory / TRACE_FILE
         self.remark = ""  # letters that the sheet cannot show
@@ -41,6 +45,10 @@ class StoryWriter:
     def add(self, story: StoryResult, frame: Frame) -> None:
         """Append ``frame`` to ``story`` and to the folder."""
         assert frame.index == len(story.frames), "frames come in order"
+        if self.earlier:
+            keep_earlier(self.directory, MADE_OF_ALL)
+            cut_story(self.directory, story, self.earlier, MADE_OF_ALL)
+            self.earlier = 0
         if frame.index == 0:
             self.clear()
         (self.directory / FRAMES).mkdir(parents=True, exist_ok=True)

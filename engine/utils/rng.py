@@ -33,6 +33,7 @@ class Purpose(IntEnum):
     CONFIDENCE = 3  # of a MaskGIT step
     CARRY = 4  # which codes of the frame before are kept
     STEP = 5  # of a sampler's step
+    MASKED = 6  # the posterior of a masked picture
 
 
 def make_keys(

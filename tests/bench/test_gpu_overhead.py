@@ -231,4 +231,5 @@ def test_the_record_names_the_device_that_is_measured(tmp_path, monkeypatch):
 
 
 def test_every_published_bundle_has_a_row():
-    assert {system.bundle for system in SYSTEMS} == {"storyworld", *published_names()}
+    """But the one with a ControlNet, which steers frames that have a depth map (gpu/systems.py)."""
+    assert {system.bundle for system in SYSTEMS} == {"storyworld", *published_names()} - {"show-o+sd15-depth"}

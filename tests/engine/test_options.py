@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from acdc.engine.memory import MemorySettings
 from acdc.engine.options import (
     FLAT_NAMES,
+    ConstraintOptions,
     CorrectionOptions,
     EngineOptions,
     SamplingOptions,
@@ -25,6 +26,7 @@ from acdc.engine.utils.field_types import FieldType
 GROUPS: dict[str, type] = {
     "sampling": SamplingOptions,
     "correction": CorrectionOptions,
+    "constraint": ConstraintOptions,
     "memory": MemorySettings,
     "show_o": ShowOOptions,
 }
@@ -42,6 +44,13 @@ WRONG = [
     (CorrectionOptions, {"every": 0}, "correct_every 0 is too small; choose 1 or more"),
     (CorrectionOptions, {"enabled": 1}, "enabled 1 has the wrong type; choose true or false"),
     (CorrectionOptions, {"negative_prompt": None}, "negative_prompt None has the wrong type; choose a string"),
+    (ConstraintOptions, {"mask_strength": 0.0}, "mask_strength 0.0 is out of range; choose 0 < mask_strength <= 1"),
+    (ConstraintOptions, {"controlnet_scale": -1.0}, "controlnet_scale -1.0 is out of range; choose 0 or more"),
+    (
+        ConstraintOptions,
+        {"controlnet_start": 0.5, "controlnet_end": 0.5},
+        "controlnet_start 0.5 and controlnet_end 0.5",
+    ),
     (MemorySettings, {"name": "chat", "model": 3}, "memory_model 3 has the wrong type; choose a string or None"),
     (ShowOOptions, {"layout": "grid"}, "unknown layout 'grid'; choose one of independent, block-causal, carry-over"),
     (ShowOOptions, {"carry_over": 1.0}, "carry_over 1.0 is out of range"),

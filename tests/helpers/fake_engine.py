@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acdc.engine.constraints import NONE, Constraints, digest
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Frame, Phase, Span
 
@@ -44,6 +45,7 @@ class FakeEngine:
     def __init__(self, stop_at: int | None = None, stop: type[BaseException] = Killed) -> None:
         self.stop_at, self.stop = stop_at, stop
         self.drawn: list[int] = []
+        self.constraints = NONE
 
     def settings(self, options: StoryOptions) -> dict[str, Any]:
         return {"bundle": self.name, "threads": 1, **options.resolved(self.defaults).flat()}
@@ -59,10 +61,12 @@ class FakeEngine:
         options: StoryOptions | None = None,
         init_image: Any = None,
         done: Sequence[Frame] = (),
+        constraints: Constraints = NONE,
         on_phase: Callable[[int, Phase], None] | None = None,
     ) -> Iterator[Frame]:
         options = options or StoryOptions()
         history = [frame.codes for frame in done]
+        self.constraints = constraints
         for index in range(len(done), len(sentences)):
             if index == self.stop_at:
                 raise self.stop
@@ -71,7 +75,9 @@ class FakeEngine:
                 if on_phase is not None:
                     on_phase(index, phase)
                 spans.append(Span(phase, (index - len(done)) * 70.0 + number * 10, 10.0))
-            frame = draw(sentences[index], index, seed, history, options.corrects(index), tuple(spans))
+            mask = constraints.of(index).mask
+            sentence = sentences[index] if mask is None else f"{sentences[index]} within {digest(mask)}"
+            frame = draw(sentence, index, seed, history, options.corrects(index), tuple(spans))
             history.append(frame.codes)
             self.drawn.append(index)
             yield frame

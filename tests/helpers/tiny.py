@@ -11,6 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import nn
 
 from acdc.engine.models.diffusion.clip_text import CLIPText, CLIPTextConfig
+from acdc.engine.models.diffusion.controlnet import ControlNet, ControlNetConfig
 from acdc.engine.models.diffusion.unet import UNet, UNetConfig
 from acdc.engine.models.diffusion.vae import VAE, VAEConfig
 from acdc.engine.models.lwm.model import LWM, LWMConfig
@@ -96,6 +97,19 @@ def _write_corrector(directory: Path) -> None:
     ):  # fmt: skip
         index[name] = [library, kind]
     _json(directory / "model_index.json", index)
+
+
+def tiny_controlnet(directory: Path, seed: int = 1) -> Path:
+    """Write a ControlNet for the bundle's corrector, in diffusers' layout, and return its directory."""
+    torch.manual_seed(seed)
+    config = ControlNetConfig(
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"), block_out_channels=(8, 16), layers_per_block=1,
+        norm_num_groups=4, cross_attention_dim=16, attention_head_dim=2,
+        conditioning_embedding_out_channels=(4, 8, 12),
+    )  # fmt: skip
+    _save(ControlNet(config), directory / "diffusion_pytorch_model.safetensors")
+    _json(directory / "config.json", {"_class_name": "ControlNetModel", **asdict(config)})
+    return directory
 
 
 def _write_clip_tokenizer(directory: Path) -> None:

@@ -32,7 +32,7 @@ KINDS: Mapping[str, dict[str, Kind]] = {
     "arm": {"lwm": Kind(".lwm"), "show-o": Kind(".show_o", ("text",), {"layout": "independent"})},
     "tokenizer": {"vqgan": Kind(".vqgan"), "magvit2": Kind(".magvit2")},
     "corrector": {
-        "stable-diffusion": Kind(".stable_diffusion"),
+        "stable-diffusion": Kind(".stable_diffusion", ("controlnet", "depth_model")),
         "animatediff": Kind(".animatediff", ("motion_adapter",)),
     },
 }

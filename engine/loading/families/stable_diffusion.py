@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from ...models.diffusion.clip_text import CLIPText, CLIPTextConfig
+from ...models.diffusion.controlnet import ControlNet, ControlNetConfig
 from ...models.diffusion.stable_diffusion import StableDiffusion, place
 from ...models.diffusion.unet import UNet, UNetConfig
 from ...models.diffusion.vae import VAE, VAEConfig
@@ -41,18 +42,24 @@ SIZES: Mapping[str, Mapping[str, Any]] = {
 def load(
     folders: Mapping[str, Path], config: Mapping[str, Any], device: torch.device, dtype: torch.dtype
 ) -> StableDiffusion:
-    """From ``model_index.json`` and its neighbours."""
-    refuse_config(config, "stable-diffusion")
-    return StableDiffusion.from_directory(folders["path"], device, dtype)
+    """From ``model_index.json`` and its neighbours; a ControlNet and a depth model from folders of their own."""
+    refuse_config(config, "stable-diffusion", "unet", "controlnet")  # for noise; here their own files tell the sizes
+    further = {name: folders.get(name) for name in ("controlnet", "depth_model")}
+    return StableDiffusion.from_directory(folders["path"], device, dtype).steered(**further)
 
 
 def make(config: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> StableDiffusion:
     """Networks with random weights, with ``config`` ("unet", "vae", "text_encoder", "scheduler") in place of version
-    1.5's sizes."""
+    1.5's sizes; with a ControlNet where it has "controlnet"."""
     sizes = {**SIZES, **config}
     with skeleton():
         unet = UNet(UNetConfig.from_dict(sizes["unet"]))
-    return StableDiffusion(place(fill(unet, device, dtype), device), **others(sizes, device, dtype))
+        control = ControlNet(ControlNetConfig.from_dict(sizes["controlnet"])) if "controlnet" in sizes else None
+    return StableDiffusion(
+        place(fill(unet, device, dtype), device),
+        **others(sizes, device, dtype),
+        controlnet=None if control is None else place(fill(control, device, dtype), device),
+    )
 
 
 def others(sizes: Mapping[str, Any], device: torch.device, dtype: torch.dtype) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Interface of a diffusion model's network for the correction."""
+"""Interfaces of a diffusion model's networks for the correction."""
 
 from __future__ import annotations
 
@@ -35,4 +35,24 @@ class Denoiser(Protocol):
     ) -> Tensor:
         """``latents`` [B, C, h, w], ``shifts`` [1, P], ``kv`` of n B rows, a ControlNet's ``residuals`` of B or n B
         rows -> prediction [n B, C, h, w]: each step."""
+        ...
+
+
+class Controller(Protocol):
+    """A ControlNet, whose parts are computed once as the UNet's are."""
+
+    def time_shifts(self, timesteps: Tensor, /) -> Tensor:
+        """[N] -> [N, P]: once a schedule."""
+        ...
+
+    def context_kv(self, context: Tensor) -> list[KV]:
+        """Text states [B, S, D] -> keys and values of every cross-attention: once a prompt."""
+        ...
+
+    def hint(self, picture: Tensor) -> Tensor:
+        """[B, 3, H, W] in [0, 1] -> [B, C, h, w]: once a frame."""
+        ...
+
+    def __call__(self, latents: Tensor, shifts: Tensor, hint: Tensor, kv: Sequence[KV], /) -> Sequence[Tensor]:
+        """The residuals of a step, of B or n B rows, for :class:`Denoiser`."""
         ...

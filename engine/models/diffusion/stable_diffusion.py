@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,12 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from ...utils.weights import read_json, skeleton
+from ..depth import DepthModel
 from ..layers.fused import fuse
 from . import clip_text, vae
 from .checkpoint import Rename, load_component
 from .clip_text import CLIPText, CLIPTextConfig
 from .clip_tokenizer import CLIPTokenizer
-from .denoiser import Denoiser
+from .controlnet import ControlNet
+from .denoiser import Controller, Denoiser
 from .scheduler_config import SchedulerConfig, unused_settings
 from .unet import UNet, UNetConfig
 from .vae import VAE, VAEConfig
@@ -24,7 +26,7 @@ from .vae import VAE, VAEConfig
 M = TypeVar("M", bound=nn.Module)
 LOG = logging.getLogger("acdc")
 
-PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline")
+PIPELINES = ("StableDiffusionPipeline", "StableDiffusionImg2ImgPipeline", "StableDiffusionInpaintPipeline")
 COMPONENTS: dict[str, tuple[str, ...]] = {
     "unet": ("UNet2DConditionModel",),
     "vae": ("AutoencoderKL",),
@@ -45,6 +47,19 @@ class StableDiffusion:
     text_encoder: CLIPText
     tokenizer: CLIPTokenizer
     scheduler_config: dict[str, Any]
+    controlnet: Controller | None = None
+    depth_model: DepthModel | None = None
+
+    @property
+    def inpaints(self) -> bool:
+        """Does the UNet read a mask and the masked picture's latents after its own (9 channels)?"""
+        return self.unet.config.in_channels > self.vae.config.latent_channels
+
+    @property
+    def denoisers(self) -> list[nn.Module]:
+        """The networks of which a step runs a pass."""
+        networks: tuple[object, object] = (self.unet, self.controlnet)
+        return [network for network in networks if isinstance(network, nn.Module)]
 
     @property
     def max_clip_frames(self) -> int | None:
@@ -55,7 +70,8 @@ class StableDiffusion:
     def from_directory(
         cls, path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype = torch.float32
     ) -> StableDiffusion:
-        """Loads SD 1.x or 2.x, or a smaller network of the same kind, from a diffusers directory.
+        """Loads SD 1.x or 2.x, for inpainting as well, or a smaller network of the same kind, from a diffusers
+        directory.
 
         Raises ValueError (one line) that names the file and the key: another pipeline or component, an
         unsupported config field, a missing or truncated file, wrong keys or shapes, parts that do not fit.
@@ -75,6 +91,20 @@ class StableDiffusion:
             tokenizer=tokenizer,
             scheduler_config=read_scheduler(path),
         )
+
+    def steered(self, controlnet: str | Path | None = None, depth_model: str | Path | None = None) -> StableDiffusion:
+        """A copy with the ControlNet in one directory and transformers' depth model in another, on the same device.
+
+        Raises ValueError (one line) that names the file and the key, also where the ControlNet is another UNet's.
+        """
+        like, found = self.text_encoder.final_layer_norm.weight, self
+        if controlnet is not None:
+            network = ControlNet.from_directory(controlnet, like.dtype)
+            network.config.check_fit(self.unet.config, self.vae.downscale, str(Path(controlnet) / "config.json"))
+            found = replace(found, controlnet=place(network, like.device))
+        if depth_model is not None:
+            found = replace(found, depth_model=DepthModel.from_directory(depth_model, like.device))
+        return found
 
     @torch.no_grad()
     def embed(self, prompts: list[str]) -> tuple[Tensor, list[str | None]]:
@@ -126,8 +156,13 @@ def _config(folder: Path) -> tuple[dict[str, Any], str]:
 
 def _check_fit(path: Path, unet: UNetConfig, vae: VAEConfig, text: CLIPTextConfig, tokenizer: CLIPTokenizer) -> None:
     latent, context = vae.latent_channels, text.hidden_size
+    inputs = (latent, 2 * latent + 1)  # for inpainting: also a mask, and the masked picture's latents
     for fits, file, words in (
-        (unet.in_channels == latent, "unet", f"in_channels={unet.in_channels}, but the VAE has {latent}"),
+        (
+            unet.in_channels in inputs,
+            "unet",
+            f"in_channels={unet.in_channels}, but the VAE has {latent} (served: {inputs[0]} or {inputs[1]})",
+        ),
         (unet.out_channels == latent, "unet", f"out_channels={unet.out_channels}, but the VAE has {latent}"),
         (
             unet.cross_attention_dim == context,

@@ -20,12 +20,17 @@ CORRECTION = "strength steps guidance correction-size"
 FRAMES = "no-correction correct-first correct-every negative-prompt"
 MEMORY = "memory memory-model memory-url memory-timeout memory-calls memory-on-failure"
 SHOW_O = "arm-steps layout carry-over"
-DRAWING = f"{SAMPLING} {TOKENS} {CORRECTION} {FRAMES} {MEMORY} {SHOW_O} set"
+REST = f"{MEMORY} {SHOW_O} set"
+DRAWING = f"{SAMPLING} {TOKENS} {CORRECTION} {FRAMES}"
+STEERING = (
+    "mask-strength no-paste-back controlnet depth-model controlnet-scale controlnet-start controlnet-end guess-mode"
+)
 FLAGS = {
-    "story": f"example prompts number init-image out resume overwrite {ENGINE} {DRAWING}",
+    "story": "example prompts number init-image out resume overwrite redo "
+    f"{ENGINE} {DRAWING} mask depth {STEERING} {REST}",
     "generate": "stories out resume overwrite slots concurrency batch prompt-lookahead "
-    f"run-ahead no-merge serial {ENGINE} {DRAWING}",
-    "video": f"prompt example frames chunk-frames fps out resume overwrite {ENGINE} {DRAWING}",
+    f"run-ahead no-merge serial {ENGINE} {DRAWING} {STEERING} {REST}",
+    "video": f"prompt example frames chunk-frames fps out resume overwrite {ENGINE} {DRAWING} {REST}",
     "correct": f"prompt prompts chunk-frames batch json out resume overwrite {ENGINE.replace(' quantization', '')} "
     f"seed {CORRECTION} negative-prompt set",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
