@@ -169,11 +169,13 @@ def load_corrector(options: EngineOptions, num_pictures: int) -> Corrector:
     """The diffusion model on its device. torch is imported here and not before."""
     if options.quantization != "none":
         raise ValueError("quantization is of autoregressive models, which this command does not load; leave it out")
+    if options.controlnet is not None or options.depth_model is not None:
+        raise ValueError("a ControlNet and a depth model steer the frames of stories; leave them out")
     set_threads(options.threads)
     from ..corrector import Corrector
 
     arguments = {field.name: getattr(options, field.name) for field in fields(options)}
-    for name in ("threads", "quantization", "bundle"):
+    for name in ("threads", "quantization", "bundle", "controlnet", "depth_model"):
         del arguments[name]
     return Corrector.from_pretrained(options.bundle, **arguments, num_pictures=num_pictures)
 

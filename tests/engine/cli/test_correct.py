@@ -227,6 +227,10 @@ def test_memory_that_runs_out_is_a_failure_and_a_fault_is_not_hidden(run, monkey
         (["a.png", *PROMPT, "--strength", "0"], "strength 0.0 is out of range"),
         (["a.png", *PROMPT, "--set", "correction.first=2"], "correction.first is an option of stories"),
         (["a.png", *PROMPT, "--set", "engine.quantization=int8"], "quantization is of autoregressive models"),
+        (
+            ["a.png", *PROMPT, "--set", "engine.controlnet=x"],
+            "a ControlNet and a depth model steer the frames of stories",
+        ),
     ],
 )
 def test_mistakes_are_one_line(capsys, tiny, argv, text):
