@@ -151,7 +151,7 @@ def frames(stories: Sequence[StoryRequest]) -> int:
 @click.option("--backend", default="eager,openvino", show_default=True, help="One or several.")
 @STEPS
 @click.option("--stories", type=click.IntRange(min=1), default=8, show_default=True)
-@click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True, help="Of A B B A.")
+@click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True, help="Rounds of A B B A.")
 @click.option("--memory-ms", type=int, multiple=True, default=(0, 300), show_default=True)
 @click.option("--thousand", type=int, default=1000, show_default=True, help="Stories, 400 or more; 0: none.")
 @OUT

@@ -200,8 +200,8 @@ class Row:
 @click.option("--slots", callback=numbers, default="1,2", show_default=True)
 @click.option("--batches", callback=numbers, default="1,2,4", show_default=True)
 @click.option("--memory-ms", callback=numbers, default="0,300", show_default=True, help="Latencies of memory calls.")
-@click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Of A B B A.")
-@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Of each measured launch.")
+@click.option("--rounds", type=click.IntRange(min=1), default=1, show_default=True, help="Rounds of A B B A.")
+@click.option("--repeats", type=click.IntRange(min=1), default=3, show_default=True, help="Runs of each launch.")
 @OUT
 def main(
     bundle: str,

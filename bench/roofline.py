@@ -6,7 +6,7 @@ Its operations at the measured rate of matrix products, or its bytes at the meas
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -60,21 +60,20 @@ class Cost(NamedTuple):
         for hook in hooks:
             hook.remove()
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
-        touched = (*weights(ran), *inputs, *outputs)
-        return cls(counter.get_total_flops(), sum(value.numel() * value.element_size() for value in touched))
+        read = sum(map(weight_bytes, dict.fromkeys(ran)))
+        return cls(counter.get_total_flops(), read + sum(value.nbytes for value in (*inputs, *outputs)))
 
     def floor(self, machine: Machine) -> float:
         """Seconds below which the machine cannot do it."""
         return max(self.flops / machine.flops, self.bytes / machine.bandwidth)
 
 
-def weights(modules: Sequence[nn.Module]) -> Iterator[Tensor]:
-    """Bytes of the weights that these modules multiply by, each tensor once."""
-    for module in dict.fromkeys(modules):
-        if isinstance(module, Fused):
-            yield module.weight
-        elif not isinstance(module, nn.Embedding):
-            yield from module.parameters(recurse=False)
+def weight_bytes(module: nn.Module) -> int:
+    """Bytes of the weights that the module itself multiplies by; of a table of embeddings few rows are read."""
+    if isinstance(module, nn.Embedding):
+        return 0
+    own = [module.weight] if isinstance(module, Fused) else module.parameters(recurse=False)
+    return sum(value.nbytes for value in own)
 
 
 def _best(work: Callable[[], Any]) -> float:

@@ -12,13 +12,13 @@ import inspect
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from .installed import installed
 from .quiet import quiet
 from .spec import StageSpec
 
@@ -29,12 +29,14 @@ DISTRIBUTIONS = ("onnx", "onnxscript")
 
 def missing_packages() -> list[str]:
     """Packages that are missing for the export of a stage: reasons, or none."""
-    return [f"{name} is not installed: pip install 'acdc-engine[onnx]'" for name in DISTRIBUTIONS if not _version(name)]
+    return [
+        f"{name} is not installed: pip install 'acdc-engine[onnx]'" for name in DISTRIBUTIONS if not installed(name)
+    ]
 
 
 def exporter_version() -> str:
     """Versions that decide a file, besides PyTorch's."""
-    return "-".join(_version(name) or "none" for name in DISTRIBUTIONS)
+    return "-".join(installed(name) or "none" for name in DISTRIBUTIONS)
 
 
 def export_onnx(run: nn.Module, spec: StageSpec, folder: Path) -> Path:
@@ -107,10 +109,3 @@ def _difference(one: Tensor, other: Tensor) -> float:
 def _device(run: nn.Module) -> str:
     """The file of its weights."""
     return next((str(value.device) for value in (*run.parameters(), *run.buffers())), "cpu")
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

@@ -10,7 +10,6 @@ import hashlib
 import io
 import logging
 import warnings
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from .builder import PlanRefused
 from .cache import PlanCache
 from .entry import find_adjacent
 from .exact_half import exact_in_half
+from .installed import installed
 from .key import plan_key
 from .openvino_ir import FILE, RECIPE
 from .proof import Proof
@@ -51,7 +51,7 @@ MAKER = "2"  # counts up when this module makes another IR of the same stage
 def unsupported_reasons(spec: StageSpec) -> list[str]:
     """No OpenVINO, another device, another number type, or bfloat16 on a CPU that would only emulate it."""
     reasons = []
-    if installed_version() is None:
+    if installed("openvino") is None:
         reasons.append("openvino is not installed: pip install openvino")
     if spec.device != "cpu":
         reasons.append(f"it runs on the CPU, not on {spec.device}")
@@ -59,19 +59,11 @@ def unsupported_reasons(spec: StageSpec) -> list[str]:
         reasons.append(f"it takes float32, bfloat16, int64 and bool, not {', '.join(sorted(kinds))}")
     if (
         any(value.dtype == torch.bfloat16 for value in spec.inputs)
-        and installed_version() is not None
+        and installed("openvino") is not None
         and "BF16" not in capabilities()
     ):
         reasons.append(NO_UNITS)
     return reasons
-
-
-def installed_version() -> str | None:
-    """OpenVINO's version, or None."""
-    try:
-        return version("openvino")
-    except PackageNotFoundError:
-        return None
 
 
 @functools.cache
@@ -97,7 +89,7 @@ def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache, precision: str 
 
 def ir(proof: Proof, cache: PlanCache) -> Path:
     """The folder in the cache with the IR of the stage that ``proof`` calls."""
-    key = plan_key(proof.run, proof.spec, "openvino", f"{installed_version()}-{MAKER}")
+    key = plan_key(proof.run, proof.spec, "openvino", f"{installed('openvino')}-{MAKER}")
     return cache.entry(key, str(proof.spec), lambda folder: save_ir(proof, folder))
 
 
@@ -121,7 +113,7 @@ def load(folder: Path, proof: Proof, cache: PlanCache, precision: str, backend: 
     if size(folder) >= LARGE:
         options["CACHE_MODE"] = "OPTIMIZE_SIZE"
         weights["WEIGHTS_PATH"] = str((folder / FILE).with_suffix(".bin"))
-    machine = [processor.identity(), *capabilities(), installed_version(), RECIPE]
+    machine = [processor.identity(), *capabilities(), installed("openvino"), RECIPE]
     name = hashlib.blake2b(repr((machine, options)).encode(), digest_size=8).hexdigest()
     core = openvino.Core()
     if (blob := find_adjacent(folder, f"compiled-{name}")) is not None:
@@ -138,7 +130,7 @@ def load(folder: Path, proof: Proof, cache: PlanCache, precision: str, backend: 
         check(compiled, proof, backend)
     except PlanRefused as error:
         on = f"for {threads} thread{'s' if threads > 1 else ''}"
-        reason = f"backend {backend!r} cannot build {proof.spec} {on}: OpenVINO {installed_version()} {error}"
+        reason = f"backend {backend!r} cannot build {proof.spec} {on}: OpenVINO {installed('openvino')} {error}"
         if error.lasting:
             reason += "; choose another backend (acdc cache --clear tries this one again)"
             cache.keep(folder, f"refused-{name}", reason.encode())

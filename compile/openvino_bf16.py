@@ -9,13 +9,14 @@ from torch import nn
 
 from . import openvino
 from .cache import PlanCache
+from .installed import installed
 from .spec import Plan, StageSpec
 
 
 def unsupported_reasons(spec: StageSpec) -> list[str]:
     """Those of float32, and a CPU that would only emulate bfloat16."""
     reasons = openvino.unsupported_reasons(spec)
-    if openvino.installed_version() is not None and "BF16" not in openvino.capabilities():
+    if installed("openvino") is not None and "BF16" not in openvino.capabilities():
         reasons.append(openvino.NO_UNITS)
     return list(dict.fromkeys(reasons))
 

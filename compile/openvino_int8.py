@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import torch
@@ -18,6 +17,7 @@ from torch import Tensor, nn
 from . import openvino
 from .builder import PlanRefused
 from .cache import PlanCache
+from .installed import installed
 from .key import plan_key
 from .proof import Proof
 from .spec import Plan, StageSpec
@@ -57,19 +57,11 @@ class _SampleProof(Proof):
 def unsupported_reasons(spec: StageSpec) -> list[str]:
     """Those of float32, no NNCF, or a stage without samples."""
     reasons = openvino.unsupported_reasons(spec)
-    if nncf_version() is None:
+    if installed("nncf") is None:
         reasons.append("nncf is not installed: pip install 'acdc-engine[int8]'")
     if spec.name not in STAGES:
         reasons.append(f"only {', '.join(STAGES)} can be in int8: choose unet=openvino-int8")
     return reasons
-
-
-def nncf_version() -> str | None:
-    """NNCF's version, or None."""
-    try:
-        return version("nncf")
-    except PackageNotFoundError:
-        return None
 
 
 def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
@@ -78,7 +70,7 @@ def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
     calibration = run.calibration
     assert isinstance(calibration, Calibration), "the stages that can be in int8 have one"
     proof = _SampleProof(run, spec, calibration)
-    made_by = f"{openvino.installed_version()}-{nncf_version()}-{MAKER}-{calibration.digest}"
+    made_by = f"{installed('openvino')}-{installed('nncf')}-{MAKER}-{calibration.digest}"
 
     def build(folder: Path) -> None:
         source = openvino.ir(proof, cache)
@@ -92,7 +84,9 @@ def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
         try:
             cache.run(QUANTIZE, where, LIMIT_SECONDS)
         except PlanRefused as error:
-            raise PlanRefused(f"backend 'openvino-int8' cannot build {spec}: NNCF {nncf_version()} {error}") from None
+            raise PlanRefused(
+                f"backend 'openvino-int8' cannot build {spec}: NNCF {installed('nncf')} {error}"
+            ) from None
         (folder / SAMPLES).unlink()
 
     folder = cache.entry(plan_key(run, spec, "openvino-int8", made_by), f"{spec} in int8", build)

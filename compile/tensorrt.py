@@ -16,7 +16,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from .cache import PlanCache
+from .installed import installed
 from .key import plan_key
 from .onnx_export import export_onnx, exporter_version, input_names, missing_packages, output_names
 from .spec import Plan, StageSpec
@@ -60,10 +60,7 @@ class TensorRT:
     @property
     def installed_version(self) -> str | None:
         """The package's version, or None."""
-        try:
-            return version(self.name)
-        except PackageNotFoundError:
-            return None
+        return installed(self.name)
 
     def unsupported_reasons(self, spec: StageSpec) -> list[str]:
         """Why it can neither build ``spec`` nor run it here; all reasons, or none."""

@@ -30,8 +30,8 @@ RULES = {  # rule: (pattern, what to write instead)
     "company": (r"\bcompany\b", "batch"),
     "whoever": (r"\bwhoever\b", "name the subject"),
     "of ours": (r"\bof ours\b", "our, or the name"),
-    "Of ...": (r"(^|[.;]\s+|\"\"\"|# )Of (?!course)", "a sentence with a subject"),
-    "What ... is": (r"\"\"\"(What|Who|Where|How|Whether)\b", "a noun phrase or an imperative"),
+    "Of ...": (r"(^|[.;]\s+|\"\"\"|# |help=f?\")Of (?!course)", "a sentence with a subject"),
+    "What ... is": (r"(\"\"\"|help=f?\")(What|Who|Where|How|Whether)\b", "a noun phrase or an imperative"),
     "private names": (
         r"\b(Seat|Company|Tally|walks_of|let_go|kerneled|RUN_OURS)\b",
         "house names, see docs/architecture.md",

@@ -31,7 +31,7 @@ def gpu() -> None:
 gpu.add_command(all_parts)
 
 
-@gpu.command(short_help="What the device is: rates, and the cost of a launch.")
+@gpu.command(short_help="The device: rates, and the cost of a launch.")
 @output_options(120.0)
 @DEVICE
 def device(output: Output, device: str) -> None:
@@ -64,7 +64,7 @@ def stories(output: Output, only: str, device: str) -> None:
 @DEVICE
 @click.option("--dtype", default="float32", show_default=True)
 @click.option("--kernels", default="torch", show_default=True, help="torch: plain; triton: ours.")
-@click.option("--attention", default="sdpa", show_default=True, help="Of the UNet: sdpa, xformers.")
+@click.option("--attention", default="sdpa", show_default=True, help="The UNet's attention: sdpa, xformers.")
 @click.option(
     "--backends", default=",".join(BACKENDS), callback=backends_chosen, help="Separated by commas; all by default."
 )
@@ -102,7 +102,7 @@ def decoding(output: Output, size: str, device: str, dtype: str, windows: list[i
 @click.option("--only", default="", help="Kernels, separated by commas; all by default.")
 @DEVICE
 @click.option(
-    "--columns", default="kernel,eager,library", show_default=True, help="What is timed; none: right or wrong alone."
+    "--columns", default="kernel,eager,library", show_default=True, help="Columns to time; none: right or wrong alone."
 )
 def kernels(output: Output, only: str, device: str, columns: str) -> None:
     """Compare every kernel with its reference and time both; a short table last."""
@@ -120,7 +120,7 @@ def kernels(output: Output, only: str, device: str, columns: str) -> None:
 @gpu.command(short_help="The published systems at full size: every phase with its floor.")
 @output_options(480.0)
 @click.option("--only", default="", help="Bundles, separated by commas; all by default.")
-@click.option("--ways", default="plain,ours", show_default=True, help="Of plain, ours, int8, fp8.")
+@click.option("--ways", default="plain,ours", show_default=True, help="Names among plain, ours, int8, fp8.")
 @DEVICE
 @click.option("--dtype", default="bfloat16", show_default=True)
 def systems(output: Output, only: str, ways: str, device: str, dtype: str) -> None:
@@ -140,14 +140,14 @@ def systems(output: Output, only: str, ways: str, device: str, dtype: str) -> No
     summary(found, output)
 
 
-@gpu.command(short_help="What ACDC costs over the plain ARM: serial, overlapped, floors.")
+@gpu.command(short_help="The cost of ACDC over the plain ARM: serial, overlapped, floors.")
 @output_options(480.0)
 @click.option("--only", default="", help="Bundles, separated by commas; all by default.")
-@click.option("--way", default="ours", show_default=True, help="Of plain, ours, int8, fp8, as for systems.")
+@click.option("--way", default="ours", show_default=True, help="One of plain, ours, int8, fp8, as for systems.")
 @DEVICE
 @click.option("--dtype", default="bfloat16", show_default=True)
 @click.option("--concurrency", default="1,2,8", show_default=True, callback=numbers, help="Stories in flight.")
-@click.option("--frames", type=click.IntRange(1, 6), default=3, show_default=True, help="Of a story, at most.")
+@click.option("--frames", type=click.IntRange(1, 6), default=3, show_default=True, help="Frames of a story, at most.")
 @click.option("--rounds", type=click.IntRange(1), default=3, show_default=True, help="Each way runs once a round.")
 @click.option("--predict/--no-predict", default=False, show_default=True, help="By the cost model; takes minutes.")
 def overhead(

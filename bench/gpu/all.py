@@ -27,17 +27,17 @@ from .parts import ROOT, GpuPart
 from .progress import TABLE, Progress, State
 from .record import DEVICE_LOST, faults, read, source_commit
 
-LEAST_S = 15.0  # a process that begins with less time comes to nothing
+LEAST_S = 15.0  # a process with less time would not measure a row
 OVER, AGAIN = (State.FINISHED, State.FAILED, State.REFUSED), (State.FAILED, State.REFUSED)
 
 
 @click.command("all", short_help="Everything that is prepared, resumable; the table of what is left.")
 @click.option("--out", type=click.Path(path_type=Path), help="A folder: a JSON and a log a part, run.json, table.txt.")
 @click.option(
-    "--minutes", type=click.FloatRange(0, min_open=True), default=25.0, show_default=True, help="Of this call."
+    "--minutes", type=click.FloatRange(0, min_open=True), default=25.0, show_default=True, help="Length of this call."
 )
 @click.option("--only", default="", help="Parts, separated by commas; all by default.")
-@click.option("--retry", is_flag=True, help="What failed or was refused is tried again.")
+@click.option("--retry", is_flag=True, help="Try again what failed or was refused.")
 @click.option("--toy", is_flag=True, help="Rehearse on the CPU, at toy size.")
 @click.option("--list", "listing", is_flag=True, help="Name the parts and why some cannot run here; run nothing.")
 @click.pass_context

@@ -34,27 +34,20 @@ from ..overhead.figures import RunSample, summarise
 from ..overhead.floors import Needs
 from ..overhead.measure import make_stories, order
 from ..overhead.predict import Predictor, predictor
-from ..overhead.run import VIDEO_FRAMES, run_once
+from ..overhead.run import run_once
 from ..overhead.sweeps import Point
 from ..overhead.variants import OVERLAPPED, PLAIN, PLAIN_OVERLAPPED, SERIAL, Variant, all_variants
 from .clip_floors import ClipFloors
 from .clocks import watched
 from .record import Output, Record, alive
 from .stages import fresh_peak
+from .systems import SYSTEMS as EVERY_SYSTEM
 from .systems import WAYS, System
 
 LLM, LATENCY_S = "overlapped_llm", 0.3
+DEPTH = "show-o+sd15-depth"
 COMPARED = (PLAIN, PLAIN_OVERLAPPED, SERIAL, OVERLAPPED)
-SYSTEMS = (
-    System("storyworld", "storyworld", {}),
-    System("Show-o 256 + SD 1.5 at 256", "show-o+sd15", {"correction_size": 256}),
-    System("Show-o 256 + SD 1.5 at 512", "show-o+sd15", {"correction_size": 512}),
-    System("Show-o 512 + SD 1.5 at 512", "show-o-512+sd15", {"correction_size": 512}),
-    System("Show-o 256 + SD 1.5 inpainting at 512", "show-o+sd15-inpainting", {"correction_size": 512}),
-    System("LWM + SD 1.5 at 256", "lwm+sd15", {"correction_size": 256}),
-    System("LWM + SD 1.5 at 512", "lwm+sd15", {"correction_size": 512}),
-    System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=VIDEO_FRAMES),
-)
+SYSTEMS = [system for system in EVERY_SYSTEM if system.bundle != DEPTH]  # it steers frames that have a depth map
 
 
 class Size(NamedTuple):

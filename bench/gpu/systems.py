@@ -26,7 +26,8 @@ from ...engine.engine import Engine
 from ...engine.loading.bundle import embedded_names, parse_dtype
 from ...engine.outputs import Frame, Phase
 from ...engine.pipeline.clock import Clock
-from ..roofline import Cost, Machine, weights
+from ..overhead.run import VIDEO_FRAMES
+from ..roofline import Cost, Machine, weight_bytes
 from .record import Output, Record, alive
 from .stages import fresh_peak, spread
 
@@ -61,7 +62,7 @@ SYSTEMS = (
     System("Show-o 256 + SD 1.5 with a depth ControlNet at 512", "show-o+sd15-depth", {"correction_size": 512}),
     System("LWM + SD 1.5 at 256", "lwm+sd15", {"correction_size": 256}),
     System("LWM + SD 1.5 at 512", "lwm+sd15", {"correction_size": 512}),
-    System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=16),
+    System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=VIDEO_FRAMES),
 )
 
 
@@ -162,7 +163,7 @@ class Counting(Clock):
         alive()
 
         def touch(module: nn.Module, _inputs: tuple[Tensor, ...]) -> None:
-            touched[0] += sum(value.numel() * value.element_size() for value in weights([module]))
+            touched[0] += weight_bytes(module)
 
         modules = [module for network in self.networks for module in network.modules()]
         hooks = [module.register_forward_pre_hook(touch) for module in modules]

@@ -23,7 +23,6 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ...engine.memory.none import NoMemory
-from ...engine.models.layers.fused import Fused
 from ...engine.options import StoryOptions
 from ...engine.outputs import Phase
 from ...engine.pipeline.phases import rewrite
@@ -32,6 +31,7 @@ from ...engine.scheduler.policy import SchedulerConfig
 from ...engine.scheduler.scheduler import frame_phases
 from ...engine.scheduler.slot_phases import SlotPhases
 from ...engine.scheduler.story_state import StoryState
+from ..roofline import weight_bytes
 from . import packed_flops
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def _count(phases: SlotPhases, phase: Phase, works: list[StoryState], cache: int
     """Run a phase, and count. Not in inference mode, in which products come as wholes that the registry lacks."""
     with torch.no_grad(), _weights_read(phases.models.networks) as calls, Operations() as operations:
         phases.run_phase[phase](works)
-    sizes = {module: _bytes(module) for module in calls}
+    sizes = {module: weight_bytes(module) for module in calls}
     once = sum(sizes.values())
     return Need(operations.flops, once if once <= cache else sum(sizes[m] * calls[m] for m in calls))
 
@@ -180,14 +180,6 @@ def _weights_read(networks: Iterable[nn.Module]) -> Iterator[dict[nn.Module, int
     finally:
         for hook in hooks:
             hook.remove()
-
-
-def _bytes(module: nn.Module) -> int:
-    """Bytes of the weights that the module itself multiplies by; of a table of embeddings few rows are read."""
-    if isinstance(module, nn.Embedding):
-        return 0
-    own = [module.weight] if isinstance(module, Fused) else list(module.parameters(recurse=False))
-    return sum(value.numel() * value.element_size() for value in own)
 
 
 def _best(work: Callable[[], Any], device: torch.device) -> float:

@@ -61,7 +61,7 @@ def _stories(
 def _video(
     engine: Engine, point: Point, variant: Variant, story: StoryRequest, chunk_frames: int
 ) -> tuple[float, list[FrameSample]]:
-    """A chunk's frames come together, so a chunk is a sample. What memory takes of it nobody tells."""
+    """A chunk's frames come together, so a chunk is a sample. The share of memory in it is unknown."""
     chunks = engine.stream_video(
         story.sentences[0],
         seed=story.seed,

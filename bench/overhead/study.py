@@ -70,7 +70,7 @@ def run_study(
     say: Say,
     on_point: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Measure all points -> the record, ready for JSON. ``on_point`` gets it after each point, so far as it is then.
+    """Measure all points -> the record, ready for JSON. ``on_point`` gets the unfinished record after each point.
 
     ``reload`` loads the bundle with another backend. Raises ``ValueError`` before anything is measured; a point that
     fails after that has the reason in its row, and the others are measured.

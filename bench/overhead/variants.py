@@ -8,7 +8,6 @@ from ...engine.options import StoryOptions
 from ...engine.scheduler.policy import SchedulerConfig
 
 PLAIN, PLAIN_OVERLAPPED, SERIAL, OVERLAPPED = "plain", "plain_overlapped", "serial", "overlapped"
-BASELINES = (PLAIN, PLAIN_OVERLAPPED)
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,13 @@ def names(_context: object, _parameter: object, text: str) -> list[str]:
 @click.option("--work", type=click.Choice(("pass", "correction")), default="pass", show_default=True)
 @click.option("--contenders", default=",".join(CONTENDERS), callback=names, help="Separated by commas.")
 @click.option("--size", type=click.IntRange(min=64), default=256, show_default=True, help="Pixels a side.")
-@click.option("--steps", type=click.IntRange(min=2), default=50, show_default=True, help="Of which half are run.")
+@click.option(
+    "--steps",
+    type=click.IntRange(min=2),
+    default=50,
+    show_default=True,
+    help="N; half of them run.",
+)
 @click.option("--rounds", type=click.IntRange(min=1), default=8, show_default=True)
 @click.option("--together", is_flag=True, help="All contenders in one process.")
 @click.option("--huge-pages/--small-pages", default=True, show_default=True, help="Below PyTorch's large tensors.")

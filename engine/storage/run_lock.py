@@ -15,7 +15,7 @@ from .story_reader import STORY_FILE
 
 class RunLock:
     """Alone with ``target`` (a story's record, a file of stories) while this is entered; ``lock`` is a file in the same
-    folder, which a kill leaves there, to no harm.
+    folder; one that a kill leaves there does no harm.
 
     Made before ``target`` is read, so that what another run writes until this one is alone is noticed. A file system
     without locks is trusted to have one user.

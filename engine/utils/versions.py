@@ -2,7 +2,8 @@
 
 import platform
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
+
+from ...compile.installed import installed
 
 REQUIRED = {"torch": "torch", "numpy": "numpy", "pillow": "pillow", "tokenizers": "tokenizers"}
 REQUIRED |= {"safetensors": "safetensors", "openvino": "openvino"}
@@ -21,14 +22,6 @@ OPTIONAL = {  # distribution: what it is for here
     "tensorrt-rtx": "compiled plans for RTX GPUs, built anywhere",
     "onnxruntime": "the check of ONNX files",
 }
-
-
-def installed(distribution: str) -> str | None:
-    """The installed version of a distribution, or None."""
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None
 
 
 def acdc_version() -> str:

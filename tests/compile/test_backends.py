@@ -59,7 +59,7 @@ def test_an_unknown_backend_is_named_with_the_choices(cache):
 
 
 def test_a_refusal_lists_all_reasons(cache, monkeypatch):
-    monkeypatch.setattr(openvino, "installed_version", lambda: None)
+    monkeypatch.setattr(openvino, "installed", lambda name: None)
     spec = StageSpec.of("twice", [X.to("meta", torch.float64)])
     reasons = unsupported_reasons(spec, "openvino")
     assert len(reasons) == 3
@@ -76,7 +76,7 @@ def test_a_missing_package_is_found_out_without_importing_it(monkeypatch):
     def missing(name):
         raise importlib.metadata.PackageNotFoundError(name)
 
-    monkeypatch.setattr(openvino, "version", missing)
+    monkeypatch.setattr("acdc.compile.installed.version", missing)
     assert unsupported_reasons(SPEC, "openvino") == ["openvino is not installed: pip install openvino"]
 
 

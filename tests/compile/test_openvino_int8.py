@@ -51,10 +51,10 @@ def test_other_pictures_than_the_bundle_draws_are_refused(tiny_engine):
 
 
 def test_a_missing_package_and_another_stage_are_refused_by_name(tiny_path, tiny_engine, monkeypatch):
-    monkeypatch.setattr(openvino_int8, "nncf_version", lambda: None)
+    monkeypatch.setattr(openvino_int8, "installed", lambda name: None)
     spec = StageSpec.of("unet", unet_stage(tiny_engine, 1)[2])
     assert unsupported_reasons(spec, "openvino-int8") == ["nncf is not installed: pip install 'acdc-engine[int8]'"]
-    monkeypatch.setattr(openvino_int8, "nncf_version", lambda: "3")
+    monkeypatch.setattr(openvino_int8, "installed", lambda name: "3")
     assert unsupported_reasons(spec, "openvino-int8") == []
     with pytest.raises(ValueError, match="cannot run arm_prefill in float32 on cpu: only unet can be in int8"):
         Engine.from_pretrained(tiny_path, backend="openvino-int8")

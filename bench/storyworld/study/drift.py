@@ -124,7 +124,7 @@ def draw(row: Row, engine: Engine, stories: Sequence[StorySample], seeds: range,
 
 @click.command(help="Draw and judge long held-out stories; writes storyworld_drift.{json,md,png}.")
 @click.option("--bundle", default="storyworld", show_default=True)
-@click.option("--edition", default=1, show_default=True, help="Of the world that the bundle learned.")
+@click.option("--edition", default=1, show_default=True, help="Edition of the world that the bundle learned.")
 @click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="Judge of labels; the packaged one.")
 @click.option("--identity", "identity_path", type=click.Path(path_type=Path), help="Judge of individuals, if any.")
 @click.option("--stories", "count", default=50, show_default=True)

@@ -142,10 +142,10 @@ def draw_row(
 
 @click.command(help="Draw and judge held-out stories in every variant; writes storyworld_quality.{json,md,png}.")
 @click.option("--bundle", default="storyworld", show_default=True)
-@click.option("--edition", default=1, show_default=True, help="Of the world that the bundle learned.")
+@click.option("--edition", default=1, show_default=True, help="Edition of the world that the bundle learned.")
 @click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="Another judge than the packaged one.")
 @click.option("--stories", "count", default=200, show_default=True, help="Held-out stories.")
-@click.option("--first-seed", default=100_000, show_default=True, help="Of the stories and of their draws.")
+@click.option("--first-seed", default=100_000, show_default=True, help="First seed of the stories and of their draws.")
 @click.option("--paper-seeds", default=8, show_default=True, help="Draws of each of the paper's stories.")
 @click.option("--rows", "names", default="", help="Comma-separated: only these; all by default.")
 @click.option("--draw-only", is_flag=True, help="Draw the rows and write no report.")
@@ -153,7 +153,7 @@ def draw_row(
 @click.option("--dtype", default="float32", show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--backend", default="eager", show_default=True, help="NAME, or stage=NAME,...")
-@click.option("--threads", type=int, help="Of torch; all by default.")
+@click.option("--threads", type=int, help="Threads of torch; all by default.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of drawn rows.")
 @click.option(
     "--earlier",

@@ -65,10 +65,10 @@ def chosen_rows(_context: object, _parameter: object, text: str) -> list[str]:
 @click.option("--clips", "count", default=50, show_default=True, help="Held-out clips.")
 @click.option("--frames", default=32, show_default=True)
 @click.option("--rows", default=",".join(ROWS), show_default=True, callback=chosen_rows, help="Separated by commas.")
-@click.option("--edition", default=1, show_default=True, help="Of the world that the bundles learned.")
+@click.option("--edition", default=1, show_default=True, help="Edition of the world that the bundles learned.")
 @click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="Another judge than the packaged one.")
 @click.option("--backend", default="eager", show_default=True)
-@click.option("--threads", type=int, help="Of torch; all by default.")
+@click.option("--threads", type=int, help="Threads of torch; all by default.")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file, written after every row.")
 def evaluate_video(
     count: int, frames: int, rows: list[str], edition: int, judge_path: Path | None, backend: str, threads: int | None,

@@ -113,7 +113,7 @@ class Training:
 @click.command()
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="Data, runs, done/ and the bundle.")
 @click.option(
-    "--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Of all stages that run at once."
+    "--threads", type=click.IntRange(min=1), default=2, show_default=True, help="Threads of all stages together."
 )
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--toy", is_flag=True, help="A few pictures and steps: rehearses every stage in minutes.")

@@ -68,7 +68,7 @@ def to_latents(tokenizer: VQGAN, encode: Callable[[Tensor], Tensor], codes: Tens
 @click.option("--arm", type=click.Path(path_type=Path), required=True)
 @click.option("--tokenizer", type=click.Path(path_type=Path), required=True, help="Directory of the VQGAN.")
 @click.option("--vae", type=click.Path(path_type=Path), required=True, help="The corrector's AutoencoderKL.")
-@click.option("--stories", default=4500, help="How many stories, from the end of the data set.")
+@click.option("--stories", default=4500, help="Number of stories, from the end of the data set.")
 @click.option("--threads", default=1)
 @click.option("--device", default="cpu")
 @torch.inference_mode()

@@ -157,8 +157,8 @@ def curves(runs: Sequence[Run], path: Path) -> None:
 @click.command()
 @click.option("--run", "runs", multiple=True, required=True, help="PART=DIRECTORY[=COMMAND], in order.")
 @click.option("--machine", required=True, help="One sentence: where and with what it was trained.")
-@click.option("--notes", default="", help="What a reader must know besides.")
-@click.option("--name", default=NAME, show_default=True, help="Of the page; a training that goes on has its own.")
+@click.option("--notes", default="", help="Further notes for the reader.")
+@click.option("--name", default=NAME, show_default=True, help="Name of the page; a training that goes on has its own.")
 @click.option("--commit", help="That holds the code which trained.")
 @click.option("--results", type=click.Path(path_type=Path), default=Path(__file__).parents[2] / "results")
 def main(runs: tuple[str, ...], machine: str, notes: str, name: str, commit: str | None, results: Path) -> None:

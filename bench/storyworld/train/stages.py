@@ -73,10 +73,10 @@ def stages(size: Size) -> tuple[Stage, ...]:
     coders = f"--tokenizer {TOKENIZER} --vae {VAE}"
     clips = f"{TRAIN}video_data --edition 2 {coders}"
     return (
-        Stage("data", f"{render} --stories {size.stories} --out data", (), True, "--workers", False),
+        Stage("data", f"{render} --stories {size.stories} --out data", wide=True, threads="--workers", device=False),
         Stage(
-            "heldout", f"{render} --stories {size.heldout} --split heldout --out heldout", (),
-            True, "--workers", False,
+            "heldout", f"{render} --stories {size.heldout} --split heldout --out heldout",
+            wide=True, threads="--workers", device=False,
         ),
         Stage(
             "tokenizer", f"{TRAIN}tokenizer --data data --out runs/tokenizer --grid 16 --muon {size.tokenizer}",
@@ -85,40 +85,43 @@ def stages(size: Size) -> tuple[Stage, ...]:
         Stage("vae", f"{TRAIN}vae --data data --out runs/vae --muon {size.vae}", ("data",)),
         Stage("judge", f"{JUDGE}train {sets} --out runs/judge {size.judge}", ("data", "heldout")),
         Stage("identity", f"{JUDGE}train_identity {sets} --out runs/identity {size.identity}", ("data", "heldout")),
-        Stage("codes", f"{TRAIN}encode --data data --flip --tokenizer {TOKENIZER}", ("tokenizer",), True),
-        Stage("heldout_codes", f"{TRAIN}encode --data heldout --tokenizer {TOKENIZER}", ("heldout", "tokenizer"), True),
-        Stage("arm", f"{TRAIN}arm {sets} --out runs/arm {size.arm}", ("codes", "heldout_codes"), True),
-        Stage("latents", f"{TRAIN}encode --data data --flip --vae {VAE}", ("vae",), True),
+        Stage("codes", f"{TRAIN}encode --data data --flip --tokenizer {TOKENIZER}", ("tokenizer",), wide=True),
+        Stage(
+            "heldout_codes", f"{TRAIN}encode --data heldout --tokenizer {TOKENIZER}",
+            ("heldout", "tokenizer"), wide=True,
+        ),
+        Stage("arm", f"{TRAIN}arm {sets} --out runs/arm {size.arm}", ("codes", "heldout_codes"), wide=True),
+        Stage("latents", f"{TRAIN}encode --data data --flip --vae {VAE}", ("vae",), wide=True),
         Stage(
             "drafts", f"{TRAIN}drafts --data data --arm {ARM} {coders} --stories {size.drafts}",
-            ("arm", "latents"), True,
+            ("arm", "latents"), wide=True,
         ),
         Stage(
             "corrector", f"{TRAIN}corrector --data data --vae {VAE} --out runs/corrector {size.corrector}",
-            ("drafts",), True,
+            ("drafts",), wide=True,
         ),
         Stage(
             "bundle", f"{TRAIN}assemble --arm {ARM} --tokenizer {TOKENIZER} --corrector runs/corrector/corrector "
-            "--out storyworld", ("arm", "tokenizer", "corrector"), False, "", False,
+            "--out storyworld", ("arm", "tokenizer", "corrector"), threads="", device=False,
         ),
         Stage(
             "round_trip", f"{TRAIN}round_trip --data heldout {coders} {JUDGES} --out runs/round_trip",
-            ("heldout", "tokenizer", "vae", "judge", "identity"), False, "", False,
+            ("heldout", "tokenizer", "vae", "judge", "identity"), threads="", device=False,
         ),
-        Stage("clips", f"{clips} {size.clips} --flip --out clips", ("tokenizer", "vae"), True),
+        Stage("clips", f"{clips} {size.clips} --flip --out clips", ("tokenizer", "vae"), wide=True),
         Stage(
             "heldout_clips", f"{clips} --clips {size.heldout // 4} --split heldout --out heldout_clips",
-            ("tokenizer", "vae"), True,
+            ("tokenizer", "vae"), wide=True,
         ),
         Stage(
             "video", f"{TRAIN}video --init {ARM} --stories data --clips clips --heldout heldout_clips "
-            f"--out runs/video {size.video}", ("arm", "clips", "heldout_clips"), True,
+            f"--out runs/video {size.video}", ("arm", "clips", "heldout_clips"), wide=True,
         ),
         Stage(
-            "clip_drafts", f"{TRAIN}video_drafts --clips clips --arm runs/video/arm {coders}", ("video",), True,
+            "clip_drafts", f"{TRAIN}video_drafts --clips clips --arm runs/video/arm {coders}", ("video",), wide=True,
         ),
         Stage(
             "motion", f"{TRAIN}motion --base runs/corrector/corrector --clips clips --heldout heldout_clips "
-            f"--out runs/motion {size.motion}", ("corrector", "clip_drafts"), True,
+            f"--out runs/motion {size.motion}", ("corrector", "clip_drafts"), wide=True,
         ),
     )  # fmt: skip

@@ -117,7 +117,7 @@ def evaluate(
 @click.option("--steps", default=3000, show_default=True)
 @click.option("--decay", default=800, show_default=True)
 @click.option("--frames", default=48, show_default=True, help="Learned frames a step.")
-@click.option("--share", default=0.5, show_default=True, help="Of stories in what is learned.")
+@click.option("--share", default=0.5, show_default=True, help="Share of stories among what is learned.")
 @click.option("--lr", default=1e-3, show_default=True)
 @click.option("--muon-lr", default=0.004, show_default=True)
 @click.option("--every", default=100, show_default=True, help="Steps between two checkpoints, and two evaluations.")

@@ -126,7 +126,7 @@ def _join(out: Path, folder: Path, count: int, names: list[str]) -> None:
 @click.option("--frames", default=FRAMES, show_default=True)
 @click.option("--size", default=64, show_default=True)
 @click.option("--first-seed", default=0, show_default=True)
-@click.option("--edition", default=1, show_default=True, help="Of the world.")
+@click.option("--edition", default=1, show_default=True, help="Edition of the world.")
 @click.option("--threads", default=1, show_default=True)
 @click.option("--device", default="cpu", show_default=True)
 def main(

@@ -15,6 +15,7 @@ which no draw needs, ride with the next sentence; and replacing a frame is: cut 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 from functools import partial
 from itertools import chain
@@ -207,11 +208,9 @@ class ArmSession(StorySession):
 
     def fork(self) -> ArmSession:
         """An independent copy that continues from the same state."""
-        return self._copy(self.branches)
-
-    def drop_null(self) -> ArmSession:
-        """A copy without the null branch, for the frames after which guidance_scale is 1."""
-        return self._copy(1)
+        forked = copy(self)
+        forked.chunks, forked.cache = list(self.chunks), self.cache.fork()
+        return forked
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor that the stories hold in it."""
@@ -222,16 +221,6 @@ class ArmSession(StorySession):
             yield self.last_logits
         if self.frame is not None:
             yield from self.frame.tensors()
-
-    def _copy(self, branches: int) -> ArmSession:
-        copy = object.__new__(ArmSession)
-        copy.__dict__.update(self.__dict__)
-        copy.branches = branches
-        rows = range(copy.rows)
-        copy.chunks = [replace(c, ids=c.ids[: len(rows)], counts=c.counts[: len(rows)]) for c in self.chunks]
-        copy.cache = self.cache.fork(rows)
-        copy.last_logits = None if self.last_logits is None else self.last_logits[: len(rows)]
-        return copy
 
     def _text(self, texts: Sequence[str] | None) -> StreamSegment:
         if texts is None:

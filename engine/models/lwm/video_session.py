@@ -17,7 +17,6 @@ Life of a frame, as in a story: ``begin(captions)``, from the second on ``begin(
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from copy import copy
 from dataclasses import replace
 
 import torch
@@ -25,7 +24,7 @@ from torch import Tensor
 
 from ...options import Decoding
 from ...sampling import SamplingParams
-from ..checks import check_codes, check_kept, check_room, check_sizes, places
+from ..checks import check_codes, check_room, check_sizes, places
 from .published import VIDEO_POLICIES, VideoPolicies
 from .runner import LwmRunner
 from .session import ArmSession
@@ -134,21 +133,6 @@ class LwmVideo(VideoBatch):
             self._keep(codes[:, 0])
         else:
             self.video.replace_many(first, codes)
-
-    def truncate(self, frames: int) -> None:
-        """Forget all but the first ``frames`` frames. The captions stay: go on with ``begin(None)``."""
-        check_kept(frames, self.drawn)
-        if frames == 0:
-            self.close()
-        elif self.video is not None:
-            self.video.truncate(frames)
-
-    def fork(self) -> LwmVideo:
-        """An independent copy that continues from the same state."""
-        other = copy(self)
-        other.image = None if self.image is None else self.image.fork()
-        other.video = None if self.video is None else self.video.fork()
-        return other
 
     def tensors(self) -> Iterator[Tensor]:
         """Every tensor that it holds."""

@@ -117,7 +117,7 @@ def test_auto_leaves_show_os_draws_eager(small: None) -> None:
 def test_what_openvino_cannot_translate_is_one_line(small: None) -> None:
     engine = Engine.from_pretrained("show-o+sd15", random_weights=True, backend="correction=openvino")
     with pytest.raises(ValueError, match=r"backend 'openvino' cannot translate correction: .*; choose eager for it"):
-        engine.generate(["Benny sat."], arm_steps=2, **SHORT)
+        engine.generate(["Benny sat."], arm_steps=2, num_inference_steps=2, correction_size=32)
 
 
 def test_random_weights_are_for_published_bundles() -> None:

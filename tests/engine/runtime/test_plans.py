@@ -163,7 +163,7 @@ def test_auto_is_the_fastest_exact_backend_that_can_serve(tiny_path, monkeypatch
     assert parse_backends("auto", CPU, torch.float64) == all_on("eager")
     assert parse_backends("unet=auto", CPU, F32) == {**all_on("eager"), "unet": "openvino"}
     assert Engine.from_pretrained(tiny_path, backend="auto").backend == "openvino"
-    monkeypatch.setattr(openvino, "installed_version", lambda: None)
+    monkeypatch.setattr(openvino, "installed", lambda name: None)
     assert Engine.from_pretrained(tiny_path, backend="auto").backend == "eager"
 
 
@@ -182,7 +182,7 @@ def test_the_whole_correction_is_described_too():
 def test_what_is_missing_is_said_with_what_to_do(monkeypatch, capsys):
     assert refusals(CPU)["openvino"] == {stage: [] for stage in (*STAGES, "correction")}
     assert "it runs on cuda, not on cpu" in refusals(CPU)["cudagraph"]["unet"]
-    monkeypatch.setattr(openvino, "installed_version", lambda: None)
+    monkeypatch.setattr(openvino, "installed", lambda name: None)
     assert refusals(CPU)["openvino"]["unet"] == ["openvino is not installed: pip install openvino"]
     print_info(collect())
     printed = capsys.readouterr().out

@@ -223,33 +223,6 @@ def test_a_storys_frames_replaced_together(arm: Arm, context: Context, first: in
     assert all(torch.equal(changed.codes(at), fresh.codes(at)) for at in range(3))
 
 
-@pytest.mark.parametrize("kept", [0, 1, 2])
-def test_truncate_then_go_on(arm: Arm, kept: int) -> None:
-    one, fresh = video(arm), video(arm)
-    draw(one, 3)
-    frames = draw(fresh, 3)
-    one.truncate(kept)
-    assert one.drawn == kept
-    one.begin(None)
-    again = [one.generate(keys(kept)), *draw(one, 2 - kept)]
-    assert all(torch.equal(a, b) for a, b in zip(again, frames[kept:], strict=True))
-
-
-@pytest.mark.parametrize("drawn", [0, 1, 2])
-def test_forks_are_independent(arm: Arm, drawn: int) -> None:
-    trunk = video(arm)
-    draw(trunk, drawn)
-    if drawn:
-        trunk.begin(None)
-    branch = trunk.fork()
-    branch.generate(keys(9))
-    branch.replace(0, frame_of(4)[:, None])
-    assert trunk.drawn == drawn
-    fresh = draw(video(arm), drawn + 1)
-    assert torch.equal(trunk.generate(keys(drawn)), fresh[drawn])
-    assert all(torch.equal(trunk.codes(at), fresh[at]) for at in range(drawn + 1))
-
-
 def test_drawing_reads_nothing_back_from_the_device() -> None:
     """On the meta device any ``.item()``, ``.tolist()`` or data-dependent shape raises."""
     meta = Arm(LWM(SIZES).to("meta"), encode, WITH_PROMPTS)
