@@ -19,7 +19,7 @@ from torch import Tensor
 
 from ..engine.engine import Engine
 from ..engine.sampling import SamplingParams, choose
-from ..engine.utils.atomic import check_directory, write_json
+from ..engine.utils.atomic import make_directory, write_json
 from ..engine.utils.rng import Purpose, gumbel, make_keys
 from ..engine.utils.versions import versions
 from .decoding.frames import true_codes
@@ -90,8 +90,7 @@ def row(engine: Engine, samples: Sequence[tuple[int, StorySample, Tensor]], batc
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
 def main(stories: int, batch: int, unet: bool, bundle: str, out: Path) -> None:
     """Measure the drift of every way."""
-    check_directory(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(out.parent)
     seeds = range(FIRST_SEED, FIRST_SEED + stories)
     pairs = [(seed, sample_story(seed, "heldout")) for seed in seeds]
     full = Engine.from_pretrained(bundle, backend="eager")

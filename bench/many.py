@@ -25,7 +25,7 @@ from ..engine.pipeline.serial import SerialPipeline
 from ..engine.request import StoryRequest
 from ..engine.scheduler.policy import SchedulerConfig
 from ..engine.scheduler.run import frames_of
-from ..engine.utils.atomic import check_directory, write_json
+from ..engine.utils.atomic import make_directory, write_json
 from ..engine.utils.malloc import limit_malloc_arenas
 from ..engine.utils.versions import versions
 from .options import BUNDLE, DEVICE, OUT, STEPS
@@ -170,8 +170,7 @@ def main(
     if 0 < thousand < SETTLED + HUNDRED or thousand < 0:
         raise click.BadParameter(f"--thousand {thousand} is too few; choose 0, or {SETTLED + HUNDRED} and more")
     limit_malloc_arenas()
-    check_directory(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(out.parent)
     requests, config = held_out(stories), SchedulerConfig()
     record: dict[str, Any] = {
         "versions": versions(),

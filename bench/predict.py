@@ -28,7 +28,7 @@ from ..engine.request import StoryRequest
 from ..engine.scheduler.policy import SchedulerConfig, batch
 from ..engine.scheduler.run import frames_of
 from ..engine.scheduler.scheduler import phase_schedule
-from ..engine.utils.atomic import check_directory, write_json
+from ..engine.utils.atomic import make_directory, write_json
 from ..engine.utils.malloc import limit_malloc_arenas
 from ..engine.utils.versions import versions
 from .numbers import numbers
@@ -221,8 +221,7 @@ def main(
     if min(memory_ms) < 0:
         raise click.BadParameter(f"--memory-ms {min(memory_ms)} is negative; choose 0 or more")
     limit_malloc_arenas()  # as acdc generate does
-    check_directory(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(out.parent)
     engine = Engine.from_pretrained(bundle, device=device, backend=backend)
     options = make_options(num_inference_steps=steps).resolved(engine.defaults)
     requests, groups = held_out(stories), list[dict[str, Any]]()

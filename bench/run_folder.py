@@ -10,14 +10,13 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from ..engine.utils.atomic import check_directory
+from ..engine.utils.atomic import make_directory
 
 
 @contextmanager
 def alone_in(folder: Path) -> Iterator[None]:
     """Make ``folder`` and lock it. ``ValueError`` if it cannot be used, or another run holds it."""
-    check_directory(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_directory(folder)
     lock = FileLock(folder / ".lock", timeout=0)
     try:
         held = lock.acquire()

@@ -33,9 +33,14 @@ def newest(pattern: str) -> tuple[str, dict[str, Any]]:
     return files[-1].name, found
 
 
+def newest_phases() -> dict[str, tuple[str, dict[str, Any]]]:
+    """The last result of each backend that was measured."""
+    return {backend: newest(pattern) for backend, pattern in PHASES.items() if [*RESULTS.glob(pattern)]}
+
+
 def overhead_table() -> str:
     """Milliseconds per chunk and phase, plain and with ACDC, on each backend that was measured."""
-    found = {backend: newest(pattern) for backend, pattern in PHASES.items() if [*RESULTS.glob(pattern)]}
+    found = newest_phases()
     sides = [(backend, side, result) for backend, (_, result) in found.items() for side in ("plain", "acdc")]
     titles = {"plain": "plain ARM", "acdc": "with ACDC"}
     lines = [f"| ms per chunk | {' | '.join(f'{titles[side]}, {backend}' for backend, side, _ in sides)} |"]
@@ -89,7 +94,7 @@ def short_quality_table() -> str:
 
 def cost_table() -> str:
     """Milliseconds of a frame, plain and with ACDC, on each backend that was measured."""
-    found = {backend: newest(pattern) for backend, pattern in PHASES.items() if [*RESULTS.glob(pattern)]}
+    found = newest_phases()
     lines = ["| backend | plain ARM, ms | with ACDC, ms | overhead |", "|---|---|---|---|"]
     for backend, (_, result) in found.items():
         plain, acdc = (_spread(result["phases_ms"][side]["total"]) for side in ("plain", "acdc"))

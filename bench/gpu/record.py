@@ -23,7 +23,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 
-from ...engine.utils.atomic import check_directory, write_json
+from ...engine.utils.atomic import make_directory, write_json
 from ...engine.utils.versions import versions
 from ..overhead.study import commit
 from .clocks import Clocks
@@ -50,8 +50,7 @@ class Record:
     def __init__(self, output: Output, device: str, settings: Mapping[str, Any]) -> None:
         """Begin the file, or go on with it. ``ValueError`` where it was made on another device or with other settings,
         and for an unwritable place."""
-        check_directory(output.path.parent)
-        output.path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(output.path.parent)
         self.output, self.device, self.began = output, device, time.perf_counter()
         self.clocks, self.read_at = Clocks(torch.device(device)), -CLOCKS_EVERY_S
         self.found: dict[str, Any] = {"device": device_name(device), "settings": json.loads(json.dumps(settings))}

@@ -75,3 +75,9 @@ def check_directory(path: Path) -> None:
         raise ValueError(f"output path {str(path)!r}: {str(nearest)!r} is not a directory; choose another --out")
     if not os.access(nearest, os.W_OK | os.X_OK):
         raise ValueError(f"output path {str(path)!r}: {str(nearest)!r} is not writable; choose another --out")
+
+
+def make_directory(path: Path) -> None:
+    """Make the folder ``path`` and those above it, where they are missing; raises as :func:`check_directory`."""
+    check_directory(path)
+    path.mkdir(parents=True, exist_ok=True)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from ....engine.engine import Engine
-from ....engine.utils.atomic import check_directory, write_json
+from ....engine.utils.atomic import make_directory, write_json
 from ....engine.utils.versions import versions
 from ...choices import chosen
 from ..judge.judge import load as load_judge
@@ -77,8 +77,7 @@ def evaluate_video(
     """Draw and judge held-out clips, corrected and not."""
     if threads is not None:
         torch.set_num_threads(threads)
-    check_directory(out.parent)
-    out.parent.mkdir(parents=True, exist_ok=True)
+    make_directory(out.parent)
     judge = load_judge(judge_path)
     clips = [sample_clip(FIRST_SEED + number, "heldout", frames, edition=edition) for number in range(count)]
     truth = truth_of(clips)
