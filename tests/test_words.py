@@ -78,7 +78,7 @@ def written() -> dict[str, str]:
 
 def hits(rule: str, text: str) -> list[int]:
     """Lines (from 1) at which a rule is broken. A row of a table that quotes the rules (docs/log.md) does not count."""
-    text = re.sub(r"def test_\w+", lambda name: name[0].replace("_", " "), text)  # a test's name is a sentence
+    text = re.sub(r"def \w+", lambda name: name[0].replace("_", " "), text)  # names are read as words
     lines = text.splitlines()
     found = [text.count("\n", 0, match.start()) for match in re.finditer(RULES[rule][0], text, re.MULTILINE)]
     return [line + 1 for line in found if not QUOTED.match(lines[line])]

@@ -158,7 +158,7 @@ class _Run:
                 break
             finished = self.time.next()
             if isinstance(finished.what, ScheduledStory):
-                self._told(finished.what, finished)
+                self._answered(finished.what, finished)
             else:
                 self._launched(finished.what, finished)
         assert not self.stories, "a story was left over"
@@ -200,10 +200,10 @@ class _Run:
             story.passes_left = max(0.0, story.passes_left - passes)
         return self.costs.launch_seconds(Phase.SAMPLE, len(stories), passes)
 
-    def _told(self, task: ScheduledStory, finished: Finished) -> None:
+    def _answered(self, task: ScheduledStory, finished: Finished) -> None:
         self._note(None, Phase.MEMORY, (task,), finished)
         story, index = self.stories[task], task.prompts_ready
-        self.scheduler.tell(task)
+        self.scheduler.complete_call(task)
         if index == task.index and story.stall_start is not None:
             story.waited = max(0.0, finished.end - story.stall_start)  # it may have come before it was missed
             story.stall_start = None

@@ -26,7 +26,7 @@ def completed(known: Subject, parsed: Parsed, people: list[Person]) -> Subject:
         if hero.kind and person.name and person.kind and known.is_kind(person.kind):
             looks = hero.looks or tuple(person.looks)
             return replace(known, heroes=(replace(hero, name=person.name, looks=looks, sex=person.sex or hero.sex),))
-    if not hero.name and (name := _told_name(parsed, known, people)):
+    if not hero.name and (name := _stated_name(parsed, known, people)):
         return replace(known, heroes=(replace(hero, name=name),))
     if not hero.kind:
         owner = _kind_of_owner(parsed)
@@ -34,7 +34,7 @@ def completed(known: Subject, parsed: Parsed, people: list[Person]) -> Subject:
             return replace(
                 known, heroes=(replace(hero, kind=kind_of(owner), looks=tuple(looks_of(owner)) or hero.looks),)
             )
-        return _kind_told(known, people)
+        return _stated_kind(known, people)
     return known
 
 
@@ -44,7 +44,7 @@ def _filled(known: Subject, person: Person) -> Subject:
     return replace(known, heroes=(hero,))
 
 
-def _told_name(parsed: Parsed, known: Subject, people: list[Person]) -> str | None:
+def _stated_name(parsed: Parsed, known: Subject, people: list[Person]) -> str | None:
     """ "Its name was Ember.", "They called him Tom.", "Kito was frightened." """
     for clause in parsed.clauses:
         if clause.verb is None:
@@ -66,7 +66,7 @@ def _starts(parsed: Parsed, person: Person) -> bool:
     return all(word.tag in {"R", "C", ",", ".", "E"} for word in parsed.words[: person.phrase.start])
 
 
-def _kind_told(known: Subject, people: list[Person]) -> Subject:
+def _stated_kind(known: Subject, people: list[Person]) -> Subject:
     """ "Max ran." ... "The corgi barked.": a definite kind that is the subject."""
     for person in people:
         definite = person.phrase.determiner == "the" and person.phrase.owner is None

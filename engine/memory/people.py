@@ -171,7 +171,7 @@ def _same(parsed: Parsed, person: Person, before: NounPhrase, phrase: NounPhrase
         return False
     if person.owned and not person.name and phrase.determiner in {"a", "an"} and is_kind(phrase.head):
         return True
-    if _is_told_again(parsed, person, phrase):
+    if _is_repeated(parsed, person, phrase):
         return True
     if person.members and person.kind in ROLES and phrase.plural and is_kind(phrase.head):
         person.kind = ""
@@ -183,7 +183,7 @@ def _same(parsed: Parsed, person: Person, before: NounPhrase, phrase: NounPhrase
     return False
 
 
-def _is_told_again(parsed: Parsed, person: Person, phrase: NounPhrase) -> bool:
+def _is_repeated(parsed: Parsed, person: Person, phrase: NounPhrase) -> bool:
     """ "The apprentice, a skinny boy named Wat, ...": a kind, then a closer word for it."""
     after = parsed.words[phrase.end].low if phrase.end < len(parsed.words) else ""
     plain = bool(person.kind) and not person.name and not person.plural and person.phrase.determiner == "the"

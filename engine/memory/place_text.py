@@ -49,7 +49,7 @@ def _text(parsed: Parsed, place: Place) -> str:
 def _lead(parsed: Parsed, place: Place) -> str:
     """The preposition of somebody who stays there: the story's own, or for one of movement "in", "on", "by" or "at"."""
     phrase, preposition = place.phrase, place.preposition
-    above = preposition == "above" and (not place.listed or _right_behind_verb(parsed, phrase))
+    above = preposition == "above" and (not place.listed or _right_after_verb(parsed, phrase))
     if preposition in STILL or above:
         written = parsed.words[phrase.lead : phrase.start]
         return preposition if written[0].low in LOOSE and len(written) > 1 else join(written).lower()
@@ -62,7 +62,7 @@ def _lead(parsed: Parsed, place: Place) -> str:
     return "by" if preposition in ROUND and not place.listed else "in"
 
 
-def _right_behind_verb(parsed: Parsed, phrase: NounPhrase) -> bool:
+def _right_after_verb(parsed: Parsed, phrase: NounPhrase) -> bool:
     return (phrase.lead > 0 and parsed.words[phrase.lead - 1].tag in {"V", "R", "."}) or phrase.lead == 0
 
 

@@ -44,13 +44,13 @@ def rewrite(sentence: str, state: State, first: bool) -> str:
     """Head ("Benny the beagle in a vibrant garden.") and the sentence with its first referent named."""
     if state.subject is None:
         return sentence
-    if first and _stands_alone(sentence, state):
+    if first and _is_self_contained(sentence, state):
         return sentence
     resolved = resolve(sentence.strip(), state)
     return f"{head(state, resolved)} {resolved}".strip()
 
 
-def _stands_alone(sentence: str, state: State) -> bool:
+def _is_self_contained(sentence: str, state: State) -> bool:
     """True if a first sentence begins with its subject and soon names its setting."""
     assert state.subject is not None
     words = [word.low for word in split_words(sentence) if not word.mark and not word.low.startswith("'")]

@@ -81,7 +81,7 @@ def _daytime(parsed: Parsed, clause: Clause, phrase: NounPhrase, time: Time) -> 
         or phrase.owner
     ):
         return time
-    if not phrase.preposition and not _stands_free(parsed, clause, phrase):
+    if not phrase.preposition and not _is_unattached(parsed, clause, phrase):
         return time
     lows = [word.low for word in phrase.modifiers]
     if phrase.head == "day":
@@ -111,7 +111,7 @@ def _daytime(parsed: Parsed, clause: Clause, phrase: NounPhrase, time: Time) -> 
     )
 
 
-def _stands_free(parsed: Parsed, clause: Clause, phrase: NounPhrase) -> bool:
+def _is_unattached(parsed: Parsed, clause: Clause, phrase: NounPhrase) -> bool:
     """ "One night" and "that evening" tell when; "the night was long" and "he loved the night" do not."""
     if clause.verb is None:
         return True

@@ -163,9 +163,9 @@ class PipelinedLoop:
         self._note(None, Phase.MEMORY, (story,), done)
         index = story.prompts_ready
         if done.error is None:
-            self.scheduler.tell(story)
+            self.scheduler.complete_call(story)
         else:
-            self.scheduler.refuse(story)
+            self.scheduler.fail_call(story)
         if story not in self.stories or story.error is not None:
             return
         if done.error is not None:

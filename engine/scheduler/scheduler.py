@@ -147,13 +147,13 @@ class Scheduler(Generic[Story]):
         self.calls_pending += len(called)
         return called
 
-    def tell(self, story: Story) -> None:
+    def complete_call(self, story: Story) -> None:
         """The rewrite that a story asked for is there."""
         assert story.prompt_pending, "nobody asked"
         story.prompt_pending, story.prompts_ready = False, story.prompts_ready + 1
         self.calls_pending -= 1
 
-    def refuse(self, story: Story) -> None:
+    def fail_call(self, story: Story) -> None:
         """The rewrite that a story asked for failed. The frames before it are made; there it is ``stuck``."""
         assert story.prompt_pending, "nobody asked"
         story.prompt_pending, story.prompt_failed = False, True
@@ -183,7 +183,7 @@ class Scheduler(Generic[Story]):
                 finished.append(story)
             else:
                 self._ready(story)
-        self._let_go(launch.stories)
+        self._remove_dropped(launch.stories)
         return [story for story in finished if not story.dropped]
 
     def fail(self, launch: Launch[Story], out_of_memory: bool = False) -> list[Story]:
@@ -205,7 +205,7 @@ class Scheduler(Generic[Story]):
         for story in launch.stories:
             story.retry_alone, story.place = not shrinks, 0
             self._ready(story)
-        self._let_go(launch.stories)
+        self._remove_dropped(launch.stories)
         return []
 
     def shown(self, story: Story) -> bool:
@@ -271,7 +271,7 @@ class Scheduler(Generic[Story]):
         self._events += 1
         story.state, story.ready_since = State.READY, self._events
 
-    def _let_go(self, stories: Sequence[Story]) -> None:
+    def _remove_dropped(self, stories: Sequence[Story]) -> None:
         for story in stories:
             if story.dropped:
                 self._leave(story)

@@ -100,7 +100,7 @@ def read_manifest(path: Path) -> Manifest:
 
 class ManifestWriter:
     """Appends to ``path``, alone, after the whole lines of ``known``, which was read from there. None: what is there
-    stays until :meth:`begin_anew`, and nothing is to be appended before that.
+    stays until :meth:`start_over`, and nothing is to be appended before that.
 
     ``ValueError`` where another run writes to it, or has since it was read.
     """
@@ -126,7 +126,7 @@ class ManifestWriter:
     ) -> None:
         os.close(self._file)
 
-    def begin_anew(self) -> None:
+    def start_over(self) -> None:
         """Forget all stories."""
         self._cut(0)
 

@@ -72,7 +72,7 @@ class ManyWriter:
         with ExitStack() as stack:
             self._manifest = stack.enter_context(ManifestWriter(self.directory / MANIFEST_FILE, self.known))
             if self.known is None and not self.stale:
-                self._manifest.begin_anew()
+                self._manifest.start_over()
             self._sheets = stack.enter_context(ThreadPoolExecutor(1, "acdc-sheets"))
             stack.enter_context(self.progress)
             self._stack = stack.pop_all()
@@ -192,7 +192,7 @@ class ManyWriter:
         if self._early is None:
             return
         assert self._manifest is not None
-        self._manifest.begin_anew()  # first, so that a crash leaves no line about a story that is gone
+        self._manifest.start_over()  # first, so that a crash leaves no line about a story that is gone
         clear_stories(self.directory, self.stale)
         early, self._early = self._early, None
         for entry in early:

@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(autouse=True)
-def beside_the_tests(monkeypatch):
+def small_parts(monkeypatch):
     """Parts of these tests are started as ``python -m tests.helpers.gpu_part``; a second is enough to begin one."""
     monkeypatch.chdir(ROOT)
     monkeypatch.setattr(module, "LEAST_S", 0.1)

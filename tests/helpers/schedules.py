@@ -105,7 +105,7 @@ class World:
 
     def tell(self) -> None:
         task = self.asked.pop(self.chance.randrange(len(self.asked)))
-        self.scheduler.tell(task)
+        self.scheduler.complete_call(task)
         self.seen[task].asking = False
         self.seen[task].expected += 1
 

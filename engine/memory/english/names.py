@@ -40,7 +40,7 @@ def opens_as_name(words: Words, i: int) -> bool:
     after = following[0].low if following else ""
     if low in CLOSED or low in OPENERS:
         return False
-    if _is_told_as_name(words, i):
+    if _is_used_as_name(words, i):
         return True
     if low in STEMS and after in DETERMINERS:
         return False  # "Leave the path"
@@ -63,7 +63,7 @@ def opens_as_name(words: Words, i: int) -> bool:
     return not (is_adjective(low) and not _verb_follows(words, i))
 
 
-def _is_told_as_name(words: Words, i: int) -> bool:
+def _is_used_as_name(words: Words, i: int) -> bool:
     """ "Snowy the goat", "Rain, a horse," "Paws and Claws, two cats", "Honey's tail"."""
     after = [word.low for word in words[i + 1 : i + 4]]
     if len(after) < 2:

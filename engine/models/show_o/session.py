@@ -200,7 +200,7 @@ class ShowOSession(StorySession):
         ids = torch.tensor([[*line, *[pad] * (width - len(line))] for line in entered]).to(device)
         fed = self.arm.feed(ids, None if all(first) else self.cache, causal=True)
         if len(entered) < self.rows:  # the null branch begins with the same ids in every story
-            fed = _beside(fed, self.arm.null_prefix(), self.stories)
+            fed = _with_null_rows(fed, self.arm.null_prefix(), self.stories)
         self.cache.put(*fed)
         self.cache.advance(counts)
 
@@ -258,7 +258,7 @@ def slots_before(config: ShowOConfig, layout: Layout, context: Context, frames: 
     return 1 + held * caption + (held - 1) * config.block
 
 
-def _beside(fed: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor], stories: int) -> tuple[Tensor, Tensor]:
+def _with_null_rows(fed: tuple[Tensor, Tensor], null: tuple[Tensor, Tensor], stories: int) -> tuple[Tensor, Tensor]:
     """Keys and values of the stories' captions and, in the rows after them, of the empty one as often."""
     rows = [
         F.pad(value, (0, 0, 0, longest.shape[3] - value.shape[3])) for longest, value in zip(fed, null, strict=True)

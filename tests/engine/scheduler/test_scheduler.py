@@ -104,7 +104,7 @@ def test_stories_beyond_the_limit_wait_and_are_rewritten_meanwhile():
     assert [one.state for one in tasks] == [State.READY] * 2 + [State.WAITING] * 2
     assert scheduler.calls() == [*tasks[:2], tasks[2]], "those that were begun come first"
     assert scheduler.calls() == []
-    scheduler.tell(tasks[0])
+    scheduler.complete_call(tasks[0])
     assert scheduler.calls() == [tasks[3]], "the prompt of the first frame before that of the second"
     with pytest.raises(AssertionError, match="the queue is full"):
         scheduler.add(task("e"))
@@ -119,7 +119,7 @@ def test_a_dropped_storys_call_counts_until_it_comes_back():
     scheduler.drop(one)
     assert one.state is State.GONE
     assert scheduler.calls() == [], "the caller is still taken"
-    scheduler.tell(one)
+    scheduler.complete_call(one)
     assert scheduler.calls() == [other]
 
 
@@ -131,7 +131,7 @@ def test_a_dropped_story_in_a_launch_holds_its_place_until_that_comes_back():
     assert scheduler.calls() == [one, other]
     (launch,) = scheduler.schedule()
     scheduler.drop(one)
-    scheduler.tell(one)
+    scheduler.complete_call(one)
     assert one.state is State.RUNNING, "its caches are held"
     assert other.state is State.WAITING
     assert scheduler.complete(launch) == []
@@ -144,7 +144,7 @@ def test_news_of_what_does_not_run_is_refused():
     one = task("one")
     scheduler.add(one)
     with pytest.raises(AssertionError, match="nobody asked"):
-        scheduler.tell(one)
+        scheduler.complete_call(one)
     with pytest.raises(AssertionError, match="one has no frame to show"):
         scheduler.shown(one)
     (launch,) = scheduler.schedule()

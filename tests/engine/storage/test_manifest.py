@@ -96,7 +96,7 @@ class TestManifest:
         before = path.read_bytes()
         with ManifestWriter(path, None) as writer:
             assert path.read_bytes() == before
-            writer.begin_anew()
+            writer.start_over()
             writer.append(BAD)
         assert list(read_manifest(path).entries) == ["bad"]
 
