@@ -3,7 +3,6 @@
 import difflib
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 
 import click
 
@@ -11,6 +10,7 @@ from ..memory.rewrite import MemoryFailure
 from ..utils.streams import drop_output, log, open_streams, settle_output
 from ..utils.to_one_line import one_line
 from ..utils.versions import acdc_version
+from .lazy_group import LazyGroup
 
 COMMANDS = {  # name: (module, one line of help); a module is imported when its command runs
     "story": (".story", "Draw a story: one picture a sentence, each corrected before the next is drawn."),
@@ -29,26 +29,7 @@ MISTAKE = 2
 FAILED = 1
 
 
-class LazyGroup(click.Group):
-    """A group that lists its commands from ``COMMANDS`` without importing them."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            raise click.UsageError(f"unknown command {cmd_name!r}; choose one of {', '.join(COMMANDS)}")
-        module, _ = COMMANDS[cmd_name]
-        command = getattr(import_module(module, __package__), cmd_name.replace("-", "_"))
-        assert isinstance(command, click.Command)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
-
-
-@click.group(cls=LazyGroup, invoke_without_command=True)
+@click.group(cls=LazyGroup, lazy=COMMANDS, package=__package__, invoke_without_command=True)
 @click.version_option(acdc_version(), prog_name="acdc")
 @click.pass_context
 def acdc(ctx: click.Context) -> None:
