@@ -34,7 +34,7 @@ def one_stage(engine):
     return next(stage for stage in stages(engine, 1) if stage[0] == "tokenizer_decoder")
 
 
-@pytest.mark.parametrize("batch", [1, pytest.param(2, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize("batch", [*(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2)), 3])
 @torch.no_grad()
 def test_every_stage_equals_eager(tiny_engine, plans, batch):
     for name, run, inputs in stages(tiny_engine, batch):

@@ -46,9 +46,19 @@ def plans(tmp_path):
 
 
 class TestBuild:
-    @pytest.mark.parametrize("name", ["tokenizer_decoder", "tokenizer_encoder", "vae_decoder", "vae_encoder"])
-    def test_the_bundles_stages_are_built_once(self, engine, plans, monkeypatch, name):
-        run, inputs = stage(engine, name, 3)
+    @pytest.mark.parametrize(
+        ("bundle", "name"),
+        [
+            ("tiny_engine", "tokenizer_decoder"),
+            ("tiny_engine", "tokenizer_encoder"),
+            ("engine", "vae_decoder"),
+            ("engine", "vae_encoder"),
+            pytest.param("engine", "tokenizer_decoder", marks=pytest.mark.slow),
+            pytest.param("engine", "tokenizer_encoder", marks=pytest.mark.slow),
+        ],
+    )
+    def test_the_bundles_stages_are_built_once(self, request, plans, monkeypatch, bundle, name):
+        run, inputs = stage(request.getfixturevalue(bundle), name, 3)
         folder = self.build_once(run, for_cuda(name, inputs), plans, monkeypatch)
         assert (folder / FILE).stat().st_size > sum(value.nbytes for value in run.state_dict().values())
 

@@ -83,6 +83,12 @@ def tiniest_path(tmp_path_factory):
     return tiny_bundle(tmp_path_factory.mktemp("tiniest"), grid=2)
 
 
+@pytest.fixture(scope="session")
+def tiniest(tiniest_path) -> str:
+    """The same as ``--bundle`` takes it."""
+    return str(tiniest_path)
+
+
 @pytest.fixture(scope="module")
 def tokenizer_folder(tmp_path_factory):
     """A CLIP tokenizer's files over a small vocabulary."""

@@ -107,8 +107,8 @@ class TestResume:
 
     @pytest.mark.parametrize("correction", [(), ("--no-correction",), ("--correct-every", "2")])
     @pytest.mark.parametrize("context", ["window", "full"])
-    def test_the_real_engine_after_a_kill_at_every_frame(self, tiny, monkeypatch, correction, context):
-        argv = ["story", *STORY, "--bundle", tiny, "--steps", "4", "--context", context, *correction]
+    def test_the_real_engine_after_a_kill_at_every_frame(self, tiniest, monkeypatch, correction, context):
+        argv = ["story", *STORY, "--bundle", tiniest, "--steps", "4", "--context", context, *correction]
         assert main([*argv, "--out", "whole"]) == 0
         add = story_command.StoryWriter.add
         for stop_at in range(3):

@@ -17,8 +17,8 @@ SHORT = ("--frames", "5", "--chunk-frames", "2", "--steps", "4")
 CAPTION = "Benny the beagle ran."
 
 
-def run(tiny: str, *more: str) -> int:
-    return main(["video", "--prompt", CAPTION, "--bundle", tiny, *SHORT, *more])
+def run(tiniest: str, *more: str) -> int:
+    return main(["video", "--prompt", CAPTION, "--bundle", tiniest, *SHORT, *more])
 
 
 def frames_of(path: str) -> int:
@@ -26,8 +26,8 @@ def frames_of(path: str) -> int:
         return picture.n_frames
 
 
-def test_everything_is_written(tiny, capsys) -> None:
-    assert run(tiny, "--out", "clip") == 0
+def test_everything_is_written(tiniest, capsys) -> None:
+    assert run(tiniest, "--out", "clip") == 0
     names = files("clip").keys()
     assert {"video.gif", "comparison.gif", "video.mp4", "comparison.mp4", "story.json", "trace.json"} <= names
     assert {f"frames/frame_0{index}.png" for index in range(1, 6)} <= names
@@ -51,8 +51,8 @@ def test_everything_is_written(tiny, capsys) -> None:
         (("--no-correction",), [False] * 5),
     ],
 )
-def test_which_chunks_are_corrected(tiny, more: tuple[str, ...], corrected: list[bool]) -> None:
-    assert run(tiny, "--out", "clip", *more) == 0
+def test_which_chunks_are_corrected(tiniest, more: tuple[str, ...], corrected: list[bool]) -> None:
+    assert run(tiniest, "--out", "clip", *more) == 0
     record = json.loads(Path("clip/story.json").read_text())
     assert [frame["corrected"] for frame in record["frames"]] == corrected
 
@@ -62,8 +62,8 @@ class Killed(BaseException):
 
 
 @pytest.mark.parametrize("kept", [0, 3])
-def test_a_killed_run_goes_on(tiny, monkeypatch, kept: int) -> None:
-    assert run(tiny, "--out", "whole", "--dtype", "float64") == 0
+def test_a_killed_run_goes_on(tiniest, monkeypatch, kept: int) -> None:
+    assert run(tiniest, "--out", "whole", "--dtype", "float64") == 0
     add, left = video_command.StoryWriter.add, [kept]
 
     def kill(self, story, frame) -> None:
@@ -75,32 +75,32 @@ def test_a_killed_run_goes_on(tiny, monkeypatch, kept: int) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(video_command.StoryWriter, "add", kill)
         with pytest.raises(Killed):
-            run(tiny, "--out", "parts", "--dtype", "float64")
-    assert run(tiny, "--out", "parts", "--dtype", "float64", "--resume") == 0
+            run(tiniest, "--out", "parts", "--dtype", "float64")
+    assert run(tiniest, "--out", "parts", "--dtype", "float64", "--resume") == 0
     whole, parts = files("whole"), files("parts")
     assert whole.keys() == parts.keys()
     assert all(whole[name] == parts[name] for name in whole if name.endswith(("png", "gif")) and name != "sheet.png")
     assert without_times("whole") == without_times("parts")
 
 
-def test_a_finished_video_is_left_as_it_is(tiny, capsys) -> None:
-    assert run(tiny, "--out", "clip") == 0
+def test_a_finished_video_is_left_as_it_is(tiniest, capsys) -> None:
+    assert run(tiniest, "--out", "clip") == 0
     before = files("clip")
-    assert run(tiny, "--out", "clip", "--resume") == 0
+    assert run(tiniest, "--out", "clip", "--resume") == 0
     assert "nothing to resume" in capsys.readouterr().out
     assert {name: data for name, data in files("clip").items() if not name.endswith("mp4")} == {
         name: data for name, data in before.items() if not name.endswith("mp4")
     }
 
 
-def test_without_pyav_there_is_no_mp4_and_the_reason_is_said(tiny, monkeypatch, capsys) -> None:
+def test_without_pyav_there_is_no_mp4_and_the_reason_is_said(tiniest, monkeypatch, capsys) -> None:
     monkeypatch.setattr(video_command, "no_mp4_reason", lambda: "PyAV is missing")
-    assert run(tiny, "--out", "clip") == 0
+    assert run(tiniest, "--out", "clip") == 0
     assert "no MP4 was written: PyAV is missing" in capsys.readouterr().err
     assert "video.mp4" not in files("clip")
 
 
-def test_mistakes_are_one_line(tiny, capsys) -> None:
+def test_mistakes_are_one_line(tiniest, capsys) -> None:
     assert "no caption given; give --prompt TEXT or --example NAME" in refuse(capsys, "video")
     assert "given together" in refuse(capsys, "video", "--prompt", "a", "--example", "benny")
     assert "is empty" in refuse(capsys, "video", "--prompt", " ")
@@ -109,11 +109,23 @@ def test_mistakes_are_one_line(tiny, capsys) -> None:
     assert "a video has one: choose rules or none" in refuse(capsys, "video", *asked, "chat")
     assert "a video has one: choose rules or none" in refuse(capsys, "video", *asked, "local", "--memory-model", ".")
     assert "0 is not in the range" in refuse(capsys, "video", "--prompt", "a", "--frames", "0")
-    assert run(tiny, "--out", "clip") == 0
+    assert run(tiniest, "--out", "clip") == 0
     capsys.readouterr()
-    again = ("video", "--prompt", CAPTION, "--bundle", tiny, *SHORT, "--out", "clip")
+    again = ("video", "--prompt", CAPTION, "--bundle", tiniest, *SHORT, "--out", "clip")
     assert "already holds a story" in refuse(capsys, *again)
-    changed = ("video", "--prompt", CAPTION, "--bundle", tiny, "--frames", "5", "--chunk-frames", "3", "--out", "clip")
+    changed = (
+        "video",
+        "--prompt",
+        CAPTION,
+        "--bundle",
+        tiniest,
+        "--frames",
+        "5",
+        "--chunk-frames",
+        "3",
+        "--out",
+        "clip",
+    )
     assert "cannot resume" in refuse(capsys, *changed, "--resume")
     assert not Path("out").exists()
 
