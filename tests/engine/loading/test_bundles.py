@@ -114,6 +114,7 @@ def test_auto_leaves_show_os_draws_eager(small: None) -> None:
     assert "arm_draw" not in engine.backend.replace("arm_prefill", "")
 
 
+@pytest.mark.slow  # half a minute: the whole graph is traced, exported and translated before it is refused
 def test_what_openvino_cannot_translate_is_one_line(small: None) -> None:
     engine = Engine.from_pretrained("show-o+sd15", random_weights=True, backend="correction=openvino")
     with pytest.raises(ValueError, match=r"backend 'openvino' cannot translate correction: .*; choose eager for it"):
