@@ -124,7 +124,7 @@ def test_a_story_that_cannot_be_constrained_fails_alone(tiny_engine):
         ),
     ],
 )
-def test_what_cannot_be_met_is_said_before_anything_is_drawn(tiny_engine, constraints, words):
+def test_impossible_constraints_are_refused_before_anything_is_drawn(tiny_engine, constraints, words):
     with pytest.raises(ValueError, match=words):
         tiny_engine.stream(SENTENCES, constraints=Constraints(**constraints))
 
