@@ -28,7 +28,7 @@ from .runtime.automatic import corrector_modules, settle
 from .runtime.backends import WHOLE, describe
 from .runtime.compiled import Stages, compile_corrector
 from .runtime.execution import Execution, choose_execution, prepare
-from .sdedit.correction import Correction
+from .sdedit.correction import Correction, config_of
 from .sdedit.pictures import unpack
 from .sdedit.pixels import check_finite
 from .sdedit.resize import resize, working_size
@@ -161,7 +161,8 @@ class Corrector:
 
     def settings(self, options: CorrectionOptions) -> dict[str, Any]:
         """Everything that decides a picture besides prompt, seed and number, ready for JSON."""
-        resolved = StoryOptions(correction=self.resolved(options)).flat()
+        chosen = self.resolved(options)
+        resolved = StoryOptions(correction=chosen).flat() | {"sampler": config_of(self.corrector, chosen).sampler}
         loaded: dict[str, Any] = {"bundle": self.bundle.name, "weights": self.bundle.fingerprint()}
         if self.loras:
             loaded["loras"] = [file.record() for file in self.loras]
@@ -172,9 +173,8 @@ class Corrector:
         return {**loaded, "dtype": str(self.how.dtype).removeprefix("torch."), **machine, **run, **kept}
 
     def start(self, options: CorrectionOptions) -> dict[str, float]:
-        """The point at which SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``."""
-        start = self._correction(self.resolved(options)).schedule.start
-        return {"timestep": start.timestep, "alpha_bar": start.alpha}
+        """The point at which SDEdit enters the noise schedule, ``timestep`` and ``alpha_bar``, and ``steps_run``."""
+        return self._correction(self.resolved(options)).schedule.record()
 
     def resolved(self, options: CorrectionOptions) -> CorrectionOptions:
         """``options`` with the bundle's defaults; ``ValueError`` for those of a story's loop."""

@@ -29,7 +29,7 @@ from .runtime.compiled import compile_models
 from .runtime.execution import choose_execution, prepare
 from .scheduler.policy import SchedulerConfig
 from .scheduler.run import Many, SlotModels, as_requests, begin
-from .sdedit.correction import Correction
+from .sdedit.correction import config_of, schedule_of
 from .sdedit.pixels import from_image
 from .utils.versions import versions
 
@@ -128,6 +128,11 @@ class Engine:
         """The bundle's defaults for options that are left open."""
         return self.bundle.defaults
 
+    @property
+    def embeds_guidance(self) -> bool:
+        """Is the scale of guidance an input of the diffusion model (LCM)? Then one pass is guided."""
+        return self.models.corrector.unet.config.embeds_guidance
+
     def settings(self, options: StoryOptions) -> dict[str, Any]:
         """Everything that decides a story besides its sentences and seed, ready for JSON."""
         resolved = options.resolved(self.defaults)
@@ -138,6 +143,7 @@ class Engine:
         if self.loras:  # not in the files of stories that were drawn without
             loaded["loras"] = [file.record() for file in self.loras]
         options_used = resolved.recorded(controlled=self.models.corrector.controlnet is not None)
+        options_used["sampler"] = config_of(self.models.corrector, resolved.correction).sampler
         return {**loaded, **machine, **chosen, **lossy, **options_used, **resolved.memory.recorded()}
 
     def video_settings(self, options: StoryOptions, num_frames: int, chunk_frames: int) -> dict[str, Any]:
@@ -147,12 +153,11 @@ class Engine:
         return {**settings, **self.models.arm.video_settings(options.resolved(self.defaults))}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
-        """The point at which SDEdit enters the noise schedule: ``timestep`` and ``alpha_bar``; empty with correction
-        off."""
+        """The point at which SDEdit enters the noise schedule, ``timestep`` and ``alpha_bar``, and ``steps_run``, the
+        number of steps from there; empty with correction off. ``ValueError`` where no step would run."""
         if not options.correction.enabled:
             return {}
-        start = Correction(self.models.corrector, options.resolved(self.defaults)).schedule.start
-        return {"timestep": start.timestep, "alpha_bar": start.alpha}
+        return schedule_of(self.models.corrector, options.resolved(self.defaults).correction).record()
 
     def stream(
         self,

@@ -24,7 +24,7 @@ from .correct_work import Work
 from .engine_options import CORRECTOR_EXECUTION, models
 from .flags import Given, with_options
 from .inputs import check_earlier, check_seed, output_directory, read_lines, set_threads
-from .options import NEGATIVE_PROMPT, RARE, SEED, STRENGTH, output, remark_on_unused
+from .options import NEGATIVE_PROMPT, RARE, SEED, STRENGTH, output, remark_on_steps, remark_on_unused
 
 if TYPE_CHECKING:
     from ..corrector import Corrector
@@ -100,14 +100,16 @@ def correct(
         stored.check_pictures(entries)
     corrector = load_corrector(given.engine(), pictures_a_size(sources))
     check_chunks(corrector, sources, chunk_frames)
-    remark_on_unused(given.story(), corrector.bundle.defaults)
+    embedded = corrector.corrector.unet.config.embeds_guidance
+    remark_on_unused(given.story(), corrector.bundle.defaults, embedded)
     lengths = {"chunk_frames": chunk_frames} if any(source.kind != "picture" for source in sources) else {}
     settings = {"seed": seed, **lengths, **corrector.settings(options)}
-    run = CorrectionRun(settings, versions(), corrector.start(options), entries)
+    run = new = CorrectionRun(settings, versions(), corrector.start(options), entries)
     if stored is not None:
         if remark := stored.continued(run):
             log(f"acdc: {remark}")
         run = stored
+    remark_on_steps(new)
     with lock:
         batch = batch or (1 if corrector.how.device.type == "cpu" else GPU_BATCH)
         summary = Work(corrector, options, seed, chunk_frames, batch, directory, run, sources).all()

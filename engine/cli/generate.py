@@ -23,7 +23,7 @@ from ..utils.uninterrupted import uninterrupted
 from .constraints import check_all_constraints, constraints
 from .flags import Given, flag, with_options
 from .inputs import check_earlier, check_seed, output_directory
-from .options import drawing, output, remark_on_unused
+from .options import drawing, output, remark_on_steps, remark_on_unused
 from .story import begin_story, load_engine
 
 if TYPE_CHECKING:
@@ -115,13 +115,14 @@ def generate(
         check_memory(options.memory)
     limit_malloc_arenas()
     engine = load_engine(engine_options, num_frames=sum(len(request.sentences) for request in requests))
-    remark_on_unused(options, engine.defaults)
+    remark_on_unused(options, engine.defaults, engine.embeds_guidance)
     run_info = begin_story(engine, requests[0].sentences, 0, options, None)
     if remark := earlier.check(run_info, lambda: engine.bundle.old_fingerprint()):
         log(f"acdc: {remark}")
     if not left:
         report(f"{directory}: the {len(requests)} stories are finished, nothing to resume")
         return
+    remark_on_steps(run_info)
     tally = RunProgress(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
     known = None if overwrite else earlier.manifest
     writer = ManyWriter(directory, known, run_info, stale, make_many_progress(tally), options)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from ..memory import MEMORY_NAMES
+from ..options import SAMPLERS
 from ..utils.versions import OPTIONAL, installed, versions
 
 
@@ -36,6 +37,7 @@ def collect() -> dict[str, Any]:
         "bundles": embedded_names(),
         "published": published_names(),
         "loras": loras_by_bundle(),
+        "samplers": list(SAMPLERS),
         "memories": list(MEMORY_NAMES),
     }
 
@@ -118,6 +120,7 @@ def print_info(found: dict[str, Any]) -> None:
             "bundles": ", ".join(bundles),
             "with --models DIR": ", ".join(found["published"]),
             "loras": _loras(found["loras"]),
+            "samplers": ", ".join(found["samplers"]),
             "memories": ", ".join(found["memories"]),
         },
     }

@@ -17,7 +17,9 @@ from ..memory.settings import (
     TIMEOUT_S,
     URL_VARIABLE,
 )
-from ..options import DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, StoryOptions
+from ..options import DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, FEW_STEPS, StoryOptions
+from ..outputs import StoryResult
+from ..storage.correction_run import CorrectionRun
 from ..utils.streams import log
 from .engine_options import EXECUTION, models
 from .flags import ASSIGNMENTS, Decorator, flag
@@ -133,8 +135,15 @@ STRENGTH = (
     flag(
         "--steps",
         "correction.num_inference_steps",
-        "Divide the noise schedule into N DDIM steps; a correction runs int(N * t') of them.",
+        "Divide the noise schedule into N steps; a correction runs int(N * t') of them, or all N where the diffusion "
+        "model is an LCM.",
         metavar="N",
+    ),
+    flag(
+        "--sampler",
+        "correction.sampler",
+        "Take the steps with this sampler.",
+        unset="the one that the diffusion model's scheduler names",
     ),
     GUIDANCE,
     flag(
@@ -233,10 +242,23 @@ def drawing(
     )
 
 
-def remark_on_unused(options: StoryOptions, defaults: Mapping[str, Any]) -> None:
-    """Say on stderr which of the given options has no effect."""
+def remark_on_steps(run: StoryResult | CorrectionRun) -> None:
+    """Say on stderr which steps the corrections of ``run`` take where their strength alone does not: with few steps,
+    and with a sampler that has a grid of its own."""
+    steps, sampler = run.settings["num_inference_steps"], run.settings["sampler"]
+    if run.start and (steps <= FEW_STEPS or sampler != "ddim"):
+        counts, where = f"{run.start['steps_run']} of {steps} steps", f"from timestep {run.start['timestep']:g}"
+        log(f"acdc: the correction runs {counts} of {sampler}, {where}")
+
+
+def remark_on_unused(options: StoryOptions, defaults: Mapping[str, Any], embeds_guidance: bool = False) -> None:
+    """Say on stderr which of the given options has no effect; ``embeds_guidance`` of the diffusion model."""
     correction = options.resolved(defaults).correction
     guidance = correction.guidance_scale
-    if correction.negative_prompt and correction.enabled and guidance is not None and guidance <= 1:
+    if not (correction.negative_prompt and correction.enabled):
+        return
+    if embeds_guidance:
+        log("acdc: --negative-prompt has no effect: this diffusion model guides itself, without a branch to steer")
+    elif guidance is not None and guidance <= 1:
         why = f"guidance {guidance:g} draws without the branch that it steers; choose --guidance above 1"
         log(f"acdc: --negative-prompt has no effect: {why}")

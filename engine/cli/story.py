@@ -22,7 +22,7 @@ from ..utils.versions import versions
 from .constraints import check_control, constraints, read_constraints
 from .flags import Given, with_options
 from .inputs import check_seed, image_digest, read_init_image, set_threads, story_sentences
-from .options import drawing, output, remark_on_unused
+from .options import drawing, output, remark_on_steps, remark_on_unused
 from .redo import Redo, open_redo
 from .story_folder import StoryFolder, frames_so_far, open_story_folder
 
@@ -98,8 +98,10 @@ def story(
         check_memory(options.memory)
     first_draft = None if init_image is None else read_init_image(init_image)
     engine = load_engine(engine_options, num_frames=len(texts))
-    remark_on_unused(options, engine.defaults)
-    result = folder.continued(begin_story(engine, texts, seed, options, first_draft, pictures), engine)
+    remark_on_unused(options, engine.defaults, engine.embeds_guidance)
+    new = begin_story(engine, texts, seed, options, first_draft, pictures)
+    result = folder.continued(new, engine)
+    remark_on_steps(new)
     title = story_title(example or folder.directory.name)
     with folder.lock:
         continue_story(engine, result, options, first_draft, StoryWriter(folder.directory), title, pictures)
@@ -114,10 +116,11 @@ def redraw(redo: Redo, pictures: Constraints, init_image: str | None, given: Giv
     check_memory(options.memory)
     first_draft = None if init_image is None else read_init_image(init_image)
     engine = load_engine(engine_options, num_frames=len(texts) - redo.number + 1)
-    remark_on_unused(options, engine.defaults)
+    remark_on_unused(options, engine.defaults, engine.embeds_guidance)
     new = begin_story(engine, texts, redo.stored.seed, options, first_draft, pictures)
     folder = StoryFolder(redo.directory, redo.lock, redo.stored)
     folder.continued(new, engine)
+    remark_on_steps(new)
     writer = StoryWriter(redo.directory, earlier=len(redo.stored.frames))
     with redo.lock:
         result, title = redo.kept(new), story_title(redo.directory.name)

@@ -19,7 +19,7 @@ from ..utils.streams import log, report
 from ..utils.versions import versions
 from .flags import Given, with_options
 from .inputs import check_seed
-from .options import drawing, output, remark_on_unused
+from .options import drawing, output, remark_on_steps, remark_on_unused
 from .story import load_engine
 from .story_folder import frames_so_far, open_story_folder
 
@@ -84,10 +84,11 @@ def video(
     if folder.stored is not None:
         check_request(folder.stored, (caption,) * len(folder.stored.sentences), seed)
     engine = load_engine(engine_options, num_frames=frames)
-    remark_on_unused(options, engine.defaults)
+    remark_on_unused(options, engine.defaults, engine.embeds_guidance)
     settings = engine.video_settings(options, **lengths)
     new = StoryResult((caption,) * frames, seed, settings, versions(), engine.start(options))
     result = folder.continued(new, engine)
+    remark_on_steps(new)
     if len(result.frames) < frames:
         del result.frames[len(result.frames) // chunk_frames * chunk_frames :]  # of a chunk that a kill cut short
     with folder.lock:

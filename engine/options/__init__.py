@@ -2,7 +2,7 @@
 
 from .checks import LOWEST_TEMPERATURE, MAX_WORDS, check_sentences, check_text
 from .constraint import ConstraintOptions
-from .correction import SAMPLERS, CorrectionOptions
+from .correction import FEW_STEPS, SAMPLERS, CorrectionOptions
 from .engine import (
     ATTENTIONS,
     BACKEND_VARIABLE,
@@ -26,6 +26,7 @@ __all__ = [
     "DEFAULT_CARRY_OVER",
     "DEFAULT_LAYOUT",
     "DTYPES",
+    "FEW_STEPS",
     "FLAT_NAMES",
     "KERNELS",
     "LAYOUTS",

@@ -13,7 +13,7 @@ from .checks import check_text
 Sampler = Literal["ddim", "euler", "euler-ancestral", "lcm", "tcd", "dpm-solver++"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
 Spacing = Literal["leading", "trailing", "linspace"]
-FEW_STEPS = 8  # of which a message lists every strength
+FEW_STEPS = 8  # up to here every step is listed, and what runs is said before anything is drawn
 
 
 @dataclass(frozen=True)

@@ -151,11 +151,16 @@ class Correction:
         return vae.config.latent_channels, height // vae.downscale, width // vae.downscale
 
 
+def config_of(corrector: StableDiffusion, options: CorrectionOptions) -> SchedulerConfig:
+    """The scheduler's config of the model, with what the options say in its place."""
+    changes = {"timestep_spacing": options.timestep_spacing, "gamma": options.gamma}
+    return SchedulerConfig.from_dict(corrector.scheduler_config, options.sampler, **changes)
+
+
 def schedule_of(corrector: StableDiffusion, options: CorrectionOptions) -> Schedule:
     """The steps that a correction runs. A network that was distilled with its guidance (LCM) counts the strength within
     the list of timesteps that it knows, others run the last int(N t') steps. ``ValueError`` where none would run."""
-    changes = {"timestep_spacing": options.timestep_spacing, "gamma": options.gamma}
-    config = SchedulerConfig.from_dict(corrector.scheduler_config, options.sampler, **changes)
+    config = config_of(corrector, options)
     if config.sampler in DISTILLED and corrector.unet.config.embeds_guidance:
         return make_distilled_schedule(config, options.num_inference_steps, options.strength)
     return make_schedule(config, options.num_inference_steps, options.check_steps_run())

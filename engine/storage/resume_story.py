@@ -9,6 +9,7 @@ from typing import Any
 from ..outputs import StoryResult
 from .story_reader import STORY_FILE, read_story
 
+BEFORE = {"sampler": "ddim"}  # of stories that do not record it: every correction ran DDIM
 OLD_FINGERPRINT = "[0-9a-f]{16}"  # of weights, by samples; later ones are longer
 
 
@@ -48,6 +49,7 @@ def check_settings(
     ``old_weights`` makes the current weights' fingerprint in the form that a story of an earlier version holds.
     """
     current = json.loads(json.dumps(dict(current)))
+    stored = {**{name: value for name, value in BEFORE.items() if name in current}, **stored}
     if old_weights is not None and re.fullmatch(OLD_FINGERPRINT, str(stored.get("weights"))):
         current = {**current, "weights": old_weights()}
     for name in [*current, *(name for name in stored if name not in current)]:

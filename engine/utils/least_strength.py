@@ -12,8 +12,7 @@ def least_strength(run: int, steps: int) -> str:
     for digits in range(2, 9):
         unit = 10**digits
         found = ceil(run * unit / steps)
-        while int(steps * (found / unit)) < run:  # rounded down: 0.58 * 50 is 28.999...
-            found += 1
-        if int(steps * (found / unit)) == run or found >= unit:
-            return f"{min(found / unit, 1.0):g}"
+        found += int(steps * (found / unit)) < run  # rounded down: 0.58 * 50 is 28.999...
+        if int(steps * (found / unit)) == run:
+            return f"{found / unit:g}"
     return "1"

@@ -22,7 +22,8 @@ def test_settings_are_complete_and_ready_for_json(tiny_engine):
     assert json.loads(json.dumps(settings)) == settings
     assert settings["guidance_scale"] == 3.0
     open_ones = {"correct_first", "correction_size"}  # all frames, the frame's own size
-    open_ones |= {"sampler", "timestep_spacing", "gamma"}  # those of the corrector's scheduler
+    open_ones |= {"timestep_spacing", "gamma"}  # the scheduler's own
+    assert settings["sampler"] == "ddim", "which the scheduler's class names"
     of_show_o = {"arm_steps", "layout", "carry_over"}
     assert {name for name, value in settings.items() if value is None} == open_ones | of_show_o
 
@@ -41,7 +42,14 @@ def test_start_on_the_noise_schedule_is_recorded(tiny_engine):
     result = tiny_engine.generate(["Benny the beagle sat in a garden."], num_inference_steps=50)
     assert result.start["timestep"] == 481
     assert 0 < result.start["alpha_bar"] < 1
+    assert result.start["steps_run"] == 25
     assert tiny_engine.start(make_options(correction=False)) == {}
+
+
+def test_a_strength_that_runs_no_step_is_refused_before_anything_is_drawn(tiny_engine):
+    for options in ({"strength": 0.01}, {"num_inference_steps": 4, "strength": 0.2, "sampler": "lcm"}):
+        with pytest.raises(ValueError, match=r"leaves no step of .* choose strength"):
+            tiny_engine.stream(["A fox ran."], **options)
 
 
 def test_fingerprint_follows_the_weights(tiny_path, broken):
@@ -55,7 +63,7 @@ def test_fingerprint_follows_the_weights(tiny_path, broken):
     ("options", "named"),
     [
         ({"strength": 0.0}, "strength 0.0"), ({"strength": 1.1}, "1.1"), ({"strength": float("nan")}, "nan"),
-        ({"strength": 0.01}, "no step"), ({"num_inference_steps": 0}, "num_inference_steps 0"),
+        ({"sampler": "heun"}, "ddim, euler"), ({"num_inference_steps": 0}, "num_inference_steps 0"),
         ({"temperature": -1.0}, "-1.0"), ({"top_k": -2}, "-2"), ({"top_p": 0.0}, "0.0"),
         ({"guidance_scale": -1.0}, "guidance_scale"), ({"guidance_scale": float("nan")}, "nan"),
         ({"correct_every": 0}, "correct_every 0"), ({"correct_first": -1}, "correct_first"),

@@ -40,6 +40,7 @@ class FakeEngine:
 
     name = "fake"
     defaults: Mapping[str, Any] = {"guidance_scale": 3.0, "context": "window"}
+    embeds_guidance = False
     device = SimpleNamespace(type="cpu")
 
     def __init__(self, stop_at: int | None = None, stop: type[BaseException] = Killed) -> None:
@@ -48,10 +49,10 @@ class FakeEngine:
         self.constraints = NONE
 
     def settings(self, options: StoryOptions) -> dict[str, Any]:
-        return {"bundle": self.name, "threads": 1, **options.resolved(self.defaults).flat()}
+        return {"bundle": self.name, "threads": 1, **options.resolved(self.defaults).flat(), "sampler": "ddim"}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
-        return {"timestep": 501, "alpha_bar": 0.25} if options.correction.enabled else {}
+        return {"timestep": 501, "alpha_bar": 0.25, "steps_run": 25} if options.correction.enabled else {}
 
     def stream(
         self,

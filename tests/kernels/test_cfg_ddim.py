@@ -62,7 +62,7 @@ def test_kernel_equals_reference(shape, dtype, prediction, scale, clip, levels, 
 def test_reference_is_the_engines(prediction, clip, levels, dtype, seed):
     latents, cond, uncond = random((2, 4, 3, 3), dtype, seed, 3)
     config = SchedulerConfig(prediction_type=prediction, clip_sample=clip, clip_sample_range=1.5)
-    wanted = diffusion.ddim_step(config, latents, diffusion.guide(cond, uncond, 4.0), Step(0, *levels))
+    wanted, _ = diffusion.take_step(config, latents, diffusion.guide(cond, uncond, 4.0), Step(0, *levels))
     for given_levels in (levels, torch.tensor(levels, dtype=torch.float64)):
         inputs = (latents, cond, uncond, given_levels, 4.0, prediction, 1.5 if clip else None)
         for run in (cfg_ddim_reference, cfg_ddim):

@@ -69,9 +69,8 @@ def draw_diffusion_alone(
     engine: Engine, stories: Sequence[StorySample], seeds: Sequence[int], options: Mapping[str, Any], batch: int
 ) -> Drawn:
     """The diffusion model without an ARM: every frame from pure noise under its refined prompt, N full steps."""
-    resolved = make_options(**options).resolved(engine.defaults)
+    resolved = make_options(**{**options, "strength": 1.0}).resolved(engine.defaults)
     correction, memory = Correction(engine.models.corrector, resolved), load_memory(resolved.memory.name)
-    schedule = make_schedule(correction.schedule.config, resolved.correction.num_inference_steps)
     corrector, side = engine.models.corrector, tokenizer_of(engine).config.resolution
     shape = (corrector.vae.config.latent_channels, *[side // corrector.vae.downscale] * 2)
     shown: list[Pictures] = []
@@ -79,9 +78,11 @@ def draw_diffusion_alone(
         part, frames = stories[start : start + batch], []
         for index in range(len(part[0].sentences)):
             conditioning, _ = correction.condition([memory.refine(s.sentences[: index + 1]) for s in part])
-            noise = normal(make_keys(seeds[start : start + batch], index, Purpose.NOISE, engine.device), shape)
+            own = seeds[start : start + batch]
+            noise = normal(make_keys(own, index, Purpose.NOISE, engine.device), shape)
             noise = noise.to(tokenizer_of(engine).codebook.weight.dtype)
-            pixels = text_to_image(corrector.vae, corrector.unet, noise, conditioning, schedule)
+            fresh = correction.step_noise(noise.new_empty(len(own), 3, side, side), own, index)
+            pixels = text_to_image(corrector.vae, corrector.unet, noise, conditioning, correction.schedule, fresh)
             frames.append(to_uint8(pixels))
         shown.extend(np.stack(frames, axis=1))
     return Drawn(np.stack(shown), np.stack(shown))

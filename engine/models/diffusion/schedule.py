@@ -15,12 +15,10 @@ from .step import Step
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps that a correction runs, first to last, of ``num_inference_steps``; ``config`` says what the network
-    predicts."""
+    """The steps that a correction runs, first to last; ``config`` says what the network predicts."""
 
     config: SchedulerConfig
     steps: tuple[Step, ...]
-    num_inference_steps: int = 0
 
     @property
     def start(self) -> Step:
@@ -33,10 +31,10 @@ class Schedule:
         """Numbers of the steps that draw noise of their own."""
         return tuple(i for i, step in enumerate(self.steps) if step.update is not None and step.update.fresh)
 
-    def __str__(self) -> str:
-        """For users: "runs 2 of 4 steps of euler, from timestep 499"."""
-        counts = f"{len(self.steps)} of {self.num_inference_steps} steps of {self.config.sampler}"
-        return f"runs {counts}, from timestep {self.start.timestep:g}" if self.steps else f"runs {counts}"
+    def record(self) -> dict[str, float]:
+        """The start as files record it: ``timestep``, ``alpha_bar``, and ``steps_run``, the steps from there on."""
+        start = self.start
+        return {"timestep": start.timestep, "alpha_bar": start.alpha, "steps_run": len(self.steps)}
 
 
 def make_schedule(config: SchedulerConfig, num_inference_steps: int, num_steps_run: int | None = None) -> Schedule:
@@ -44,13 +42,13 @@ def make_schedule(config: SchedulerConfig, num_inference_steps: int, num_steps_r
     sampler = SAMPLERS[config.sampler]
     grid = sampler.timesteps(config, num_inference_steps)
     first = 0 if num_steps_run is None else len(grid) - num_steps_run
-    return Schedule(config, tuple(sampler.steps(config, grid, first)), num_inference_steps)
+    return Schedule(config, tuple(sampler.steps(config, grid, first)))
 
 
 def make_distilled_schedule(config: SchedulerConfig, num_inference_steps: int, strength: float) -> Schedule:
     """LCM's own rule: N steps, all of which run, among the timesteps up to ``strength`` that it was distilled at."""
     grid = lcm.timesteps(config, num_inference_steps, strength)
-    return Schedule(config, tuple(SAMPLERS[config.sampler].steps(config, grid, 0)), num_inference_steps)
+    return Schedule(config, tuple(SAMPLERS[config.sampler].steps(config, grid, 0)))
 
 
 def add_noise(latents: Tensor, noise: Tensor, alpha: float) -> Tensor:
@@ -77,13 +75,6 @@ def split(config: SchedulerConfig, latents: Tensor, prediction: Tensor, alpha: f
     return x0, eps
 
 
-def ddim_step(config: SchedulerConfig, latents: Tensor, prediction: Tensor, step: Step) -> Tensor:
-    """One step of DDIM with eta 0 (arXiv 2010.02502 Eq. 12): from alpha-bar a to a':
-    x0 and eps follow from the prediction; x' = sqrt(a') x0 + sqrt(1 - a') eps."""
-    x0, eps = split(config, latents, prediction, step.alpha)
-    return step.alpha_next**0.5 * x0 + (1 - step.alpha_next) ** 0.5 * eps
-
-
 def take_step(
     config: SchedulerConfig,
     latents: Tensor,
@@ -92,7 +83,8 @@ def take_step(
     fresh: Tensor | None = None,
     before: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """One step of any sampler: the next latents, and x0 for the step after it.
+    """One step of any sampler: the next latents, and x0 for the step after it. Without an update it is DDIM's with eta
+    0 (arXiv 2010.02502 Eq. 12), from alpha-bar a to a': x' = sqrt(a') x0 + sqrt(1 - a') eps.
 
     ``fresh`` is the noise of a step that draws some, ``before`` the x0 of the step before, for a step that reads it.
     """

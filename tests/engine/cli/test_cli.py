@@ -29,7 +29,7 @@ class TestStory:
         record = json.loads(Path("out/story/story.json").read_text())
         assert record["sentences"] == STORY
         assert record["seed"] == 3
-        assert record["start"] == {"timestep": 501, "alpha_bar": 0.25}
+        assert record["start"] == {"timestep": 501, "alpha_bar": 0.25, "steps_run": 25}
         assert record["versions"]["acdc"]
 
     @pytest.mark.parametrize("name", EXAMPLES)
@@ -108,7 +108,8 @@ class TestInterrupt:
         assert command.returncode == 130
         lines = errors.decode().splitlines()
         assert "interrupted after" in lines[-1]
-        assert all(line.startswith("frame ") for line in lines[:-1])
+        assert lines[0] == "acdc: the correction runs 2 of 4 steps of ddim, from timestep 251"
+        assert all(line.startswith("frame ") for line in lines[1:-1])
         assert without_times("o")["frames"]
 
 
@@ -137,7 +138,7 @@ class TestOtherCommands:
         assert main(["info", "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
         shown = {"versions", "optional", "devices", "backends", "attention", "kernels"}
-        shown |= {"bundles", "published", "loras", "memories"}
+        shown |= {"bundles", "published", "loras", "samplers", "memories"}
         assert shown == set(found)
         assert found["attention"]["sdpa"] == found["kernels"]["torch"] == []
         for name, entry in found["optional"].items():

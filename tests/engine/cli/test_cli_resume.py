@@ -12,6 +12,8 @@ from acdc.engine.storage.resume_story import check_settings
 from tests.helpers.cli_runs import STORY, files, refuse, without_times
 from tests.helpers.fake_engine import Killed, killed_at
 
+DDIM = {"sampler": "ddim"}
+
 pytestmark = pytest.mark.usefixtures("own_folder")
 
 
@@ -96,6 +98,11 @@ class TestResume:
         check_settings({"guidance_scale": 3, "correction": True}, {"guidance_scale": 3.0, "correction": True})
         with pytest.raises(ValueError, match="correction was 1, now True"):
             check_settings({"correction": 1}, {"correction": True})
+
+    def test_a_story_of_before_the_samplers_ran_ddim(self):
+        check_settings({}, DDIM)
+        with pytest.raises(ValueError, match="cannot resume: sampler was 'ddim', now 'euler'"):
+            check_settings({}, {"sampler": "euler"})
 
     def test_a_damaged_story_is_refused(self, capsys, fake):
         main(["story", *STORY])

@@ -16,7 +16,7 @@ from tests.helpers.cli_runs import STORY, parsed, refuse
 ENGINE = "bundle models random-weights lora device dtype backend precision attention kernels quantization threads"
 SAMPLING = "seed decoding context arm-guidance"
 TOKENS = "temperature top-k"
-CORRECTION = "strength steps guidance correction-size"
+CORRECTION = "strength steps sampler guidance correction-size"
 FRAMES = "no-correction correct-first correct-every negative-prompt"
 MEMORY = "memory memory-model memory-url memory-timeout memory-calls memory-on-failure"
 SHOW_O = "arm-steps layout carry-over"

@@ -110,6 +110,8 @@ def test_a_negative_prompt_without_guidance_is_remarked_on(capsys, guidance: flo
     assert printed.count("--negative-prompt has no effect") == printed.count("\n") == words
     remark_on_unused(make_options(guidance_scale=guidance), {"guidance_scale": 5.0})
     assert capsys.readouterr().err == ""
+    remark_on_unused(make_options(negative_prompt="fox"), {"guidance_scale": 5.0}, embeds_guidance=True)
+    assert "has no effect: this diffusion model guides itself" in capsys.readouterr().err
 
 
 def test_a_prompt_that_is_cut_is_said(tiny_path: Path, tmp_path: Path, monkeypatch, capsys) -> None:

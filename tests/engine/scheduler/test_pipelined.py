@@ -36,6 +36,7 @@ CASES = [
     ({"correction": False}, SchedulerConfig(stories=2, waiting=0)),
     ({"top_k": 5, "temperature": 0.7, "sample_posterior": True}, replace(SMALL, split_across_slots=False, slots=1)),
     ({"context": "full", "memory": "none"}, SERIAL),
+    ({"sampler": "lcm"}, SMALL),
 ]
 IDS = [" ".join(f"{k}={v}" for k, v in options.items()) or "defaults" for options, _ in CASES]
 
@@ -84,7 +85,9 @@ def in_order(times: Sequence[tuple[float, float]]) -> None:
     assert all(before[1] <= after[0] for before, after in pairwise(sorted(times)))
 
 
-@pytest.mark.parametrize("options", [{}, {"context": "full", "correct_every": 2}], ids=["window", "full"])
+@pytest.mark.parametrize(
+    "options", [{}, {"context": "full", "correct_every": 2, "sampler": "tcd"}], ids=["window", "full"]
+)
 def test_resumed_stories_go_on_as_if_undisturbed(exact_engine, alone, options):
     whole = {request.id: alone(request, **options) for request in STORIES}
     kept = {request.id: place % (len(request.sentences) + 1) for place, request in enumerate(STORIES, 1)}

@@ -8,7 +8,7 @@ from acdc.compile.cache import PlanCache
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
-from acdc.engine.options import make_options
+from acdc.engine.options import SAMPLERS, make_options
 from acdc.engine.sdedit.correction import Correction
 from acdc.engine.sdedit.fused import WholeCorrection
 from tests.helpers.margin import check_same_story
@@ -23,9 +23,10 @@ def plans(tmp_path_factory):
     return PlanCache(tmp_path_factory.mktemp("plans"))
 
 
-def pieces(engine, guidance_scale):
+def pieces(engine, guidance_scale, sampler="ddim"):
     """(module, its inputs, what the stages give) for three frames and two steps."""
-    options = make_options(num_inference_steps=4, guidance_scale=guidance_scale).resolved(engine.defaults)
+    options = make_options(num_inference_steps=4, guidance_scale=guidance_scale, sampler=sampler)
+    options = options.resolved(engine.defaults)
     _, tokenizer, corrector, _ = engine.models
     correction = Correction(corrector, options)
     conditioning, _ = correction.condition(["a cat", "a bear in snow", ""])
@@ -33,34 +34,37 @@ def pieces(engine, guidance_scale):
     pixels = torch.rand(3, 3, side, side, generator=torch.Generator().manual_seed(0)) * 2 - 1
     pixels = pixels.to(tokenizer.codebook.weight.dtype)
     shown = correction.run(pixels, conditioning, SEEDS, 1)
-    noise = correction.noise(pixels, SEEDS, 1)
     whole = WholeCorrection(corrector, tokenizer, correction.schedule, guidance_scale)
     kv = [value.contiguous() for pair in conditioning.kv for value in pair]
-    return whole, [pixels, noise, *kv], (shown, tokenizer.encode(shown))
+    return whole, [pixels, *correction.noises(pixels, SEEDS, 1), *kv], (shown, tokenizer.encode(shown))
 
 
-@pytest.mark.parametrize("guidance_scale", [1.0, 5.0])
+@pytest.mark.parametrize(("guidance_scale", "sampler"), [(1.0, "ddim"), *((5.0, name) for name in SAMPLERS)])
 @torch.no_grad()
-def test_it_is_the_stages_one_after_another(tiny_engine, guidance_scale):
-    whole, inputs, (shown, codes) = pieces(tiny_engine, guidance_scale)
+def test_it_is_the_stages_one_after_another(tiny_engine, guidance_scale, sampler):
+    whole, inputs, (shown, codes) = pieces(tiny_engine, guidance_scale, sampler)
     found, found_codes = whole(*inputs)
     assert torch.equal(found, shown)
     assert torch.equal(found_codes, codes)
 
 
+@pytest.mark.parametrize("sampler", ["ddim", pytest.param("lcm", marks=pytest.mark.slow)])
 @torch.no_grad()
-def test_as_one_plan_it_equals_eager(tiny_engine, plans):
-    whole, inputs, (shown, _) = pieces(tiny_engine, 5.0)
+def test_as_one_plan_it_equals_eager(tiny_engine, plans, sampler):
+    whole, inputs, (shown, _) = pieces(tiny_engine, 5.0, sampler)
     spec = StageSpec.of("correction", inputs)
     found, codes = compile_stage(whole, spec, "openvino", plans)(*inputs)
     torch.testing.assert_close(found, shown, rtol=0, atol=2e-4)
     assert torch.equal(codes, tiny_engine.models.tokenizer.encode(found)), "the codes of its own pixels"
 
 
-@pytest.mark.parametrize("guidance_scale", [pytest.param(1.0, marks=pytest.mark.slow), 5.0])
+@pytest.mark.parametrize(
+    ("guidance_scale", "sampler"),
+    [(5.0, "ddim"), *(pytest.param(1.0, name, marks=pytest.mark.slow) for name in ("ddim", "lcm"))],
+)
 @torch.no_grad()
-def test_one_cuda_graph_could_hold_it(tiny_engine, guidance_scale):
-    whole, inputs, _ = pieces(tiny_engine, guidance_scale)
+def test_one_cuda_graph_could_hold_it(tiny_engine, guidance_scale, sampler):
+    whole, inputs, _ = pieces(tiny_engine, guidance_scale, sampler)
     assert capture_hazards(whole, StageSpec.of("correction", inputs)) == []
 
 

@@ -6,11 +6,12 @@ With y = x / sqrt(a) this is a step of DDIM from alpha-bar a to a'; the two diff
 """
 
 from collections.abc import Sequence
+from math import sqrt
 
 import numpy as np
 
 from ..scheduler_config import SchedulerConfig, alphas_cumprod
-from ..step import Step
+from ..step import Step, Update
 from . import ddim
 
 
@@ -31,6 +32,11 @@ def levels(config: SchedulerConfig, grid: Sequence[float]) -> list[float]:
 
 
 def steps(config: SchedulerConfig, grid: Sequence[float], first: int = 0) -> list[Step]:
-    """The steps from number ``first`` of the grid on, each to the grid's next point."""
+    """The steps from number ``first`` of the grid on, each to the grid's next point.
+
+    Where the last one ends at a noise level ("sigma_min"), its latents are y: nothing brings them to the scale of x."""
     alphas = levels(config, grid)
-    return [Step(grid[i], alphas[i], alphas[i + 1]) for i in range(first, len(grid))]
+    found = [Step(grid[i], alphas[i], alphas[i + 1]) for i in range(first, len(grid))]
+    if found and alphas[-1] < 1:
+        found[-1] = found[-1]._replace(update=Update(1.0, noise=sqrt((1 - alphas[-1]) / alphas[-1])))
+    return found

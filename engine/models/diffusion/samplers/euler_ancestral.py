@@ -18,7 +18,9 @@ timesteps = euler.timesteps
 
 def steps(config: SchedulerConfig, grid: Sequence[float], first: int = 0) -> list[Step]:
     """The steps from number ``first`` of the grid on; the last one ends without noise, so it draws none."""
-    return [step._replace(update=update(step)) for step in euler.steps(config, grid, first)]
+    alphas = euler.levels(config, grid)
+    steps = [Step(grid[i], alphas[i], alphas[i + 1]) for i in range(first, len(grid))]
+    return [step._replace(update=update(step)) for step in steps]
 
 
 def update(step: Step) -> Update | None:

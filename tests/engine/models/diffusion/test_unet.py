@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers import LatentConsistencyModelImg2ImgPipeline, UNet2DConditionModel
 
 from acdc.engine.models.diffusion.clip_text import CLIPText, CLIPTextConfig
 from acdc.engine.models.diffusion.unet import UNet, UNetConfig
 from acdc.engine.models.diffusion.vae import VAE, VAEConfig
-from tests.helpers.published import DTYPES, UNETS, close, normal, parameters, unet_pair
+from tests.helpers.published import DTYPES, UNETS, close, normal, parameters, randomise, unet_pair
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -60,6 +61,24 @@ def test_branches_share_what_comes_before_their_prompts(name: str) -> None:
         close(ours(latents, step, context), wanted, torch.float64)
 
 
+@pytest.mark.parametrize("width", [32, 7])
+@torch.no_grad()
+def test_a_unet_that_embeds_its_guidance(width: int) -> None:
+    """LCM's: a projection of w = scale - 1, as its pipeline embeds it; 1 is embedded, too."""
+    theirs = randomise(UNet2DConditionModel(**UNETS["sd1-like"], time_cond_proj_dim=width)).double()
+    ours = UNet(UNetConfig.from_dict(theirs.config)).double().eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    latents, context, step = normal(2, 4, 11, 14), normal(2, 5, 24), torch.tensor([259])
+    for scale in (1.0, 8.5):
+        embed = LatentConsistencyModelImg2ImgPipeline.get_guidance_scale_embedding
+        embedding = embed(None, torch.tensor([scale - 1.0]), embedding_dim=width).double()
+        wanted = theirs(latents, step, context, timestep_cond=embedding.expand(2, -1)).sample
+        found = ours(latents, ours.time_shifts(step, scale), context)
+        assert (found - wanted).abs().max() < 1e-6 * wanted.abs().max(), "its sinusoids are float32"
+    assert torch.equal(ours.time_shifts(step), ours.time_shifts(step, None))
+    assert not torch.equal(ours.time_shifts(step), ours.time_shifts(step, 1.0))
+
+
 @torch.no_grad()
 def test_upcast_attention_survives_large_scores() -> None:
     ours, _ = unet_pair("sd2-like", torch.float32)
@@ -85,7 +104,10 @@ def test_full_size_parameter_counts() -> None:
         )
         text = CLIPText(CLIPTextConfig(hidden_size=768, intermediate_size=3072, num_attention_heads=12))
         sd2 = UNet(UNetConfig(cross_attention_dim=1024, attention_head_dim=(5, 10, 20, 20), use_linear_projection=True))
+        lcm = UNet(UNetConfig(cross_attention_dim=768, time_cond_proj_dim=256))
     assert parameters(unet) == 859_520_964
+    assert parameters(lcm) == 859_602_884
+    assert lcm.time_embedding.cond_proj.weight.shape == (320, 256)
     assert parameters(sd2) == 865_910_724
     assert parameters(sd_vae) == 83_653_863
     assert parameters(text) == 123_060_480
@@ -112,6 +134,8 @@ def test_full_size_parameter_counts() -> None:
         ("norm_eps", 0.0),
         ("norm_eps", float("inf")),
         ("freq_shift", float("nan")),
+        ("time_cond_proj_dim", 0),
+        ("time_cond_proj_dim", 256.0),
         ("layers_per_block", 0),
         ("layers_per_block", True),
         ("center_input_sample", 0),
