@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 from acdc.engine import Corrector
 from acdc.engine.loading.corrector import find_corrector, native_size
+from acdc.engine.models.diffusion.motion import MotionAdapter, MotionConfig
 from acdc.engine.options import CorrectionOptions, StoryOptions
 from acdc.engine.sdedit.correction import Correction
 from acdc.engine.sdedit.pixels import from_array
@@ -28,10 +30,16 @@ def exact(tiny_path):
 
 
 @pytest.fixture(scope="module")
-def clips(base, adapter, tmp_path_factory):
+def clips(tiny_path, tmp_path_factory):
     """A diffusers directory that holds a motion adapter."""
-    folder = shutil.copytree(base[0], tmp_path_factory.mktemp("clips") / "animated")
-    shutil.copytree(adapter[0], folder / "motion_adapter")
+    folder = shutil.copytree(tiny_path / "corrector", tmp_path_factory.mktemp("clips") / "animated")
+    sizes = {"block_out_channels": [8, 16], "motion_layers_per_block": 1, "motion_num_attention_heads": 2}
+    sizes |= {"motion_norm_num_groups": 4, "motion_max_seq_length": 4}
+    torch.manual_seed(0)
+    adapter = MotionAdapter(MotionConfig.from_dict(sizes))
+    (folder / "motion_adapter").mkdir()
+    save_file(adapter.state_dict(), folder / "motion_adapter" / "diffusion_pytorch_model.safetensors")
+    (folder / "motion_adapter" / "config.json").write_text(json.dumps({"_class_name": "MotionAdapter", **sizes}))
     return Corrector.from_pretrained(folder, dtype="float64", backend="eager")
 
 
@@ -140,8 +148,8 @@ def test_alpha_is_kept_and_the_rest_is_corrected_as_on_white(exact):
     assert np.asarray(run(clear).getchannel("A")).max() == 0
 
 
-def test_small_pictures_are_enlarged_to_the_size_of_training(base, tmp_path):
-    folder = shutil.copytree(base[0], tmp_path / "base")
+def test_small_pictures_are_enlarged_to_the_size_of_training(tiny_path, tmp_path):
+    folder = shutil.copytree(tiny_path / "corrector", tmp_path / "base")
     config = json.loads((folder / "unet" / "config.json").read_text())
     (folder / "unet" / "config.json").write_text(json.dumps(config | {"sample_size": 3}))
     corrector = Corrector.from_pretrained(folder, backend="eager")
@@ -150,7 +158,7 @@ def test_small_pictures_are_enlarged_to_the_size_of_training(base, tmp_path):
     assert corrector._size(8, 16, OPTIONS) == (trained, 2 * trained)
     assert corrector._size(trained + 1, 2 * trained, OPTIONS) == (trained + 1, 2 * trained)
     assert corrector._size(8, 16, replace(OPTIONS, size=40)) == (40, 80)
-    del config["sample_size"]
+    config.pop("sample_size", None)
     (folder / "unet" / "config.json").write_text(json.dumps(config))
     assert native_size(find_corrector(folder), 8) is None
 
@@ -177,12 +185,12 @@ def test_a_clip_with_motion_adapter_is_corrected_together(clips):
         clips.clip(pictures((16, 16), (16, 20)), PROMPT)
 
 
-def test_a_published_bundle_needs_its_corrector_alone(base, tmp_path):
-    shutil.copytree(base[0], tmp_path / "stable-diffusion-v1-5")
+def test_a_published_bundle_needs_its_corrector_alone(tiny_path, tmp_path):
+    shutil.copytree(tiny_path / "corrector", tmp_path / "stable-diffusion-v1-5")
     corrector = Corrector.from_pretrained("lwm+sd15", models=tmp_path, backend="eager")
     assert corrector.resolved(CorrectionOptions()).size == 512
     with pytest.raises(ValueError, match="is for bundles"):
-        Corrector.from_pretrained(base[0], models=tmp_path)
+        Corrector.from_pretrained(tiny_path / "corrector", models=tmp_path)
 
 
 def test_loras_are_merged_and_recorded(tiny_path, tmp_path):
@@ -199,11 +207,11 @@ def test_loras_are_merged_and_recorded(tiny_path, tmp_path):
 
 
 def test_runs_on_a_backend(tiny_path):
-    eager, planned = (Corrector.from_pretrained(tiny_path, backend=name) for name in ("eager", "vae_decoder=openvino"))
+    eager, planned = (Corrector.from_pretrained(tiny_path, backend=name) for name in ("eager", "text_encoder=openvino"))
     (picture,) = pictures((16, 16))
     one, two = (corrector(picture, PROMPT, seed=1, options=OPTIONS) for corrector in (eager, planned))
     assert np.abs(one.astype(int) - two).max() <= 1
-    assert planned.settings(OPTIONS)["backend"] == "vae_decoder=openvino"
+    assert planned.settings(OPTIONS)["backend"] == "text_encoder=openvino"
     with pytest.raises(ValueError, match="needs a bundle's other models"):
         Corrector.from_pretrained(tiny_path, backend="correction=openvino")
 
