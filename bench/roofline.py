@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..engine.models.layers.fused import Fused
 from .overhead import packed_flops
+from .overhead.floors import weight_bytes
 
 REPEATS = 9
 MATRIX = 1536  # on a side: large enough for full rate, small enough for a laptop
@@ -66,14 +66,6 @@ class Cost(NamedTuple):
     def floor(self, machine: Machine) -> float:
         """Seconds below which the machine cannot do it."""
         return max(self.flops / machine.flops, self.bytes / machine.bandwidth)
-
-
-def weight_bytes(module: nn.Module) -> int:
-    """Bytes of the weights that the module itself multiplies by; of a table of embeddings few rows are read."""
-    if isinstance(module, nn.Embedding):
-        return 0
-    own = [module.weight] if isinstance(module, Fused) else module.parameters(recurse=False)
-    return sum(value.nbytes for value in own)
 
 
 def _best(work: Callable[[], Any]) -> float:

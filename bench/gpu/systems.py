@@ -26,8 +26,9 @@ from ...engine.engine import Engine
 from ...engine.loading.bundle import embedded_names, parse_dtype
 from ...engine.outputs import Frame, Phase
 from ...engine.pipeline.clock import Clock
+from ..overhead.floors import weight_bytes
 from ..overhead.run import VIDEO_FRAMES
-from ..roofline import Cost, Machine, weight_bytes
+from ..roofline import Cost, Machine
 from .record import Output, Record, alive
 from .stages import fresh_peak, spread
 

@@ -23,6 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from ...engine.memory.none import NoMemory
+from ...engine.models.layers.fused import Fused
 from ...engine.options import StoryOptions
 from ...engine.outputs import Phase
 from ...engine.pipeline.phases import rewrite
@@ -31,7 +32,6 @@ from ...engine.scheduler.policy import SchedulerConfig
 from ...engine.scheduler.scheduler import frame_phases
 from ...engine.scheduler.slot_phases import SlotPhases
 from ...engine.scheduler.story_state import StoryState
-from ..roofline import weight_bytes
 from . import packed_flops
 
 if TYPE_CHECKING:
@@ -180,6 +180,14 @@ def _weights_read(networks: Iterable[nn.Module]) -> Iterator[dict[nn.Module, int
     finally:
         for hook in hooks:
             hook.remove()
+
+
+def weight_bytes(module: nn.Module) -> int:
+    """Bytes of the weights that the module itself multiplies by; of a table of embeddings few rows are read."""
+    if isinstance(module, nn.Embedding):
+        return 0
+    own = [module.weight] if isinstance(module, Fused) else module.parameters(recurse=False)
+    return sum(value.nbytes for value in own)
 
 
 def _best(work: Callable[[], Any], device: torch.device) -> float:

@@ -144,7 +144,7 @@ class Still(SlotPhases):
     """One frame, handed out again and again, at once."""
 
     def __init__(self, phases: SlotPhases, drafted: StoryState) -> None:
-        self.models, self.device, self.drafted = phases.models, phases.device, drafted
+        self.models, self.device, self.options, self.drafted = phases.models, phases.device, phases.options, drafted
 
     def run(self, phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:
         """Nothing is computed."""
