@@ -19,6 +19,7 @@ from ...engine.memory.none import NoMemory
 from ...engine.options import StoryOptions
 from ...engine.outputs import Phase
 from ...engine.request import StoryRequest
+from ...engine.scheduler.events import StoryFailed
 from ...engine.scheduler.executor import Slot
 from ...engine.scheduler.loop import PipelinedLoop
 from ...engine.scheduler.policy import SchedulerConfig
@@ -135,8 +136,9 @@ def loop_seconds(rehearsal: Rehearsal, drafted: StoryState) -> float:
     requests = (StoryRequest(f"{number}", sentences, number) for number in range(LOOP_STORIES))
     still = PipelinedLoop(slots, lent.options, lent.config, NoMemory, requests)
     began = time.perf_counter()
-    for _ in still.events():
-        pass
+    for event in still.events():
+        if isinstance(event, StoryFailed):
+            raise event.error
     return (time.perf_counter() - began) / len(still.ran)
 
 
@@ -144,7 +146,7 @@ class Still(SlotPhases):
     """One frame, handed out again and again, at once."""
 
     def __init__(self, phases: SlotPhases, drafted: StoryState) -> None:
-        self.models, self.device, self.options, self.drafted = phases.models, phases.device, phases.options, drafted
+        self.models, self.options, self.device, self.drafted = phases.models, phases.options, phases.device, drafted
 
     def run(self, phase: Phase, works: Sequence[StoryState]) -> list[StoryState]:
         """Nothing is computed."""

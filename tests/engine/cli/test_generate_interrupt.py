@@ -60,7 +60,7 @@ def test_a_real_signal(tiny):
     # A shell that starts the tests in the background lets them, and what they start, ignore the signal.
     heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     pipe = subprocess.PIPE
-    command = subprocess.Popen([*argv, "--bundle", tiny, "--steps", "4"], stderr=pipe, preexec_fn=heeding)
+    command = subprocess.Popen([*argv, "--bundle", tiny, "--steps", "10"], stderr=pipe, preexec_fn=heeding)
     waiting_since = time.monotonic()
     while not any(Path("o").rglob("sheet.png")) and time.monotonic() - waiting_since < 200:
         time.sleep(0.02)

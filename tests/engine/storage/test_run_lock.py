@@ -118,7 +118,7 @@ def test_a_story_that_another_run_finished_meanwhile_is_kept(fake, capsys, monke
 def test_two_commands_at_once_into_one_fresh_folder(tiny: str) -> None:
     """jswest/bartleby#553: one of them is refused, and the other's story is whole and its own."""
     commands = [
-        [sys.executable, "-m", "acdc.engine", "story", *sentences, "--bundle", tiny, "--out", "o", "--steps", "4"]
+        [sys.executable, "-m", "acdc.engine", "story", *sentences, "--bundle", tiny, "--out", "o", "--steps", "10"]
         for sentences in (STORY, [sentence.replace("Benny", "Rex") for sentence in STORY])
     ]
     runs = [
@@ -134,7 +134,7 @@ def test_two_commands_at_once_into_one_fresh_folder(tiny: str) -> None:
     assert "another run" in refused
     assert refused.count("\n") == 1
     assert without_times("o")["sentences"] == (STORY if winner == 0 else [s.replace("Benny", "Rex") for s in STORY])
-    alone = [*commands[winner][:-3], "alone", "--steps", "4"]
+    alone = [*commands[winner][:-3], "alone", "--steps", "10"]
     assert subprocess.run(alone, capture_output=True, timeout=300).returncode == 0
     for name in ("frames/frame_01.png", "frames/frame_03.png"):
         assert Path("o", name).read_bytes() == Path("alone", name).read_bytes()
