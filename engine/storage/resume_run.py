@@ -149,5 +149,7 @@ def _check_finished(directory: Path, entry: Finished, request: StoryRequest | No
     if (directory / entry.id / STORY_FILE).exists():
         _read(directory, request, options)  # which says what differs
     same_seed = entry.seed == request.seed
-    what = "its sentences or constraints were others" if same_seed else f"seed was {entry.seed}, now {request.seed}"
+    what = (
+        "its sentences were others, or its constraints" if same_seed else f"seed was {entry.seed}, now {request.seed}"
+    )
     raise ValueError(f"story {entry.id!r}: cannot resume: {what}; {ADVICE}")
