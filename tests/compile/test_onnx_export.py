@@ -38,6 +38,7 @@ def blend(tmp_path_factory):
     return export_onnx(Blend(), SPEC, tmp_path_factory.mktemp("blend"))
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize(("name", "batch"), [*((name, 3) for name in STAGES), ("tokenizer_encoder", 1)])
 def test_every_stage_equals_eager(tiny_engine, tmp_path, name, batch):
     run, inputs = stage(tiny_engine, name, batch)

@@ -60,6 +60,7 @@ def test_a_missing_package_and_another_stage_are_refused_by_name(tiny_path, tiny
         Engine.from_pretrained(tiny_path, backend="openvino-int8")
 
 
+@pytest.mark.toolchain
 @torch.no_grad()
 def test_the_plan_is_near_eager_in_int8_and_is_kept(tiny_engine, tmp_path):
     pytest.importorskip("nncf")

@@ -46,6 +46,7 @@ def plans(tmp_path):
 
 
 class TestBuild:
+    @pytest.mark.toolchain
     @pytest.mark.parametrize(
         ("bundle", "name"),
         [
