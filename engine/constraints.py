@@ -62,6 +62,13 @@ class Constraints:
         """Is any frame constrained?"""
         return self.mask is not None or self.depth is not None or any(getattr(self, name) for name in NUMBERED)
 
+    def __eq__(self, other: object) -> bool:
+        """The same pictures for the same frames; arrays have no equality of their own."""
+        return isinstance(other, Constraints) and self._digests() == other._digests()
+
+    def __hash__(self) -> int:
+        return hash(self._digests())
+
     @property
     def has_depth(self) -> bool:
         """Has any frame a depth map?"""
@@ -98,6 +105,12 @@ class Constraints:
             if found:
                 record[str(index + 1)] = found
         return record
+
+    def _digests(self) -> frozenset[tuple[str, int, str]]:
+        """Kind, frame (0: all) and digest of each picture."""
+        every = [(kind, 0, getattr(self, kind)) for kind in ("mask", "depth")]
+        every += [(kind, number, p) for name, kind in NUMBERED.items() for number, p in getattr(self, name).items()]
+        return frozenset((kind, number, digest(p)) for kind, number, p in every if p is not None)
 
     @staticmethod
     def _checked(number: Any, kind: str) -> int:

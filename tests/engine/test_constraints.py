@@ -153,3 +153,15 @@ def test_wrong_pictures_in_a_stories_file(tmp_path, entry, words):
     with pytest.raises(ValueError, match="line 1") as caught:
         read_requests(tmp_path / "s.jsonl", 0)
     assert words in str(caught.value)
+
+
+def test_constraints_are_equal_by_their_pictures():
+    white = np.full((8, 8), 255, np.uint8)
+    one, other = (Constraints(masks={2: white.copy()}) for _ in range(2))
+    assert one == other
+    assert hash(one) == hash(other)
+    assert Constraints() == Constraints()
+    assert one != Constraints()
+    assert one != Constraints(masks={3: white})
+    assert one != Constraints(mask=white)
+    assert one != Constraints(masks={2: white[:, :4]})
