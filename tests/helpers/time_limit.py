@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-SLOW_SECONDS = 1800  # the limit of a slow test; the others' is pyproject.toml's
+SECONDS = {"slow": 1800, "toolchain": 400}  # limits of tests with these marks; the others' is pyproject.toml's
 GRACE_SECONDS = 10
 STDERR = pytest.StashKey[int]()
 
@@ -16,8 +16,9 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     for item in items:
-        if item.get_closest_marker("slow") and not item.get_closest_marker("timeout"):
-            item.add_marker(pytest.mark.timeout(SLOW_SECONDS))
+        limits = [seconds for mark, seconds in SECONDS.items() if item.get_closest_marker(mark)]
+        if limits and not item.get_closest_marker("timeout"):
+            item.add_marker(pytest.mark.timeout(max(limits)))
 
 
 def seconds_of(item) -> float:
