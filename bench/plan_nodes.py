@@ -1,8 +1,7 @@
 """Time of a plan by kinds of nodes: ``python -m acdc.bench.plan_nodes --out bench/results/plan_nodes_cpu_DATE.json``.
 
 A stage of one story, by default the UNet's pass with both branches of guidance, compiled by OpenVINO with its counters
-on. The variants run by turns in one process, A B B A; ``gated`` keeps OpenVINO's node for gated layers, which the
-engine's plans in bfloat16 do without (compile/openvino_ir.py).
+on, in float32 and in bfloat16, by turns in one process, A B B A.
 """
 
 from __future__ import annotations
@@ -30,25 +29,23 @@ from .overhead.cli import machine
 from .real_size.measure import turns
 from .workloads import stages
 
-VARIANTS = ("f32", "bf16", "bf16-gated")  # precision, and which nodes
+PRECISIONS = ("f32", "bf16")
 
 
-class Variant:
+class Compiled:
     """One compiled form of the IR in ``folder``, with inputs of fixed noise."""
 
-    def __init__(self, folder: Path, name: str, threads: int) -> None:
-        precision, _, gated = name.partition("-")
+    def __init__(self, folder: Path, precision: str, threads: int) -> None:
         core = openvino.Core()
         model = core.read_model(str(folder / FILE))
-        if precision == "bf16" and threads == 1:
-            without_gated_mlp(model)  # the node divides by zero with one thread
-        if precision == "bf16" and not gated:
+        if precision == "bf16" and threads == 1:  # as the engine's plans
+            without_gated_mlp(model)
             without_gelu_mlp(model)
         options = {
             "INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1,
             "ENABLE_CPU_PINNING": False, "PERF_COUNT": True,
         }  # fmt: skip
-        self.name, self.threads = name, threads
+        self.precision, self.threads = precision, threads
         self.request = core.compile_model(model, "CPU", options).create_infer_request()
         noise = np.random.default_rng(0)
         for number, port in enumerate(model.inputs):
@@ -79,14 +76,14 @@ class Variant:
             for kind, times in sorted(self.nodes.items(), key=lambda item: -median(item[1]))
         }
         return {
-            "variant": self.name, "threads": self.threads, "median_ms": 1e3 * median(seconds),
+            "precision": self.precision, "threads": self.threads, "median_ms": 1e3 * median(seconds),
             "min_ms": 1e3 * min(seconds), "max_ms": 1e3 * max(seconds), "calls": len(seconds), "kinds": kinds,
         }  # fmt: skip
 
 
-def measured(folder: Path, variants: Sequence[str], threads: Sequence[int], rounds: int) -> list[dict[str, Any]]:
-    """A row for each variant with each number of threads."""
-    forms = {f"{name} {count}": Variant(folder, name, count) for name in variants for count in threads}
+def measured(folder: Path, precisions: Sequence[str], threads: Sequence[int], rounds: int) -> list[dict[str, Any]]:
+    """A row for each precision with each number of threads."""
+    forms = {f"{name} {count}": Compiled(folder, name, count) for name in precisions for count in threads}
     for order in turns(list(forms), rounds + 1):
         for key in order:
             forms[key].call()
@@ -104,20 +101,23 @@ def ir_folder(bundle: str, name: str) -> Path:
 @click.command()
 @click.option("--bundle", default="storyworld", show_default=True, help="A name or a directory.")
 @click.option("--stage", default="unet", show_default=True, help="A stage of the bundle.")
-@click.option("--variants", default=",".join(VARIANTS), show_default=True, help="Separated by commas.")
+@click.option("--plan", type=click.Path(exists=True, path_type=Path), help="A plan's folder in place of both.")
+@click.option("--precisions", default=",".join(PRECISIONS), show_default=True, help="Separated by commas.")
 @click.option("--threads", default="1,2", show_default=True, help="Numbers of threads, separated by commas.")
 @click.option("--rounds", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
-def main(bundle: str, stage: str, variants: str, threads: str, rounds: int, out: Path) -> None:
+def main(bundle: str, stage: str, plan: Path | None, precisions: str, threads: str, rounds: int, out: Path) -> None:
     """Measure, print the kinds of nodes, and write OUT."""
-    names = variants.split(",")
+    names = precisions.split(",")
     for name in names:
-        if name not in VARIANTS:
-            raise click.UsageError(f"unknown variant {name!r}; choose among {', '.join(VARIANTS)}")
-    rows = measured(ir_folder(bundle, stage), names, [int(count) for count in threads.split(",")], rounds)
-    write_json(out, {"versions": versions(), "machine": machine(), "stage": stage, "rows": rows})
+        if name not in PRECISIONS:
+            raise click.UsageError(f"unknown precision {name!r}; choose among {', '.join(PRECISIONS)}")
+    rows = measured(plan or ir_folder(bundle, stage), names, [int(count) for count in threads.split(",")], rounds)
+    write_json(
+        out, {"versions": versions(), "machine": machine(), "stage": stage if plan is None else "a plan", "rows": rows}
+    )
     for row in rows:
-        click.echo(f"{row['variant']}, {row['threads']} threads: {row['median_ms']:.2f} ms (min {row['min_ms']:.2f})")
+        click.echo(f"{row['precision']}, {row['threads']} threads: {row['median_ms']:.2f} ms (min {row['min_ms']:.2f})")
         for kind, found in list(row["kinds"].items())[:8]:
             click.echo(f"  {kind:45} {found['nodes']:4} nodes {found['median_ms']:9.2f} ms")
 

@@ -8,13 +8,13 @@ from click.testing import CliRunner
 from acdc.bench.plan_nodes import main
 
 
-def test_kinds_of_nodes_have_times_for_each_variant_and_number_of_threads(tiny_path, tmp_path):
+def test_kinds_of_nodes_have_times_for_each_precision_and_number_of_threads(tiny_path, tmp_path):
     out = tmp_path / "nodes.json"
-    asked = ["--bundle", str(tiny_path), "--variants", "f32", "--threads", "1,2", "--rounds", "2", "--out", str(out)]
+    asked = ["--bundle", str(tiny_path), "--precisions", "f32", "--threads", "1,2", "--rounds", "2", "--out", str(out)]
     result = CliRunner().invoke(main, asked, catch_exceptions=False)
     assert result.exit_code == 0, result.output
     rows = json.loads(out.read_text())["rows"]
-    assert [(row["variant"], row["threads"], row["calls"]) for row in rows] == [("f32", 1, 2), ("f32", 2, 2)]
+    assert [(row["precision"], row["threads"], row["calls"]) for row in rows] == [("f32", 1, 2), ("f32", 2, 2)]
     for row in rows:
         assert 0 < row["min_ms"] <= row["median_ms"] <= row["max_ms"]
         convolutions = [found for kind, found in row["kinds"].items() if kind.startswith("Convolution")]
@@ -23,7 +23,7 @@ def test_kinds_of_nodes_have_times_for_each_variant_and_number_of_threads(tiny_p
     assert "Convolution" in result.output
 
 
-@pytest.mark.parametrize(("option", "value"), [("--variants", "f16"), ("--stage", "unett")])
+@pytest.mark.parametrize(("option", "value"), [("--precisions", "f16"), ("--stage", "unett")])
 def test_what_is_unknown_is_named_with_the_choices(tiny_path, tmp_path, option, value):
     asked = ["--bundle", str(tiny_path), option, value, "--out", str(tmp_path / "nodes.json")]
     result = CliRunner().invoke(main, asked)
