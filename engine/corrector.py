@@ -20,7 +20,7 @@ from torch.nn import functional as F
 
 from ..compile.cache import PlanCache
 from .loading.bundle import Bundle, parse_device, parse_dtype
-from .loading.corrector import ROLE, find_corrector, native_size
+from .loading.corrector import ROLE, find_corrector
 from .loading.lora import LoraFile, merge_loras, read_loras
 from .models.diffusion.stable_diffusion import StableDiffusion
 from .options import FLAT_NAMES, CorrectionOptions, EngineOptions, Lora, StoryOptions, as_loras, default_backend
@@ -42,11 +42,11 @@ class Corrector:
 
     def __init__(
         self, bundle: Bundle, corrector: StableDiffusion, how: Execution, backends: dict[str, str],
-        loras: Sequence[LoraFile], native: int | None,
+        loras: Sequence[LoraFile],
     ) -> None:  # fmt: skip
         """Use :meth:`from_pretrained`."""
         self.bundle, self.corrector, self.how, self.backends = bundle, corrector, how, backends
-        self.loras, self.native = tuple(loras), native
+        self.loras, self.native = tuple(loras), corrector.native_size
         self.cut_prompts: list[str | None] = []
         self._corrections: dict[CorrectionOptions, Correction] = {}
 
@@ -67,12 +67,12 @@ class Corrector:
         cache: PlanCache | None = None,
         num_pictures: int | None = None,
     ) -> Corrector:
-        """Load a diffusers directory of the Stable Diffusion family, or a bundle's corrector.
+        """Load a diffusers directory of the Stable Diffusion family, VideoCrafter2's, or a bundle's corrector.
 
-        ``place`` is the directory, or a bundle's name or directory; a diffusers directory that holds a
-        ``motion_adapter`` corrects clips. ``num_pictures`` is how many will be corrected, as far as it is known:
-        ``auto`` makes no plans for few. The other arguments are those of :meth:`Engine.from_pretrained`. Raises
-        ``ValueError`` (one line) for what is unknown and for damaged files.
+        ``place`` is the directory, or a bundle's name or directory; VideoCrafter2's, which holds ``model.ckpt``, and
+        a diffusers directory that holds a ``motion_adapter`` correct clips. ``num_pictures`` is how many will be
+        corrected, as far as it is known: ``auto`` makes no plans for few. The other arguments are those of
+        :meth:`Engine.from_pretrained`. Raises ``ValueError`` (one line) for what is unknown and for damaged files.
         """
         where, kind = parse_device(device), parse_dtype(dtype)
         found = find_corrector(place, models, random_weights)
@@ -80,7 +80,6 @@ class Corrector:
         if how.backends[WHOLE] != "eager" or how.backends["unet"] == "openvino-int8":
             raise ValueError(f"backend {describe(how.backends)!r} needs a bundle's other models, too; choose another")
         loaded: StableDiffusion = found.parts[ROLE].load(where, kind)
-        native = native_size(found, loaded.vae.downscale)
         merged = read_loras(loaded, (*found.loras, *as_loras(loras)))
         merge_loras(loaded, merged)
         modules = corrector_modules(loaded)
@@ -88,7 +87,7 @@ class Corrector:
         backends = settle(how.backends, how.automatic, modules, kernels, known)
         prepare(how, backends, loaded, [loaded.vae, modules["unet"]])
         ready = compile_corrector(loaded, Stages(backends, cache or PlanCache(), how.automatic))
-        return cls(found, ready, how, backends, merged, native)
+        return cls(found, ready, how, backends, merged)
 
     @property
     def clip_frames(self) -> int | None:

@@ -64,6 +64,7 @@ SYSTEMS = (
     System("LWM + SD 1.5 at 256", "lwm+sd15", {"correction_size": 256}),
     System("LWM + SD 1.5 at 512", "lwm+sd15", {"correction_size": 512}),
     System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=VIDEO_FRAMES),
+    System("LWM + VideoCrafter2 at 320, 16 frames", "lwm+videocrafter2", {}, frames=VIDEO_FRAMES),
 )
 
 

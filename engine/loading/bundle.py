@@ -4,7 +4,7 @@
                      "defaults": {option: value, ...}}
     arm/            config.json, model.safetensors, tokenizer.json
     tokenizer/      config.json, model.safetensors
-    corrector/      a diffusers directory of the Stable Diffusion family
+    corrector/      a diffusers directory of the Stable Diffusion family, or VideoCrafter2's model.ckpt
 
 A part is a path relative to the file's directory, or an object that names its kind (``families/``), its path or its
 repository on the Hugging Face hub, further folders and sizes:
@@ -151,7 +151,7 @@ def find_bundle(
     if raw.get("format") != FORMAT:
         raise ValueError(f"{file}: format {raw.get('format')!r} is unknown; this version reads {FORMAT}")
     parts = {role: _part(role, raw.get(role), file, directory, models, random_weights) for role in roles}
-    own = {} if "arm" not in parts else KINDS["arm"][parts["arm"].kind].defaults
+    own = {name: value for role, part in parts.items() for name, value in KINDS[role][part.kind].defaults.items()}
     defaults = {**FALLBACKS, **own, **_defaults(raw.get("defaults", {}), file)}
     found = Bundle(str(raw.get("name", directory.name)), path, parts, defaults)
     if random_weights and file.parent != PUBLISHED:

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from ..utils.file_digest import file_digest
 from .converted import FOLDER, hash_samples
-from .families import ComponentSpec
+from .families import KINDS, ComponentSpec
 
 DIGITS = 32
 OLD_DIGITS = 16
 NOISE = "random"
-# Files that repositories hold besides and that nothing here reads: pickles, other frameworks', pictures, notes.
+# Files that repositories hold besides and that nothing here reads, but for a kind's ``pickles``: other frameworks',
+# pictures, notes.
 NEVER_READ = frozenset(
     {".bin", ".ckpt", ".pt", ".pth", ".h5", ".msgpack", ".onnx", ".onnx_data", ".gguf", ".tflite"}
     | {".md", ".png", ".jpg", ".jpeg", ".gif", ".webp", ".mp4"}
@@ -24,9 +25,10 @@ NEVER_READ = frozenset(
 def fingerprint(parts: Mapping[str, ComponentSpec]) -> str:
     """Digits that change with the name or any byte of any file that could be read; ``NOISE`` without files."""
     digest, names = hashlib.sha256(), 0
+    read = {name for role, part in parts.items() for name in KINDS[role][part.kind].pickles}
     for start, folder in _folders(parts):
         for path in sorted(_files(folder)):
-            if path.suffix.lower() not in NEVER_READ and _is_weights(path, folder):
+            if (path.suffix.lower() not in NEVER_READ or path.name in read) and _is_weights(path, folder):
                 name = f"{start}/{path.relative_to(folder).as_posix()}"
                 digest.update(f"{name}\0{file_digest(path)}\n".encode("utf-8", "surrogateescape"))
                 names += 1

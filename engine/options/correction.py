@@ -27,7 +27,8 @@ class CorrectionOptions:
     corrected frame and leaves the ARM's own tokens in its context. ``size`` is the length in pixels of the shorter side
     at which the diffusion model works (None: the bundle's, or else the frame's); frames are resized bicubically.
     ``guidance_scale`` and ``negative_prompt`` are those of classifier-free guidance. ``sample_posterior`` draws the
-    latents from the VAE's posterior instead of taking its mean.
+    latents from the VAE's posterior instead of taking its mean. ``fps`` are the frames a second that a model of clips
+    is asked for, where it reads them (VideoCrafter2; None: 16).
     """
 
     enabled: bool = True
@@ -43,6 +44,7 @@ class CorrectionOptions:
     sampler: Sampler | None = None
     timestep_spacing: Spacing | None = None
     gamma: float | None = None
+    fps: int | None = None
 
     def __post_init__(self) -> None:
         check_types(self)
@@ -60,6 +62,8 @@ class CorrectionOptions:
         if self.guidance_scale is not None and not 0.0 <= self.guidance_scale < float("inf"):
             value = self.guidance_scale
             raise ValueError(f"guidance_scale {value} is out of range; choose 0 or more (1 = no guidance)")
+        if self.fps is not None and self.fps < 1:
+            raise ValueError(f"correction_fps {self.fps} is too small; choose 1 frame a second or more")
         if self.gamma is not None and not 0.0 <= self.gamma <= 1.0:
             raise ValueError(f"gamma {self.gamma} is out of range; choose 0 (no fresh noise) to 1")
 

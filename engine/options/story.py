@@ -35,6 +35,7 @@ FLAT_NAMES: Mapping[str, str] = {  # in story.json, in bundle.json and as keywor
     "sampler": "correction.sampler",
     "timestep_spacing": "correction.timestep_spacing",
     "gamma": "correction.gamma",
+    "correction_fps": "correction.fps",
     "mask_strength": "constraint.mask_strength",
     "paste_back": "constraint.paste_back",
     "controlnet_scale": "constraint.controlnet_scale",

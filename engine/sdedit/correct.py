@@ -74,10 +74,10 @@ def decode_latents(vae: Autoencoder, latents: Tensor) -> Tensor:
 
 
 def time_table(unet: Denoiser, schedule: Schedule, device: torch.device, guidance_scale: float) -> Tensor:
-    """The UNet's embedding of the time at each step of the schedule [N, P], and of the scale where it has one for it;
-    it depends on nothing else."""
+    """The UNet's embedding of the time at each step of the schedule [N, P], and of the scale and the frame rate where
+    it has one for them; it depends on nothing else."""
     times = torch.tensor([step.timestep for step in schedule.steps], device=device)
-    return unet.time_shifts(times, guidance_scale)
+    return unet.time_shifts(times, guidance_scale, schedule.fps)
 
 
 def step_on(
@@ -131,7 +131,8 @@ def denoise(
     before: Tensor | None = None
     for number, (step, shifts) in enumerate(zip(schedule.steps, table.split(1), strict=True)):
         # Both branches share one batched pass.
-        prediction = steering.predict(unet, latents, shifts, conditioning.kv, number)
+        inputs = latents if step.input_scale == 1 else latents * step.input_scale
+        prediction = steering.predict(unet, inputs, shifts, conditioning.kv, number)
         if by_kernel:
             latents = step_on_by_kernel(config, latents, prediction, scale, step)
         else:

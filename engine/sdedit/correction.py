@@ -1,6 +1,7 @@
 """Inputs of a correction that are known before any pixel: the truncated schedule, the encoded prompts, the noise."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 
 import torch
@@ -159,11 +160,17 @@ def config_of(corrector: StableDiffusion, options: CorrectionOptions) -> Schedul
 
 def schedule_of(corrector: StableDiffusion, options: CorrectionOptions) -> Schedule:
     """The steps that a correction runs. A network that was distilled with its guidance (LCM) counts the strength within
-    the list of timesteps that it knows, others run the last int(N t') steps. ``ValueError`` where none would run."""
+    the list of timesteps that it knows, others run the last int(N t') steps. ``ValueError`` where none would run, and
+    for a frame rate that the network does not read."""
     config = config_of(corrector, options)
+    if options.fps is not None and not corrector.unet.config.embeds_fps:
+        raise ValueError(
+            f"correction_fps {options.fps} would do nothing: the corrector reads no frame rate; leave it out"
+        )
     if config.sampler in DISTILLED and corrector.unet.config.embeds_guidance:
         return make_distilled_schedule(config, options.num_inference_steps, options.strength)
-    return make_schedule(config, options.num_inference_steps, options.check_steps_run())
+    schedule = make_schedule(config, options.num_inference_steps, options.check_steps_run())
+    return replace(schedule, fps=options.fps)
 
 
 def check_size(corrector: StableDiffusion, size: int | None) -> None:

@@ -11,7 +11,6 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from acdc.engine import Corrector
-from acdc.engine.loading.corrector import find_corrector, native_size
 from acdc.engine.models.diffusion.motion import MotionAdapter, MotionConfig
 from acdc.engine.options import CorrectionOptions, StoryOptions
 from acdc.engine.sdedit.correction import Correction
@@ -160,7 +159,7 @@ def test_small_pictures_are_enlarged_to_the_size_of_training(tiny_path, tmp_path
     assert corrector._size(8, 16, replace(OPTIONS, size=40)) == (40, 80)
     config.pop("sample_size", None)
     (folder / "unet" / "config.json").write_text(json.dumps(config))
-    assert native_size(find_corrector(folder), 8) is None
+    assert Corrector.from_pretrained(folder, backend="eager").native is None
 
 
 def test_a_clip_without_motion_adapter_has_equal_noise(exact):

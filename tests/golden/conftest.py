@@ -25,7 +25,7 @@ def normals(name: str, shape: tuple[int, ...]) -> Tensor:
 
 def offset_and_scale(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     *_, parent, last = ["", *re.split(r"[./]", name)]
-    if last == "bias":
+    if last == "bias" or last.endswith("_bias"):
         return 0.0, 0.02
     if re.search(r"norm|^ln_|_ln$", parent, re.IGNORECASE) and last in ("weight", "scale", "kernel"):
         return 1.0, 0.1

@@ -40,6 +40,31 @@ CORRECTOR = {
         "motion_max_seq_length": 4,
     },
 }
+TOKENS = 16  # that a text encoder of VideoCrafter2's kind reads
+VIDEOCRAFTER2: dict[str, dict[str, Any]] = {
+    "unet": {
+        "down_block_types": ("CrossAttnDownBlock2D", "DownBlock2D"),
+        "up_block_types": ("UpBlock2D", "CrossAttnUpBlock2D"),
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "cross_attention_dim": 16,
+        "attention_head_dim": (2, 4),
+        "use_linear_projection": True,
+        "max_frames": 4,
+        "sample_size": 8,
+    },
+    "vae": CORRECTOR["vae"],
+    "text_encoder": {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_hidden_layers": 1,
+        "vocab_size": 600,
+        "max_position_embeddings": TOKENS,
+        "hidden_act": "gelu",
+    },
+}
 SMALL = {
     "show-o": {"layers": 2, "hidden": 32, "ffn": 64, "heads": 2, "num_vq_tokens": 16},
     "lwm": {"layers": 2, "hidden": 32, "ffn": 64, "heads": 2, "max_position": 4096},
@@ -61,6 +86,7 @@ SMALL = {
     },
     "stable-diffusion": {name: CORRECTOR[name] for name in ("unet", "vae", "text_encoder")},
     "animatediff": CORRECTOR,
+    "videocrafter2": VIDEOCRAFTER2,
 }
 
 

@@ -19,12 +19,13 @@ from ...options import Lora
 
 
 class Kind(NamedTuple):
-    """Module of a kind's ``load`` and ``make``, the further ``folders`` that it may name, and the options that it
-    decides where a bundle says nothing."""
+    """Module of a kind's ``load`` and ``make``, the further ``folders`` that it may name, the options that it decides
+    where a bundle says nothing, and the ``pickles`` that it reads."""
 
     module: str
     folders: tuple[str, ...] = ()
     defaults: Mapping[str, Any] = {}
+    pickles: tuple[str, ...] = ()
 
 
 # The registry: role -> kind. A new family is a line here.
@@ -34,6 +35,7 @@ KINDS: Mapping[str, dict[str, Kind]] = {
     "corrector": {
         "stable-diffusion": Kind(".stable_diffusion", ("controlnet", "depth_model")),
         "animatediff": Kind(".animatediff", ("motion_adapter",)),
+        "videocrafter2": Kind(".videocrafter2", ("text",), {"guidance_scale": 12.0}, ("model.ckpt",)),
     },
 }
 

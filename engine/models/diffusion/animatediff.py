@@ -60,14 +60,8 @@ class AnimateDiff(StableDiffusion):
             text_encoder=place(base.text_encoder, device),
             tokenizer=base.tokenizer,
             scheduler_config=clip_scheduler(path, folder),
+            sample_size=base.sample_size,
         )
-
-    @property
-    def max_clip_frames(self) -> int:
-        """The longest clip."""
-        unet = getattr(self.unet, "unet", self.unet)  # a plan that replaces it holds it under this name
-        assert isinstance(unet, MotionUNet), "of an adapter"
-        return unet.max_frames
 
 
 def clip_scheduler(base: Path, adapter: Path) -> dict[str, Any]:

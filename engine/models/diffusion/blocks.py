@@ -9,7 +9,9 @@ from ..layers.norms import GroupNorm
 
 
 class ResnetBlock(nn.Module):
-    """Two normalised 3x3 convolutions and a shortcut; the time embedding is added between them, if there is one."""
+    """Two normalised 3x3 convolutions and a shortcut; the time embedding is added between them, if there is one.
+
+    It has room for a convolution over the `frames` of a clip after these (video_unet.py)."""
 
     def __init__(
         self, in_channels: int, out_channels: int, groups: int, eps: float, temb_dim: int | None = None
@@ -22,6 +24,7 @@ class ResnetBlock(nn.Module):
         self.conv2 = nn.Conv2d(out_channels, out_channels, 3, padding=1)
         same = in_channels == out_channels
         self.conv_shortcut = None if same else nn.Conv2d(in_channels, out_channels, 1)
+        self.temporal_conv: nn.Module | None = None
 
     def time_shift(self, temb: Tensor) -> Tensor:
         """The shift by the time embedding [N, E] between the convolutions: [N, out]; once a schedule."""
@@ -29,12 +32,15 @@ class ResnetBlock(nn.Module):
         shift: Tensor = self.time_emb_proj(F.silu(temb))
         return shift
 
-    def forward(self, x: Tensor, shift: Tensor | None = None) -> Tensor:
-        """`x` [B, in, h, w], `shift` [B or 1, out] where the block knows the time; returns [B, out, h, w]."""
+    def forward(self, x: Tensor, shift: Tensor | None = None, frames: int = 1) -> Tensor:
+        """`x` [B, in, h, w], `shift` [B or 1, out] where the block knows the time; returns [B, out, h, w].
+
+        `frames` is the length of the clips of which `x` has the frames one after another."""
         assert (shift is None) == (self.time_emb_proj is None)
         h = self.conv1(self.norm1(x))
         h = self.conv2(self.norm2(h, shift))
-        return h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        h = h + (x if self.conv_shortcut is None else self.conv_shortcut(x))
+        return h if self.temporal_conv is None else self.temporal_conv(h, frames)
 
 
 class Downsample(nn.Module):

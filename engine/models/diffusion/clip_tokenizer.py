@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,19 @@ class CLIPTokenizer:
             too_long = len(encoding.ids) > room
             kept.append(prompt[: encoding.offsets[room - 1][1]].strip() if too_long else None)
         return torch.tensor(rows, dtype=torch.int64).reshape(len(rows), self.model_max_length), kept
+
+
+class OpenCLIPTokenizer(CLIPTokenizer):
+    """As OpenCLIP writes ids: HTML entities are read twice over, and padding is 0, whatever the files say."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """As :class:`CLIPTokenizer`."""
+        super().__init__(*args, **kwargs)
+        self.pad_id = 0
+
+    def encode(self, prompts: Sequence[str]) -> tuple[Tensor, list[str | None]]:
+        """As :meth:`CLIPTokenizer.encode`."""
+        return super().encode([unescape(unescape(prompt)) for prompt in prompts])
 
 
 def _build(vocab: dict[str, int], merges: Sequence[tuple[str, str]], special: dict[str, str | AddedToken]) -> Tokenizer:

@@ -22,8 +22,8 @@ class Denoiser(Protocol):
         """Are our kernels used, here and in what surrounds the passes?"""
         ...
 
-    def time_shifts(self, timesteps: Tensor, guidance_scale: float | None = None, /) -> Tensor:
-        """[N] -> [N, P]: once a schedule. The scale counts where the network embeds it."""
+    def time_shifts(self, timesteps: Tensor, guidance_scale: float | None = None, fps: int | None = None, /) -> Tensor:
+        """[N] -> [N, P]: once a schedule. The scale and the frame rate count where the network embeds them."""
         ...
 
     def context_kv(self, context: Tensor) -> list[KV]:

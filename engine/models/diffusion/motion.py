@@ -125,11 +125,12 @@ class FramePositions(nn.Module):
 
 
 class TemporalBlock(nn.Module):
-    """Two self-attentions between frames and a feed-forward; layer norm before each, positions before the first two."""
+    """Two self-attentions between frames and a feed-forward; layer norm before each, positions before the first two.
+    Without ``max_frames`` it knows no positions."""
 
-    def __init__(self, channels: int, heads: int, max_frames: int) -> None:
+    def __init__(self, channels: int, heads: int, max_frames: int | None) -> None:
         super().__init__()
-        self.pos_embed = FramePositions(channels, max_frames)
+        self.pos_embed = nn.Identity() if max_frames is None else FramePositions(channels, max_frames)
         self.norm1 = nn.LayerNorm(channels)
         self.attn1 = Attention(channels, heads)
         self.norm2 = nn.LayerNorm(channels)
@@ -145,26 +146,33 @@ class TemporalBlock(nn.Module):
 
 
 class MotionModule(nn.Module):
-    """Temporal blocks over every pixel of a clip's feature maps, with a residual around the whole."""
+    """Temporal blocks over every pixel of a clip's feature maps, with a residual around the whole. The blocks are
+    ``width`` channels wide (None: as the maps)."""
 
-    def __init__(self, channels: int, heads: int, layers: int, groups: int, max_frames: int) -> None:
+    def __init__(
+        self, channels: int, heads: int, layers: int, groups: int, max_frames: int | None, width: int | None = None
+    ) -> None:
         super().__init__()
+        width = width or channels
         self.norm = GroupNorm(groups, channels, eps=1e-6, silu=False)
-        self.proj_in = nn.Linear(channels, channels)
-        self.transformer_blocks = nn.ModuleList(TemporalBlock(channels, heads, max_frames) for _ in range(layers))
-        self.proj_out = nn.Linear(channels, channels)
+        self.proj_in = nn.Linear(channels, width)
+        self.transformer_blocks = nn.ModuleList(TemporalBlock(width, heads, max_frames) for _ in range(layers))
+        self.proj_out = nn.Linear(width, channels)
 
     def forward(self, x: Tensor, frames: int) -> Tensor:
         """`x` [B * frames, C, h, w], the frames of a clip one after another -> the same shape."""
-        # [B L, C, h, w] -> [B, C, L, h w]: the statistics of the norm are those of the whole clip
-        clips = x.unflatten(0, (-1, frames)).flatten(3).transpose(1, 2)
-        h = self.norm(clips).permute(0, 3, 2, 1)  # [B, h w, L, C]
+        h = self.norm(clips_of(x, frames)).permute(0, 3, 2, 1)  # [B, h w, L, C]
         pixels = h.shape[:2]
         h = self.proj_in(h.flatten(0, 1))
         for block in self.transformer_blocks:
             h = block(h)
         h = self.proj_out(h).unflatten(0, pixels)
         return x + h.permute(0, 2, 3, 1).reshape(x.shape)  # [B, L, C, h w] -> [B L, C, h, w]
+
+
+def clips_of(x: Tensor, frames: int) -> Tensor:
+    """[B L, C, h, w] -> [B, C, L, h w]: a norm's statistics are then those of the whole clip."""
+    return x.unflatten(0, (-1, frames)).flatten(3).transpose(1, 2)
 
 
 class MotionModules(nn.Module):

@@ -8,17 +8,15 @@ Its weights are those of a UNet and of a motion adapter, under the names that bo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from torch import Tensor
 
 from ...utils.weights import skeleton
-from .attention import KV
+from .clip_unet import ClipUNet
 from .motion import MotionAdapter, MotionConfig
 from .unet import UNet, UNetConfig
 
 
-class MotionUNet(UNet):
+class MotionUNet(ClipUNet):
     """Predicts the noise (or v) in the latents of clips: frames are denoised together, under one prompt."""
 
     def __init__(self, config: UNetConfig, motion: MotionConfig) -> None:
@@ -47,36 +45,6 @@ class MotionUNet(UNet):
     def adapter_state(self) -> dict[str, Tensor]:
         """The weights that a motion adapter's file holds, by name."""
         return {name: value for name, value in self.state_dict().items() if ".motion_modules." in name}
-
-    def check_length(self, frames: int) -> None:
-        """``ValueError`` for a clip of more ``frames`` than the motion modules have positions."""
-        if frames > self.max_frames:
-            raise ValueError(
-                f"a clip of {frames} frames is too long for this motion adapter; choose at most {self.max_frames}"
-            )
-
-    def forward(
-        self,
-        latents: Tensor,
-        timesteps: Tensor,
-        context: Tensor | Sequence[KV],
-        residuals: Sequence[Tensor] = (),
-    ) -> Tensor:
-        """`latents` [B, L, in, h, w] -> [B, L, out, h, w]; `timesteps` and `context` as in :class:`UNet`, a row a clip.
-
-        Pictures [B, in, h, w] are clips of one frame. Raises ValueError for a clip that is too long.
-        """
-        if latents.ndim == 4:
-            return super().forward(latents, timesteps, context, residuals)
-        assert not residuals, "a ControlNet's are of pictures"
-        frames = latents.shape[1]
-        self.check_length(frames)
-        table = timesteps if timesteps.ndim == 2 else self.time_shifts(timesteps)
-        if len(table) > 1:  # clips at timesteps of their own
-            table = table.repeat_interleave(frames, dim=0)
-        kv = self.context_kv(context) if isinstance(context, Tensor) else context
-        predicted = self._denoise(latents.flatten(0, 1), table, kv, frames)
-        return predicted.unflatten(0, (-1, frames))
 
 
 def check_fit(unet: UNetConfig, motion: MotionConfig, where: str = "motion adapter") -> None:

@@ -4,21 +4,25 @@ SDEdit (arXiv 2108.01073): noise to t', then denoise from there, ACDC Eq. 2. Whi
 has is decided on the host (``samplers/``); what a step does to tensors is here.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from torch import Tensor
 
 from .samplers import SAMPLERS, lcm
-from .scheduler_config import SchedulerConfig
+from .scheduler_config import SchedulerConfig, input_scales
 from .step import Step
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """The steps that a correction runs, first to last; ``config`` says what the network predicts."""
+    """The steps that a correction runs, first to last; ``config`` says what the network predicts. ``fps`` are the
+    frames a second that a network of clips is asked with (None: its own default)."""
 
     config: SchedulerConfig
     steps: tuple[Step, ...]
+    fps: int | None = None
 
     @property
     def start(self) -> Step:
@@ -42,13 +46,20 @@ def make_schedule(config: SchedulerConfig, num_inference_steps: int, num_steps_r
     sampler = SAMPLERS[config.sampler]
     grid = sampler.timesteps(config, num_inference_steps)
     first = 0 if num_steps_run is None else len(grid) - num_steps_run
-    return Schedule(config, tuple(sampler.steps(config, grid, first)))
+    return Schedule(config, with_input_scales(config, sampler.steps(config, grid, first)))
 
 
 def make_distilled_schedule(config: SchedulerConfig, num_inference_steps: int, strength: float) -> Schedule:
     """LCM's own rule: N steps, all of which run, among the timesteps up to ``strength`` that it was distilled at."""
     grid = lcm.timesteps(config, num_inference_steps, strength)
-    return Schedule(config, tuple(SAMPLERS[config.sampler].steps(config, grid, 0)))
+    return Schedule(config, with_input_scales(config, SAMPLERS[config.sampler].steps(config, grid, 0)))
+
+
+def with_input_scales(config: SchedulerConfig, steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps with the factor by which the network reads their latents, between two timesteps interpolated."""
+    scales = input_scales(config).numpy()
+    found = np.interp([step.timestep for step in steps], np.arange(len(scales)), scales)
+    return tuple(step._replace(input_scale=float(scale)) for step, scale in zip(steps, found, strict=True))
 
 
 def add_noise(latents: Tensor, noise: Tensor, alpha: float) -> Tensor:

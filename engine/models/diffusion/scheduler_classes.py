@@ -17,6 +17,7 @@ ALL_READ = (
     "num_train_timesteps", "beta_start", "beta_end", "beta_schedule", "trained_betas", "prediction_type",
     "timestep_spacing", "steps_offset",
 )  # fmt: skip
+OWN = ("signal_scale", "signal_scale_steps")  # no class of diffusers has them; VideoCrafter2 was trained so
 CLIP = ("clip_sample", "clip_sample_range")
 THRESHOLD = ("thresholding", "dynamic_thresholding_ratio", "sample_max_value")
 ZERO_SNR = ("rescale_betas_zero_snr",)
@@ -104,7 +105,7 @@ CLASSES: Mapping[str, SchedulerClass] = {
     ),
 }  # fmt: skip
 CLASS_OF: Mapping[str, str] = {named.sampler: name for name, named in reversed([*CLASSES.items()])}
-KNOWN = frozenset(ALL_READ).union(*(named.reads for named in CLASSES.values()))
+KNOWN = frozenset((*ALL_READ, *OWN)).union(*(named.reads for named in CLASSES.values()))
 
 
 def read_by(raw: Mapping[str, Any]) -> tuple[SchedulerClass, dict[str, Any]]:
@@ -120,5 +121,5 @@ def read_by(raw: Mapping[str, Any]) -> tuple[SchedulerClass, dict[str, Any]]:
         if not key.startswith("_") and raw[key] not in (None, False):
             raise ValueError(f"scheduler field {key}={raw[key]!r} is not supported: no known scheduler has it")
     named = CLASSES[name]
-    read = {*ALL_READ, *named.reads} - {*named.ignores}
+    read = {*ALL_READ, *OWN, *named.reads} - {*named.ignores}
     return named, {key: value for key, value in raw.items() if key in read}

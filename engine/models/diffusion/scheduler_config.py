@@ -44,7 +44,9 @@ class SchedulerConfig:
     """The noise schedule a diffusion model was trained on and the conventions it is sampled with.
 
     ``original_inference_steps`` and ``timestep_scaling`` are LCM's and TCD's, ``multistep`` DPM-Solver++'s, ``gamma``
-    in [0, 1] the share of fresh noise in a step of TCD, which no published config holds.
+    in [0, 1] the share of fresh noise in a step of TCD, which no published config holds. A model whose signal was
+    scaled as well was trained on x_t = sqrt(abar) s x0 + sqrt(1 - abar) n, where s falls from 1 at timestep 0 to
+    ``signal_scale`` at number ``signal_scale_steps`` - 1, evenly, and stays (VideoCrafter2).
     """
 
     sampler: str = "ddim"
@@ -61,6 +63,8 @@ class SchedulerConfig:
     original_inference_steps: int = 50
     timestep_scaling: float = 10.0
     gamma: float = 0.3
+    signal_scale: float = 1.0
+    signal_scale_steps: int = 400
     multistep: Multistep = Multistep()
 
     @classmethod
@@ -115,6 +119,8 @@ class SchedulerConfig:
             ("steps_offset", self.steps_offset, 0 <= self.steps_offset < total, f"0 to {total - 1}"),
             ("timestep_scaling", self.timestep_scaling, 0 < self.timestep_scaling < math.inf, "a positive number"),
             ("gamma", self.gamma, 0 <= self.gamma <= 1, "0 to 1"),
+            ("signal_scale", self.signal_scale, 0 < self.signal_scale <= 1, "more than 0, up to 1"),
+            ("signal_scale_steps", self.signal_scale_steps, self.signal_scale_steps > 1, "2 or more"),
             ("solver_order", self.multistep.solver_order, 1 <= self.multistep.solver_order <= 3, "1 to 3"),
         ):
             if not fits:
@@ -122,6 +128,8 @@ class SchedulerConfig:
         if self.sampler in ("lcm", "tcd") and not 1 <= self.original_inference_steps <= total:
             found = f"original_inference_steps={self.original_inference_steps!r}"
             raise ValueError(f"scheduler field {found} is out of range; expected 1 to {total}")
+        if self.signal_scale != 1 and self.prediction_type == "v_prediction":
+            raise ValueError("scheduler field signal_scale is not supported with prediction_type='v_prediction'")
         last = float(alphas_cumprod(self)[-1])
         if last < LEAST_SIGNAL:
             names = ", ".join(f"{name}={getattr(self, name)!r}" for name in ("beta_start", "beta_end"))
@@ -149,7 +157,31 @@ def unused_settings(raw: Mapping[str, Any]) -> list[str]:
 
 
 def alphas_cumprod(config: SchedulerConfig) -> Tensor:
-    """alpha-bar of every training timestep, float64 [num_train_timesteps]."""
+    """alpha-bar of every training timestep, float64 [num_train_timesteps]: of the latents that samplers keep, which are
+    the network's divided by :func:`input_scales`."""
+    signal = signal_power(config)
+    return signal / input_scales(config) ** 2
+
+
+def input_scales(config: SchedulerConfig) -> Tensor:
+    """The factor from a sampler's latents to the network's at every training timestep; 1 unless the signal is scaled.
+
+    With signal S = sqrt(abar) s and spread N = sqrt(1 - abar), S^2 + N^2 < 1. Samplers keep x / r, r = sqrt(S^2 + N^2),
+    in which signal and spread are sqrt(a) and sqrt(1 - a) with a = S^2 / r^2, as in any model."""
+    if config.signal_scale == 1:
+        return torch.ones(config.num_train_timesteps, dtype=torch.float64)
+    return (signal_power(config) + 1 - trained_alphas(config)).sqrt()
+
+
+def signal_power(config: SchedulerConfig) -> Tensor:
+    """abar s^2 of every training timestep."""
+    number = torch.arange(config.num_train_timesteps, dtype=torch.float64)
+    share = (number / (config.signal_scale_steps - 1)).clamp(max=1)
+    return trained_alphas(config) * (1 - (1 - config.signal_scale) * share) ** 2
+
+
+def trained_alphas(config: SchedulerConfig) -> Tensor:
+    """The cumulative products of 1 - beta."""
     count = config.num_train_timesteps
     if config.beta_schedule == "squaredcos_cap_v2":
         edges = torch.cos((torch.arange(count + 1, dtype=torch.float64) / count + 0.008) / 1.008 * torch.pi / 2) ** 2

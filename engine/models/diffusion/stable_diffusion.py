@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,6 +18,7 @@ from . import clip_text, vae
 from .checkpoint import Rename, load_component
 from .clip_text import CLIPText, CLIPTextConfig
 from .clip_tokenizer import CLIPTokenizer
+from .clip_unet import ClipUNet
 from .controlnet import ControlNet
 from .denoiser import Controller, Denoiser
 from .scheduler_config import SchedulerConfig, unused_settings
@@ -46,7 +48,8 @@ IGNORED = frozenset({"safety_checker", "requires_safety_checker", "feature_extra
 
 @dataclass(frozen=True)
 class StableDiffusion:
-    """The networks of one directory, in evaluation mode and without gradients."""
+    """The networks of one directory, in evaluation mode and without gradients. ``sample_size`` is the side of the
+    latents that the UNet was trained on, where that is known."""
 
     unet: Denoiser
     vae: VAE
@@ -55,6 +58,12 @@ class StableDiffusion:
     scheduler_config: dict[str, Any]
     controlnet: Controller | None = None
     depth_model: DepthModel | None = None
+    sample_size: int | None = None
+
+    @property
+    def native_size(self) -> int | None:
+        """Pixels of the shorter side that the UNet was trained at; None: unknown."""
+        return None if self.sample_size is None else self.sample_size * self.vae.downscale
 
     @property
     def inpaints(self) -> bool:
@@ -70,7 +79,8 @@ class StableDiffusion:
     @property
     def max_clip_frames(self) -> int | None:
         """The longest clip that is corrected together; None: it corrects pictures one by one."""
-        return None
+        unet = getattr(self.unet, "unet", self.unet)  # a plan that replaces it holds it under this name
+        return unet.max_frames if isinstance(unet, ClipUNet) else None
 
     @classmethod
     def from_directory(
@@ -96,6 +106,7 @@ class StableDiffusion:
             text_encoder=_load(text_encoder, path / "text_encoder", device, dtype, clip_text.current_key),
             tokenizer=tokenizer,
             scheduler_config=read_scheduler(path),
+            sample_size=sample_size_of(read_json(path / "unet" / "config.json")),
         )
 
     def steered(self, controlnet: str | Path | None = None, depth_model: str | Path | None = None) -> StableDiffusion:
@@ -117,6 +128,12 @@ class StableDiffusion:
         """(text states [B, S, D], for each prompt the text that was kept, or None if all of it was)."""
         ids, kept = self.tokenizer.encode(prompts)
         return self.text_encoder(ids.to(self.text_encoder.final_layer_norm.weight.device)), kept
+
+
+def sample_size_of(unet: Mapping[str, Any]) -> int | None:
+    """The side of the latents of training that a UNet's config names, if it names one."""
+    size = unet.get("sample_size")
+    return size if type(size) is int and size > 0 else None
 
 
 def _check_index(path: Path) -> None:

@@ -3,6 +3,7 @@
 All samplers keep latents in one scale, x = sqrt(a) x0 + sqrt(1 - a) eps with a = alpha-bar. Euler's samplers are
 published for y = x / sqrt(a) and sigma = sqrt((1 - a) / a); their input scaling y / sqrt(sigma^2 + 1) is x again, so in
 this scale their network input needs none, and whatever is done between two steps (the blend of inpainting) is one code.
+A model that was trained with a scaled signal reads these latents times a factor of the timestep (``input_scales``).
 """
 
 from typing import NamedTuple
@@ -22,9 +23,11 @@ class Update(NamedTuple):
 
 
 class Step(NamedTuple):
-    """The timestep the network is asked at, alpha-bar before and after; without an ``update`` a step of DDIM."""
+    """The timestep the network is asked at, alpha-bar before and after; without an ``update`` a step of DDIM. The
+    network reads the latents times ``input_scale``."""
 
     timestep: float
     alpha: float
     alpha_next: float
     update: Update | None = None
+    input_scale: float = 1.0

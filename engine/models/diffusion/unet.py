@@ -142,6 +142,11 @@ class UNetConfig(EncoderConfig):
         """Does the network take the scale of guidance as an input, so that one pass is a guided one (LCM)?"""
         return self.time_cond_proj_dim is not None
 
+    @property
+    def embeds_fps(self) -> bool:
+        """Does the network take the frame rate of a clip as an input?"""
+        return False
+
     def check(self, where: str) -> None:
         super().check(where)
         self._check_levels(where, "up_block_types", UP_TYPES)
@@ -179,12 +184,17 @@ class UNetEncoder(nn.Module):
         # Registration order (down, middle, up) is execution order.
         return [m.attn2.keys_values(context) for m in self.modules() if isinstance(m, TransformerBlock)]
 
-    def time_shifts(self, timesteps: Tensor, guidance_scale: float | None = None) -> Tensor:
+    def time_shifts(self, timesteps: Tensor, guidance_scale: float | None = None, fps: int | None = None) -> Tensor:
         """Shifts of all ResNet blocks at each of the timesteps [N], one after another in the order of use: [N, P].
 
-        ``guidance_scale`` counts where the network embeds it; None leaves its embedding out."""
-        temb = self.time_embedding(timesteps, guidance_scale)
+        ``guidance_scale`` counts where the network embeds it; None leaves its embedding out. ``fps`` counts in networks
+        of clips that embed it; None is their default."""
+        temb = self.embed_time(timesteps, guidance_scale, fps)
         return torch.cat([block.time_shift(temb) for block in self._resnets()], -1)
+
+    def embed_time(self, timesteps: Tensor, guidance_scale: float | None, fps: int | None) -> Tensor:
+        """[N] -> [N, E], before each block's projection."""
+        return self.time_embedding(timesteps, guidance_scale)
 
     def _resnets(self) -> list[ResnetBlock]:
         # Registration order (down, middle, up) is execution order.

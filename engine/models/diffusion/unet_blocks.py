@@ -1,6 +1,7 @@
 """The levels of the UNet: down, middle, up; each with or without cross-attention.
 
-Each has room for motion modules, which couple the `frames` of a clip (motion_unet.py); a UNet of pictures has none.
+Each has room for motion modules, which couple the `frames` of a clip (motion_unet.py, video_unet.py); a UNet of
+pictures has none.
 """
 
 from __future__ import annotations
@@ -100,7 +101,7 @@ class DownBlock(nn.Module):
         """Returns every intermediate map, for the up path; the last one is the block's output."""
         skips: list[Tensor] = []
         for i, resnet in enumerate(self.resnets):
-            x = resnet(x, next(shifts))
+            x = resnet(x, next(shifts), frames)
             if self.attentions:
                 x = self.attentions[i](x, kv, frames)
             if self.motion_modules:
@@ -121,10 +122,10 @@ class MidBlock(nn.Module):
         self.resnets = nn.ModuleList([common.resnet(channels, channels) for _ in range(2)])
 
     def forward(self, x: Tensor, shifts: Iterator[Tensor], kv: Iterator[KV], frames: int = 1) -> Tensor:
-        x = self.attentions[0](self.resnets[0](x, next(shifts)), kv, frames)
+        x = self.attentions[0](self.resnets[0](x, next(shifts), frames), kv, frames)
         for motion in self.motion_modules:
             x = motion(x, frames)
-        return self.resnets[1](x, next(shifts))
+        return self.resnets[1](x, next(shifts), frames)
 
 
 class UpBlock(nn.Module):
@@ -153,7 +154,7 @@ class UpBlock(nn.Module):
     ) -> Tensor:
         """Takes its maps from the end of `skips`; grows to the size of the one that is then last."""
         for i, resnet in enumerate(self.resnets):
-            x = resnet(torch.cat([x, for_branches(skips.pop(), len(x))], dim=1), next(shifts))
+            x = resnet(torch.cat([x, for_branches(skips.pop(), len(x))], dim=1), next(shifts), frames)
             if self.attentions:
                 x = self.attentions[i](x, kv, frames)
             if self.motion_modules:

@@ -101,5 +101,5 @@ def test_frames_are_corrected_together(corrector: AnimateDiff) -> None:
 
 
 def test_a_clip_beyond_the_positions_is_one_line(corrector: AnimateDiff) -> None:
-    with pytest.raises(ValueError, match=r"^a clip of 9 frames is too long for this motion adapter; choose at most 8$"):
+    with pytest.raises(ValueError, match=r"^a clip of 9 frames is too long for this UNet; choose at most 8$"):
         corrected(corrector, clips_of(1, frames=9), PROMPTS[:1], SEEDS[:1])
