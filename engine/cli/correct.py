@@ -80,8 +80,9 @@ def correct(
 ) -> None:
     """Correct PICTURES (PNG, JPEG, WebP; GIF and MP4 as clips) under a prompt with a diffusion model.
 
-    --bundle names a Stable Diffusion directory as diffusers writes it, or a bundle, of which only the corrector is
-    loaded. Each picture keeps its size and its transparency. Exit code 1: some failed, the others are there.
+    --bundle names a Stable Diffusion directory as diffusers writes it, VideoCrafter2's, or a bundle, of which only the
+    corrector is loaded. Each picture keeps its size and its transparency. Exit code 1: some failed, the others are
+    there.
     """
     sources = find_pictures(pictures)
     texts = picture_prompts(prompt, prompts, len(sources))

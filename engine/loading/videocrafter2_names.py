@@ -94,7 +94,7 @@ def text_source(name: str) -> Source:
 
 
 def unused_shapes(config: CLIPTextConfig) -> dict[str, tuple[int, ...]]:
-    """What the file holds of the text encoder and nothing runs: its last layer, and the projection to what text shares
+    """Tensors of the text encoder in the file that nothing runs: its last layer, and the projection to what text shares
     with pictures."""
     d, wide = config.hidden_size, config.intermediate_size
     layer = {

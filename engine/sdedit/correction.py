@@ -165,7 +165,7 @@ def schedule_of(corrector: StableDiffusion, options: CorrectionOptions) -> Sched
     config = config_of(corrector, options)
     if options.fps is not None and not corrector.unet.config.embeds_fps:
         raise ValueError(
-            f"correction_fps {options.fps} would do nothing: the corrector reads no frame rate; leave it out"
+            f"correction_fps {options.fps} would do nothing: the diffusion model reads no frame rate; leave it out"
         )
     if config.sampler in DISTILLED and corrector.unet.config.embeds_guidance:
         return make_distilled_schedule(config, options.num_inference_steps, options.strength)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -37,3 +39,14 @@ def write_model(folder: Path) -> None:
     torch.save({"state_dict": published_tensors()}, folder / FILE)
     (folder / "tokenizer").mkdir()
     write_tokenizer(folder / "tokenizer", length=TOKENS)
+
+
+def clip_bundle(source: Path, folder: Path) -> Path:
+    """Write the bundle in ``source`` with this corrector in the place of its own; returns ``folder``."""
+    shutil.copytree(source, folder, ignore=shutil.ignore_patterns("corrector"))
+    write_model(folder / "videocrafter2")
+    raw = json.loads((folder / "bundle.json").read_text())
+    raw["corrector"] = {"kind": "videocrafter2", "path": "videocrafter2", "config": VIDEOCRAFTER2}
+    raw["defaults"] = {"context": "window"}
+    (folder / "bundle.json").write_text(json.dumps(raw))
+    return folder

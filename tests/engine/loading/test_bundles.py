@@ -79,9 +79,10 @@ def test_a_story_of_noise_is_drawn_and_corrected(small: None, name: str) -> None
 
 
 @pytest.mark.slow
-def test_a_video_of_noise_is_drawn_and_corrected(small: None) -> None:
-    engine = Engine.from_pretrained("lwm+animatediff", random_weights=True, dtype="float64")
-    lengths = {"num_frames": 3, "chunk_frames": 2}
+@pytest.mark.parametrize("name", ["lwm+animatediff", "lwm+videocrafter2"])
+def test_a_video_of_noise_is_drawn_and_corrected(small: None, name: str) -> None:
+    engine = Engine.from_pretrained(name, random_weights=True, dtype="float64")
+    lengths = {"num_frames": 3, "chunk_frames": 2, "correction_size": 64}
     video = engine.generate_video("Benny ran.", **lengths, num_inference_steps=4, correct_first=1, decoding="parallel")
     assert [frame.corrected for frame in video.frames] == [True, True, False]
 

@@ -103,7 +103,7 @@ def test_it_is_converted_once_and_the_conversion_serves_alone(folder: Path, monk
 
 
 class Evil:
-    """What a pickle of another's can ask for."""
+    """An object that a made-up pickle can ask for."""
 
     def __reduce__(self) -> tuple[Any, ...]:
         return os.system, ("touch evil",)

@@ -72,6 +72,6 @@ def test_other_models_read_their_latents_as_they_are() -> None:
         ({"prediction_type": "v_prediction"}, "signal_scale is not supported with prediction_type='v_prediction'"),
     ],
 )
-def test_what_cannot_be_sampled_is_refused(changes: dict[str, Any], said: str) -> None:
+def test_impossible_values_are_refused(changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         SchedulerConfig.from_dict({**SCHEDULER, **changes})
