@@ -1,7 +1,8 @@
 """A published system at full size, of noise, draws and corrects a frame: ``python -m acdc.bench.full_size --out FILE``.
 
 It shows that the system fits and runs, with the seconds of each phase and the process's peak memory. Steps are few by
-default, since a CPU takes minutes for each; ``bench.gpu systems`` measures on a GPU.
+default, since a CPU takes minutes for each; ``bench.gpu systems`` measures on a GPU. ``--clip FRAMES`` loads the
+corrector alone and corrects a clip.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from typing import Any
 
 import click
 import torch
+from torch import nn
 
+from ..engine.corrector import Corrector
 from ..engine.engine import Engine
 from ..engine.loading.bundle import parse_device, parse_dtype
 from ..engine.models.layers.half_precision import emulated
+from ..engine.options import CorrectionOptions
 from ..engine.utils.atomic import write_json
 from ..engine.utils.versions import versions
 
@@ -37,33 +41,100 @@ def peak_bytes() -> int:
 @click.option("--dtype", default="bfloat16", show_default=True)
 @click.option("--arm-steps", type=int, help="MaskGIT steps, where the ARM takes such.")
 @click.option("--steps", default=2, show_default=True, help="N: DDIM steps, of which half are run.")
-@click.option("--size", default=256, show_default=True, help="Pixels a side at which the frame is corrected.")
+@click.option("--size", default=256, show_default=True, help="Pixels of the shorter side at which it is corrected.")
+@click.option(
+    "--clip", type=click.IntRange(1), metavar="FRAMES", help="Correct a clip of this length and nothing else."
+)
+@click.option("--width", type=click.IntRange(1), help="Pixels of the clip's longer side.  [default: as --size]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
-def main(bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int, out: Path) -> None:
+def main(
+    bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int, clip: int | None,
+    width: int | None, out: Path,
+) -> None:  # fmt: skip
     """Make the system, draw a frame and correct it."""
-    began = time.perf_counter()
-    engine = Engine.from_pretrained(bundle, random_weights=True, device=device, dtype=dtype, backend="eager")
+    if clip is None:
+        found = drawn_frame(bundle, device, dtype, arm_steps, steps, size)
+    else:
+        found = corrected_clip(bundle, device, dtype, steps, (clip, size, width or size))
+    widened = emulated(parse_device(device), parse_dtype(dtype))
+    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+    found |= {
+        "versions": versions(),
+        "machine": {**machine, "widened": widened},  # to float32 for products, where units for the dtype are missing
+        "peak_bytes": peak_bytes(),
+    }
+    write_json(out, found)
+    times = "  ".join(f"{name} {seconds:.1f}" for name, seconds in found["seconds"].items())
+    click.echo(f"{times} s, {found['peak_bytes'] / 2**30:.1f} GiB at most; {out}")
+
+
+def made_in(began: float) -> float:
+    """Seconds since ``began``, said with the memory so far."""
     made = time.perf_counter() - began
     click.echo(f"made in {made:.0f} s, {peak_bytes() / 2**30:.1f} GiB", err=True)
+    return made
+
+
+def drawn_frame(bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int) -> dict[str, Any]:
+    """A frame drawn and corrected: settings, seconds and codes."""
+    began = time.perf_counter()
+    engine = Engine.from_pretrained(bundle, random_weights=True, device=device, dtype=dtype, backend="eager")
+    made = made_in(began)
     options: dict[str, Any] = {"num_inference_steps": steps, "correction_size": size}
     if arm_steps is not None:
         options["arm_steps"] = arm_steps
     story = engine.generate([SENTENCE], **options)
     (frame,) = story.frames
-    widened = emulated(parse_device(device), parse_dtype(dtype))
-    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
-    found: dict[str, Any] = {
+    return {
         "settings": dict(story.settings),
-        "versions": versions(),
-        "machine": {**machine, "widened": widened},  # to float32 for products, where units for the dtype are missing
         "seconds": {"made": made, **{phase: ms / 1e3 for phase, ms in frame.phases_ms.items()}},
-        "peak_bytes": peak_bytes(),
         "changed_codes": sum(one != other for one, other in zip(frame.codes, frame.draft_codes, strict=True)),
         "codes": len(frame.codes),
     }
-    write_json(out, found)
-    times = "  ".join(f"{name} {seconds:.1f}" for name, seconds in found["seconds"].items())
-    click.echo(f"{times} s, {found['peak_bytes'] / 2**30:.1f} GiB at most; {out}")
+
+
+def corrected_clip(bundle: str, device: str, dtype: str, steps: int, shape: tuple[int, int, int]) -> dict[str, Any]:
+    """A clip of ``shape`` (frames, height, width) corrected: settings, passes, and the seconds of each network."""
+    began = time.perf_counter()
+    corrector = Corrector.from_pretrained(bundle, random_weights=True, device=device, dtype=dtype, backend="eager")
+    made, networks = made_in(began), corrector.corrector
+    frames = torch.rand(shape[0], 3, *shape[1:], generator=torch.Generator().manual_seed(0))
+    options = CorrectionOptions(num_inference_steps=steps, size=shape[1])
+    assert isinstance(networks.unet, nn.Module)
+    parts = {"encode": networks.vae.encoder, "unet": networks.unet, "decode": networks.vae.decoder}
+    runs = {name: Runs(module) for name, module in parts.items()}
+    began = time.perf_counter()
+    shown = corrector.clip(frames, SENTENCE, options=options)
+    seconds = {"made": made, "correct": time.perf_counter() - began}
+    return {
+        "settings": {**corrector.settings(options), "frames": shape[0], "height": shape[1], "width": shape[2]},
+        "start": corrector.start(options),
+        "seconds": seconds | {name: sum(run.seconds) for name, run in runs.items()},
+        "unet_passes": [round(taken, 3) for taken in runs["unet"].seconds],
+        "mean_change": float((shown - frames).abs().mean()),
+    }
+
+
+class Runs:
+    """Seconds of each run of a module, from now on; a GPU is waited for."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.seconds: list[float] = []
+        self._began = 0.0
+        module.register_forward_pre_hook(self._begin)
+        module.register_forward_hook(self._end)
+
+    def _begin(self, *_: Any) -> None:
+        self._began = now()
+
+    def _end(self, *_: Any) -> None:
+        self.seconds.append(now() - self._began)
+
+
+def now() -> float:
+    if torch.cuda.is_available():
+        torch.cuda.synchronize()
+    return time.perf_counter()
 
 
 if __name__ == "__main__":

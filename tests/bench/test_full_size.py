@@ -35,6 +35,20 @@ def test_a_toy_is_drawn_and_corrected(tmp_path, monkeypatch) -> None:
     checked(json.loads((tmp_path / "found.json").read_text()), "show-o+sd15", "float32")
 
 
+def test_a_clip_of_a_toy_is_corrected(tmp_path, monkeypatch) -> None:
+    small_systems(tmp_path / "published", monkeypatch)
+    asked = ["--bundle", "lwm+videocrafter2", "--clip", "3", "--size", "16", "--width", "24", "--steps", "4"]
+    result = CliRunner().invoke(main, [*asked, "--dtype", "float32", "--out", str(tmp_path / "found.json")])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found["unet_passes"]) == found["start"]["steps_run"] == 2, "both branches in one"
+    assert found["settings"]["guidance_scale"] == 12
+    seconds = found["seconds"]
+    assert 0 < seconds["encode"] + seconds["unet"] + seconds["decode"] < seconds["correct"]
+    assert found["mean_change"] > 0.01
+    assert 0 < found["peak_bytes"] < LIMIT
+
+
 @pytest.mark.slow
 def test_show_o_with_stable_diffusion_fits_in_24_gib_at_full_size(tmp_path) -> None:
     """In bfloat16, whether or not the processor has units for it, and in a process of its own, for its peak memory:
