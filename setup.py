@@ -16,6 +16,7 @@ UNFINISHED = "storyworld-motion"  # a bundle that stays in the repository until 
 ONNX = ["onnx>=1.19", "onnxscript>=0.5.4", "onnxruntime>=1.22"]
 TRITON = "triton>=3.6; platform_machine in 'x86_64 AMD64 arm64 aarch64' and sys_platform == 'linux'"
 LWM = ["msgpack>=1.1", "sentencepiece>=0.2"]  # to read its published files
+DEEPFLOYD = ["sentencepiece>=0.2"]  # its text encoder's pieces
 CHAT = ["httpx2>=2", "tenacity>=9"]
 VIDEO = ["av>=13"]  # MP4
 INT8 = ["nncf>=3.4"]
@@ -79,6 +80,7 @@ setup(
         "triton": [TRITON],
         "int8": INT8,
         "lwm": LWM,
+        "deepfloyd": DEEPFLOYD,
         "chat": CHAT,
         "local": ["transformers>=4.57", "jinja2>=3.1", "tenacity>=9"],
         "video": VIDEO,

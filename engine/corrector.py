@@ -67,7 +67,8 @@ class Corrector:
         cache: PlanCache | None = None,
         num_pictures: int | None = None,
     ) -> Corrector:
-        """Load a diffusers directory of the Stable Diffusion family, VideoCrafter2's, or a bundle's corrector.
+        """Load a diffusers directory of the Stable Diffusion family or of DeepFloyd IF, VideoCrafter2's directory, or a
+        bundle's corrector.
 
         ``place`` is the directory, or a bundle's name or directory; VideoCrafter2's, which holds ``model.ckpt``, and
         a diffusers directory that holds a ``motion_adapter`` correct clips. ``num_pictures`` is how many will be
@@ -85,7 +86,7 @@ class Corrector:
         modules = corrector_modules(loaded)
         known = num_pictures if precision == "exact" else None
         backends = settle(how.backends, how.automatic, modules, kernels, known)
-        prepare(how, backends, loaded, [loaded.vae, modules["unet"]])
+        prepare(how, backends, loaded, [loaded.vae, *loaded.denoisers])
         ready = compile_corrector(loaded, Stages(backends, cache or PlanCache(), how.automatic))
         return cls(found, ready, how, backends, merged)
 

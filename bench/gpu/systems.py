@@ -61,6 +61,8 @@ SYSTEMS = (
     System("Show-o 512 + SD 1.5 at 512", "show-o-512+sd15", {"correction_size": 512}),
     System("Show-o 256 + SD 1.5 inpainting at 512", "show-o+sd15-inpainting", {"correction_size": 512}),
     System("Show-o 256 + SD 1.5 with a depth ControlNet at 512", "show-o+sd15-depth", {"correction_size": 512}),
+    System("Show-o 256 + DeepFloyd IF I-XL and II-L at 256", "show-o+if", {}),
+    System("Show-o 256 + DeepFloyd IF II-L at 256", "show-o+if-ii", {}),
     System("LWM + SD 1.5 at 256", "lwm+sd15", {"correction_size": 256}),
     System("LWM + SD 1.5 at 512", "lwm+sd15", {"correction_size": 512}),
     System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=VIDEO_FRAMES),

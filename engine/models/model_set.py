@@ -22,6 +22,5 @@ class Models(NamedTuple):
     @property
     def networks(self) -> list[nn.Module]:
         """Those that run once a frame or more often."""
-        corrector = self.corrector
-        found = (self.arm.model, self.tokenizer, corrector.vae, corrector.unet, corrector.controlnet)
+        found = (self.arm.model, self.tokenizer, self.corrector.vae, *self.corrector.denoisers)
         return [network for network in found if isinstance(network, nn.Module)]

@@ -10,7 +10,7 @@ from ..utils.field_types import check_types
 from ..utils.least_strength import least_strength
 from .checks import check_text
 
-Sampler = Literal["ddim", "euler", "euler-ancestral", "lcm", "tcd", "dpm-solver++"]
+Sampler = Literal["ddim", "ddpm", "euler", "euler-ancestral", "lcm", "tcd", "dpm-solver++"]
 SAMPLERS: tuple[str, ...] = get_args(Sampler)
 Spacing = Literal["leading", "trailing", "linspace"]
 FEW_STEPS = 8  # up to here every step is listed, and what runs is said before anything is drawn

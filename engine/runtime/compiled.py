@@ -19,8 +19,9 @@ from ...compile.builder import PlanRefused
 from ...compile.cache import PlanCache
 from ...compile.openvino_int8 import Calibration
 from ...compile.spec import Plan, StageSpec
-from ..models.diffusion.attention import KV, TransformerBlock
+from ..models.diffusion.attention import KV
 from ..models.diffusion.controlnet import ControlNet
+from ..models.diffusion.deepfloyd.unet import IFUNet
 from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..models.diffusion.unet import UNet
 from ..models.interfaces import AutoregressiveModel, Tokenizer
@@ -65,10 +66,10 @@ class UNetPass(nn.Module):
     """A UNet's pass over plain tensors: keys and values of the prompt follow one another, as traced graphs need it; a
     ControlNet's residuals follow them."""
 
-    def __init__(self, unet: UNet, calibration: Calibration | None = None) -> None:
+    def __init__(self, unet: UNet | IFUNet, calibration: Calibration | None = None) -> None:
         super().__init__()
         self.unet, self._calibration = unet, calibration  # private: it decides no plan in floating point
-        self.num_kv = 2 * sum(isinstance(module, TransformerBlock) for module in unet.modules())
+        self.num_kv = 2 * unet.num_contexts
 
     @property
     def calibration(self) -> Calibration | None:
@@ -88,7 +89,7 @@ class PlannedUNet(nn.Module):
 
     def __init__(
         self,
-        unet: UNet,
+        unet: UNet | IFUNet,
         backend: str,
         cache: PlanCache,
         others: Sequence[str] = (),
@@ -198,21 +199,29 @@ def compile_corrector(
     vae.decoder = stages.compiled(vae.decoder, "vae_decoder")
     unet, backend = corrector.unet, stages.backends["unet"]
     if backend != "eager":
-        assert isinstance(unet, UNet), "planned once"
+        assert isinstance(unet, UNet | IFUNet), "planned once"
         unet = PlannedUNet(unet, backend, stages.cache, stages.others("unet"), calibration)
     control = corrector.controlnet
     if control is not None and backend != "eager":
         assert isinstance(control, ControlNet), "planned once"
         step = PlannedModule(ControlPass(control), STAGE, backend, stages.cache, stages.others("unet"))
         control = PlannedControl(control, step)
-    return replace(corrector, unet=unet, vae=vae, text_encoder=text_encoder, controlnet=control)
+    first = corrector.stage_one
+    first = None if first is None else compile_corrector(first, stages)
+    changes = {"unet": unet, "vae": vae, "text_encoder": text_encoder, "controlnet": control, "stage_one": first}
+    return replace(corrector, **changes)
 
 
 def check_whole(corrector: StableDiffusion, backends: Mapping[str, str]) -> None:
     """``ValueError`` for networks that a plan of the whole correction, or one in int8, does not take in."""
     found = "the corrector's UNet is one for inpainting" if corrector.inpaints else "there is a ControlNet"
-    if backends["correction"] != "eager" and (corrector.inpaints or corrector.controlnet is not None):
+    if corrector.upscaling is not None:
+        found = "the corrector's UNet enlarges a small picture"
+    takes_more = corrector.inpaints or corrector.controlnet is not None or corrector.upscaling is not None
+    if backends["correction"] != "eager" and takes_more:
         raise ValueError(f"backend correction={backends['correction']} makes one plan, but {found}; choose unet=NAME")
+    if backends["unet"] == "openvino-int8" and corrector.upscaling is not None:
+        raise ValueError(f"backend unet=openvino-int8 is not fitted where {found}; choose unet=openvino")
     if backends["unet"] == "openvino-int8" and corrector.controlnet is not None:
         raise ValueError("backend unet=openvino-int8 is fitted to passes without a ControlNet; choose unet=openvino")
 
@@ -229,15 +238,13 @@ def eager_parts(corrector: StableDiffusion, backends: dict[str, str]) -> list[nn
     """The parts of the corrector that run as plain PyTorch; plans need the weights of theirs as they are."""
     if backends["correction"] != "eager":
         return []
-    assert isinstance(corrector.unet, nn.Module), "as loaded"
     parts = [
-        ("unet", corrector.unet),
-        ("unet", corrector.controlnet),
+        *(("unet", network) for network in corrector.denoisers),
         ("vae_encoder", corrector.vae.encoder),
         ("vae_decoder", corrector.vae.decoder),
         ("text_encoder", corrector.text_encoder.encoder),
     ]
-    return [part for stage, part in parts if backends[stage] == "eager" and isinstance(part, nn.Module)]
+    return [part for stage, part in parts if backends[stage] == "eager"]
 
 
 def _shallow_copy(module: Any) -> Any:

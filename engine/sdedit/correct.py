@@ -39,13 +39,15 @@ class Conditioning(NamedTuple):
     """Text that steers the denoiser, as the keys and values of its cross-attention, which no step changes.
 
     The unconditional half (first in the batch) exists only while guidance is on. A network that has the scale
-    ``embedded`` in its time embedding needs no such half. ``control_kv`` is the text for a ControlNet.
+    ``embedded`` in its time embedding needs no such half. ``control_kv`` is the text for a ControlNet, ``first`` that
+    for the first model of a cascade.
     """
 
     kv: Sequence[KV]
     guidance_scale: float
     embedded: bool = False
     control_kv: Sequence[KV] = ()
+    first: "Conditioning | None" = None
 
     @property
     def guided(self) -> bool:
@@ -90,11 +92,15 @@ def step_on(
     before: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Guidance by ``scale`` (1 = none) of the ``prediction`` [2 B or B, C, h, w], both branches, then a step, as
-    :func:`take_step`."""
+    :func:`take_step`. A learned variance follows the C channels of the latents; it is not guided."""
+    channels, variance = latents.shape[-3], None
+    conditional = prediction.chunk(2)[-1] if scale != 1.0 else prediction
+    if prediction.shape[-3] > channels:
+        prediction, variance = prediction[..., :channels, :, :], conditional[..., channels:, :, :]
     if scale != 1.0:
         unconditional, conditional = prediction.chunk(2)
         prediction = guide(conditional, unconditional, scale)
-    return take_step(config, latents, prediction, step, fresh, before)
+    return take_step(config, latents, prediction, step, fresh, before, variance)
 
 
 def step_on_by_kernel(config: SchedulerConfig, latents: Tensor, prediction: Tensor, scale: float, step: Step) -> Tensor:
@@ -125,7 +131,7 @@ def denoise(
         return latents
     if table is None:
         table = time_table(unet, schedule, latents.device, conditioning.guidance_scale)
-    by_kernel = unet.use_triton and all(step.update is None for step in schedule.steps)
+    by_kernel = unet.use_triton and not config.thresholding and all(step.update is None for step in schedule.steps)
     scale = conditioning.guidance_scale if conditioning.guided else 1.0
     draws = {} if step_noise is None else dict(zip(schedule.drawing_steps, step_noise.unbind(0), strict=True))
     before: Tensor | None = None
@@ -153,12 +159,14 @@ def correct(
     size: int | None = None,
     step_noise: Tensor | None = None,
     constrained: Constrained | None = None,
+    upscaled: Tensor | None = None,
 ) -> Tensor:
     """SDEdit (ACDC Eq. 2).
 
     Pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or without constraints keys int64 [B, 4] of
     which a kernel draws it; ``table`` and ``step_noise`` as in `denoise`; ``size`` is the shorter side that the
-    model works at (None: H, W); ``constrained`` are constraints of pictures.
+    model works at (None: H, W); ``constrained`` are constraints of pictures, ``upscaled`` the picture [B, 3, H', W']
+    that an upscaler reads at every step.
 
     For clips (ACDC Eq. 5) the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together under one
     prompt, ``conditioning`` having a row a clip; ``noise`` and ``posterior_noise`` are [B, L, C, h, w]. With an empty
@@ -171,6 +179,8 @@ def correct(
     encode = partial(encode_latents, vae)
     latents = in_portions(encode, at_once, frames, *posterior).unflatten(0, lead)
     steering = FREE if constrained is None else constrained.steering(encode, frames, latents, noise)
+    if upscaled is not None:
+        steering = steering._replace(channels=upscaled)
     if schedule.steps and constrained is not None and constrained.from_noise:
         latents = noise
     elif schedule.steps:

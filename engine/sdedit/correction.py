@@ -1,6 +1,8 @@
 """Inputs of a correction that are known before any pixel: the truncated schedule, the encoded prompts, the noise."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 
@@ -17,20 +19,30 @@ from ..utils.rng import Purpose, make_keys, normal
 from .constrain import Constrainer
 from .correct import Conditioning, correct, time_table
 from .resize import working_size
+from .upscaler import Upscaler
 
 STEP_STRIDE = 2**15  # positions from one step's draw to the next one's; a clip has fewer frames
 DISTILLED = ("lcm", "tcd")  # samplers of models that know a list of timesteps
+OF_STAGE_ONE = {Purpose.NOISE: Purpose.STAGE_ONE, Purpose.STEP: Purpose.STAGE_ONE_STEP}
 
 
 class Correction:
     """SDEdit with one diffusion model and one set of options, for any number of frames or clips."""
 
-    def __init__(self, corrector: StableDiffusion, options: StoryOptions) -> None:
-        """``options`` are resolved; raises ``ValueError`` where the model or its scheduler cannot serve them."""
+    def __init__(
+        self, corrector: StableDiffusion, options: StoryOptions, purposes: Mapping[Purpose, Purpose] | None = None
+    ) -> None:
+        """``options`` are resolved; raises ``ValueError`` where the model or its scheduler cannot serve them.
+        ``purposes`` are draws for other ones, so that two models of a frame share no noise."""
         self.corrector, self.options = corrector, options.correction
+        self.purposes = purposes or {}
         check_size(corrector, options.correction.size)
         self.schedule = schedule_of(corrector, self.options)
         self.constrainer = Constrainer(corrector, options, self.schedule)
+        self.upscaler = None if corrector.upscaling is None else Upscaler(corrector.upscaling, options.correction.size)
+        self.first: Correction | None = None
+        if corrector.stage_one is not None:  # at its own size: the small picture's
+            self.first = Correction(corrector.stage_one, options.replace(correction_size=None), OF_STAGE_ONE)
 
     @cached_property
     def table(self) -> Tensor:
@@ -45,7 +57,7 @@ class Correction:
         return self.corrector.embed([self.options.negative_prompt])[0]
 
     @cached_property
-    def of_masked(self) -> "Correction":
+    def of_masked(self) -> Correction:
         """The correction of frames that have a mask, whose strength may be another."""
         options, strength = self.constrainer.options, self.constrainer.options.constraint.mask_strength
         if strength in (None, self.options.strength):
@@ -67,16 +79,23 @@ class Correction:
     ) -> tuple[Conditioning, list[str | None]]:
         """Encode the prompts, for frames with these constraints, all of one kind; with the part that was kept of each
         one that was too long."""
-        assert self.options.guidance_scale is not None, "options are resolved before a correction"
         context, kept = self.corrector.embed(list(prompts))
         null_context = self.null_context.expand(len(prompts), -1, -1)
-        conditioning = Conditioning.of(self.corrector.unet, context, null_context, self.options.guidance_scale)
+        conditioning = self.conditioning(context, null_context)
+        if self.first is not None:
+            first = self.first.conditioning(context, null_context)
+            conditioning = conditioning._replace(first=first)
         control = self.corrector.controlnet
         if control is not None and given and self.constrainer.controls(given[0]):
             both = conditioning.guided and not self.constrainer.options.constraint.guess_mode
             rows = torch.cat((null_context, context)) if both else context
             conditioning = conditioning._replace(control_kv=control.context_kv(rows))
         return conditioning, kept
+
+    def conditioning(self, context: Tensor, null_context: Tensor) -> Conditioning:
+        """From the text encoder's states [B, S, D], the prompts' and the negative prompt's."""
+        assert self.options.guidance_scale is not None, "options are resolved before a correction"
+        return Conditioning.of(self.corrector.unet, context, null_context, self.options.guidance_scale)
 
     def run(
         self,
@@ -102,8 +121,27 @@ class Correction:
         vae, unet, size = self.corrector.vae, self.corrector.unet, self.options.size
         table = self.table if self.schedule.steps else None
         steps = self.step_noise(pixels, seeds, index)
-        settings = self.schedule, posterior, table, size, steps, constrained
+        upscaled = self.upscaled(pixels, conditioning, seeds, index, given)
+        settings = self.schedule, posterior, table, size, steps, constrained, upscaled
         return correct(vae, unet, pixels, noise, conditioning, *settings)
+
+    def upscaled(
+        self,
+        pixels: Tensor,
+        conditioning: Conditioning,
+        seeds: Sequence[int],
+        index: int | Sequence[int],
+        given: Sequence[FrameConstraints],
+    ) -> Tensor | None:
+        """The small picture that an upscaling UNet reads besides, corrected by stage one where there is one, enlarged
+        and noised once: [B, 3, H', W']; None for another UNet."""
+        if self.upscaler is None:
+            return None
+        small = self.upscaler.shrink(pixels)
+        if self.first is not None:
+            assert conditioning.first is not None, "condition() encodes the prompts for both"
+            small = self.first.run(small, conditioning.first, seeds, index, given)
+        return self.upscaler.enlarge(small, pixels, self.noise(pixels, seeds, index, Purpose.UPSCALED))
 
     def noises(self, pixels: Tensor, seeds: Sequence[int], index: int | Sequence[int]) -> list[Tensor]:
         """The noise of a correction, where the posterior is sampled that of the posterior, and where steps draw some
@@ -118,7 +156,7 @@ class Correction:
         """Each story's own draw for frame ``index``: [B, C, h, w] in the dtype of ``pixels``; or the keys [B, 4] of it
         where a kernel draws it as it adds it. For clip ``index``: [B, L, C, h, w], of which frame l is drawn at
         position l, so that a clip of one frame has the noise of a frame."""
-        keys = make_keys(seeds, index, purpose, pixels.device)
+        keys = make_keys(seeds, index, self.purposes.get(purpose, purpose), pixels.device)
         if pixels.ndim == 5:
             return self.draw_at(keys, torch.arange(pixels.shape[1], device=pixels.device), pixels)
         if self.corrector.unet.use_triton and purpose == Purpose.NOISE:
@@ -135,7 +173,7 @@ class Correction:
             return None
         numbers = torch.tensor(self.schedule.drawing_steps, device=pixels.device) * STEP_STRIDE
         frames = torch.arange(pixels.shape[1] if pixels.ndim == 5 else 1, device=pixels.device)
-        keys = make_keys(seeds, index, Purpose.STEP, pixels.device)
+        keys = make_keys(seeds, index, self.purposes.get(Purpose.STEP, Purpose.STEP), pixels.device)
         drawn = self.draw_at(keys, (numbers[:, None] + frames).flatten(), pixels).unflatten(1, (-1, len(frames)))
         return (drawn if pixels.ndim == 5 else drawn.squeeze(2)).transpose(0, 1).contiguous()
 
@@ -166,6 +204,12 @@ def schedule_of(corrector: StableDiffusion, options: CorrectionOptions) -> Sched
     if options.fps is not None and not corrector.unet.config.embeds_fps:
         raise ValueError(
             f"correction_fps {options.fps} would do nothing: the diffusion model reads no frame rate; leave it out"
+        )
+    learned, channels = config.ancestral.variance_type == "learned_range", corrector.unet.config.out_channels
+    if learned and channels == corrector.vae.config.latent_channels:
+        raise ValueError(
+            f"scheduler field variance_type='learned_range' needs a variance, but the UNet's out_channels={channels} "
+            "hold none; choose another --sampler, such as ddim"
         )
     if config.sampler in DISTILLED and corrector.unet.config.embeds_guidance:
         return make_distilled_schedule(config, options.num_inference_steps, options.strength)

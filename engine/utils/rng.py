@@ -34,6 +34,9 @@ class Purpose(IntEnum):
     CARRY = 4  # which codes of the frame before are kept
     STEP = 5  # of a sampler's step
     MASKED = 6  # the posterior of a masked picture
+    STAGE_ONE = 7  # NOISE of a cascade's first model
+    STAGE_ONE_STEP = 8  # STEP of it
+    UPSCALED = 9  # the small picture that an upscaler reads
 
 
 def make_keys(

@@ -8,6 +8,8 @@ import pytest
 
 from acdc.engine.loading import bundle
 from acdc.engine.loading.families import KINDS
+from tests.helpers.small_if import TEXT
+from tests.helpers.small_if import UNETS as DEEPFLOYD
 
 CORRECTOR = {
     "unet": {
@@ -87,17 +89,21 @@ SMALL = {
     "stable-diffusion": {name: CORRECTOR[name] for name in ("unet", "vae", "text_encoder")},
     "animatediff": CORRECTOR,
     "videocrafter2": VIDEOCRAFTER2,
+    "deepfloyd-if": {"unet": DEEPFLOYD["stage II"], "text_encoder": TEXT},
 }
 
 
 def steered(published: dict[str, Any]) -> dict[str, Any]:
-    """Toy sizes of a UNet for inpainting, and of a ControlNet, where the published system has one."""
+    """Toy sizes of a UNet for inpainting, of a ControlNet, and of a cascade's first stage, where the published system
+    has one."""
     unet, found = CORRECTOR["unet"], {}
     if "in_channels" in published.get("unet", {}):
         found["unet"] = {**unet, "in_channels": published["unet"]["in_channels"]}
     if "controlnet" in published:
         own = {name: value for name, value in unet.items() if name != "up_block_types"}
         found["controlnet"] = {**own, "conditioning_embedding_out_channels": (4, 8)}
+    if "stage_one" in published:
+        found["stage_one"] = DEEPFLOYD["stage I"]
     return found
 
 

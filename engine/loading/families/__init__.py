@@ -36,6 +36,7 @@ KINDS: Mapping[str, dict[str, Kind]] = {
         "stable-diffusion": Kind(".stable_diffusion", ("controlnet", "depth_model")),
         "animatediff": Kind(".animatediff", ("motion_adapter",)),
         "videocrafter2": Kind(".videocrafter2", ("text",), {"guidance_scale": 12.0}, ("model.ckpt",)),
+        "deepfloyd-if": Kind(".deepfloyd_if", ("stage_one",)),
     },
 }
 

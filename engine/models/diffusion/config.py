@@ -14,6 +14,7 @@ T = TypeVar("T")
 # type. FREE numbers may have either sign.
 KINDS: dict[str, Rule] = {
     **SIZES,
+    "str | None": (lambda v: v is None or isinstance(v, str), "a string or null"),
     "str": (lambda v: isinstance(v, str), "a string"),
     "tuple[str, ...]": (lambda v: is_list(v, lambda s: isinstance(s, str)), "a list of strings"),
     "int | None": (lambda v: v is None or is_size(v), "a positive integer or null"),

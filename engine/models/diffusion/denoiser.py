@@ -8,14 +8,36 @@ from typing import Protocol
 from torch import Tensor
 
 from .attention import KV
-from .unet import UNetConfig
+
+
+class DenoiserConfig(Protocol):
+    """Sizes of a UNet that a correction asks for."""
+
+    @property
+    def in_channels(self) -> int: ...
+
+    @property
+    def out_channels(self) -> int: ...
+
+    @property
+    def cross_attention_dim(self) -> int: ...
+
+    @property
+    def embeds_guidance(self) -> bool:
+        """Does the network take the scale of guidance as an input, so that one pass is a guided one (LCM)?"""
+        ...
+
+    @property
+    def embeds_fps(self) -> bool:
+        """Does the network read the frame rate of its clips?"""
+        ...
 
 
 class Denoiser(Protocol):
     """A UNet whose parts that depend on the timestep or the prompt alone are computed once and passed in."""
 
     @property
-    def config(self) -> UNetConfig: ...
+    def config(self) -> DenoiserConfig: ...
 
     @property
     def use_triton(self) -> bool:
@@ -34,7 +56,7 @@ class Denoiser(Protocol):
         self, latents: Tensor, shifts: Tensor, kv: Sequence[KV], residuals: Sequence[Tensor] = (), /
     ) -> Tensor:
         """``latents`` [B, C, h, w], ``shifts`` [1, P], ``kv`` of n B rows, a ControlNet's ``residuals`` of B or n B
-        rows -> prediction [n B, C, h, w]: each step."""
+        rows -> prediction [n B, C, h, w], or with a learned variance after it [n B, 2 C, h, w]: each step."""
         ...
 
 

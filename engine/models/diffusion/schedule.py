@@ -6,13 +6,16 @@ has is decided on the host (``samplers/``); what a step does to tensors is here.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import log
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from .samplers import SAMPLERS, lcm
 from .scheduler_config import SchedulerConfig, input_scales
-from .step import Step
+from .step import Step, Update
+from .thresholding import threshold
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,9 @@ def split(config: SchedulerConfig, latents: Tensor, prediction: Tensor, alpha: f
         x0, eps = signal * latents - spread * prediction, signal * prediction + spread * latents
     else:
         x0, eps = prediction, (latents - signal * prediction) / spread
-    if config.clip_sample:
+    if config.thresholding:
+        x0 = threshold(x0, config.dynamic_thresholding_ratio, config.sample_max_value)
+    elif config.clip_sample:
         x0 = x0.clamp(-config.clip_sample_range, config.clip_sample_range)
     return x0, eps
 
@@ -93,17 +98,23 @@ def take_step(
     step: Step,
     fresh: Tensor | None = None,
     before: Tensor | None = None,
+    variance: Tensor | None = None,
 ) -> tuple[Tensor, Tensor]:
     """One step of any sampler: the next latents, and x0 for the step after it. Without an update it is DDIM's with eta
     0 (arXiv 2010.02502 Eq. 12), from alpha-bar a to a': x' = sqrt(a') x0 + sqrt(1 - a') eps.
 
     ``fresh`` is the noise of a step that draws some, ``before`` the x0 of the step before, for a step that reads it.
+    ``variance`` is what the network says of that noise, where it was trained to.
     """
     x0, eps = split(config, latents, prediction, step.alpha)
     if step.update is None:
         return step.alpha_next**0.5 * x0 + (1 - step.alpha_next) ** 0.5 * eps, x0
     weights = step.update
     moved = weights.clean * x0
+    if weights.most_fresh:
+        assert fresh is not None, f"{step} reads what it was not given"
+        assert variance is not None, "schedule_of() refuses a network that predicts none"
+        fresh = fresh_share(weights, variance) * fresh
     for weight, term in (
         (weights.noise, eps), (weights.latents, latents), (weights.fresh, fresh), (weights.before, before)
     ):  # fmt: skip
@@ -111,3 +122,10 @@ def take_step(
             assert term is not None, f"{step} reads what it was not given"
             moved = moved + weight * term
     return moved, x0
+
+
+def fresh_share(weights: Update, variance: Tensor) -> Tensor:
+    """The factor that the network's answer v, ``variance`` of any shape, gives to ``weights.fresh``: its least noise
+    at v = -1, ``weights.most_fresh`` at 1."""
+    growth = log(weights.most_fresh / weights.fresh)
+    return torch.exp((variance + 1) * (growth / 2))

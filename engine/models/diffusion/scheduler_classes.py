@@ -51,7 +51,7 @@ NO_CLIP = {"clip_sample": False}
 LINSPACE = {"timestep_spacing": "linspace", **NO_CLIP}
 SD_BETAS = {"beta_start": 0.00085, "beta_end": 0.012}
 DDIM = SchedulerClass((*CLIP, "set_alpha_to_one", *THRESHOLD, *ZERO_SNR))
-DDPM = SchedulerClass((*CLIP, *THRESHOLD, *ZERO_SNR, "variance_type"))
+DDPM = SchedulerClass((*CLIP, *THRESHOLD, *ZERO_SNR, "variance_type"), sampler="ddpm")
 KDPM2 = SchedulerClass(SIGMAS, LINSPACE | SD_BETAS)
 CONSISTENCY = (
     (*CLIP, "set_alpha_to_one", *THRESHOLD, *ZERO_SNR, *DISTILLED),

@@ -18,9 +18,10 @@ SPACINGS = ("leading", "trailing", "linspace")
 PREDICTIONS = ("epsilon", "v_prediction", "sample")
 BETAS = ("linear", "scaled_linear", "squaredcos_cap_v2")
 SOLVERS = ("midpoint", "heun")
+VARIANCES = ("fixed_small", "fixed_small_log", "fixed_large", "learned_range")
 # Fields that change the noise levels, or what the network's answer means, in a way that is not served.
 MUST_BE_OFF = (
-    "thresholding", "rescale_betas_zero_snr", "trained_betas", "use_flow_sigmas", "use_dynamic_shifting",
+    "rescale_betas_zero_snr", "trained_betas", "use_flow_sigmas", "use_dynamic_shifting",
     "shift_terminal",
 )  # fmt: skip
 MOST_TIMESTEPS = 100_000
@@ -40,13 +41,21 @@ class Multistep:
 
 
 @dataclass(frozen=True)
+class Ancestral:
+    """Fields of DDPM alone (arXiv 2006.11239)."""
+
+    variance_type: str = "fixed_small"
+
+
+@dataclass(frozen=True)
 class SchedulerConfig:
     """The noise schedule a diffusion model was trained on and the conventions it is sampled with.
 
     ``original_inference_steps`` and ``timestep_scaling`` are LCM's and TCD's, ``multistep`` DPM-Solver++'s, ``gamma``
-    in [0, 1] the share of fresh noise in a step of TCD, which no published config holds. A model whose signal was
-    scaled as well was trained on x_t = sqrt(abar) s x0 + sqrt(1 - abar) n, where s falls from 1 at timestep 0 to
-    ``signal_scale`` at number ``signal_scale_steps`` - 1, evenly, and stays (VideoCrafter2).
+    in [0, 1] the share of fresh noise in a step of TCD, which no published config holds, ``ancestral`` DDPM's.
+    ``thresholding`` replaces clipping (``thresholding.py``). A model whose signal was scaled as well was trained on
+    x_t = sqrt(abar) s x0 + sqrt(1 - abar) n, where s falls from 1 at timestep 0 to ``signal_scale`` at number
+    ``signal_scale_steps`` - 1, evenly, and stays (VideoCrafter2).
     """
 
     sampler: str = "ddim"
@@ -65,6 +74,10 @@ class SchedulerConfig:
     gamma: float = 0.3
     signal_scale: float = 1.0
     signal_scale_steps: int = 400
+    thresholding: bool = False
+    dynamic_thresholding_ratio: float = 0.995
+    sample_max_value: float = 1.0
+    ancestral: Ancestral = Ancestral()
     multistep: Multistep = Multistep()
 
     @classmethod
@@ -93,16 +106,20 @@ class SchedulerConfig:
         if known["sampler"] == "dpm-solver++":
             own_fields = {name: read[name] for name in Multistep.__dataclass_fields__ if name in read}
             known["multistep"] = Multistep(**own_fields)
+        if known["sampler"] == "ddpm" and "variance_type" in read:
+            known["ancestral"] = Ancestral(read["variance_type"])
         return cls(**known)
 
     def __post_init__(self) -> None:
         check_kinds(self)
         check_kinds(self.multistep)
+        check_kinds(self.ancestral)
         for name, value, choices in (
             ("beta_schedule", self.beta_schedule, BETAS),
             ("prediction_type", self.prediction_type, PREDICTIONS),
             ("timestep_spacing", self.timestep_spacing, SPACINGS),
             ("solver_type", self.multistep.solver_type, SOLVERS),
+            ("variance_type", self.ancestral.variance_type, VARIANCES),
         ):
             if value not in choices:
                 raise ValueError(f"scheduler field {name}={value!r} is not supported; choose {', '.join(choices)}")
@@ -110,7 +127,7 @@ class SchedulerConfig:
 
     def _check_ranges(self) -> None:
         """Comparisons are written so that NaN fails them."""
-        total = self.num_train_timesteps
+        total, ratio = self.num_train_timesteps, self.dynamic_thresholding_ratio
         for name, value, fits, wanted in (
             ("num_train_timesteps", total, 1 <= total <= MOST_TIMESTEPS, f"1 to {MOST_TIMESTEPS}"),
             ("beta_start", self.beta_start, 0 < self.beta_start < 1, "more than 0 and less than 1"),
@@ -121,6 +138,8 @@ class SchedulerConfig:
             ("gamma", self.gamma, 0 <= self.gamma <= 1, "0 to 1"),
             ("signal_scale", self.signal_scale, 0 < self.signal_scale <= 1, "more than 0, up to 1"),
             ("signal_scale_steps", self.signal_scale_steps, self.signal_scale_steps > 1, "2 or more"),
+            ("dynamic_thresholding_ratio", ratio, 0 < ratio <= 1, "more than 0, at most 1"),
+            ("sample_max_value", self.sample_max_value, 1 <= self.sample_max_value < math.inf, "1 or more"),
             ("solver_order", self.multistep.solver_order, 1 <= self.multistep.solver_order <= 3, "1 to 3"),
         ):
             if not fits:

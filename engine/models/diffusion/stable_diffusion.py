@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +20,9 @@ from .clip_text import CLIPText, CLIPTextConfig
 from .clip_tokenizer import CLIPTokenizer
 from .clip_unet import ClipUNet
 from .controlnet import ControlNet
+from .deepfloyd.pixel_coder import PixelCoder
+from .deepfloyd.t5_text import T5Text
+from .deepfloyd.t5_tokenizer import T5Tokenizer
 from .denoiser import Controller, Denoiser
 from .scheduler_config import SchedulerConfig, unused_settings
 from .unet import UNet, UNetConfig
@@ -46,19 +49,33 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
 IGNORED = frozenset({"safety_checker", "requires_safety_checker", "feature_extractor", "image_encoder"})
 
 
+class Upscaling(NamedTuple):
+    """The picture that an upscaling UNet reads after its own: the same ``factor`` times smaller, enlarged, and noised
+    once to alpha-bar ``alpha``."""
+
+    factor: int
+    alpha: float
+
+
 @dataclass(frozen=True)
 class StableDiffusion:
-    """The networks of one directory, in evaluation mode and without gradients. ``sample_size`` is the side of the
-    latents that the UNet was trained on, where that is known."""
+    """The networks of one directory, in evaluation mode and without gradients.
+
+    ``sample_size`` is the side of the latents that the UNet was trained on, where that is known. ``upscaling`` is for a
+    UNet that also reads a small picture; ``stage_one`` is the model that corrects that picture first, where there is a
+    cascade of two.
+    """
 
     unet: Denoiser
-    vae: VAE
-    text_encoder: CLIPText
-    tokenizer: CLIPTokenizer
+    vae: VAE | PixelCoder
+    text_encoder: CLIPText | T5Text
+    tokenizer: CLIPTokenizer | T5Tokenizer
     scheduler_config: dict[str, Any]
     controlnet: Controller | None = None
     depth_model: DepthModel | None = None
     sample_size: int | None = None
+    upscaling: Upscaling | None = None
+    stage_one: StableDiffusion | None = None
 
     @property
     def native_size(self) -> int | None:
@@ -68,13 +85,14 @@ class StableDiffusion:
     @property
     def inpaints(self) -> bool:
         """Does the UNet read a mask and the masked picture's latents after its own (9 channels)?"""
-        return self.unet.config.in_channels > self.vae.config.latent_channels
+        return self.upscaling is None and self.unet.config.in_channels > self.vae.config.latent_channels
 
     @property
     def denoisers(self) -> list[nn.Module]:
         """The networks of which a step runs a pass."""
         networks: tuple[object, object] = (self.unet, self.controlnet)
-        return [network for network in networks if isinstance(network, nn.Module)]
+        own = [network for network in networks if isinstance(network, nn.Module)]
+        return own if self.stage_one is None else [*own, *self.stage_one.denoisers]
 
     @property
     def max_clip_frames(self) -> int | None:
@@ -93,17 +111,17 @@ class StableDiffusion:
         unsupported config field, a missing or truncated file, wrong keys or shapes, parts that do not fit.
         """
         path = Path(path)
-        _check_index(path)
+        check_index(path, PIPELINES, COMPONENTS, IGNORED)
         tokenizer = CLIPTokenizer.from_directory(path / "tokenizer")
         with skeleton():
-            unet = UNet(UNetConfig.from_dict(*_config(path / "unet")))
-            autoencoder = VAE(VAEConfig.from_dict(*_config(path / "vae")))
-            text_encoder = CLIPText(CLIPTextConfig.from_dict(*_config(path / "text_encoder")))
+            unet = UNet(UNetConfig.from_dict(*config_of(path / "unet")))
+            autoencoder = VAE(VAEConfig.from_dict(*config_of(path / "vae")))
+            text_encoder = CLIPText(CLIPTextConfig.from_dict(*config_of(path / "text_encoder")))
         _check_fit(path, unet.config, autoencoder.config, text_encoder.config, tokenizer)
         return cls(
-            unet=_load(unet, path / "unet", device, dtype),
-            vae=_load(autoencoder, path / "vae", device, dtype, vae.current_key),
-            text_encoder=_load(text_encoder, path / "text_encoder", device, dtype, clip_text.current_key),
+            unet=load_network(unet, path / "unet", device, dtype),
+            vae=load_network(autoencoder, path / "vae", device, dtype, vae.current_key),
+            text_encoder=load_network(text_encoder, path / "text_encoder", device, dtype, clip_text.current_key),
             tokenizer=tokenizer,
             scheduler_config=read_scheduler(path),
             sample_size=sample_size_of(read_json(path / "unet" / "config.json")),
@@ -117,6 +135,7 @@ class StableDiffusion:
         like, found = self.text_encoder.final_layer_norm.weight, self
         if controlnet is not None:
             network = ControlNet.from_directory(controlnet, like.dtype)
+            assert isinstance(self.unet, UNet), "no plan has taken its place yet"
             network.config.check_fit(self.unet.config, self.vae.downscale, str(Path(controlnet) / "config.json"))
             found = replace(found, controlnet=place(network, like.device))
         if depth_model is not None:
@@ -136,23 +155,27 @@ def sample_size_of(unet: Mapping[str, Any]) -> int | None:
     return size if type(size) is int and size > 0 else None
 
 
-def _check_index(path: Path) -> None:
+def check_index(
+    path: Path, pipelines: Sequence[str], components: Mapping[str, tuple[str, ...]], ignored: Collection[str]
+) -> None:
+    """``ValueError`` (one line) unless a directory is of one of the ``pipelines`` and holds the ``components``, each of
+    one of its classes (none listed: of any), and no others but ``ignored`` ones."""
     if not path.is_dir():
         raise ValueError(f"{path}: no such directory")
     file = path / "model_index.json"
     index = read_json(file)
-    if index.get("_class_name") not in PIPELINES:
-        raise ValueError(f"{file}: _class_name={index.get('_class_name')!r} is not {' or '.join(PIPELINES)}")
-    for name, classes in COMPONENTS.items():
+    if index.get("_class_name") not in pipelines:
+        raise ValueError(f"{file}: _class_name={index.get('_class_name')!r} is not {' or '.join(pipelines)}")
+    for name, classes in components.items():
         entry = index.get(name)
         if not isinstance(entry, list) or len(entry) != 2 or entry[1] is None:
             raise ValueError(f"{file}: component {name!r} is missing")
         if classes and entry[1] not in classes:
             raise ValueError(f"{file}: {name}={entry[1]!r} is not {' or '.join(classes)}")
     for name, entry in index.items():
-        unused = name in COMPONENTS or name in IGNORED or name.startswith("_")
+        unused = name in components or name in ignored or name.startswith("_")
         if not unused and entry not in (None, [None, None]):
-            raise ValueError(f"{file}: component {name!r} is not supported (served: {', '.join(COMPONENTS)})")
+            raise ValueError(f"{file}: component {name!r} is not supported (served: {', '.join(components)})")
 
 
 def read_scheduler(path: Path, **changes: Any) -> dict[str, Any]:
@@ -172,7 +195,8 @@ def read_scheduler(path: Path, **changes: Any) -> dict[str, Any]:
     return config
 
 
-def _config(folder: Path) -> tuple[dict[str, Any], str]:
+def config_of(folder: Path) -> tuple[dict[str, Any], str]:
+    """A component's config, and the name of its file for messages."""
     file = folder / "config.json"
     return read_json(file), str(file)
 
@@ -208,13 +232,14 @@ def _check_fit(path: Path, unet: UNetConfig, vae: VAEConfig, text: CLIPTextConfi
             raise ValueError(f"{path / file / 'config.json'}: {words}")
 
 
-def _load(
+def load_network(
     module: M,
     folder: Path,
     device: str | torch.device,
     dtype: torch.dtype,
     rename: Rename = lambda name: name,
 ) -> M:
+    """A component with the weights in its folder, on its device, ready to run."""
     load_component(module, folder, dtype, rename)
     return place(module, device)
 

@@ -13,6 +13,8 @@ class Update(NamedTuple):
     """Weights of the next latents: x' = clean x0 + noise eps + latents x + fresh n + before x0_before.
 
     x0 and eps follow from the prediction, n is noise drawn for this step, x0_before is the x0 of the previous step.
+    Where the network says how much of n it takes, by v in [-1, 1], that lies between ``fresh`` (v = -1) and
+    ``most_fresh`` (v = 1), evenly in the exponent.
     """
 
     clean: float
@@ -20,6 +22,7 @@ class Update(NamedTuple):
     latents: float = 0.0
     fresh: float = 0.0
     before: float = 0.0
+    most_fresh: float = 0.0
 
 
 class Step(NamedTuple):

@@ -179,6 +179,11 @@ class UNetEncoder(nn.Module):
             channels = width
         self.mid_block = MidBlock(channels, heads[-1], self.common)
 
+    @property
+    def num_contexts(self) -> int:
+        """Length of the list from :meth:`context_kv`."""
+        return sum(isinstance(module, TransformerBlock) for module in self.modules())
+
     def context_kv(self, context: Tensor) -> list[KV]:
         """Keys and values of `context` [B, S, D] for every cross-attention, in the order of use; [B, H, S, D/H]."""
         # Registration order (down, middle, up) is execution order.

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..sentencepiece_file import read_sentencepiece
 from .stream import StreamConfig
 
 SPACE = "\u2581"  # SentencePiece's own sign for a space
@@ -27,19 +28,7 @@ def load_sentencepiece(path: Path, text_vocab: int) -> tuple[int, Encode]:
     Raises ``ValueError`` (one line, names the file) for no such model or one of another size, and where the library
     is missing.
     """
-    try:
-        from sentencepiece import SentencePieceProcessor
-    except ImportError:
-        raise ValueError(
-            f"{path}: LWM's text needs the package sentencepiece: pip install 'acdc-engine[lwm]'"
-        ) from None
-    if not path.is_file():
-        raise ValueError(f"{path}: no such file")
-    pieces = SentencePieceProcessor()
-    try:
-        pieces.LoadFromSerializedProto(path.read_bytes())
-    except (RuntimeError, OSError) as error:
-        raise ValueError(f"{path}: not a SentencePiece model ({' '.join(str(error).split())})") from None
+    pieces = read_sentencepiece(path, "lwm")
     if len(pieces) != text_vocab or pieces.bos_id() < 0:
         raise ValueError(f"{path}: {len(pieces)} pieces, bos {pieces.bos_id()}; expected {text_vocab} and a bos")
 

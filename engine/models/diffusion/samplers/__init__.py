@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from ..scheduler_config import SchedulerConfig
 from ..step import Step
-from . import ddim, dpm_solver, euler, euler_ancestral, lcm, tcd
+from . import ddim, ddpm, dpm_solver, euler, euler_ancestral, lcm, tcd
 
 
 class Sampler(NamedTuple):
@@ -20,6 +20,7 @@ SAMPLERS: Mapping[str, Sampler] = {
     name: Sampler(module.timesteps, module.steps)
     for name, module in (
         ("ddim", ddim),
+        ("ddpm", ddpm),
         ("euler", euler),
         ("euler-ancestral", euler_ancestral),
         ("lcm", lcm),

@@ -107,7 +107,7 @@ def test_start_is_where_diffusers_starts():
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("thresholding", True), ("prediction_type", "flow"), ("timestep_spacing", "random"), ("beta_schedule", "sigmoid"),
+    [("prediction_type", "flow"), ("timestep_spacing", "random"), ("beta_schedule", "sigmoid"),
      ("rescale_betas_zero_snr", True), ("trained_betas", [0.1]), ("made_up", 1)],
 )  # fmt: skip
 def test_unsupported_scheduler_fields_are_named(field, value):

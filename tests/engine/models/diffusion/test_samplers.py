@@ -6,6 +6,7 @@ import diffusers
 import pytest
 import torch
 from diffusers.schedulers import (
+    scheduling_ddpm,
     scheduling_euler_ancestral_discrete,
     scheduling_lcm,
     scheduling_tcd,
@@ -115,7 +116,7 @@ def theirs_with_our_noise(theirs, start, noise, fresh, monkeypatch, run, **how):
         theirs.set_begin_index(len(theirs.timesteps) - run)
     latents = theirs.add_noise(start, noise, timesteps[:1])
     for number, timestep in enumerate(timesteps):
-        for module in (scheduling_lcm, scheduling_tcd, scheduling_euler_ancestral_discrete):
+        for module in (scheduling_ddpm, scheduling_lcm, scheduling_tcd, scheduling_euler_ancestral_discrete):
             monkeypatch.setattr(module, "randn_tensor", lambda *_, value=fresh[number], **__: value)
         prediction = network(theirs.scale_model_input(latents, timestep), timestep)
         latents = theirs.step(prediction, timestep, latents, **how).prev_sample
@@ -131,6 +132,8 @@ def draws(count):
 CASES = [
     ("ddim", {"clip_sample": False, "steps_offset": 1, "set_alpha_to_one": False}),
     ("ddim", {"clip_sample": True, "timestep_spacing": "trailing"}),
+    ("ddpm", {"clip_sample": False}),
+    ("ddpm", {"variance_type": "fixed_large", "timestep_spacing": "trailing", "thresholding": True}),
     ("euler", {"timestep_spacing": "trailing", "steps_offset": 1}),
     ("euler", {"timestep_spacing": "leading", "steps_offset": 1, "final_sigmas_type": "sigma_min"}),
     ("euler", {"timestep_spacing": "linspace", "beta_schedule": "linear"}),

@@ -61,6 +61,9 @@ def test_sd_turbo_ends_at_clean_data():
         ("HeunDiscreteScheduler", "clip_sample", True, True),
         ("DPMSolverMultistepScheduler", "set_alpha_to_one", False, False),
         ("DDPMScheduler", "set_alpha_to_one", False, False),
+        ("DDPMScheduler", "variance_type", "learned_range", True),
+        ("DDIMScheduler", "variance_type", "learned_range", False),
+        ("DDIMScheduler", "thresholding", True, True),
         ("PNDMScheduler", "set_alpha_to_one", True, True),
         ("EulerAncestralDiscreteScheduler", "final_sigmas_type", "sigma_min", False),
         ("UniPCMultistepScheduler", "final_sigmas_type", "sigma_min", True),
@@ -90,7 +93,10 @@ def test_a_switch_of_another_class_is_accepted(name, field):
 @pytest.mark.parametrize(
     ("name", "field", "value"),
     [
-        ("DDIMScheduler", "thresholding", True),
+        ("DDIMScheduler", "rescale_betas_zero_snr", True),
+        ("DDPMScheduler", "variance_type", "learned"),
+        ("DDPMScheduler", "dynamic_thresholding_ratio", 1.5),
+        ("DDPMScheduler", "sample_max_value", 0.5),
         ("DDPMScheduler", "rescale_betas_zero_snr", True),
         ("EulerDiscreteScheduler", "rescale_betas_zero_snr", True),
         ("DPMSolverMultistepScheduler", "use_flow_sigmas", True),

@@ -1,0 +1,1 @@
+"""DeepFloyd IF: a cascade of diffusion models in pixel space."""
