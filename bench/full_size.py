@@ -11,6 +11,7 @@ import platform
 import resource
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from torch import nn
 from ..engine.corrector import Corrector
 from ..engine.engine import Engine
 from ..engine.loading.bundle import parse_device, parse_dtype
+from ..engine.loading.corrector import ROLE, find_corrector
 from ..engine.models.layers.half_precision import emulated
 from ..engine.options import CorrectionOptions
 from ..engine.utils.atomic import write_json
@@ -45,17 +47,20 @@ def peak_bytes() -> int:
 @click.option(
     "--clip", type=click.IntRange(1), metavar="FRAMES", help="Correct a clip of this length and nothing else."
 )
+@click.option(
+    "--t5-layers", type=click.IntRange(1), help="Layers of the clip's T5 encoder, to leave memory for the rest."
+)
 @click.option("--width", type=click.IntRange(1), help="Pixels of the clip's longer side.  [default: as --size]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
 def main(
     bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int, clip: int | None,
-    width: int | None, out: Path,
+    width: int | None, t5_layers: int | None, out: Path,
 ) -> None:  # fmt: skip
     """Make the system, draw a frame and correct it."""
     if clip is None:
         found = drawn_frame(bundle, device, dtype, arm_steps, steps, size)
     else:
-        found = corrected_clip(bundle, device, dtype, steps, (clip, size, width or size))
+        found = corrected_clip(bundle, device, dtype, steps, (clip, size, width or size), t5_layers)
     widened = emulated(parse_device(device), parse_dtype(dtype))
     machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     found |= {
@@ -93,21 +98,33 @@ def drawn_frame(bundle: str, device: str, dtype: str, arm_steps: int | None, ste
     }
 
 
-def corrected_clip(bundle: str, device: str, dtype: str, steps: int, shape: tuple[int, int, int]) -> dict[str, Any]:
+def corrected_clip(
+    name: str, device: str, dtype: str, steps: int, shape: tuple[int, int, int], t5_layers: int | None = None
+) -> dict[str, Any]:
     """A clip of ``shape`` (frames, height, width) corrected: settings, passes, and the seconds of each network."""
-    began = time.perf_counter()
-    corrector = Corrector.from_pretrained(bundle, random_weights=True, device=device, dtype=dtype, backend="eager")
+    began, bundle = time.perf_counter(), find_corrector(name, random_weights=True)
+    if t5_layers is not None:
+        part = bundle.parts[ROLE]
+        text = {**part.config.get("text_encoder", {}), "num_layers": t5_layers}
+        part = replace(part, config={**part.config, "text_encoder": text})
+        bundle = replace(bundle, parts={ROLE: part})
+    corrector = Corrector.from_pretrained(bundle, device=device, dtype=dtype, backend="eager")
     made, networks = made_in(began), corrector.corrector
     frames = torch.rand(shape[0], 3, *shape[1:], generator=torch.Generator().manual_seed(0))
     options = CorrectionOptions(num_inference_steps=steps, size=shape[1])
     assert isinstance(networks.unet, nn.Module)
-    parts = {"encode": networks.vae.encoder, "unet": networks.unet, "decode": networks.vae.decoder}
+    parts: dict[str, nn.Module] = {"text": networks.text_encoder, "encode": networks.vae.encoder, "unet": networks.unet}
+    if networks.stage_one is not None:
+        assert isinstance(networks.stage_one.unet, nn.Module)
+        parts["stage_one"] = networks.stage_one.unet
+    parts["decode"] = networks.vae.decoder
     runs = {name: Runs(module) for name, module in parts.items()}
     began = time.perf_counter()
     shown = corrector.clip(frames, SENTENCE, options=options)
     seconds = {"made": made, "correct": time.perf_counter() - began}
     return {
-        "settings": {**corrector.settings(options), "frames": shape[0], "height": shape[1], "width": shape[2]},
+        "settings": {**corrector.settings(options), "frames": shape[0], "height": shape[1], "width": shape[2]}
+        | ({} if t5_layers is None else {"t5_layers": t5_layers}),
         "start": corrector.start(options),
         "seconds": seconds | {name: sum(run.seconds) for name, run in runs.items()},
         "unet_passes": [round(taken, 3) for taken in runs["unet"].seconds],

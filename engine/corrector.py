@@ -53,7 +53,7 @@ class Corrector:
     @classmethod
     def from_pretrained(
         cls,
-        place: str | Path,
+        place: str | Path | Bundle,
         *,
         models: str | Path | None = None,
         random_weights: bool = False,
@@ -70,13 +70,13 @@ class Corrector:
         """Load a diffusers directory of the Stable Diffusion family or of DeepFloyd IF, VideoCrafter2's directory, or a
         bundle's corrector.
 
-        ``place`` is the directory, or a bundle's name or directory; VideoCrafter2's, which holds ``model.ckpt``, and
-        a diffusers directory that holds a ``motion_adapter`` correct clips. ``num_pictures`` is how many will be
+        ``place`` is the directory, or a bundle, its name or its directory; VideoCrafter2's, which holds ``model.ckpt``,
+        and a diffusers directory that holds a ``motion_adapter`` correct clips. ``num_pictures`` is how many will be
         corrected, as far as it is known: ``auto`` makes no plans for few. The other arguments are those of
         :meth:`Engine.from_pretrained`. Raises ``ValueError`` (one line) for what is unknown and for damaged files.
         """
         where, kind = parse_device(device), parse_dtype(dtype)
-        found = find_corrector(place, models, random_weights)
+        found = place if isinstance(place, Bundle) else find_corrector(place, models, random_weights)
         how = choose_execution(where, kind, backend or default_backend(), precision, attention, kernels)
         if how.backends[WHOLE] != "eager" or how.backends["unet"] == "openvino-int8":
             raise ValueError(f"backend {describe(how.backends)!r} needs a bundle's other models, too; choose another")

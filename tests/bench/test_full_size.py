@@ -49,6 +49,19 @@ def test_a_clip_of_a_toy_is_corrected(tmp_path, monkeypatch) -> None:
     assert 0 < found["peak_bytes"] < LIMIT
 
 
+def test_a_cascade_of_toys_is_timed_by_its_networks(tmp_path, monkeypatch) -> None:
+    small_systems(tmp_path / "published", monkeypatch)
+    asked = ["--bundle", "show-o+if", "--clip", "1", "--size", "32", "--steps", "4", "--t5-layers", "1"]
+    result = CliRunner().invoke(main, [*asked, "--dtype", "float32", "--out", str(tmp_path / "found.json")])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["settings"]["t5_layers"] == 1
+    seconds = found["seconds"]
+    assert seconds["encode"] == seconds["decode"] == 0, "pixels are their own latents"
+    assert min(seconds["text"], seconds["stage_one"], seconds["unet"]) > 0
+    assert seconds["text"] + seconds["stage_one"] + seconds["unet"] < seconds["correct"]
+
+
 @pytest.mark.slow
 def test_show_o_with_stable_diffusion_fits_in_24_gib_at_full_size(tmp_path) -> None:
     """In bfloat16, whether or not the processor has units for it, and in a process of its own, for its peak memory:

@@ -23,7 +23,8 @@ from tests.helpers.steered import handed_out
 
 BOUND = 5e-5  # of pictures in 0..1
 SEEDS, INDEX = [5, 6], 2
-RUNS = [(0.5, 10, 7.0), (0.3, 20, 1.0), (1.0, 4, 4.0), (0.7, 7, 10.0)]  # strength, steps, guidance
+RUNS = [(0.5, 10, 7.0, 1), (0.3, 10, 1.0, 0), (1.0, 3, 4.0, 0), (0.7, 7, 10.0, 1)]  # strength, steps, guidance, size
+SIZES = {"stage I": [(8, 8), (16, 24)], "stage II": [(32, 32), (16, 40)]}
 
 
 @pytest.fixture(scope="module")
@@ -68,10 +69,9 @@ def run_theirs(pipeline_class, stage, monkeypatch, correction, draws, **inputs):
     ).images.clamp(-1, 1)  # fmt: skip
 
 
-@pytest.mark.parametrize(("strength", "steps", "guidance"), RUNS)
-@pytest.mark.parametrize("size", [(8, 8), (16, 24)])
-def test_stage_one_is_img2img(cascade, monkeypatch, size, strength, steps, guidance):
-    options, pixels = options_of(strength, steps, guidance), pictures(*size)
+@pytest.mark.parametrize(("strength", "steps", "guidance", "size"), RUNS)
+def test_stage_one_is_img2img(cascade, monkeypatch, strength, steps, guidance, size):
+    options, pixels = options_of(strength, steps, guidance), pictures(*SIZES["stage I"][size])
     correction = Correction(cascade.stage_one, options)
     wanted = run_theirs(
         diffusers.IFImg2ImgPipeline, "stage I", monkeypatch, correction,
@@ -83,11 +83,10 @@ def test_stage_one_is_img2img(cascade, monkeypatch, size, strength, steps, guida
     assert largest(found, pixels) > 0.01
 
 
-@pytest.mark.parametrize(("strength", "steps", "guidance"), RUNS)
-@pytest.mark.parametrize("size", [(32, 32), (16, 40)])
-def test_stage_two_is_super_resolution(folders, monkeypatch, size, strength, steps, guidance):
-    alone, options, pixels = from_directories(folders["II"]), options_of(strength, steps, guidance), pictures(*size)
-    correction = Correction(alone, options)
+@pytest.mark.parametrize(("strength", "steps", "guidance", "size"), RUNS)
+def test_stage_two_is_super_resolution(cascade, monkeypatch, strength, steps, guidance, size):
+    options, pixels = options_of(strength, steps, guidance), pictures(*SIZES["stage II"][size])
+    correction = Correction(replace(cascade, stage_one=None), options)
     noises = [correction.noise(pixels, SEEDS, INDEX, purpose) for purpose in (Purpose.NOISE, Purpose.UPSCALED)]
     wanted = run_theirs(
         diffusers.IFImg2ImgSuperResolutionPipeline, "stage II", monkeypatch, correction, noises,
