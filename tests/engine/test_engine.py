@@ -22,7 +22,7 @@ def test_settings_are_complete_and_ready_for_json(tiny_engine):
     assert json.loads(json.dumps(settings)) == settings
     assert settings["guidance_scale"] == 3.0
     open_ones = {"correct_first", "correction_size"}  # all frames, the frame's own size
-    open_ones |= {"timestep_spacing", "gamma"}  # the scheduler's own
+    open_ones |= {"timestep_spacing", "gamma", "correction_fps"}  # the scheduler's and the UNet's own
     assert settings["sampler"] == "ddim", "which the scheduler's class names"
     of_show_o = {"arm_steps", "layout", "carry_over"}
     assert {name for name, value in settings.items() if value is None} == open_ones | of_show_o
