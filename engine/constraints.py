@@ -94,13 +94,13 @@ class Constraints:
 
     def recorded(self, length: int, options: StoryOptions) -> dict[str, dict[str, Any]]:
         """Each constrained frame's entry in ``story.json``, by its number: digests of the pictures, and of a masked
-        frame how it is corrected."""
+        frame how it is corrected where it is not as the other frames."""
         record: dict[str, dict[str, Any]] = {}
         for index in filter(options.corrects, range(length)):
             found: dict[str, Any] = {kind: digest(p) for kind, p in self.of(index)._asdict().items() if p is not None}
             if "mask" in found:
-                chosen, strength = options.constraint, options.correction.strength
-                found["strength"] = strength if chosen.mask_strength is None else chosen.mask_strength
+                chosen = options.constraint
+                found |= {} if chosen.mask_strength is None else {"strength": chosen.mask_strength}
                 found["paste_back"] = chosen.paste_back
             if found:
                 record[str(index + 1)] = found

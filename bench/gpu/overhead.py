@@ -145,10 +145,10 @@ class Loaded(NamedTuple):
 
 def load(engine: Engine, system: System, options: StoryOptions, size: Size) -> Loaded:
     """Facts that are known before the first row."""
-    if system.frames:
-        given = {"num_inference_steps": options.correction.num_inference_steps, **system.options}
-        return Loaded(engine, ClipFloors.of(engine, system, given), None)
     resolved = options.resolved(engine.defaults)
+    if system.frames:
+        given = {"num_inference_steps": resolved.correction.num_inference_steps, **system.options}
+        return Loaded(engine, ClipFloors.of(engine, system, given), None)
     predicts = predictor(engine, resolved, max(size.counts)) if size.predict else None
     return Loaded(engine, Floors.of(engine), predicts)
 

@@ -75,9 +75,10 @@ def run_study(
     ``reload`` loads the bundle with another backend. Raises ``ValueError`` before anything is measured; a point that
     fails after that has the reason in its row, and the others are measured.
     """
+    options = options.resolved(engine.defaults)
     points, skipped = points_of(plan, options, engine)
     if any(point.chunk_frames is not None for point in points):
-        engine.models.arm.video_session(1, 1, options.resolved(engine.defaults)).close()
+        engine.models.arm.video_session(1, 1, options).close()
     stories, found = make_stories(plan.stories, plan.frames, plan.seed), find_meter(engine.device)
     for one in skipped:
         say(f"{one.sweep} {one.value} is left out: {one.why}")
@@ -138,8 +139,7 @@ def commit() -> str | None:
 
 def _bench(engine: Engine, options: StoryOptions, plan: Plan, say: Say) -> Bench:
     say(f"{engine.backend}: rates of this machine, for the floors")
-    resolved = options.resolved(engine.defaults)
-    return Bench(engine, predictor(engine, resolved, max(plan.concurrency)), Floors.of(engine))
+    return Bench(engine, predictor(engine, options, max(plan.concurrency)), Floors.of(engine))
 
 
 def _rates(bench: Bench) -> dict[str, Any]:

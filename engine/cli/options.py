@@ -131,12 +131,14 @@ STRENGTH = (
         "--strength",
         "correction.strength",
         "Add noise to a draft up to this fraction t' of the noise schedule, in (0, 1].",
+        unset="the bundle's, or 0.5",
     ),
     flag(
         "--steps",
         "correction.num_inference_steps",
         "Divide the noise schedule into N steps; a correction runs int(N * t') of them, or all N where the diffusion "
         "model is an LCM.",
+        unset="the bundle's, or 50",
         metavar="N",
     ),
     flag(

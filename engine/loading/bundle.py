@@ -44,8 +44,10 @@ DTYPES = {
     "float16": torch.float16,
     "float64": torch.float64,
 }
-# The paper's guidance (section 4) and each sampler's neutral value, where a bundle says nothing.
+# The paper's strength, steps and guidance (section 4) and each sampler's neutral value, where a bundle says nothing.
 FALLBACKS: Mapping[str, Any] = {
+    "strength": 0.5,
+    "num_inference_steps": 50,
     "guidance_scale": 7.5,
     "temperature": 1.0,
     "top_k": 0,

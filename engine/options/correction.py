@@ -35,8 +35,8 @@ class CorrectionOptions:
     first: int | None = None
     every: int = 1
     feed_back: bool = True
-    strength: float = 0.5
-    num_inference_steps: int = 50
+    strength: float | None = None
+    num_inference_steps: int | None = None
     guidance_scale: float | None = None
     negative_prompt: str = ""
     sample_posterior: bool = False
@@ -49,9 +49,9 @@ class CorrectionOptions:
     def __post_init__(self) -> None:
         check_types(self)
         check_text("negative_prompt", self.negative_prompt)
-        if not 0.0 < self.strength <= 1.0:
+        if self.strength is not None and not 0.0 < self.strength <= 1.0:
             raise ValueError(f"strength {self.strength} is out of range; choose 0 < strength <= 1")
-        if self.num_inference_steps < 1:
+        if self.num_inference_steps is not None and self.num_inference_steps < 1:
             raise ValueError(f"num_inference_steps {self.num_inference_steps} is too small; choose 1 or more")
         if self.first is not None and self.first < 0:
             raise ValueError(f"correct_first {self.first} is negative; choose 0 or more frames")
@@ -68,21 +68,30 @@ class CorrectionOptions:
             raise ValueError(f"gamma {self.gamma} is out of range; choose 0 (no fresh noise) to 1")
 
     @property
+    def steps_and_strength(self) -> tuple[int, float]:
+        """N and t' of resolved options."""
+        steps, strength = self.num_inference_steps, self.strength
+        assert steps is not None, "options are resolved before use"
+        assert strength is not None, "options are resolved before use"
+        return steps, strength
+
+    @property
     def num_steps_run(self) -> int:
-        """Steps that a correction runs: min(int(N * t'), N)."""
-        return min(int(self.num_inference_steps * self.strength), self.num_inference_steps)
+        """Steps that a correction with resolved options runs: min(int(N * t'), N)."""
+        steps, strength = self.steps_and_strength
+        return min(int(steps * strength), steps)
 
     def check_steps_run(self) -> int:
         """``num_steps_run``; ``ValueError`` with the choices where it is 0."""
         if self.num_steps_run < 1:
-            steps, more = self.num_inference_steps, math.ceil(1 / self.strength)
-            more += int(more * self.strength) < 1  # 49 * (1 / 49) is 0.999...
+            steps, strength = self.steps_and_strength
+            more = math.ceil(1 / strength)
+            more += int(more * strength) < 1  # 49 * (1 / 49) is 0.999...
             least = least_strength(1, steps)
             listed = [least_strength(run, steps) for run in range(1, steps + 1)] if steps <= FEW_STEPS else []
             strengths = " or ".join([*filter(None, [", ".join(listed[:-1])]), *listed[-1:]]) or f"{least} or more"
             raise ValueError(
-                f"strength {self.strength} leaves no step of {steps}; choose strength {strengths}, or "
-                f"{more} steps or more"
+                f"strength {strength} leaves no step of {steps}; choose strength {strengths}, or {more} steps or more"
             )
         return self.num_steps_run
 

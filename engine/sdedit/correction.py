@@ -212,9 +212,9 @@ def schedule_of(corrector: StableDiffusion, options: CorrectionOptions) -> Sched
             "hold none; choose another --sampler, such as ddim"
         )
     if config.sampler in DISTILLED and corrector.unet.config.embeds_guidance:
-        return make_distilled_schedule(config, options.num_inference_steps, options.strength)
-    schedule = make_schedule(config, options.num_inference_steps, options.check_steps_run())
-    return replace(schedule, fps=options.fps)
+        return make_distilled_schedule(config, *options.steps_and_strength)
+    steps, _ = options.steps_and_strength
+    return replace(make_schedule(config, steps, options.check_steps_run()), fps=options.fps)
 
 
 def check_size(corrector: StableDiffusion, size: int | None) -> None:

@@ -127,7 +127,7 @@ def test_assignments_are_read_in_the_type_of_their_field(text, value):
         (["correction.strength"], "'correction.strength' is not an assignment; give PATH=VALUE"),
         (["correction.size=1.5"], "correction.size '1.5' has the wrong type; choose an integer, or none"),
         (["correction.feed_back=yes"], "correction.feed_back 'yes' has the wrong type; choose true or false"),
-        (["correction.strength=none"], "correction.strength 'none' has the wrong type; choose a number"),
+        (["correction.every=none"], "correction.every 'none' has the wrong type; choose an integer"),
         (["sampling.context=all"], "unknown sampling.context 'all'; choose one of window, full"),
         (["correction.every=1", "correction.every=2"], "correction.every is given twice"),
     ],

@@ -33,4 +33,6 @@ def pytest_runtest_protocol(item):
 def pytest_sessionfinish():
     name = os.environ.get("PYTEST_XDIST_WORKER", "main")
     found = {"total": used(), "files": dict(SECONDS.most_common())}
-    Path(os.environ["CPU_TIMES"], f"{name}.json").write_text(json.dumps(found, indent=1))
+    folder = Path(os.environ["CPU_TIMES"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(found, indent=1))

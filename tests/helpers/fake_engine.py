@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from acdc.engine.constraints import NONE, Constraints, digest
+from acdc.engine.loading.bundle import FALLBACKS
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Frame, Phase, Span
 
@@ -39,7 +40,7 @@ class FakeEngine:
     """Draws 16 px frames; raises ``stop`` before frame ``stop_at`` (from 0)."""
 
     name = "fake"
-    defaults: Mapping[str, Any] = {"guidance_scale": 3.0, "context": "window"}
+    defaults: Mapping[str, Any] = {**FALLBACKS, "guidance_scale": 3.0, "context": "window"}
     embeds_guidance = False
     device = SimpleNamespace(type="cpu")
 

@@ -92,13 +92,16 @@ SMALL = {
     "deepfloyd-if": {"unet": DEEPFLOYD["stage II"], "text_encoder": TEXT},
 }
 
+OF_THE_TASK = ("in_channels", "time_cond_proj_dim")  # fields of a UNet that its input decides
 
-def steered(published: dict[str, Any]) -> dict[str, Any]:
-    """Toy sizes of a UNet for inpainting, of a ControlNet, and of a cascade's first stage, where the published system
-    has one."""
-    unet, found = CORRECTOR["unet"], {}
-    if "in_channels" in published.get("unet", {}):
-        found["unet"] = {**unet, "in_channels": published["unet"]["in_channels"]}
+
+def own_parts(published: dict[str, Any]) -> dict[str, Any]:
+    """Toy sizes of a UNet for inpainting or LCM, of a ControlNet, and of a cascade's first stage, where the published
+    system has one; and its scheduler."""
+    unet, found = CORRECTOR["unet"], {name: value for name, value in published.items() if name == "scheduler"}
+    own = {name: value for name, value in published.get("unet", {}).items() if name in OF_THE_TASK}
+    if own:
+        found["unet"] = {**unet, **own}
     if "controlnet" in published:
         own = {name: value for name, value in unet.items() if name != "up_block_types"}
         found["controlnet"] = {**own, "conditioning_embedding_out_channels": (4, 8)}
@@ -113,6 +116,6 @@ def small_systems(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in bundle.PUBLISHED.glob("*.json"):
         raw = json.loads(path.read_text())
         for role in KINDS:
-            raw[role]["config"] = {**SMALL[raw[role]["kind"]], **steered(raw[role].get("config", {}))}
+            raw[role]["config"] = {**SMALL[raw[role]["kind"]], **own_parts(raw[role].get("config", {}))}
         (folder / path.name).write_text(json.dumps(raw))
     monkeypatch.setattr(bundle, "PUBLISHED", folder)

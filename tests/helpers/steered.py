@@ -11,6 +11,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from acdc.engine.loading.bundle import FALLBACKS
 from acdc.engine.models.diffusion.stable_diffusion import StableDiffusion
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.sdedit.correction import Correction
@@ -59,7 +60,7 @@ def blot(height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint8]]:
 
 def options_of(**chosen: Any) -> StoryOptions:
     """Options that sample the posterior, as diffusers does."""
-    return make_options(**{"guidance_scale": 5.0, "sample_posterior": True} | chosen)
+    return make_options(**{"guidance_scale": 5.0, "sample_posterior": True} | chosen).resolved(FALLBACKS)
 
 
 def handed_out(*tensors: Tensor) -> Any:

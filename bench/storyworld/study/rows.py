@@ -113,9 +113,9 @@ class Row:
 
 
 def matched_strength(config: SchedulerConfig, num_inference_steps: int, reference: StoryOptions) -> float:
-    """The strength with which an N-step grid starts nearest to the reference's alpha-bar."""
+    """The strength with which an N-step grid starts nearest to the alpha-bar of the reference, which is resolved."""
     target = make_schedule(
-        config, reference.correction.num_inference_steps, reference.correction.num_steps_run
+        config, reference.correction.steps_and_strength[0], reference.correction.num_steps_run
     ).start.alpha
     starts = [make_schedule(config, num_inference_steps, run).start.alpha for run in range(1, num_inference_steps + 1)]
     run = 1 + min(range(num_inference_steps), key=lambda i: abs(starts[i] - target))
@@ -125,9 +125,10 @@ def matched_strength(config: SchedulerConfig, num_inference_steps: int, referenc
 def make_rows(engine: Engine) -> list[Row]:
     """All rows of the study, in the order of the tables."""
     config = SchedulerConfig.from_dict(engine.models.corrector.scheduler_config)
+    reference = StoryOptions().resolved(engine.defaults)
     few = [
         Row(f"steps_{n}", f"ACDC, N = {n} at the same alpha-bar",
-            {"num_inference_steps": n, "strength": matched_strength(config, n, StoryOptions())})
+            {"num_inference_steps": n, "strength": matched_strength(config, n, reference)})
         for n in (10, 20)
     ]  # fmt: skip
     return [

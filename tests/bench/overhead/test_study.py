@@ -19,12 +19,13 @@ from acdc.bench.overhead.variants import (
     overlapped,
 )
 from acdc.bench.simulator.simulated_memory import Simulated
+from acdc.engine.loading.bundle import FALLBACKS
 from acdc.engine.memory.rules import Rules
 from acdc.engine.options import make_options
 from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.cli_runs import refuse
 
-RESOLVED = make_options(context="window", guidance_scale=3.0)
+RESOLVED = make_options(context="window", guidance_scale=3.0).resolved(FALLBACKS)
 AROUND = Around(RESOLVED, 4, SchedulerConfig(), "eager")
 
 
@@ -125,11 +126,11 @@ class TestPlan:
         assert len(pairs) == len(alike) * (len(alike) - 1)
 
     def test_a_users_own_value_is_among_the_swept_ones(self):
-        around = Around(make_options(strength=0.4), 1, SchedulerConfig(), "eager")
+        around = Around(RESOLVED.replace(strength=0.4), 1, SchedulerConfig(), "eager")
         assert [point.value for point in points("strength", around)] == [0.3, 0.4, 0.5, 0.7]
 
     def test_values_that_cannot_be_are_skipped_where_nobody_asked_for_the_sweep(self):
-        around = Around(make_options(num_inference_steps=2), 1, SchedulerConfig(), "eager")
+        around = Around(RESOLVED.replace(num_inference_steps=2), 1, SchedulerConfig(), "eager")
         found, skipped = sweep_points(["steps", "strength"], around, asked=False)
         assert [point.value for point in found] == [2, 10, 20, 50, 0.5, 0.7]
         assert [(one.sweep, one.value) for one in skipped] == [("strength", 0.3)]

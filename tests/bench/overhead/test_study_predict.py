@@ -20,6 +20,7 @@ from acdc.bench.simulator.simulator import simulate
 from acdc.bench.simulator.stories import BUILT_IN, SEED, stories_of
 from acdc.engine.cli.main import main
 from acdc.engine.examples import EXAMPLES
+from acdc.engine.loading.bundle import FALLBACKS
 from acdc.engine.memory.rules import Rules
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Phase
@@ -28,7 +29,7 @@ from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
 
 CHAT = {"memory": "chat", "memory_model": "m", "memory_url": "https://example.org/v1"}
-OPTIONS = make_options(context="window", guidance_scale=3.0)
+OPTIONS = make_options(context="window", guidance_scale=3.0).resolved(FALLBACKS)
 STORIES = [StoryRequest("a", ("one.", "two."), 0)]
 RULES_S, CALL_S = 0.25, 5.0
 

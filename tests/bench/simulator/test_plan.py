@@ -13,13 +13,14 @@ from acdc.bench.overhead.sweeps import Point
 from acdc.bench.overhead.variants import main_variants
 from acdc.bench.simulator.simulator import simulate
 from acdc.engine.cli.main import main
+from acdc.engine.loading.bundle import FALLBACKS
 from acdc.engine.options import make_options
 from acdc.engine.scheduler.policy import SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
 from tests.helpers.cli_runs import refuse
 from tests.helpers.simulated import flat
 
-OPTIONS = make_options(context="window", guidance_scale=3.0, correct_first=1)
+OPTIONS = make_options(context="window", guidance_scale=3.0, correct_first=1).resolved(FALLBACKS)
 COSTS = flat(memory_s=0.25)
 SMALL = ["--stories", "24", "--frames", "3"]
 

@@ -12,13 +12,13 @@ from torch import nn
 from acdc.engine.engine import Engine
 from acdc.engine.loading import bundle as bundle_module
 from acdc.engine.loading.bundle import embedded_names, find_bundle, published_names
-from acdc.engine.loading.families import KINDS, ComponentSpec
+from acdc.engine.loading.families import KINDS, ComponentSpec, stable_diffusion
 from acdc.engine.models.diffusion.unet import UNet, UNetConfig
 from acdc.engine.models.layers.quantized import QuantizedLinear
 from acdc.engine.models.lwm.model import LWM
 from acdc.engine.models.lwm.published import SIZES
 from acdc.engine.models.show_o.model import ShowO, ShowOConfig
-from acdc.engine.options import make_options
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.utils.weights import skeleton
 from tests.helpers.small_systems import SMALL, small_systems
 
@@ -37,15 +37,17 @@ def test_every_bundle_names_known_kinds_options_and_repositories(name: str, tmp_
     with pytest.raises(ValueError, match="download it: hf download"):
         find_bundle(name, tmp_path)
     raw = json.loads((bundle_module.PUBLISHED / f"{name}.json").read_text())
-    names = [said[key] for said in (raw[role] for role in KINDS) for key in said if key not in ("kind", "config")]
+    names = [
+        said[key] for said in (raw[role] for role in KINDS) for key in said if key not in ("kind", "config", "loras")
+    ]
+    names += raw["corrector"].get("loras", [])
     for repository in names:
         (tmp_path / repository).mkdir(parents=True, exist_ok=True)
         (tmp_path / repository / "config.json").write_text("{}")
     found = find_bundle(name, tmp_path)
     assert found.name == name
-    assert {folder for part in found.parts.values() for folder in part.folders.values()} == {
-        tmp_path / repository for repository in names
-    }
+    sought = {folder for part in found.parts.values() for folder in part.folders.values()}
+    assert sought | {Path(lora.path) for lora in found.loras} == {tmp_path / repository for repository in names}
 
 
 def test_the_full_sizes_are_the_published_ones() -> None:
@@ -55,6 +57,21 @@ def test_the_full_sizes_are_the_published_ones() -> None:
             for model in (ShowO(ShowOConfig()), LWM(SIZES), UNet(UNetConfig(cross_attention_dim=768)))
         ]
     assert counts == [1_448_176_770, 6_807_621_632, 859_520_964]
+
+
+def test_few_step_bundles_bring_their_steps_and_sizes() -> None:
+    """SD-Turbo's and LCM's published counts; options that a user gives replace the bundle's."""
+    counts, starts = {}, {}
+    for name in ("show-o+sd-turbo", "show-o+lcm", "show-o+sd15-lcm-lora"):
+        bundle = find_bundle(name, random_weights=True)
+        sizes = {**stable_diffusion.SIZES, **bundle.parts["corrector"].config}
+        with skeleton():
+            counts[name] = sum(p.numel() for p in UNet(UNetConfig.from_dict(sizes["unet"])).parameters())
+        chosen = StoryOptions().resolved(bundle.defaults).correction
+        starts[name] = (chosen.steps_and_strength, chosen.guidance_scale, chosen.sampler)
+    assert list(counts.values()) == [865_910_724, 859_602_884, 859_520_964]
+    assert list(starts.values()) == [((4, 0.5), 1.0, None), ((4, 0.5), 8.5, None), ((4, 0.5), 1.0, "lcm")]
+    assert make_options(num_inference_steps=2).resolved(bundle.defaults).correction.steps_and_strength == (2, 0.5)
 
 
 @pytest.mark.slow
@@ -169,7 +186,7 @@ def test_sizes_with_a_checkpoint_are_refused(tiny_path: Path) -> None:
     ("defaults", "said"),
     [
         ([1], "which is not an object"),
-        ({"strength": 0.25}, "strength has a default of its own"),
+        ({"feed_back": True}, "feed_back has a default of its own"),
         ({"x": 1}, "unknown default"),
         ({"temperature": "hot"}, r"bundle\.json: defaults: temperature 'hot' has the wrong type; choose a number"),
         ({"temperature": None}, r"bundle\.json: default temperature is None; leave it out"),

@@ -109,7 +109,7 @@ def test_a_distilled_lcm(distilled, monkeypatch, strength, steps):
 
 @pytest.mark.parametrize("guidance", [1.0, 4.0])
 def test_a_distilled_lcm_hears_its_guidance(distilled, monkeypatch, guidance):
-    options = make_options(num_inference_steps=2, guidance_scale=guidance)
+    options = make_options(num_inference_steps=2, strength=0.5, guidance_scale=guidance)
     check(distilled, monkeypatch, diffusers.LCMScheduler(), options)
 
 

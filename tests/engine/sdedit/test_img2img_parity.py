@@ -132,7 +132,7 @@ def test_same_latents_and_noise_give_the_same_pictures(pipeline, corrector, monk
 
 
 def test_posterior_sampling_from_raw_pixels(pipeline, corrector, monkeypatch):
-    options = make_options(num_inference_steps=10, guidance_scale=5.0, sample_posterior=True)
+    options = make_options(num_inference_steps=10, strength=0.5, guidance_scale=5.0, sample_posterior=True)
     pixels = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1)) * 2 - 1
     posterior, noise = (noise_of(corrector, 128, purpose) for purpose in (Purpose.POSTERIOR, Purpose.NOISE))
     # The pipeline encodes (and draws the posterior) first, then draws the noise; a batch is encoded at once.
