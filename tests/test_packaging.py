@@ -118,12 +118,15 @@ def test_every_command_of_the_wheel_starts(wheel: Path) -> None:
     assert done.stdout.splitlines()[-1] == str([0] * 10)
 
 
-def test_every_test_of_training_carries_its_mark() -> None:
-    """The README's test command leaves them out by that mark, and CI runs them apart."""
+def test_every_test_of_code_outside_the_wheel_carries_its_mark() -> None:
+    """The README's test command leaves training and measuring out by their marks, and CI runs them apart."""
     training = re.compile(r"storyworld\.(train|judge\.train)\w*[. ]")
     texts = {path.name: path.read_text() for path in (ROOT / "tests").rglob("test_*.py") if path != Path(__file__)}
     named = {name for name, text in texts.items() if training.search(text)}
     assert len(named) > 10
     assert named == {name for name, text in texts.items() if "pytestmark = pytest.mark.training" in text}
     assert "not training" in (ROOT / "pyproject.toml").read_text()
-    assert '-m "(training or toolchain) and not slow"' in (ROOT / ".ci" / "run").read_text()
+    measuring = {path.name for path in (ROOT / "tests" / "bench").glob("test_*.py")} - named
+    assert measuring == {name for name, text in texts.items() if "pytestmark = pytest.mark.measuring" in text}
+    assert "not measuring" in (ROOT / "pyproject.toml").read_text()
+    assert '-m "(training or measuring or toolchain) and not slow"' in (ROOT / ".ci" / "run").read_text()

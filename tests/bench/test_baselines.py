@@ -1,10 +1,13 @@
 """The baseline does the engine's work with the engine's weights."""
 
+import pytest
 import torch
 
 from acdc.bench.baselines import Baseline, llama_of
 from acdc.engine.engine import Engine
 from acdc.engine.models.lwm.model import LWM, LWMConfig
+
+pytestmark = pytest.mark.measuring
 
 
 @torch.no_grad()

@@ -9,6 +9,8 @@ from click.testing import CliRunner
 from acdc.bench.choose import by_turns, main, medians
 from acdc.engine.runtime.backends import STAGES
 
+pytestmark = pytest.mark.measuring
+
 
 def test_calls_go_there_and_back_and_the_first_rounds_do_not_count():
     order = []

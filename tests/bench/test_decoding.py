@@ -14,6 +14,8 @@ from acdc.bench.decoding.flips import parted
 from acdc.bench.decoding.frames import starts
 from acdc.bench.decoding.page import main
 
+pytestmark = pytest.mark.measuring
+
 
 def test_frames_begin_at_the_storys_positions(tiny_engine):
     found = starts(tiny_engine, 2, 3)

@@ -11,6 +11,8 @@ from acdc.bench.drift import FIRST_SEED, WAYS, frame_logits, main
 from acdc.bench.storyworld.world.grammar import sample_story
 from acdc.engine.models.lwm.session import ArmSession
 
+pytestmark = pytest.mark.measuring
+
 
 def test_the_teacher_forced_logits_are_what_the_session_draws_from(exact_engine):
     story = sample_story(FIRST_SEED, "heldout", 3)

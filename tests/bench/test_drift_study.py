@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from acdc.bench.storyworld.judge.identity import IdentityJudge, save_identity
 from acdc.bench.storyworld.study.drift import evaluate_drift, identity_distances, slopes
 
+pytestmark = pytest.mark.measuring
+
 
 @settings(deadline=None, max_examples=30)
 @given(frames=st.integers(2, 40), slope=st.floats(-1, 1), start=st.floats(-3, 3), seed=st.integers(0, 1000))

@@ -12,6 +12,8 @@ from acdc.engine.models.diffusion.schedule import make_schedule
 from acdc.engine.models.diffusion.scheduler_config import SchedulerConfig
 from acdc.engine.options import StoryOptions, make_options
 
+pytestmark = pytest.mark.measuring
+
 
 def run(*arguments):
     return CliRunner().invoke(evaluate, [str(argument) for argument in arguments])

@@ -14,6 +14,8 @@ from acdc.bench.full_size import main
 from acdc.engine.models.layers.half_precision import emulated
 from tests.helpers.small_systems import small_systems
 
+pytestmark = pytest.mark.measuring
+
 LIMIT = 24 * 2**30  # what the machine is to have
 IN_FLOAT32 = Path(__file__).parents[2] / "bench" / "results" / "full_size_cpu_2026-11-21.json"
 

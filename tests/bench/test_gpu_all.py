@@ -19,6 +19,8 @@ from acdc.bench.gpu.all import run_parts
 from acdc.bench.gpu.parts import PARTS, GpuPart
 from acdc.bench.gpu.progress import AGAIN, named
 
+pytestmark = pytest.mark.measuring
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -10,6 +10,8 @@ from acdc.bench.gpu import decoding, stages
 from acdc.bench.gpu.__main__ import gpu
 from tests.helpers.small_roofline import small_roofline
 
+pytestmark = pytest.mark.measuring
+
 
 @pytest.fixture
 def asked(tmp_path, monkeypatch):

@@ -16,6 +16,8 @@ from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.kernels import Case
 from tests.helpers.small_roofline import small_roofline
 
+pytestmark = pytest.mark.measuring
+
 EVERY_CASE = module.every_case
 VALUES = torch.tensor([1.0, -2.0, float("inf")])
 

@@ -26,6 +26,8 @@ from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.small_systems import small_systems
 from tests.helpers.studies import little_garbage
 
+pytestmark = pytest.mark.measuring
+
 QUICK = {"num_inference_steps": 2, "correction_size": 16}
 STORIES = System("stories", "show-o+sd15", {**QUICK, "arm_steps": 2})
 CLIPS = System("clips", "lwm+animatediff", {"num_inference_steps": 2}, frames=2)

@@ -7,6 +7,8 @@ import pytest
 from acdc.bench.gpu import record as module
 from acdc.bench.gpu.record import DEVICE_LOST, Output, Record, faults, read
 
+pytestmark = pytest.mark.measuring
+
 
 @pytest.fixture
 def output(tmp_path):

@@ -13,6 +13,8 @@ from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec, TensorSpec
 from acdc.engine.models.lwm.decode_pass import DrawPass
 
+pytestmark = pytest.mark.measuring
+
 
 class Looked(nn.Module):
     """codes int64 [3], x [3, 2] -> two outputs."""

@@ -14,6 +14,8 @@ from acdc.bench.workloads import Workload
 from acdc.engine.runtime.backends import STAGES
 from tests.helpers.small_roofline import small_roofline
 
+pytestmark = pytest.mark.measuring
+
 
 @pytest.fixture
 def asked(tiny_path, tmp_path, monkeypatch):

@@ -15,6 +15,8 @@ from acdc.engine.outputs import Phase
 from tests.helpers.small_roofline import small_roofline
 from tests.helpers.small_systems import small_systems
 
+pytestmark = pytest.mark.measuring
+
 SIZES = (16, 32)
 
 

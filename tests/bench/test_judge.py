@@ -19,6 +19,8 @@ from acdc.bench.storyworld.judge.judge import WEIGHTS, Judge, load, save
 from acdc.bench.storyworld.judge.text import text_features
 from acdc.bench.storyworld.world.grammar import StorySample, sample_story
 
+pytestmark = pytest.mark.measuring
+
 STORIES = 7  # of 6 frames: 42 pictures
 
 

@@ -12,6 +12,8 @@ from acdc.bench.predict import FIRST_SEED
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.scheduler.policy import SchedulerConfig
 
+pytestmark = pytest.mark.measuring
+
 
 @pytest.fixture(scope="module")
 def tiny_record(tiny_path, tmp_path_factory) -> dict:

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from acdc.bench.storyworld.study import metrics
 
+pytestmark = pytest.mark.measuring
+
 
 def standardised(seed: int, count: int = 400, dim: int = 5) -> np.ndarray:
     """Features whose sample mean is 0 and sample covariance the identity, exactly."""

@@ -7,6 +7,8 @@ from click.testing import CliRunner
 
 from acdc.bench.plan_nodes import main
 
+pytestmark = pytest.mark.measuring
+
 
 def test_kinds_of_nodes_have_times_for_each_precision_and_number_of_threads(tiny_path, tmp_path):
     out = tmp_path / "nodes.json"

@@ -11,6 +11,8 @@ from acdc.bench.predict import CALIBRATED_ON, held_out, main
 from acdc.bench.simulator.calibrate import calibrate
 from acdc.bench.simulator.cost_model import CostModel
 
+pytestmark = pytest.mark.measuring
+
 
 @pytest.fixture
 def calibrated(monkeypatch):

@@ -15,6 +15,8 @@ from acdc.bench.real_size.weights import write_bundle
 from acdc.bench.real_size.worker import count
 from acdc.engine.loading.families.stable_diffusion import SIZES
 
+pytestmark = pytest.mark.measuring
+
 TOY = {
     "unet": {
         "block_out_channels": (32, 64),

@@ -7,6 +7,8 @@ import pytest
 
 from acdc.bench.report import BLOCK, PAGES, TABLES, render
 
+pytestmark = pytest.mark.measuring
+
 ROOT = Path(__file__).parents[2]
 
 

@@ -12,6 +12,8 @@ from acdc.bench.stage_page import condense, main
 from acdc.bench.workloads import stages
 from acdc.engine.runtime.backends import STAGES
 
+pytestmark = pytest.mark.measuring
+
 
 def test_a_linear_layers_cost_and_floor():
     cost = Cost.of(nn.Linear(30, 20), [torch.zeros(7, 30)])

@@ -8,6 +8,8 @@ from click.testing import CliRunner
 
 from acdc.bench.start import launch, main
 
+pytestmark = pytest.mark.measuring
+
 
 @pytest.mark.slow  # half a minute
 def test_cold_and_warm_launches_are_timed(tiny_path, tmp_path):

@@ -25,6 +25,8 @@ from acdc.bench.storyworld.world.kinds import (
     sample_individual,
 )
 
+pytestmark = pytest.mark.measuring
+
 PLAIN = Scene(Individual("fox", 0), "meadow", "day", 4, "sit")
 
 
