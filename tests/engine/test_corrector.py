@@ -17,7 +17,7 @@ from acdc.engine.sdedit.correction import Correction
 from acdc.engine.sdedit.pixels import from_array
 from tests.helpers.lora import factors, write
 
-OPTIONS = CorrectionOptions(num_inference_steps=4, guidance_scale=3.0)
+OPTIONS = CorrectionOptions(strength=0.5, num_inference_steps=4, guidance_scale=3.0)
 PROMPT = "A cat in a garden."
 
 
