@@ -80,7 +80,10 @@ def test_lcm_counts_the_strength_within_its_list(strength, steps):
 
 
 def test_generic_lists_are_the_specifications():
-    config, run = config_of(scheduler("lcm")), lambda n: make_options(num_inference_steps=n, strength=0.5).correction.num_steps_run
+    config, run = (
+        config_of(scheduler("lcm")),
+        lambda n: make_options(num_inference_steps=n, strength=0.5).correction.num_steps_run,
+    )
     assert {n: listed(make_schedule(config, n, run(n))) for n in LCM_GENERIC} == LCM_GENERIC
 
 
