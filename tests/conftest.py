@@ -5,6 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Time of one example says how busy the machine is; tests that hang have a limit of their own.
+settings.register_profile("any machine", deadline=None)
+settings.load_profile("any machine")
 
 # Workers share the cores: threads of one that wait for threads of another take several times as long as one thread.
 # Set before torch is imported, and inherited by the commands that tests start.
