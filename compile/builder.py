@@ -56,7 +56,9 @@ class Builder:
         """
         with self._lock:
             try:
-                while "idle" in (answer := self._ask({"function": function, "arguments": arguments}, seconds)):
+                while "idle" in (
+                    answer := self._ask({"function": function, "arguments": arguments, "seconds": seconds}, seconds)
+                ):
                     self.close()
             except BaseException:
                 self.close()

@@ -1,13 +1,15 @@
 """The process in which third-party compilers run (see builder.py): one line of JSON in, one out. Without torch.
 
-in     {"function": "acdc.compile.openvino_ir:compile_ir", "arguments": {...}}
+in     {"function": "acdc.compile.openvino_ir:compile_ir", "arguments": {...}, "seconds": 600}
 out    {"ready": true} at first; {"peak_bytes": 123} or {"error": "..."} for a job; {"idle": true} before it ends
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -19,6 +21,7 @@ from typing import Any, TextIO
 
 PROCESS = Path("/proc/self")
 IDLE_SECONDS = 30.0
+LATE_SECONDS = 2  # after the time of a job, which the parent keeps if it is there
 
 
 def serve(jobs: TextIO, answers: TextIO, idle: float = IDLE_SECONDS) -> None:
@@ -43,13 +46,22 @@ def _read(jobs: TextIO, waiting: Queue[str]) -> None:
 def _answer(job: dict[str, Any]) -> dict[str, Any]:
     module, _, name = job["function"].partition(":")
     _reset_peak()
+    _end_in(math.ceil(job["seconds"]) + LATE_SECONDS)
     try:
         function: Callable[..., None] = getattr(import_module(module), name)
         function(**job["arguments"])
     except Exception as error:  # whatever a library raises
         said = str(error).strip().splitlines() or [""]
         return {"error": f"{type(error).__name__}: {said[-1]}"}
+    finally:
+        _end_in(0)
     return {"peak_bytes": _peak()}
+
+
+def _end_in(seconds: int) -> None:
+    """By the kernel, which a compiler that hangs with Python's lock does not stop as it stops `_read`; 0: never."""
+    if hasattr(signal, "alarm"):
+        signal.alarm(seconds)
 
 
 def _say(answers: TextIO, answer: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -111,6 +112,26 @@ def test_what_a_compiler_started_ends_with_it(builder, tmp_path):
     while alive(int((tmp_path / "pid").read_text())) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not alive(int((tmp_path / "pid").read_text()))
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
+def test_a_hanging_compiler_ends_after_its_parent(tmp_path):
+    """It holds Python's lock, so that its process cannot see that the parent was killed."""
+    (tmp_path / "jobs.py").write_text(f"{JOBS}\ndef hang_as(path): me(path); hang()\n")
+    script = (
+        "import sys; from acdc.compile.builder import Builder; Builder().run('jobs:hang_as', {'path': sys.argv[1]}, 1)"
+    )
+    variables = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *filter(None, sys.path)])}
+    parent = subprocess.Popen([sys.executable, "-c", script, str(tmp_path / "pid")], env=variables)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "pid").exists() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    parent.kill()
+    parent.wait()
+    pid = int((tmp_path / "pid").read_text().split()[0])
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive(pid)
 
 
 def test_where_no_process_can_be_started_is_said(monkeypatch):

@@ -60,6 +60,7 @@ def test_it_runs_on_the_unets_backend(engine):
 
 
 @torch.no_grad()
+@pytest.mark.toolchain
 def test_a_cuda_graph_could_hold_the_unet_that_reads_its_residuals(engine, stage):
     unet, (control, (latents, shifts, hint, *rest)) = engine.models.corrector.unet, stage
     kv = unet.context_kv(torch.zeros(6, 7, 16))

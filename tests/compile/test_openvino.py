@@ -181,6 +181,7 @@ def test_another_dtype_is_refused_before_anything_is_loaded(tiny_path, plans, dt
 
 @torch.no_grad()
 @pytest.mark.parametrize("backend", ["openvino", "openvino-bf16"])
+@pytest.mark.toolchain
 def test_a_model_in_bfloat16_is_computed_in_bfloat16(tiny_path, tiny_engine, plans, monkeypatch, backend):
     """Weights, inputs and outputs in bfloat16; with another CPU it is refused with the reason."""
     if "BF16" in openvino.capabilities():

@@ -64,6 +64,7 @@ class TestBuild:
         assert (folder / FILE).stat().st_size > sum(value.nbytes for value in run.state_dict().values())
 
     @pytest.mark.parametrize("bundle", ["tiny_engine", pytest.param("engine", marks=pytest.mark.slow)])
+    @pytest.mark.toolchain
     def test_so_is_a_unet(self, request, plans, monkeypatch, bundle):
         """Projections of the context and the timestep are not part of a pass: it may be smaller than its weights."""
         run, inputs = stage(request.getfixturevalue(bundle), "unet", 3)

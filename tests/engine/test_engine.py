@@ -63,7 +63,7 @@ def test_fingerprint_follows_the_weights(tiny_path, broken):
     ("options", "named"),
     [
         ({"strength": 0.0}, "strength 0.0"), ({"strength": 1.1}, "1.1"), ({"strength": float("nan")}, "nan"),
-        ({"sampler": "heun"}, "ddim, euler"), ({"num_inference_steps": 0}, "num_inference_steps 0"),
+        ({"sampler": "heun"}, "ddim, ddpm, euler"), ({"num_inference_steps": 0}, "num_inference_steps 0"),
         ({"temperature": -1.0}, "-1.0"), ({"top_k": -2}, "-2"), ({"top_p": 0.0}, "0.0"),
         ({"guidance_scale": -1.0}, "guidance_scale"), ({"guidance_scale": float("nan")}, "nan"),
         ({"correct_every": 0}, "correct_every 0"), ({"correct_first": -1}, "correct_first"),

@@ -39,7 +39,11 @@ WRONG = [
     (SamplingOptions, {"context": "all"}, "unknown context 'all'; choose one of window, full"),
     (SamplingOptions, {"decoding": None}, "unknown decoding None; choose one of auto, sequential, parallel"),
     (CorrectionOptions, {"strength": True}, "strength True has the wrong type; choose a number"),
-    (CorrectionOptions, {"sampler": "heun"}, "unknown sampler 'heun'; choose one of ddim, euler, euler-ancestral, lcm"),
+    (
+        CorrectionOptions,
+        {"sampler": "heun"},
+        "unknown sampler 'heun'; choose one of ddim, ddpm, euler, euler-ancestral, lcm",
+    ),
     (CorrectionOptions, {"gamma": 1.5}, "gamma 1.5 is out of range; choose 0"),
     (CorrectionOptions, {"every": 0}, "correct_every 0 is too small; choose 1 or more"),
     (CorrectionOptions, {"enabled": 1}, "enabled 1 has the wrong type; choose true or false"),

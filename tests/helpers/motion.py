@@ -80,7 +80,8 @@ def motion_pair(name: str, dtype: torch.dtype) -> tuple[MotionUNet, nn.Module]:
 def options_of(**chosen: Any) -> StoryOptions:
     """Few steps, guided, with a negative prompt."""
     return make_options(
-        **{"num_inference_steps": 8, "guidance_scale": 5.0, "negative_prompt": "a vibrant garden"} | chosen
+        **{"strength": 0.5, "num_inference_steps": 8, "guidance_scale": 5.0, "negative_prompt": "a vibrant garden"}
+        | chosen
     )
 
 

@@ -47,6 +47,7 @@ def test_the_embedded_story_is_the_same():
 
 
 @torch.no_grad()
+@pytest.mark.toolchain
 def test_stages_equal_plain_ones_and_are_safe_to_capture(plain_engine, kernel_engine):
     both = zip(stages(plain_engine, 1), stages(kernel_engine, 1), strict=True)
     for (name, plain, inputs), (_, ours, own) in both:  # a pass's noise is another input where a kernel draws it

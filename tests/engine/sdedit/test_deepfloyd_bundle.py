@@ -157,6 +157,7 @@ def stages(path):
 
 
 @pytest.mark.parametrize("name", ["I", "II", "text"])
+@pytest.mark.toolchain
 def test_a_cuda_graph_could_hold_each_network(stages, name):
     run, inputs = stages[name]
     assert capture_hazards(run, StageSpec.of(name, inputs)) == []
@@ -164,6 +165,7 @@ def test_a_cuda_graph_could_hold_each_network(stages, name):
 
 @pytest.mark.parametrize("name", ["I", "II", "text"])
 @torch.no_grad()
+@pytest.mark.toolchain
 def test_as_a_plan_each_equals_eager(stages, name, tmp_path):
     run, inputs = stages[name]
     found = compile_stage(run, StageSpec.of(name, inputs), "openvino", PlanCache(tmp_path))(*inputs)
@@ -171,6 +173,7 @@ def test_as_a_plan_each_equals_eager(stages, name, tmp_path):
 
 
 @torch.no_grad()
+@pytest.mark.toolchain
 def test_a_planned_cascade_draws_what_the_eager_one_does(path, tmp_path):
     backend = "unet=openvino,text_encoder=openvino,vae_encoder=openvino"
     planned, eager = (

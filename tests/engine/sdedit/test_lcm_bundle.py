@@ -67,6 +67,7 @@ def test_guidance_is_an_input_and_the_negative_prompt_is_none(engine):
 
 
 @torch.no_grad()
+@pytest.mark.toolchain
 def test_the_whole_correction_and_a_pass_are_fit_for_plans(engine):
     options = make_options(num_inference_steps=2, guidance_scale=8.0).resolved(engine.defaults)
     corrector, tokenizer = engine.models.corrector, engine.models.tokenizer
@@ -84,6 +85,7 @@ def test_the_whole_correction_and_a_pass_are_fit_for_plans(engine):
     assert capture_hazards(UNetPass(corrector.unet), StageSpec.of("unet", step)) == []
 
 
+@pytest.mark.toolchain
 def test_plans_draw_the_same_pictures(path, engine, tmp_path):
     from acdc.compile.cache import PlanCache
 

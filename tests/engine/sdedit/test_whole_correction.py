@@ -50,6 +50,7 @@ def test_it_is_the_stages_one_after_another(tiny_engine, guidance_scale, sampler
 
 @pytest.mark.parametrize("sampler", ["ddim", pytest.param("lcm", marks=pytest.mark.slow)])
 @torch.no_grad()
+@pytest.mark.toolchain
 def test_as_one_plan_it_equals_eager(tiny_engine, plans, sampler):
     whole, inputs, (shown, _) = pieces(tiny_engine, 5.0, sampler)
     spec = StageSpec.of("correction", inputs)
@@ -63,6 +64,7 @@ def test_as_one_plan_it_equals_eager(tiny_engine, plans, sampler):
     [(5.0, "ddim"), *(pytest.param(1.0, name, marks=pytest.mark.slow) for name in ("ddim", "lcm"))],
 )
 @torch.no_grad()
+@pytest.mark.toolchain
 def test_one_cuda_graph_could_hold_it(tiny_engine, guidance_scale, sampler):
     whole, inputs, _ = pieces(tiny_engine, guidance_scale, sampler)
     assert capture_hazards(whole, StageSpec.of("correction", inputs)) == []
