@@ -17,6 +17,7 @@ _PUBLIC = {
     "StoryOptions": "options",
     "StoryRequest": "request",
     "StoryResult": "outputs",
+    "TextToImage": "text_to_image",
 }
 __all__ = sorted(_PUBLIC)
 

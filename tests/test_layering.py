@@ -60,9 +60,10 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
     },
     "cli": {
         "constraints", "corrector", "engine", "examples", "loading", "memory", "options", "outputs", "request",
-        "runtime", "scheduler", "storage",
+        "runtime", "scheduler", "storage", "text_to_image",
     },
     "corrector": {"loading", "models", "options", "runtime", "sdedit"},
+    "text_to_image": {"loading", "models", "options", "sdedit"},
 }  # fmt: skip
 
 

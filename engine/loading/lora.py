@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from ..models.diffusion.stable_diffusion import StableDiffusion
 from ..options.lora import Lora
 from ..utils.file_digest import file_digest
-from ..utils.weights import cast
+from ..utils.weights import cast, why_unreadable
 from .lora_keys import NETWORKS, LoraKey, layer_names, parse_key
 from .lora_metadata import AdapterConfig, adapter_config
 
@@ -75,7 +75,11 @@ def merge_loras(corrector: StableDiffusion, files: Sequence[LoraFile]) -> None:
 
     ``ValueError`` names the layer where a sum is not finite in the weights' dtype.
     """
-    layers = corrector_layers(corrector)
+    merge_layers(corrector_layers(corrector), files)
+
+
+def merge_layers(layers: Layers, files: Sequence[LoraFile]) -> None:
+    """As :func:`merge_loras`, into the weights of these layers."""
     touched = dict.fromkeys(place for file in files for place in file.changes)
     for network, name in touched:
         weight = layers[network][name].weight
@@ -95,7 +99,11 @@ def corrector_layers(corrector: StableDiffusion) -> dict[str, dict[str, Layer]]:
     """The layers that a LoRA may change: linear ones and convolutions of UNet and text encoder."""
     unet = corrector.unet
     assert isinstance(unet, nn.Module), "no plan has taken its place yet"
-    networks: dict[str, nn.Module] = {"unet": unet, "text_encoder": corrector.text_encoder}
+    return network_layers({"unet": unet, "text_encoder": corrector.text_encoder})
+
+
+def network_layers(networks: Mapping[str, nn.Module]) -> dict[str, dict[str, Layer]]:
+    """The linear layers and convolutions of networks by name ("unet", "text_encoder")."""
     return {
         name: {path: module for path, module in network.named_modules() if isinstance(module, Layer)}
         for name, network in networks.items()
@@ -144,12 +152,7 @@ def _open(path: Path) -> safe_open:
     try:
         return safe_open(str(path), framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
-        with path.open("rb") as file:
-            start = file.read(2)
-        why = f"not a complete safetensors file ({' '.join(str(error).split())})"
-        if start.startswith(b"\x80") or start == b"PK":
-            why = "a pickle, which can run any program when it is read; save it as safetensors"
-        raise ValueError(f"LoRA {path}: {why}") from None
+        raise ValueError(f"LoRA {path}: {why_unreadable(path, error)}") from None
 
 
 def _changes(

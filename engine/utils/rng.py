@@ -37,6 +37,7 @@ class Purpose(IntEnum):
     STAGE_ONE = 7  # NOISE of a cascade's first model
     STAGE_ONE_STEP = 8  # STEP of it
     UPSCALED = 9  # the small picture that an upscaler reads
+    REFERENCE = 10  # a picture that is drawn from noise alone
 
 
 def make_keys(

@@ -95,6 +95,16 @@ def threads_for(num_bytes: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def why_unreadable(path: Path, error: Exception) -> str:
+    """The reason for a failed ``safe_open`` in one line; a pickle is named as what it is, and is not run."""
+    if path.is_file():
+        with path.open("rb") as file:
+            start = file.read(2)
+        if start.startswith(b"\x80") or start == b"PK":
+            return "a pickle, which can run any program when it is read; save it as safetensors"
+    return f"not a complete safetensors file ({_one_line(error)})"
+
+
 def _compare(path: Path, expected: dict[str, tuple[int, ...]], found: dict[str, tuple[int, ...]]) -> None:
     for name in sorted(expected.keys() - found.keys()):
         raise ValueError(f"{path}: key {name!r} is missing")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
-from ...utils.weights import cast, read_json, threads_for
+from ...utils.weights import cast, read_json, threads_for, why_unreadable
 
 STEMS = ("diffusion_pytorch_model", "model")
 OTHERS = (".bin", ".safetensors", ".ckpt", ".pt", ".pth", ".msgpack", ".h5", ".onnx", ".gguf")
@@ -43,7 +43,18 @@ def load_component(
     rename: Rename = lambda name: name,
     computed: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Fill `module` (on the meta device or not) from the weights in `folder`, cast to `dtype`, on the CPU.
+    """Fill `module` (on the meta device or not) from the weights in `folder`, as :func:`load_files` does."""
+    load_files(module, find_weights(folder, dtype), dtype, rename, computed)
+
+
+def load_files(
+    module: nn.Module,
+    files: Sequence[Path],
+    dtype: torch.dtype,
+    rename: Rename = lambda name: name,
+    computed: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Fill `module` (on the meta device or not) from safetensors files, cast to `dtype`, on the CPU.
 
     `rename` maps a name in the file to the module's, or to None to leave it out; `computed` are values of names that
     a file may lack. Raises ValueError (one line) that names the file and the key for a truncated file, a missing or
@@ -51,7 +62,6 @@ def load_component(
     """
     expected = {name: value.shape for name, value in module.state_dict().items()}
     state = {name: value.to(dtype) for name, value in (computed or {}).items()}
-    files = find_weights(folder, dtype)
     for path in files:
         found = _read(path, expected, dtype, rename)
         for name in sorted(found.keys() & state.keys() - (computed or {}).keys()):
@@ -78,8 +88,7 @@ def _read(path: Path, expected: dict[str, torch.Size], dtype: torch.dtype, renam
                     raise ValueError(f"{path}: key {stored!r} has shape {shape}, expected {list(expected[name])}")
                 state[name] = cast(path, stored, file.get_tensor(stored), dtype)
     except (SafetensorError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: not a complete safetensors file ({reason})") from None
+        raise ValueError(f"{path}: {why_unreadable(path, error)}") from None
     return state
 
 

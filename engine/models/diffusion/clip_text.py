@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
@@ -45,7 +45,7 @@ class CLIPTextConfig:
     layer_norm_eps: float = 1e-5
 
     @classmethod
-    def from_dict(cls, config: Mapping[str, Any], where: str = "text encoder config") -> CLIPTextConfig:
+    def from_dict(cls, config: Mapping[str, Any], where: str = "text encoder config") -> Self:
         """Reads a published config. Raises ValueError (one line) naming the field that is not supported."""
         value = read_config(cls, config, where, FIXED, IGNORED)
         if value.hidden_act not in ACTIVATIONS:
@@ -78,6 +78,15 @@ class CLIPText(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         """`ids` int64 [B, S], S <= max_position_embeddings -> last hidden state [B, S, hidden_size]."""
         return self.final_layer_norm(self.encoder(self.embeddings(ids)))
+
+    def states(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """(the states before the last layer, without the last norm, and the last hidden state), [B, S, hidden_size]
+        each."""
+        *layers, last = self.encoder.layers
+        x = self.embeddings(ids)
+        for layer in layers:
+            x = layer(x)
+        return x, self.final_layer_norm(last(x))
 
 
 class Embeddings(nn.Module):

@@ -13,7 +13,7 @@ cross-attention is theirs in common: given latents [B] and a context of 2 B rows
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, TypeVar
 
 import torch
@@ -88,7 +88,7 @@ class EncoderConfig:
     norm_num_groups: int = 32
     norm_eps: float = 1e-5
     cross_attention_dim: int = 1280
-    transformer_layers_per_block: int = 1
+    transformer_layers_per_block: int | tuple[int, ...] = 1
     attention_head_dim: int | tuple[int, ...] = 8
     use_linear_projection: bool = False
     upcast_attention: bool = False
@@ -106,12 +106,19 @@ class EncoderConfig:
         heads = self.attention_head_dim
         return (heads,) * len(self.block_out_channels) if isinstance(heads, int) else heads
 
+    @property
+    def depths(self) -> tuple[int, ...]:
+        """The number of blocks in a transformer of each level; the middle has the last level's."""
+        layers = self.transformer_layers_per_block
+        return (layers,) * len(self.block_out_channels) if isinstance(layers, int) else layers
+
     def check(self, where: str) -> None:
         """Raises ValueError (one line, begins with `where`) for fields that do not fit together."""
         self._check_levels(where, "down_block_types", DOWN_TYPES)
-        if len(self.heads) != len(self.block_out_channels):
-            levels = len(self.block_out_channels)
-            refuse(where, "attention_head_dim", self.heads, f"one entry for each of {levels} levels")
+        levels = len(self.block_out_channels)
+        for key, entries in (("attention_head_dim", self.heads), ("transformer_layers_per_block", self.depths)):
+            if len(entries) != levels:
+                refuse(where, key, entries, f"one entry for each of {levels} levels")
         for channels, heads in zip(self.block_out_channels, self.heads, strict=True):
             if channels % self.norm_num_groups:
                 refuse(where, "norm_num_groups", self.norm_num_groups, f"a divisor of {channels} channels")
@@ -158,12 +165,13 @@ class UNetEncoder(nn.Module):
     def __init__(self, config: EncoderConfig) -> None:
         super().__init__()
         widths, heads, layers = config.block_out_channels, config.heads, config.layers_per_block
+        depths = config.depths
         self.common = Common(
             temb_dim=4 * widths[0],
             groups=config.norm_num_groups,
             eps=config.norm_eps,
             context_dim=config.cross_attention_dim,
-            transformer_layers=config.transformer_layers_per_block,
+            transformer_layers=depths[-1],
             linear=config.use_linear_projection,
             upcast=config.upcast_attention,
         )
@@ -174,7 +182,8 @@ class UNetEncoder(nn.Module):
         self.skip_channels, channels = [widths[0]], widths[0]  # of every map handed to the up path
         for i, (width, kind) in enumerate(zip(widths, config.down_block_types, strict=True)):
             level_heads = heads[i] if DOWN_TYPES[kind] else None
-            self.down_blocks.append(DownBlock(channels, width, layers, level_heads, i < last, self.common))
+            common = replace(self.common, transformer_layers=depths[i])
+            self.down_blocks.append(DownBlock(channels, width, layers, level_heads, i < last, common))
             self.skip_channels += [width] * (layers + (i < last))
             channels = width
         self.mid_block = MidBlock(channels, heads[-1], self.common)
@@ -194,7 +203,10 @@ class UNetEncoder(nn.Module):
 
         ``guidance_scale`` counts where the network embeds it; None leaves its embedding out. ``fps`` counts in networks
         of clips that embed it; None is their default."""
-        temb = self.embed_time(timesteps, guidance_scale, fps)
+        return self.shifts_of(self.embed_time(timesteps, guidance_scale, fps))
+
+    def shifts_of(self, temb: Tensor) -> Tensor:
+        """[N, E], as :meth:`embed_time` makes it -> [N, P]."""
         return torch.cat([block.time_shift(temb) for block in self._resnets()], -1)
 
     def embed_time(self, timesteps: Tensor, guidance_scale: float | None, fps: int | None) -> Tensor:
@@ -230,7 +242,8 @@ class UNet(UNetEncoder):
             width = widths[last - i]
             level_heads = heads[last - i] if UP_TYPES[kind] else None
             taken = [skips.pop() for _ in range(config.layers_per_block + 1)]
-            self.up_blocks.append(UpBlock(channels, width, taken, level_heads, i < last, self.common))
+            common = replace(self.common, transformer_layers=config.depths[last - i])
+            self.up_blocks.append(UpBlock(channels, width, taken, level_heads, i < last, common))
             channels = width
         assert not skips
         self.conv_norm_out = GroupNorm(config.norm_num_groups, channels, config.norm_eps)

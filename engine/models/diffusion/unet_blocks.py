@@ -66,12 +66,17 @@ class TimeEmbedding(nn.Module):
         return self.linear_2(F.silu(self.linear_1(x)))
 
     def sinusoids(self, timesteps: Tensor) -> Tensor:
-        # float32 whatever the weights' type: half precision cannot hold timestep 999 times a frequency
-        steps = torch.arange(self.waves, dtype=torch.float32, device=timesteps.device)
-        frequencies = torch.exp(steps * -math.log(10000) / (self.waves - self.shift))
-        angles = timesteps.float()[:, None] * frequencies  # [B, E0/2]
-        pair = [angles.cos(), angles.sin()] if self.flip else [angles.sin(), angles.cos()]
-        return torch.cat(pair, dim=-1)
+        return sinusoids(timesteps, self.waves, self.flip, self.shift)
+
+
+def sinusoids(values: Tensor, waves: int, flip: bool, shift: float) -> Tensor:
+    """`values` [B] -> [B, 2 * waves] float32: sines, then cosines (cosines first where `flip`)."""
+    # float32 whatever the weights' type: half precision cannot hold timestep 999 times a frequency
+    steps = torch.arange(waves, dtype=torch.float32, device=values.device)
+    frequencies = torch.exp(steps * -math.log(10000) / (waves - shift))
+    angles = values.float()[:, None] * frequencies  # [B, waves]
+    pair = [angles.cos(), angles.sin()] if flip else [angles.sin(), angles.cos()]
+    return torch.cat(pair, dim=-1)
 
 
 def guidance_sinusoids(guidance_scale: float, width: int, device: torch.device) -> Tensor:

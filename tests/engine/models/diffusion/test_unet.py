@@ -122,7 +122,7 @@ def test_full_size_parameter_counts() -> None:
         ("resnet_time_scale_shift", "scale_shift"),
         ("addition_embed_type", "text_time"),
         ("encoder_hid_dim_type", "text_proj"),
-        ("transformer_layers_per_block", [1, 2, 10, 1]),
+        ("transformer_layers_per_block", [1, 2, 10]),
         ("cross_attention_dim", [8, 8, 8, 8]),
         ("mid_block_type", None),
         ("down_block_types", ["AttnDownBlock2D"] * 4),
