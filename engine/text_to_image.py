@@ -21,7 +21,7 @@ from .loading.lora import LoraFile, merge_layers, network_layers, read_lora
 from .loading.stable_diffusion_xl import make_sdxl, sdxl_fingerprint
 from .models.diffusion.schedule import Schedule, make_schedule
 from .models.diffusion.scheduler_config import SchedulerConfig
-from .models.diffusion.sdxl.lightning import choose_steps, predicts_x0
+from .models.diffusion.sdxl.lightning import choose_steps, distilled_steps, predicts_x0
 from .models.diffusion.sdxl.model import SDXL
 from .options import EngineOptions, Lora, as_loras
 from .options.checks import check_text
@@ -37,9 +37,13 @@ class TextToImage:
     """One diffusion model and one schedule. ``cut_prompt`` is, for the last picture, the part of its prompt that the
     text encoders saw (None: all)."""
 
-    def __init__(self, model: SDXL, schedule: Schedule, weights: str = NOISE, loras: Sequence[LoraFile] = ()) -> None:
-        """Use :meth:`from_pretrained`."""
+    def __init__(
+        self, model: SDXL, schedule: Schedule, weights: str = NOISE, loras: Sequence[LoraFile] = (),
+        distilled: int | None = None,
+    ) -> None:  # fmt: skip
+        """Use :meth:`from_pretrained`; ``distilled`` is the number of steps in the files' names."""
         self.model, self.schedule, self.weights, self.loras = model, schedule, weights, tuple(loras)
+        self.distilled = distilled
         self.cut_prompt: str | None = None
 
     @classmethod
@@ -80,7 +84,8 @@ class TextToImage:
         layers = network_layers({"unet": model.unet, "text_encoder": model.text_encoder})
         merged = [read_lora(lora, layers) for lora in given]
         merge_layers(layers, merged)
-        return cls(model, few_steps(model, num_steps, "sample" if sample else None), weights, merged)
+        schedule = few_steps(model, num_steps, "sample" if sample else None)
+        return cls(model, schedule, weights, merged, distilled_steps(names))
 
     @property
     def native_size(self) -> int:

@@ -81,3 +81,4 @@ _THREADS = flag(
 )
 EXECUTION = option_group("Execution", *_PLACE, _QUANTIZATION, _THREADS)
 CORRECTOR_EXECUTION = option_group("Execution", *_PLACE, _THREADS)
+REFERENCE_EXECUTION = option_group("Execution", *_PLACE[:2], _THREADS)  # device and type: no stage has a plan

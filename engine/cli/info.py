@@ -11,6 +11,8 @@ from ..memory import MEMORY_NAMES
 from ..options import SAMPLERS
 from ..utils.versions import OPTIONAL, installed, versions
 
+REFERENCES = ("SDXL", "SDXL-Lightning")  # models of reference pictures
+
 
 @click.command(short_help="Show versions, devices and bundles.")
 @click.option("--json", "as_json", is_flag=True, help="Print the information as JSON instead of tables.")
@@ -38,6 +40,7 @@ def collect() -> dict[str, Any]:
         "published": published_names(),
         "loras": loras_by_bundle(),
         "samplers": list(SAMPLERS),
+        "reference": list(REFERENCES),
         "memories": list(MEMORY_NAMES),
     }
 
@@ -121,6 +124,7 @@ def print_info(found: dict[str, Any]) -> None:
             "with --models DIR": ", ".join(found["published"]),
             "loras": _loras(found["loras"]),
             "samplers": ", ".join(found["samplers"]),
+            "reference": f"{', '.join(found['reference'])} by acdc reference --model DIR [--unet FILE]",
             "memories": ", ".join(found["memories"]),
         },
     }

@@ -17,6 +17,7 @@ COMMANDS = {  # name: (module, one line of help); a module is imported when its 
     "generate": (".generate", "Draw a file of stories, many at a time, each into its own folder."),
     "video": (".video", "Draw a video: chunks of frames, corrected together before the next chunk is drawn."),
     "correct": (".correct", "Correct pictures or clips that something else has drawn."),
+    "reference": (".reference", "Draw reference pictures from noise with SDXL or SDXL-Lightning."),
     "write-stories": (".write_stories", "Write stories with a language model, to draw them later."),
     "info": (".info", "Show versions, devices and bundles; what is missing, and why."),
     "compile": (".compile", "Build the plans of a backend ahead of time."),

@@ -64,7 +64,7 @@ def parse_key(key: str, layers: Mapping[str, Mapping[str, str]]) -> LoraKey:
         raise ValueError(f"key {key!r} is not of a LoRA (down and up, A and B, alpha)")
     name = match["module"].removeprefix("base_model.model.")
     if name.startswith(SECOND_ENCODER):
-        raise ValueError(f"key {key!r} is of a second text encoder (SDXL), which this corrector lacks")
+        raise ValueError(f"key {key!r} is of a second text encoder (SDXL), which no LoRA changes here")
     network, layer = _split_network(name)
     if letter := match["attention"]:
         layer += _attention_layer(network, letter)

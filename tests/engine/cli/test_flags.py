@@ -33,6 +33,8 @@ FLAGS = {
     "video": f"prompt example frames chunk-frames fps out resume overwrite {ENGINE} {DRAWING} {REST}",
     "correct": f"prompt prompts chunk-frames batch json out resume overwrite {ENGINE.replace(' quantization', '')} "
     f"seed {CORRECTION} negative-prompt set",
+    "reference": "prompts json out resume overwrite model unet lora random-weights device dtype threads "
+    "seed size steps",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
     "info": "json",
     "compile": f"{ENGINE} frames stories seed decoding guidance set",

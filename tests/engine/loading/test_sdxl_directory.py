@@ -9,11 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from acdc.engine.cli.main import main
 from acdc.engine.models.diffusion.sdxl.lightning import choose_steps, predicts_x0
 from acdc.engine.text_to_image import TextToImage
 from tests.helpers.lora import factors, merged, write
@@ -74,6 +77,20 @@ def test_a_lora_is_merged(copy: Path, style: str) -> None:
     assert torch.equal(changed["conv_out"].weight, layers["conv_out"].weight)
     settings = painter.settings()
     assert (settings["steps"], settings["loras"][0]["weight"]) == (2, 0.7)
+
+
+def test_the_command_draws_with_a_file_of_lightning(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Steps that the file was not distilled for, as the paper's 6, are named and run."""
+    file, out = copy.parent / LIGHTNING, copy.parent / "out"
+    own = ["reference", "A cat.", "--model", str(copy), "--unet", str(file), "--out", str(out)]
+    assert main([*own, "--steps", "6"]) == 0
+    said = "each picture takes 6 steps of euler, from timestep 999; the file was distilled for 4"
+    assert said in capsys.readouterr().err
+    wanted = TextToImage.from_pretrained(copy, unet=file, steps=6)("A cat.")
+    assert np.array_equal(np.asarray(Image.open(out / "picture_00001.png")), np.asarray(wanted))
+    resave(file, lambda state: state | {"conv_in.bias": torch.ones(16)})
+    assert main([*own, "--steps", "6", "--resume"]) == 2
+    assert "cannot resume: weights was" in capsys.readouterr().err
 
 
 def edit(path: Path, **changes: Any) -> None:

@@ -1,4 +1,4 @@
-"""What the names of SDXL-Lightning's files say: the number of steps, and what the network predicts.
+"""The names of SDXL-Lightning's files say two things: the number of steps, and what the network predicts.
 
 sdxl_lightning_1step_unet_x0.safetensors      one step; the network's answer is x0
 sdxl_lightning_{2,4,8}step_unet.safetensors   noise

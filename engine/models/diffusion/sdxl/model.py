@@ -113,7 +113,7 @@ class SDXL:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks compute."""
+        """The device that the networks are on."""
         return self.text_encoder.final_layer_norm.weight.device
 
     @torch.no_grad()
