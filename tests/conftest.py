@@ -26,6 +26,13 @@ if not Path("/dev/nvidiactl").exists():
 # Test helpers are imported as ``tests.helpers.tiny`` whichever directory pytest was started from.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+LONG_FILES = {
+    "test_readme.py", "test_suite_ends.py", "test_generate_crash.py", "test_run_lock.py", "test_openvino.py",
+    "test_tracing.py", "test_processor.py", "test_jit.py", "test_generate_interrupt.py", "test_study_predict.py",
+    "test_study_report.py", "test_study_trouble.py", "test_capture_safety.py", "test_pipeline.py",
+    "test_whole_correction.py", "test_deepfloyd_bundle.py", "test_packaging.py", "test_equations.py",
+}  # fmt: skip
+
 pytest_plugins = ["tests.helpers.engine_fixtures", "tests.helpers.time_limit"]
 
 
@@ -45,6 +52,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
     """``-n auto``: a worker more than cores, because a tenth of the time goes to waits for servers and time limits."""
     return len(os.sched_getaffinity(0)) + 1 if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1) + 1
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files of few and long tests come first: last, one worker would run them while the others have nothing left."""
+    items.sort(key=lambda item: item.path.name not in LONG_FILES)
 
 
 @pytest.fixture(scope="session", autouse=True)

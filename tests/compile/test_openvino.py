@@ -133,6 +133,7 @@ def test_swapping_weights_there_and_back_is_bit_equal(tiny_engine, plans):
     assert not torch.allclose(results[0], results[1])
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize(
     "options",
     [

@@ -144,7 +144,10 @@ class TestMistakes:
     @pytest.mark.parametrize(
         ("argv", "word"),
         [
-            (["sing"], "story, generate, video, correct, write-stories, info, compile, cache, overhead, plan"),
+            (
+                ["sing"],
+                "story, generate, video, correct, reference, write-stories, info, compile, cache, overhead, plan",
+            ),
             (["--xyzzy"], "--xyzzy"),
             (["info", "extra"], "extra"),
             (["overhead", "--stories", "0"], "x>=1"),

@@ -70,6 +70,7 @@ def test_one_cuda_graph_could_hold_it(tiny_engine, guidance_scale, sampler):
     assert capture_hazards(whole, StageSpec.of("correction", inputs)) == []
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize(
     "options",
     [
