@@ -56,7 +56,7 @@ class Arm(LwmRunner, AutoregressiveModel):
             return LwmVideo(self, videos, frames, published_params(params), options.sampling.decoding)
         if self.stream.recent_frames is not None:
             return ClipSession(self, videos, frames, self.stream.recent_frames, params, options.sampling.decoding)
-        raise ValueError("this ARM was not taught videos; choose a bundle that was (storyworld-video, lwm+animatediff)")
+        raise ValueError("this ARM was not taught videos; choose storyworld-video or lwm+{animatediff,videocrafter2}")
 
     def video_settings(self, options: StoryOptions) -> Mapping[str, Any]:
         """``later_frames``, where frames after the first are drawn by other settings (LWM's published ones)."""
