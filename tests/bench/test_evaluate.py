@@ -64,7 +64,7 @@ def test_unknown_rows_are_named(tiny_path, tmp_path):
 @pytest.mark.parametrize("steps", [5, 10, 20, 50])
 def test_matched_strength_starts_nearest_to_the_reference(tiny_engine, steps):
     config = SchedulerConfig.from_dict(tiny_engine.models.corrector.scheduler_config)
-    reference = StoryOptions()
+    reference = StoryOptions().resolved(tiny_engine.defaults)
     target = make_schedule(config, 50, reference.correction.num_steps_run).start.alpha
     chosen = make_options(num_inference_steps=steps, strength=matched_strength(config, steps, reference))
     gap = abs(make_schedule(config, steps, chosen.correction.num_steps_run).start.alpha - target)
