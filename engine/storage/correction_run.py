@@ -6,15 +6,14 @@ they come, so that an interrupted one goes on where it was.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..utils.atomic import write_json
 from ..utils.field_types import check_types
-from .resume_story import changed_versions, check_settings
+from .picture_run import PictureRun, numbered, read_list, refuse_existing
+from .resume_story import check_settings
 from .run_lock import RunLock
 
 RUN_FILE = "correct.json"
@@ -42,43 +41,25 @@ class Entry:
 
 
 @dataclass
-class CorrectionRun:
-    """A folder's contents, or those to come; ``settings`` hold the seed, too."""
+class CorrectionRun(PictureRun):
+    """A run of ``acdc correct``."""
 
-    settings: Mapping[str, Any]
-    versions: Mapping[str, str]
     start: Mapping[str, float]
     pictures: list[Entry] = field(default_factory=list)
 
     def save(self, directory: Path) -> None:
         """Replace the folder's list."""
-        write_json(directory / RUN_FILE, asdict(self))
+        self.write(directory / RUN_FILE)
 
     def check_pictures(self, new: Sequence[Entry]) -> None:
         """``ValueError`` names the first difference in what was asked; needs no weights, so it comes early."""
-        check_settings(_asked(self.pictures), _asked(new))
-
-    def continued(self, new: CorrectionRun) -> str:
-        """``ValueError`` names the first setting that differs in ``new``; else a remark on versions."""
-        check_settings(self.settings, new.settings)
-        return changed_versions(self.versions, new.versions)
+        stored, asked = ([entry.asked for entry in entries] for entries in (self.pictures, new))
+        check_settings(numbered("picture", stored), numbered("picture", asked))
 
 
 def read_run(directory: Path) -> CorrectionRun | None:
     """The run in ``directory``, None if there is none; ``ValueError`` for a damaged list."""
-    path = directory / RUN_FILE
-    if not path.exists():
-        return None
-    try:
-        run = CorrectionRun(**json.loads(path.read_text(encoding="utf-8")))
-        run.pictures = [Entry(**entry) for entry in run.pictures]  # type: ignore[arg-type]
-        for entry in run.pictures:
-            check_types(entry)
-        dict(run.settings), dict(run.versions), dict(run.start)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{str(path)!r} is damaged ({reason}); choose --overwrite, or another --out") from None
-    return run
+    return read_list(directory / RUN_FILE, _parse)
 
 
 def run_lock(directory: Path) -> RunLock:
@@ -91,12 +72,14 @@ def earlier_run(directory: Path, names: Sequence[str], *, resume: bool, overwrit
     if resume and (stored := read_run(directory)) is not None:
         return stored
     if not overwrite:
-        for path in (directory / name for name in (RUN_FILE, *names)):
-            if path.exists():
-                raise ValueError(f"{str(path)!r} exists already; choose --resume, --overwrite or another --out")
+        refuse_existing(directory / name for name in (RUN_FILE, *names))
     return None
 
 
-def _asked(pictures: Sequence[Entry]) -> dict[str, Any]:
-    texts = {f"picture {number}": entry.asked for number, entry in enumerate(pictures, 1)}
-    return {"the number of pictures": len(pictures), **texts}
+def _parse(raw: dict[str, Any]) -> CorrectionRun:
+    run = CorrectionRun(**raw)
+    dict(run.start)
+    run.pictures = [Entry(**entry) for entry in run.pictures]  # type: ignore[arg-type]
+    for entry in run.pictures:
+        check_types(entry)
+    return run

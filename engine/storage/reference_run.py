@@ -5,15 +5,14 @@ Every file is written under another name and renamed; a picture counts once it i
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..utils.atomic import write_json
 from ..utils.field_types import check_types
-from .resume_story import changed_versions, check_settings
+from .picture_run import PictureRun, numbered, read_list, refuse_existing
+from .resume_story import check_settings
 from .run_lock import RunLock
 
 RUN_FILE = "reference.json"
@@ -32,25 +31,19 @@ class ReferencePicture:
 
 
 @dataclass
-class ReferenceRun:
-    """A folder's contents, or those to come; ``settings`` hold the seed, too."""
+class ReferenceRun(PictureRun):
+    """A run of ``acdc reference``."""
 
-    settings: Mapping[str, Any]
-    versions: Mapping[str, str]
     pictures: list[ReferencePicture] = field(default_factory=list)
 
     def save(self, directory: Path) -> None:
         """Replace the folder's list."""
-        write_json(directory / RUN_FILE, asdict(self))
+        self.write(directory / RUN_FILE)
 
     def check_prompts(self, prompts: Sequence[str]) -> None:
         """``ValueError`` names the first difference in what was asked; needs no weights, so it comes early."""
-        check_settings(_asked([picture.prompt for picture in self.pictures]), _asked(prompts))
-
-    def continued(self, new: ReferenceRun) -> str:
-        """``ValueError`` names the first setting that differs in ``new``; else a remark on versions."""
-        check_settings(self.settings, new.settings)
-        return changed_versions(self.versions, new.versions)
+        stored = [picture.prompt for picture in self.pictures]
+        check_settings(numbered("sentence", stored), numbered("sentence", prompts))
 
 
 def new_pictures(prompts: Sequence[str]) -> list[ReferencePicture]:
@@ -60,19 +53,7 @@ def new_pictures(prompts: Sequence[str]) -> list[ReferencePicture]:
 
 def read_run(directory: Path) -> ReferenceRun | None:
     """The run in ``directory``, None if there is none; ``ValueError`` for a damaged list."""
-    path = directory / RUN_FILE
-    if not path.exists():
-        return None
-    try:
-        run = ReferenceRun(**json.loads(path.read_text(encoding="utf-8")))
-        run.pictures = [ReferencePicture(**picture) for picture in run.pictures]  # type: ignore[arg-type]
-        for picture in run.pictures:
-            check_types(picture)
-        dict(run.settings), dict(run.versions)
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{str(path)!r} is damaged ({reason}); choose --overwrite, or another --out") from None
-    return run
+    return read_list(directory / RUN_FILE, _parse)
 
 
 def run_lock(directory: Path) -> RunLock:
@@ -85,9 +66,7 @@ def earlier_run(directory: Path, *, resume: bool, overwrite: bool) -> ReferenceR
     if resume and (stored := read_run(directory)) is not None:
         return stored
     if not overwrite:
-        for path in (directory / RUN_FILE, *sorted(directory.glob(PICTURES))):
-            if path.exists():
-                raise ValueError(f"{str(path)!r} exists already; choose --resume, --overwrite or another --out")
+        refuse_existing((directory / RUN_FILE, *sorted(directory.glob(PICTURES))))
     return None
 
 
@@ -98,6 +77,9 @@ def clear_pictures(directory: Path) -> None:
         path.unlink()
 
 
-def _asked(prompts: Sequence[str]) -> dict[str, Any]:
-    texts = {f"sentence {number}": prompt for number, prompt in enumerate(prompts, 1)}
-    return {"the number of sentences": len(prompts), **texts}
+def _parse(raw: dict[str, Any]) -> ReferenceRun:
+    run = ReferenceRun(**raw)
+    run.pictures = [ReferencePicture(**picture) for picture in run.pictures]  # type: ignore[arg-type]
+    for picture in run.pictures:
+        check_types(picture)
+    return run

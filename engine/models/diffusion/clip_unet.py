@@ -11,12 +11,10 @@ from .unet import UNet
 
 
 class ClipUNet(UNet):
-    """Predicts the noise (or v) in the latents of clips. A subclass sets its layers between frames."""
+    """Predicts the noise (or v) in the latents of clips of up to ``max_frames``. A subclass sets that number and its
+    layers between frames."""
 
-    @property
-    def max_frames(self) -> int:
-        """Frames of the longest clip."""
-        raise NotImplementedError
+    max_frames: int
 
     def check_length(self, frames: int) -> None:
         """``ValueError`` for a clip of more ``frames`` than the network takes."""

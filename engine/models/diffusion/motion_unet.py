@@ -24,6 +24,7 @@ class MotionUNet(ClipUNet):
         check_fit(config, motion)
         super().__init__(config)
         self.motion = motion
+        self.max_frames = motion.motion_max_seq_length  # the positions that the motion modules know
         blocks = [*self.down_blocks, self.mid_block, *self.up_blocks]
         for block, modules in zip(blocks, MotionAdapter(motion).blocks(), strict=True):
             if modules is not None:
@@ -36,11 +37,6 @@ class MotionUNet(ClipUNet):
             joint = cls(unet.config, adapter.config)
         joint.load_state_dict(unet.state_dict() | adapter.state_dict(), strict=True, assign=True)
         return joint.eval().requires_grad_(False)
-
-    @property
-    def max_frames(self) -> int:
-        """Frames of the longest clip: the number of positions that the motion modules know."""
-        return self.motion.motion_max_seq_length
 
     def adapter_state(self) -> dict[str, Tensor]:
         """The weights that a motion adapter's file holds, by name."""

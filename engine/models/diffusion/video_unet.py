@@ -73,6 +73,7 @@ class VideoUNet(ClipUNet):
 
     def __init__(self, config: VideoUNetConfig) -> None:
         super().__init__(config)
+        self.max_frames = config.max_frames
         width, groups = config.block_out_channels[0], config.norm_num_groups
         self.fps_embedding = TimeEmbedding(width, self.common.temb_dim, config.flip_sin_to_cos, config.freq_shift)
         inner = FIRST_HEADS * config.head_width
@@ -82,10 +83,6 @@ class VideoUNet(ClipUNet):
         for block in (*self.down_blocks, self.mid_block, *self.up_blocks):
             assert isinstance(block, DownBlock | MidBlock | UpBlock)
             block.motion_modules = motion_modules(block, config)
-
-    @property
-    def max_frames(self) -> int:
-        return self.config.max_frames
 
     def embed_time(self, timesteps: Tensor, guidance_scale: float | None, fps: int | None) -> Tensor:
         rate = torch.full_like(timesteps[:1], self.config.fps if fps is None else fps)
