@@ -1,4 +1,4 @@
-"""What the lists of runs that make pictures one after another have in common (``correct.json``, ``reference.json``)."""
+"""Common part of the lists of runs that make pictures one after another (``correct.json``, ``reference.json``)."""
 
 from __future__ import annotations
 
