@@ -18,7 +18,7 @@ from acdc.bench.decoding.frames import Start, starts
 from acdc.bench.workloads import LOSSY, backends_to_time, skip_refused
 from acdc.engine.engine import Engine
 from acdc.engine.loading.bundle import find_bundle
-from acdc.engine.models.lwm.tokens_per_pass import SEQUENTIAL, choose_tokens_per_pass
+from acdc.engine.models.tokens_per_pass import SEQUENTIAL, choose_tokens_per_pass
 from acdc.engine.runtime.backends import refusals
 from acdc.engine.utils.weights import read_json
 

@@ -15,7 +15,7 @@ from ..engine.models.diffusion.unet import UNet
 from ..engine.models.lwm.decode_pass import DrawPass, pass_noise
 from ..engine.models.lwm.family import Arm
 from ..engine.models.lwm.prefill_pass import Prefill
-from ..engine.models.lwm.tokens_per_pass import choose_tokens_per_pass
+from ..engine.models.tokens_per_pass import choose_tokens_per_pass
 from ..engine.options import StoryOptions
 from ..engine.pipeline.calibration import unet_calibration
 from ..engine.runtime.compiled import UNetPass

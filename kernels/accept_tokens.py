@@ -2,7 +2,7 @@
 
 A token is a function of the tokens before it, so what was computed from right guesses is final: all up to and including
 the first whose guess was wrong, and not past the frame's last. The algorithm's docstring is
-``engine/models/lwm/decode_pass.py``. Worked example, num_codes = 6, W = 4, two accepted; small letters are guesses:
+``engine/models/decode_pass.py``. Worked example, num_codes = 6, W = 4, two accepted; small letters are guesses:
 
     codes      a b c d e f . .      computed  c D E F      ->  codes  a b c D E F . .      accepted 4
 

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from ...engine.engine import Engine
-from ...engine.models.lwm.decode import DecodeState, Pass, draw
+from ...engine.models.decode import DecodeState, Pass, draw
 from ...engine.utils.atomic import write_json
 from ...engine.utils.versions import versions
 from .frames import POLICY, Start, starts

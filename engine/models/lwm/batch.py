@@ -21,12 +21,12 @@ from torch import Tensor
 from ...options import StoryOptions
 from ...sampling import make_sampling_params
 from .. import running_batch
+from ..decode import DecodeState, draw, fitting
 from ..running_batch import Member
-from .decode import DecodeState, draw, fitting
+from ..tokens_per_pass import SEQUENTIAL
 from .runner import LwmRunner
 from .session import ArmSession
 from .stream_segment import StreamSegment
-from .tokens_per_pass import SEQUENTIAL
 
 
 @dataclass

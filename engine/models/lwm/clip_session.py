@@ -27,9 +27,9 @@ from torch import Tensor
 from ...options import Decoding
 from ...sampling import SamplingParams
 from ..checks import check_codes, check_room, check_sizes, places
+from ..tokens_per_pass import SEQUENTIAL
 from .runner import LwmRunner
 from .session import ArmSession
-from .tokens_per_pass import SEQUENTIAL
 from .video_batch import VideoBatch
 
 

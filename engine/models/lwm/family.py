@@ -8,11 +8,11 @@ from typing import Any
 from ...options import StoryOptions
 from ...sampling import make_sampling_params
 from ..interfaces import AutoregressiveModel, VideoSession
+from ..tokens_per_pass import SEQUENTIAL
 from .batch import RunningBatch, SequenceState
 from .clip_session import ClipSession
 from .runner import LwmRunner
 from .session import ArmSession
-from .tokens_per_pass import SEQUENTIAL
 from .video_session import LwmVideo, published_params
 
 

@@ -16,15 +16,15 @@ from torch import Tensor, nn
 from ...options import Decoding
 from ...sampling import SamplingParams
 from ...utils.weights import load_into, read_json, skeleton
+from ..decode import Pass
 from ..interfaces import ArmStage, CompileStage
 from ..kv_cache import KVCache
 from ..layers.fused import fuse
-from .decode import Pass
+from ..tokens_per_pass import choose_sync_every, choose_tokens_per_pass, most_tokens_per_pass
 from .decode_pass import DrawPass
 from .model import LWM, LWMConfig
 from .prefill_pass import PaddedPrefill, Prefill
 from .stream import StreamConfig
-from .tokens_per_pass import choose_sync_every, choose_tokens_per_pass, most_tokens_per_pass
 
 PrefillCall = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
 

@@ -28,13 +28,13 @@ from ...options import Context
 from ...sampling import SamplingParams, choose
 from ...utils.rng import gumbel
 from ..checks import check_codes, check_context, check_guided, check_kept, check_texts, places
+from ..decode import DecodeState, draw
 from ..kv_cache import KVCache, bucket, gather
 from ..story_session import StorySession
-from .decode import DecodeState, draw
+from ..tokens_per_pass import SEQUENTIAL
 from .decode_pass import pass_noise
 from .runner import LwmRunner
 from .stream_segment import StreamSegment, missing
-from .tokens_per_pass import SEQUENTIAL
 
 
 class ArmSession(StorySession):

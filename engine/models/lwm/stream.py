@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from ...options import Context
 from ..checks import check_context
 from ..fields import is_size
+from ..tokens_per_pass import Table, check_windows
 from .model import LWMConfig
-from .tokens_per_pass import Table, check_windows
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from ...options import Decoding
 from ..running_batch import Member
+from ..tokens_per_pass import SEQUENTIAL
 from .runner import LwmRunner
-from .tokens_per_pass import SEQUENTIAL
 
 
 class VideoBatch(ABC):

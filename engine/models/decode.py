@@ -1,6 +1,6 @@
 """The codes of one frame of every story, drawn pass by pass: one after another, or many in parallel, with the same end.
 
-See :mod:`acdc.engine.models.lwm.decode_pass` for what a pass does. The widest window that a frame still fills is used,
+See :mod:`acdc.engine.models.decode_pass` for what a pass does. The widest window that a frame still fills is used,
 and stories that are finished leave the batch as soon as half of it is.
 """
 
@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...sampling import SamplingParams
-from ..kv_cache import KVCache
+from ..sampling import SamplingParams
+from .kv_cache import KVCache
 from .tokens_per_pass import SEQUENTIAL
 
 Pass = Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
@@ -23,7 +23,7 @@ Pass = Callable[..., tuple[Tensor, Tensor, Tensor, Tensor]]
 class DecodeState:
     """``codes`` int64 [B, n + W], of which story b's first ``accepted[b]`` are final; its cache lacks the last of them.
 
-    ``noise`` is what :func:`acdc.engine.models.lwm.decode_pass.pass_noise` gives, None when greedy.
+    ``noise`` is what :func:`acdc.engine.models.decode_pass.pass_noise` gives, None when greedy.
     """
 
     params: SamplingParams

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ...options import Decoding
+from ..options import Decoding
 
 Table = Mapping[str, Mapping[str, Mapping[str, Sequence[int]]]]
 SEQUENTIAL = (1,)
