@@ -7,6 +7,8 @@ from importlib import import_module
 from typing import Any
 
 _PUBLIC = {
+    "ACDiTPipeline": "acdit.pipeline",
+    "ClassRequest": "acdit.request",
     "Corrector": "corrector",
     "Engine": "engine",
     "EXAMPLES": "examples",

@@ -53,17 +53,18 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
     "runtime": {"models", "sdedit"},
     "pipeline": {"constraints", "examples", "memory", "models", "options", "outputs", "request", "sdedit"},
     "scheduler": {"memory", "models", "options", "outputs", "pipeline", "request", "runtime", "sdedit"},
-    "storage": {"constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
+    "storage": {"acdit", "constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
     "engine": {
         "constraints", "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime",
         "scheduler", "sdedit",
     },
     "cli": {
-        "constraints", "corrector", "engine", "examples", "loading", "memory", "options", "outputs", "request",
+        "acdit", "constraints", "corrector", "engine", "examples", "loading", "memory", "options", "outputs", "request",
         "runtime", "scheduler", "storage", "text_to_image",
     },
     "corrector": {"loading", "models", "options", "runtime", "sdedit"},
     "text_to_image": {"loading", "models", "options", "sdedit"},
+    "acdit": {"loading", "models", "options", "outputs", "runtime", "scheduler", "sdedit"},
 }  # fmt: skip
 
 

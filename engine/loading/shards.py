@@ -7,7 +7,7 @@ Both ways hold one file's tensors at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -19,6 +19,20 @@ from ..utils.atomic import write_json
 from ..utils.weights import cast, read_json
 
 INDEX = "model.safetensors.index.json"
+SHARD_BYTES = 1 << 30
+
+
+def in_groups(num_bytes: Mapping[str, int]) -> list[list[str]]:
+    """The names in their order, up to ``SHARD_BYTES`` together; a larger one is alone."""
+    groups: list[list[str]] = []
+    total = 0
+    for name, size in num_bytes.items():
+        if not groups or total + size > SHARD_BYTES:
+            groups.append([])
+            total = 0
+        groups[-1].append(name)
+        total += size
+    return groups
 
 
 def write_shards(folder: Path, shards: Iterable[dict[str, Tensor]], count: int) -> None:

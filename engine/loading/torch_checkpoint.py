@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Mapping
+from argparse import Namespace
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,54 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises ``ValueError`` (one line, names the file and the global or the key) for a file that asks for anything but
     tensors, a damaged one, and entries that are not tensors.
     """
+    return _tensors(path, *_unwrap(_load(path)))
+
+
+def read_trained(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors of the dictionary's "model" as :func:`read_tensors` has them, and the arguments that the training
+    script was called with, in "args": plain values, which an ``argparse.Namespace`` may hold.
+
+    Raises ``ValueError`` as :func:`read_tensors`, and for a file without the two.
+    """
+    with torch.serialization.safe_globals([Namespace]):
+        found = _load(path)
+    if not isinstance(found, Mapping) or not {"model", "args"} <= found.keys():
+        raise ValueError(f"{path}: expected a dictionary with 'model' and 'args', as its authors' training writes it")
+    args = vars(found["args"]) if isinstance(found["args"], Namespace) else found["args"]
+    if not isinstance(args, Mapping):
+        raise ValueError(f"{path}: 'args' is {type(args).__name__}, expected the training script's arguments")
+    return _tensors(path, found["model"]), dict(args)
+
+
+def check_keys(
+    path: Path,
+    tensors: Mapping[str, Tensor],
+    wanted: Mapping[str, tuple[int, ...]],
+    unused: Collection[str] = (),
+) -> None:
+    """``ValueError`` for a tensor that is missing, unexpected (unless it is ``unused``), of another shape or not of
+    floats."""
+    for key in sorted(wanted.keys() - tensors.keys()):
+        raise ValueError(f"{path}: key {key!r} is missing")
+    for key in sorted(tensors.keys() - wanted.keys() - set(unused)):
+        raise ValueError(f"{path}: key {key!r} is unexpected")
+    for key, shape in wanted.items():
+        if tuple(tensors[key].shape) != shape:
+            raise ValueError(f"{path}: key {key!r} has shape {list(tensors[key].shape)}, expected {list(shape)}")
+        if not tensors[key].is_floating_point():
+            raise ValueError(f"{path}: key {key!r} is of {tensors[key].dtype}, expected floats")
+
+
+def _load(path: Path) -> Any:
     if not zipfile.is_zipfile(path):
         raise ValueError(f"{path}: not an archive that torch.save writes, or one that ends early")
     try:
-        found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # whatever a made-up file brings about
         raise ValueError(f"{path}: not read ({_reason(error)})") from None
-    state, prefix = _unwrap(found)
+
+
+def _tensors(path: Path, state: Any, prefix: str = "") -> dict[str, Tensor]:
     if not isinstance(state, Mapping):
         raise ValueError(f"{path}: expected a dictionary of tensors, found {type(state).__name__}")
     tensors: dict[str, Tensor] = {}

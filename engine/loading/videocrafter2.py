@@ -25,13 +25,12 @@ from ..models.diffusion.vae import VAE, VAEConfig
 from ..models.diffusion.video_unet import VideoUNet, VideoUNetConfig
 from ..utils.weights import skeleton
 from .converted import converted, find
-from .shards import write_shards
-from .torch_checkpoint import read_tensors
+from .shards import in_groups, write_shards
+from .torch_checkpoint import check_keys, read_tensors
 from .videocrafter2_names import TABLES, Source, published_shape, text_source, unet_source, unused_shapes, vae_source
 
 FILE = "model.ckpt"
 TOKENIZER = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
-SHARD_BYTES = 1 << 30
 Sizes = Mapping[str, Mapping[str, Any]]
 
 SIZES: Sizes = {
@@ -157,7 +156,7 @@ def read_tokenizer(folder: Path, text: Path | None, config: CLIPTextConfig) -> C
 def convert(path: Path, folder: Path, networks: Networks) -> None:
     """Write ``path`` as the components of ``folder``. Values stay; ``ValueError`` names the file and the key."""
     tensors = read_tensors(path)
-    check_keys(path, tensors, networks.published())
+    check_keys(path, tensors, networks.published(), TABLES)
     for part, sources in networks.sources().items():
         (folder / part).mkdir()
         shapes = networks.shapes(part)
@@ -166,34 +165,8 @@ def convert(path: Path, folder: Path, networks: Networks) -> None:
         write_shards(folder / part, shards, len(groups))
 
 
-def check_keys(path: Path, tensors: Mapping[str, Tensor], wanted: Mapping[str, tuple[int, ...]]) -> None:
-    """``ValueError`` for a tensor that is missing, unexpected, of another shape or not of floats."""
-    for key in sorted(wanted.keys() - tensors.keys()):
-        raise ValueError(f"{path}: key {key!r} is missing")
-    for key in sorted(tensors.keys() - wanted.keys() - TABLES):
-        raise ValueError(f"{path}: key {key!r} is unexpected")
-    for key, shape in wanted.items():
-        if tuple(tensors[key].shape) != shape:
-            raise ValueError(f"{path}: key {key!r} has shape {list(tensors[key].shape)}, expected {list(shape)}")
-        if not tensors[key].is_floating_point():
-            raise ValueError(f"{path}: key {key!r} is of {tensors[key].dtype}, expected floats")
-
-
 def ours(tensors: Mapping[str, Tensor], source: Source, shape: tuple[int, ...]) -> Tensor:
     """The tensor of our module, in memory of its own."""
     value = tensors[source.key]
     part = value if source.third is None else value.chunk(3)[source.third]
     return part.reshape(shape).clone(memory_format=torch.contiguous_format)
-
-
-def in_groups(num_bytes: Mapping[str, int]) -> list[list[str]]:
-    """The names in their order, up to ``SHARD_BYTES`` together; a larger one is alone."""
-    groups: list[list[str]] = []
-    total = 0
-    for name, size in num_bytes.items():
-        if not groups or total + size > SHARD_BYTES:
-            groups.append([])
-            total = 0
-        groups[-1].append(name)
-        total += size
-    return groups

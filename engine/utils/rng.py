@@ -38,6 +38,7 @@ class Purpose(IntEnum):
     STAGE_ONE_STEP = 8  # STEP of it
     UPSCALED = 9  # the small picture that an upscaler reads
     REFERENCE = 10  # a picture that is drawn from noise alone
+    BLOCK = 11  # a block of ACDiT, in the place of the frame
 
 
 def make_keys(

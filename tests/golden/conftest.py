@@ -29,7 +29,7 @@ def offset_and_scale(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
         return 0.0, 0.02
     if re.search(r"norm|^ln_|_ln$", parent, re.IGNORECASE) and last in ("weight", "scale", "kernel"):
         return 1.0, 0.1
-    if parent in ("embed_tokens", "wte", "vte"):
+    if parent in ("embed_tokens", "wte", "vte", "embedding_table"):
         return 0.0, 1.0
     if len(shape) == 1:
         return 0.0, 0.5

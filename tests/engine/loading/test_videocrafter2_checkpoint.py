@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from acdc.engine import Corrector
-from acdc.engine.loading import videocrafter2
+from acdc.engine.loading import shards, videocrafter2
 from acdc.engine.loading.corrector import find_corrector
 from acdc.engine.loading.fingerprint import fingerprint
 from acdc.engine.loading.videocrafter2 import FILE, load_videocrafter2
@@ -91,7 +91,7 @@ def test_every_outer_form_is_read(folder: Path, form: Callable[[dict[str, Tensor
 
 
 def test_it_is_converted_once_and_the_conversion_serves_alone(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(videocrafter2, "SHARD_BYTES", 20_000)
+    monkeypatch.setattr(shards, "SHARD_BYTES", 20_000)
     first = states(load(folder))
     (made,) = (folder / "converted").glob(f"{FILE}-*")
     assert len(list((made / "unet").glob("*.safetensors"))) > 3
