@@ -11,10 +11,10 @@ from torch import Tensor, nn
 
 from ..compile.backends import BACKENDS
 from ..engine.engine import Engine
+from ..engine.models.causal.decode_pass import DrawPass, pass_noise
+from ..engine.models.causal.prefill_pass import Prefill
 from ..engine.models.diffusion.unet import UNet
-from ..engine.models.lwm.decode_pass import DrawPass, pass_noise
 from ..engine.models.lwm.family import Arm
-from ..engine.models.lwm.prefill_pass import Prefill
 from ..engine.models.tokens_per_pass import choose_tokens_per_pass
 from ..engine.options import StoryOptions
 from ..engine.pipeline.calibration import unet_calibration

@@ -3,8 +3,8 @@
     swiglu(gate, value) = silu(gate) * value        silu(g) = g / (1 + exp(-g))
     geglu(value, gate)  = value * gelu(gate)        gelu(g) = g/2 (1 + erf(g / sqrt 2)), the exact one
 
-as ``engine/models/lwm/model.py`` and ``engine/models/diffusion/attention.py`` have them. Both take [..., n] twice and
-give [..., n]: of R rows 3 R n numbers move. In bfloat16 and float16 the activation is computed in float32 and rounded,
+as ``engine/models/layers/llama.py`` and ``engine/models/diffusion/attention.py`` have them. Both take [..., n] twice
+and give [..., n]: of R rows 3 R n numbers move. In bfloat16 and float16 the activation is computed in float32, rounded,
 then multiplied and rounded again, as the two plain operations do. Kernels take float32, bfloat16 and float16; float64
 always goes through the reference.
 

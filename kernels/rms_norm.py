@@ -3,7 +3,7 @@
     s = x + residual                                 rounded to the type; the block's next residual
     y = s / sqrt(mean(s^2) + eps) * weight           mean and quotient in float32, rounded, then times the weight
 
-as ``engine/models/lwm/model.py`` has it. One program a row of D numbers, which is read once and written once: of
+as ``engine/models/layers/llama.py`` has it. One program a row of D numbers, which is read once and written once: of
 [R, D] rows 2 R D numbers move, or 4 R D with the residual. A row with a NaN becomes NaN; one with an infinity becomes
 NaN there and 0 elsewhere, as in the reference.
 """

@@ -9,12 +9,12 @@ import pytest
 
 ENGINE = Path(__file__).parents[1] / "engine"
 COMPUTED_BY = {
-    1: {"sampling.choose", "models.lwm.decode_pass.forward", "models.show_o.maskgit_pass.forward"},
+    1: {"sampling.choose", "models.causal.decode_pass.forward", "models.show_o.maskgit_pass.forward"},
     2: {"sdedit.correct.correct", "models.diffusion.schedule.add_noise"},
     3: {"memory.rewrite.refine"},
     4: {"models.lwm.video_session.generate", "models.lwm.clip_session.generate"},
     5: {"sdedit.correct.correct"},
-    6: {"models.lwm.session.replace_many", "models.lwm.clip_session.replace", "models.running_batch.replace"},
+    6: {"models.causal.session.replace_many", "models.lwm.clip_session.replace", "models.running_batch.replace"},
 }
 
 

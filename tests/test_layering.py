@@ -69,7 +69,7 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
 
 
 def room(module: str) -> str:
-    """``engine.models.lwm.session`` -> ``models``; other rooms of the package by their own name."""
+    """``engine.models.causal.session`` -> ``models``; other rooms of the package by their own name."""
     parts = module.split(".")
     return parts[1] if parts[0] == "engine" and len(parts) > 1 else parts[0]
 

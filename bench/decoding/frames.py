@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ...engine.engine import Engine
-from ...engine.models.lwm.session import ArmSession
+from ...engine.models.causal.session import ArmSession
 from ...engine.sampling import SamplingParams
 from ...engine.sdedit.pixels import from_array
 from ...engine.utils.rng import Purpose, make_keys

@@ -19,8 +19,8 @@ from ...compile.cache import PlanCache
 from ...compile.spec import StageSpec
 from ...engine.loading.bundle import parse_dtype
 from ...engine.loading.random_weights import fill
+from ...engine.models.causal.decode_pass import DrawPass, pass_noise
 from ...engine.models.layers.fused import fuse
-from ...engine.models.lwm.decode_pass import DrawPass, pass_noise
 from ...engine.models.lwm.model import LWM, LWMConfig
 from ...engine.sampling import SamplingParams
 from ...engine.utils.rng import Purpose, make_keys

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import torch
 
+from ..models.causal.stream import StreamConfig
 from ..models.layers.fused import fuse
 from ..models.lwm import published
 from ..models.lwm.family import Arm
 from ..models.lwm.model import LWM, LWMConfig
-from ..models.lwm.stream import StreamConfig
 from ..models.lwm.text import load_sentencepiece, with_prompts
 from ..utils.weights import skeleton
 from .converted import find

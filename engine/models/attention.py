@@ -63,8 +63,9 @@ class AttentionBackend(Protocol):
     needs_mask: bool
 
     def __call__(self, q: Tensor, view: KVView, mask: Tensor | None) -> Tensor:
-        """``q`` [R, H, new, head_dim] -> the same shape. ``mask`` as :meth:`Cache.mask` has it, None where the pass is
-        plainly causal or the backend needs none."""
+        """``q`` [R, H, new, head_dim] -> the same shape. The view has as many heads, or fewer that groups of queries
+        share (which our kernel does not take). ``mask`` as :meth:`Cache.mask` has it, None where the pass is plainly
+        causal or the backend needs none."""
         ...
 
 
@@ -77,6 +78,8 @@ class SdpaAttention:
         keys, values = (parts[0] if len(parts) == 1 else torch.cat(parts, 2) for parts in (view.keys, view.values))
         if mask is not None and mask.stride(2) == 0:  # one row for all queries: SDPA would write it out for each
             mask = mask[:, :, :1]
+        if (groups := q.shape[1] // keys.shape[1]) > 1:
+            keys, values = keys.repeat_interleave(groups, 1), values.repeat_interleave(groups, 1)
         return F.scaled_dot_product_attention(q, keys, values, attn_mask=mask, is_causal=mask is None)
 
 
@@ -88,12 +91,16 @@ class ProductAttention:
 
     def __call__(self, q: Tensor, view: KVView, mask: Tensor | None) -> Tensor:
         assert mask is not None, "a causal pass without a cache is SDPA's"
+        groups = q.shape[1] // view.keys[0].shape[1]
+        if groups > 1:  # queries that share keys lie side by side, as further queries of one head
+            q, mask = q.unflatten(1, (-1, groups)).flatten(2, 3), mask.repeat(1, 1, groups, 1)
         q = (q * q.shape[-1] ** -0.5).transpose(-1, -2)
         scores = torch.cat([keys @ q for keys in view.keys], -2)  # [R, H, S, new]
         weights = scores.masked_fill(mask.logical_not().transpose(-1, -2), -torch.inf).softmax(-2)
         shares = weights.split([keys.shape[2] for keys in view.keys], -2)
         attended = [share.transpose(-1, -2) @ values for share, values in zip(shares, view.values, strict=True)]
-        return attended[0] if len(attended) == 1 else attended[0] + attended[1]
+        found = attended[0] if len(attended) == 1 else attended[0] + attended[1]
+        return found if groups == 1 else found.unflatten(2, (groups, -1)).flatten(1, 2)
 
 
 class TritonAttention:

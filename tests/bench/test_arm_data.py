@@ -21,8 +21,8 @@ from acdc.bench.storyworld.train.arm_data import (
 )
 from acdc.bench.storyworld.train.arm_data import window as window_of
 from acdc.bench.storyworld.train.arm_text import BOS, VISION, train_tokenizer
+from acdc.engine.models.causal.session import ArmSession
 from acdc.engine.models.lwm.family import Arm
-from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.options import Context
 
 pytestmark = pytest.mark.training

@@ -9,7 +9,7 @@ from click.testing import CliRunner
 from acdc.bench.decoding.frames import true_codes
 from acdc.bench.drift import FIRST_SEED, WAYS, frame_logits, main
 from acdc.bench.storyworld.world.grammar import sample_story
-from acdc.engine.models.lwm.session import ArmSession
+from acdc.engine.models.causal.session import ArmSession
 
 pytestmark = pytest.mark.measuring
 

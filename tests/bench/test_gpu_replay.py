@@ -11,7 +11,7 @@ from acdc.bench.gpu import replay
 from acdc.bench.gpu.replay import check_replay
 from acdc.compile.cache import PlanCache
 from acdc.compile.spec import StageSpec, TensorSpec
-from acdc.engine.models.lwm.decode_pass import DrawPass
+from acdc.engine.models.causal.decode_pass import DrawPass
 
 pytestmark = pytest.mark.measuring
 

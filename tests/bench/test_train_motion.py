@@ -190,7 +190,7 @@ def test_what_is_drawn_follows_the_arm(
         assert ((drawn == -1) | (drawn == found))[changed].all(), "the same code whenever it is redrawn"
         drawn[changed] = found[changed]
     assert (drawn[0] != -1).any()
-    from acdc.engine.models.lwm.session import ArmSession
+    from acdc.engine.models.causal.session import ArmSession
 
     weight = arm.model.vision_head.weight
     # a state has length sqrt(D) after ln_f; some eight roundings of half an eps precede it; two logits may err apart

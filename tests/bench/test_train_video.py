@@ -26,9 +26,9 @@ from acdc.bench.storyworld.train.video_rows import (
     frame_row,
     sample_clips,
 )
+from acdc.engine.models.causal.session import ArmSession
 from acdc.engine.models.lwm.clip_session import ClipSession, seen
 from acdc.engine.models.lwm.family import Arm
-from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.rng import Purpose, make_keys
 from tests.helpers.clip_draws import draw_clips

@@ -10,12 +10,12 @@ from torch import Tensor
 
 from acdc.engine.loading.lwm_params import converted_params
 from acdc.engine.loading.shards import load_shards
+from acdc.engine.models.causal.session import ArmSession
+from acdc.engine.models.causal.stream import StreamConfig
 from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM, LWMConfig
 from acdc.engine.models.lwm.published import STREAM as PUBLISHED
 from acdc.engine.models.lwm.published import VideoPolicies
-from acdc.engine.models.lwm.session import ArmSession
-from acdc.engine.models.lwm.stream import StreamConfig
 from acdc.engine.models.lwm.video_session import LwmVideo
 from acdc.engine.sampling import SamplingParams, choose, guide
 from acdc.engine.utils.rng import Purpose, make_keys

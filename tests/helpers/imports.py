@@ -79,7 +79,7 @@ def cycles(graph: Graph) -> list[list[str]]:
 
 
 def folder_graph(graph: Graph, depth: int) -> Graph:
-    """The same among folders: ``engine.models.lwm.session`` is in ``engine.models`` at depth 2."""
+    """The same among folders: ``engine.models.causal.session`` is in ``engine.models`` at depth 2."""
     folders: dict[str, set[str]] = {}
     for name, others in graph.items():
         home = folder(name, depth)

@@ -2,7 +2,7 @@
 
 import torch
 
-from acdc.engine.models.lwm.session import ArmSession
+from acdc.engine.models.causal.session import ArmSession
 from acdc.engine.outputs import StoryResult
 from acdc.engine.utils.rng import Purpose, gumbel, make_keys
 

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
+from acdc.engine.models.causal.session import ArmSession
+from acdc.engine.models.causal.stream import StreamConfig
 from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM, LWMConfig
-from acdc.engine.models.lwm.session import ArmSession
-from acdc.engine.models.lwm.stream import StreamConfig
 from acdc.engine.options import Context
 from acdc.engine.utils.rng import Purpose, make_keys
 

@@ -17,8 +17,8 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from ....engine.models.causal.stream import StreamConfig
 from ....engine.models.lwm.model import LWM, LWMConfig
-from ....engine.models.lwm.stream import StreamConfig
 from ....engine.utils.weights import load_into
 from .arm_data import (
     CODE_LOSS,

@@ -14,8 +14,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ....engine.models.layers.llama import Attention, Block, FeedForward
 from ....engine.models.layers.norms import RMSNorm
-from ....engine.models.lwm.model import LWM, Attention, Block, FeedForward
+from ....engine.models.lwm.model import LWM
 
 BLOCK = 128  # queries of one attention block
 

@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from ....engine.models.causal.stream import StreamConfig
 from ....engine.models.lwm.model import LWM, LWMConfig
-from ....engine.models.lwm.stream import StreamConfig
 from ....engine.utils.weights import load_into, read_json
 from .arm import MICRO_TOKENS, export, hidden_states, losses, predicted
 from .arm_data import CODE_LOSS, Batch, Layout, Row, Stories, read_stories, sample, window

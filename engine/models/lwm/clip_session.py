@@ -26,10 +26,10 @@ from torch import Tensor
 
 from ...options import Decoding
 from ...sampling import SamplingParams
+from ..causal.runner import CausalRunner
+from ..causal.session import ArmSession
 from ..checks import check_codes, check_room, check_sizes, places
 from ..tokens_per_pass import SEQUENTIAL
-from .runner import LwmRunner
-from .session import ArmSession
 from .video_batch import VideoBatch
 
 
@@ -43,7 +43,7 @@ class ClipSession(VideoBatch):
 
     def __init__(
         self,
-        arm: LwmRunner,
+        arm: CausalRunner,
         clips: int,
         frames: int,
         recent: int,

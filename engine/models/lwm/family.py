@@ -1,47 +1,50 @@
-"""LWM as the loops see it: which sequence, batch and session serve stories and videos."""
+"""LWM as the loops see it: its own directories, and the sessions that serve videos."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from tokenizers import Tokenizer
 
 from ...options import StoryOptions
 from ...sampling import make_sampling_params
-from ..interfaces import AutoregressiveModel, VideoSession
-from ..tokens_per_pass import SEQUENTIAL
-from .batch import RunningBatch, SequenceState
+from ...utils.weights import load_into, read_json, skeleton
+from ..causal.family import CausalArm
+from ..causal.stream import StreamConfig
+from ..interfaces import VideoSession
+from ..layers.fused import fuse
 from .clip_session import ClipSession
-from .runner import LwmRunner
-from .session import ArmSession
+from .model import LWM, LWMConfig
 from .video_session import LwmVideo, published_params
 
 
-class Arm(LwmRunner, AutoregressiveModel):
+class Arm(CausalArm):
     """An autoregressive model of the LWM family."""
 
-    def check(self, options: StoryOptions) -> None:
-        """``ValueError`` for an option that this kind of drawing, code after code, does not have."""
-        flat = options.flat()
-        for name in ("arm_steps", "layout", "carry_over"):
-            if (value := flat[name]) is not None:
-                raise ValueError(f"{name} {value!r} is for Show-o; this ARM draws code after code: leave it out")
+    model: LWM
 
-    def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> ArmSession:
-        """Stories in lockstep as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
-        guided = options.sampling.guidance_scale not in (None, 1.0)
-        return ArmSession(self, stories, frames, options.sampling.context, guided, text_tokens)
+    @classmethod
+    def from_directory(
+        cls,
+        directory: Path | str,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> Self:
+        """Read ``config.json``, ``model.safetensors`` and ``tokenizer.json``, the project's own format.
 
-    def new_sequence(self, sentences: Sequence[str]) -> SequenceState:
-        """For a story of these sentences; ``ValueError`` for one that is too long."""
-        return SequenceState(len(sentences), max(len(self.encode(sentence)) for sentence in sentences), self.encode)
-
-    def new_batch(self, sequences: Sequence[SequenceState], options: StoryOptions) -> RunningBatch:
-        """Stories side by side, each at a frame of its own."""
-        return RunningBatch(self, sequences, options)
-
-    def computes_in_vain(self, options: StoryOptions, stories: int) -> bool:
-        """True where a pass draws several codes: those after a wrong guess are thrown away."""
-        return self.tokens_per_pass(options.sampling.decoding, stories) != SEQUENTIAL
+        Raises ``ValueError`` (one line, names the file) for what is missing or does not fit.
+        """
+        directory = Path(directory)
+        config = read_json(directory / "config.json")
+        stream, sizes = _settings(directory / "config.json", config)
+        with skeleton():
+            model = LWM(sizes)
+        load_into(model, directory / "model.safetensors", dtype)
+        fuse(model.to(device, dtype), device)
+        return cls(model, _encoder(directory / "tokenizer.json"), stream)
 
     @property
     def draws_videos(self) -> bool:
@@ -65,3 +68,34 @@ class Arm(LwmRunner, AutoregressiveModel):
         if later == first:
             return {}
         return {"later_frames": {"arm_guidance_scale": later.guidance_scale, "top_k": later.top_k or 0}}
+
+
+FORMAT = 1
+
+
+def _settings(path: Path, config: dict[str, Any]) -> tuple[StreamConfig, LWMConfig]:
+    if config.get("format") != FORMAT:
+        raise ValueError(f"{path}: format {config.get('format')!r} is unknown; this version reads {FORMAT}")
+    if config.get("family") != "lwm":
+        raise ValueError(f"{path}: unknown ARM family {config.get('family')!r}; choose from lwm")
+    try:
+        stream, sizes = StreamConfig(**config["stream"]), LWMConfig.from_dict(config["transformer"])
+        stream.check_fit(sizes)
+    except KeyError as error:
+        raise ValueError(f"{path}: key {error} is missing") from None
+    except (AttributeError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    return stream, sizes
+
+
+def _encoder(path: Path) -> Callable[[str], list[int]]:
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise ValueError(f"{path}: not a tokenizer file ({' '.join(str(error).split())})") from None
+    tokenizer.encode_special_tokens = True  # a user's "<vision>" is text, not the marker
+
+    def encode(sentence: str) -> list[int]:
+        return list(tokenizer.encode(sentence, add_special_tokens=False).ids)
+
+    return encode

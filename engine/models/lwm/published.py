@@ -15,8 +15,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ...sampling import SamplingParams
+from ..causal.stream import StreamConfig
 from .model import LWMConfig
-from .stream import StreamConfig
 
 SIZES = LWMConfig(
     layers=32, hidden=4096, ffn=11008, heads=32, text_vocab=32000, vision_vocab=8448, norm_eps=1e-6, rope_theta=5e7,

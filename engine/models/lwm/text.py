@@ -12,8 +12,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from ..causal.stream import StreamConfig
 from ..sentencepiece_file import read_sentencepiece
-from .stream import StreamConfig
 
 SPACE = "\u2581"  # SentencePiece's own sign for a space
 VISION = "<vision>"

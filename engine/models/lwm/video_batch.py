@@ -9,15 +9,15 @@ from typing import Any, Self
 from torch import Tensor
 
 from ...options import Decoding
+from ..causal.runner import CausalRunner
 from ..running_batch import Member
 from ..tokens_per_pass import SEQUENTIAL
-from .runner import LwmRunner
 
 
 class VideoBatch(ABC):
     """Videos in lockstep, drawn by ``arm`` with several codes a pass where ``decoding`` says so."""
 
-    def __init__(self, arm: LwmRunner, videos: int, decoding: Decoding) -> None:
+    def __init__(self, arm: CausalRunner, videos: int, decoding: Decoding) -> None:
         self.arm, self.videos, self.decoding = arm, videos, decoding
         self.keys: Tensor | None = None  # of the frame that is begun
 

@@ -17,6 +17,7 @@ Life of a frame, as in a story: ``begin(captions)``, from the second on ``begin(
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import replace
 
 import torch
@@ -24,11 +25,11 @@ from torch import Tensor
 
 from ...options import Decoding
 from ...sampling import SamplingParams
+from ..causal.runner import CausalRunner
+from ..causal.session import ArmSession
 from ..checks import check_codes, check_room, check_sizes, places
 from ..tokens_per_pass import SEQUENTIAL
 from .published import VIDEO_POLICIES, VideoPolicies
-from .runner import LwmRunner
-from .session import ArmSession
 from .video_batch import VideoBatch
 
 
@@ -38,12 +39,19 @@ def published_params(first: SamplingParams) -> VideoPolicies:
     return VideoPolicies(first, rest)
 
 
+def for_video(arm: CausalRunner) -> CausalRunner:
+    """The same model with the prompt of a video around its sentences."""
+    other = copy(arm)
+    other.stream = replace(arm.stream, prefix=arm.stream.video_prefix)
+    return other
+
+
 class LwmVideo(VideoBatch):
     """B videos in lockstep, of at most ``frames`` frames each."""
 
     def __init__(
         self,
-        arm: LwmRunner,
+        arm: CausalRunner,
         videos: int,
         frames: int,
         policies: VideoPolicies = VIDEO_POLICIES,
@@ -52,7 +60,7 @@ class LwmVideo(VideoBatch):
         """Raises ``ValueError`` for more frames than the model has positions for."""
         check_sizes(videos, frames, "videos")
         super().__init__(arm, videos, decoding)
-        self.video_arm, self.frames, self.policies = arm.for_video(), frames, policies
+        self.video_arm, self.frames, self.policies = for_video(arm), frames, policies
         self.captions: list[str] = []
         self.text_tokens = 0
         self.image: ArmSession | None = None  # step 1, until frame 0 is drawn

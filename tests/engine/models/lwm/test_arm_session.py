@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from acdc.engine.models.causal.session import ArmSession
 from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM
-from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.options import Context
 from acdc.engine.sampling import SamplingParams
 from tests.helpers.small_arm import (

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from acdc.engine.models.causal.decode_pass import DrawPass
+from acdc.engine.models.causal.session import ArmSession
 from acdc.engine.models.decode import fitting, last_ones
-from acdc.engine.models.lwm.decode_pass import DrawPass
 from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM
-from acdc.engine.models.lwm.session import ArmSession
 from acdc.engine.models.tokens_per_pass import choose_sync_every, choose_tokens_per_pass
 from acdc.engine.sampling import SamplingParams, choose
 from acdc.engine.utils.rng import gumbel

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 
 from acdc.engine.loading.families import ComponentSpec
 from acdc.engine.loading.lwm_directory import is_lwm_directory, load_lwm
+from acdc.engine.models.causal.session import ArmSession
+from acdc.engine.models.causal.stream import StreamConfig
 from acdc.engine.models.lwm.family import Arm
 from acdc.engine.models.lwm.model import LWM, LWMConfig
 from acdc.engine.models.lwm.published import STREAM
-from acdc.engine.models.lwm.session import ArmSession
-from acdc.engine.models.lwm.stream import StreamConfig
 from acdc.engine.models.lwm.text import IMAGE_PROMPT, VIDEO_PROMPT, VISION, Encode, load_sentencepiece, with_prompts
+from acdc.engine.models.lwm.video_session import for_video
 from acdc.engine.sampling import SamplingParams
 from acdc.engine.utils.weights import skeleton
 from tests.helpers.lwm_files import params_shapes, random_tensors, write_params
@@ -66,7 +67,7 @@ def published_arm() -> Arm:
 @pytest.mark.parametrize(("video", "ids"), [(False, IMAGE_IDS), (True, VIDEO_IDS)])
 def test_the_templates_give_the_published_ids(video: bool, ids: list[int]) -> None:
     """With the caption's ids as LLaMA has them; that a tokenizer gives those is the next tests' part."""
-    arm = published_arm().for_video() if video else published_arm()
+    arm = for_video(published_arm()) if video else published_arm()
     session = ArmSession(arm, 1, 1, guided=True)
     session.begin([CAPTION])
     expected, null = session.chunks[0].ids, session.chunks[0].counts[1]

@@ -1,4 +1,4 @@
-"""LWM's pass of exact parallel decoding (``models/decode_pass.py``)."""
+"""The pass of exact parallel decoding (``models/decode_pass.py``)."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ...sampling import SamplingParams
 from .. import decode_pass
 from ..decode_pass import DecodePass
 from ..read_cache import ReadCache
-from .model import LWM
+from .decoder import Decoder
 
 
 class DrawPass(DecodePass):
@@ -17,7 +17,7 @@ class DrawPass(DecodePass):
 
     STATIC_INPUTS = (3, 4)  # keys and values: a captured graph reads them where they lie
 
-    def __init__(self, model: LWM, params: SamplingParams, window: int, codes_per_frame: int) -> None:
+    def __init__(self, model: Decoder, params: SamplingParams, window: int, codes_per_frame: int) -> None:
         super().__init__(params, window, codes_per_frame, model.vision_head.weight.device)
         self.model = model
 
@@ -44,6 +44,6 @@ class DrawPass(DecodePass):
         return codes, accepted, *cache.collected()
 
 
-def pass_noise(model: LWM, params: SamplingParams, keys: Tensor, codes_per_frame: int) -> Tensor | None:
-    """Source of the noise of a frame's passes (``models/decode_pass.py``), for the ids of LWM's vision head."""
+def pass_noise(model: Decoder, params: SamplingParams, keys: Tensor, codes_per_frame: int) -> Tensor | None:
+    """Source of the noise of a frame's passes (``models/decode_pass.py``), for the vision ids."""
     return decode_pass.pass_noise(params, keys, codes_per_frame, model.config.vision_vocab, model.use_triton)

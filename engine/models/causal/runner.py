@@ -4,61 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
-from dataclasses import replace
 from functools import partial
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from ...options import Decoding
 from ...sampling import SamplingParams
-from ...utils.weights import load_into, read_json, skeleton
 from ..decode import Pass
 from ..interfaces import ArmStage, CompileStage
 from ..kv_cache import KVCache
-from ..layers.fused import fuse
 from ..tokens_per_pass import choose_sync_every, choose_tokens_per_pass, most_tokens_per_pass
 from .decode_pass import DrawPass
-from .model import LWM, LWMConfig
+from .decoder import Decoder
 from .prefill_pass import PaddedPrefill, Prefill
 from .stream import StreamConfig
 
 PrefillCall = Callable[[Tensor, Tensor, Sequence[int], KVCache], Tensor]
 
 
-class LwmRunner:
+class CausalRunner:
     """The transformer, the encoder of its text, the layout of its stream, and the passes that sessions run."""
 
-    def __init__(self, model: LWM, encode: Callable[[str], list[int]], stream: StreamConfig) -> None:
+    def __init__(self, model: Decoder, encode: Callable[[str], list[int]], stream: StreamConfig) -> None:
         self.model, self.stream = model.eval().requires_grad_(False), stream
         self._encode = encode
         self.prefill: PrefillCall = self._prefill  # a backend may put its own in place
         self.wrap_draw: Callable[[DrawPass], Pass] = _as_it_is
         self.draw_backend = "eager"
         self._passes: dict[tuple[SamplingParams, int], Pass] = {}
-
-    @classmethod
-    def from_directory(
-        cls,
-        directory: Path | str,
-        device: torch.device | str = "cpu",
-        dtype: torch.dtype = torch.float32,
-    ) -> Self:
-        """Read ``config.json``, ``model.safetensors`` and ``tokenizer.json``, the project's own format.
-
-        Raises ``ValueError`` (one line, names the file) for what is missing or does not fit.
-        """
-        directory = Path(directory)
-        config = read_json(directory / "config.json")
-        stream, sizes = _settings(directory / "config.json", config)
-        with skeleton():
-            model = LWM(sizes)
-        load_into(model, directory / "model.safetensors", dtype)
-        fuse(model.to(device, dtype), device)
-        return cls(model, _encoder(directory / "tokenizer.json"), stream)
 
     def _prefill(self, ids: Tensor, is_vision: Tensor, counts: Sequence[int], cache: KVCache) -> Tensor:
         """Feed ids [R, T], of which row r's first ``counts[r]`` are real -> logits [R, V] after the last of them."""
@@ -69,7 +44,7 @@ class LwmRunner:
     def draw_pass(self, params: SamplingParams, window: int) -> Pass:
         """The pass that draws ``window`` codes side by side under ``policy``; made once."""
         if (params, window) not in self._passes:
-            run = DrawPass(self.model, params, window, self.stream.codes_per_frame)
+            run = DrawPass(self.model, params, window, self.stream.slots)
             self._passes[params, window] = self.wrap_draw(run)
         return self._passes[params, window]
 
@@ -109,12 +84,6 @@ class LwmRunner:
             other.prefill = PaddedPrefill(run, self.model.config.max_position)
         return other
 
-    def for_video(self) -> Self:
-        """The same model with the prompt of a video around its sentences."""
-        other = copy(self)
-        other.stream = replace(self.stream, prefix=self.stream.video_prefix)
-        return other
-
     def encode(self, sentence: str) -> list[int]:
         """Text ids of one sentence with its prompt. Raises ``ValueError`` for one of more than ``max_text_tokens``."""
         ids, limit = self._encode(sentence), self.stream.max_text_tokens
@@ -124,40 +93,13 @@ class LwmRunner:
             )
         return [*self.stream.prefix, *ids, *self.stream.suffix]
 
+    def null_text(self, ids: Sequence[int]) -> list[int]:
+        """Text ids of the null branch next to a sentence of those ``ids``: an empty one."""
+        return []
+
 
 def _as_it_is(run: DrawPass) -> Pass:
     return run
-
-
-FORMAT = 1
-
-
-def _settings(path: Path, config: dict[str, Any]) -> tuple[StreamConfig, LWMConfig]:
-    if config.get("format") != FORMAT:
-        raise ValueError(f"{path}: format {config.get('format')!r} is unknown; this version reads {FORMAT}")
-    if config.get("family") != "lwm":
-        raise ValueError(f"{path}: unknown ARM family {config.get('family')!r}; choose from lwm")
-    try:
-        stream, sizes = StreamConfig(**config["stream"]), LWMConfig.from_dict(config["transformer"])
-        stream.check_fit(sizes)
-    except KeyError as error:
-        raise ValueError(f"{path}: key {error} is missing") from None
-    except (AttributeError, TypeError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
-    return stream, sizes
-
-
-def _encoder(path: Path) -> Callable[[str], list[int]]:
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise ValueError(f"{path}: not a tokenizer file ({' '.join(str(error).split())})") from None
-    tokenizer.encode_special_tokens = True  # a user's "<vision>" is text, not the marker
-
-    def encode(sentence: str) -> list[int]:
-        return list(tokenizer.encode(sentence, add_special_tokens=False).ids)
-
-    return encode
 
 
 def _short(sentence: str) -> str:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from ..attention import SDPA
 from ..kv_cache import KVCache, bucket
 from ..read_cache import EmptyCache, ReadCache
-from .model import LWM
+from .decoder import Decoder
 
 
 class Prefill(nn.Module):
@@ -19,7 +19,7 @@ class Prefill(nn.Module):
 
     STATIC_INPUTS = (3, 4)  # keys and values: a captured graph reads them where they lie
 
-    def __init__(self, model: LWM) -> None:
+    def __init__(self, model: Decoder) -> None:
         super().__init__()
         self.model = model
 
@@ -34,7 +34,7 @@ class Prefill(nn.Module):
 
 
 class PaddedPrefill:
-    """``run``, a :class:`Prefill` or what a backend made of it, with the signature of ``LwmRunner.prefill``."""
+    """``run``, a :class:`Prefill` or what a backend made of it, with the signature of ``CausalRunner.prefill``."""
 
     def __init__(self, run: Callable[..., tuple[Tensor, Tensor, Tensor]], limit: int) -> None:
         """``limit`` is the number of the model's positions."""

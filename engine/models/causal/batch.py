@@ -1,4 +1,4 @@
-"""LWM's stories side by side in one session, each at a frame of its own.
+"""Stories side by side in one session, each at a frame of its own.
 
 The ends of their streams are aligned, and a story with fewer chunks has empty ones in front, which feed nothing:
 
@@ -24,7 +24,7 @@ from .. import running_batch
 from ..decode import DecodeState, draw, fitting
 from ..running_batch import Member
 from ..tokens_per_pass import SEQUENTIAL
-from .runner import LwmRunner
+from .runner import CausalRunner
 from .session import ArmSession
 from .stream_segment import StreamSegment
 
@@ -47,7 +47,7 @@ class RunningBatch(running_batch.RunningBatch):
 
     session: ArmSession
 
-    def __init__(self, arm: LwmRunner, sequences: Sequence[SequenceState], options: StoryOptions) -> None:
+    def __init__(self, arm: CausalRunner, sequences: Sequence[SequenceState], options: StoryOptions) -> None:
         """Lay the streams side by side, and take over or copy what the caches hold. ``options`` are resolved."""
         super().__init__(sequences)
         self.options, self.params = options, make_sampling_params(options)
@@ -81,7 +81,7 @@ class RunningBatch(running_batch.RunningBatch):
         assert state is not None, "start() comes before advance()"
         tokens_per_pass = session.arm.tokens_per_pass(self.options.sampling.decoding, self.num_active)
         sync_every = session.arm.sync_every
-        num_codes, find = session.arm.stream.codes_per_frame, partial(session.arm.draw_pass, state.params)
+        num_codes, find = session.arm.stream.slots, partial(session.arm.draw_pass, state.params)
         if max_passes is None:
             draw(state, find, num_codes, tokens_per_pass, sync_every)
             return [True] * len(self.sequences)
@@ -96,29 +96,30 @@ class RunningBatch(running_batch.RunningBatch):
     def drawn(self, place: int) -> Tensor:
         """The codes [n] of a story whose draw is over."""
         assert self.session.frame is not None, "start() comes before pop()"
-        return self.session.frame.codes[place, : self.session.arm.stream.codes_per_frame].clone()
+        stream = self.session.arm.stream
+        return stream.to_codes(self.session.frame.codes[place, : stream.slots]).clone()
 
     def hand_over(self, place: int, was_drawn: bool) -> None:
-        """A window context keeps nothing."""
+        """Only a full context keeps anything."""
         sequence = self.sequences[place]
-        if self.session.context == "full" and len(sequence.images) < sequence.frames:
+        if self.session.keeps and len(sequence.images) < sequence.frames:
             sequence.cache = self.session.cache.view(self.rows(place))
             sequence.frame_starts = sequence.cache.owned
             if was_drawn:  # the last code is not fed yet
-                fed = self.session.arm.stream.codes_per_frame - 1
+                fed = self.session.arm.stream.slots - 1
                 sequence.cache.settle([start + fed for start in sequence.frame_starts])
 
     def write_cache(self) -> None:
         """Feed what the stories' caches lack, and give each its rows back: frames that were replaced enter at once
-        (Eq. 6 with one frame). In the window context nothing is kept, so nothing is done."""
-        if self.session.context == "full":
+        (Eq. 6 with one frame). Where nothing is kept, nothing is done."""
+        if self.session.keeps:
             self.session.catch_up()
             for place, sequence in enumerate(self.sequences):
                 sequence.drop_cache()
                 sequence.cache = self.session.cache.view(self.rows(place))
         self.session.close()
 
-    def merged(self, arm: LwmRunner, members: Sequence[Member]) -> tuple[RunningBatch, list[int]]:
+    def merged(self, arm: CausalRunner, members: Sequence[Member]) -> tuple[RunningBatch, list[int]]:
         """Stories in the middle of their draws in a new batch, and their places there."""
         made = RunningBatch(arm, [batch.sequences[place] for batch, place in members], self.options)
         parts = []
@@ -139,15 +140,15 @@ class RunningBatch(running_batch.RunningBatch):
 
 def num_codes_left(state: DecodeState, session: ArmSession) -> int:
     """Final codes of the story that has the fewest."""
-    return session.arm.stream.codes_per_frame - min(state.accepted.tolist())
+    return session.arm.stream.slots - min(state.accepted.tolist())
 
 
 def chunks(session: ArmSession, sequences: Sequence[SequenceState]) -> list[StreamSegment]:
-    """The stories' streams as chunks of all rows, ends aligned; in the window context, what a frame can see."""
+    """Parts of the stories' streams that a frame can see, as chunks of all rows with their ends aligned."""
     begun = len(sequences[0].texts) - len(sequences[0].images)
     assert all(len(one.texts) - len(one.images) == begun for one in sequences), "some are being drawn, others not"
     longest = max(len(one.images) for one in sequences)
-    held = min(longest, 1) if session.context == "window" else longest
+    held = 0 if session.arm.stream.independent else min(longest, 1) if session.context == "window" else longest
     made = []
     for back in range(held, 0, -1):  # the frame that lies ``back`` before the end
         at = [len(one.images) - back for one in sequences]
@@ -159,11 +160,11 @@ def chunks(session: ArmSession, sequences: Sequence[SequenceState]) -> list[Stre
 
 
 def _text(session: ArmSession, texts: Sequence[Sequence[int] | None]) -> StreamSegment:
-    """A sentence of each story; the null branch has an empty one."""
-    vision, null = list(session.arm.stream.vision), session.branches - 1
+    """A sentence of each story, and the null branch's."""
+    vision, null = list(session.arm.stream.vision), session.arm.null_text
     lines = [[] if text is None else [*text, *vision] for text in texts]
-    lines += [[] if text is None else vision for text in texts] * null
-    return session.given(lines)
+    nulls = [[] if text is None else [*null(text), *vision] for text in texts]
+    return session.given(lines + nulls * (session.branches - 1))
 
 
 def _image(session: ArmSession, images: Sequence[Tensor | None]) -> StreamSegment:

@@ -1,4 +1,4 @@
-"""Stories side by side in one autoregressive model: draw a frame, replace it, go on (LWM's kind of stream).
+"""Stories side by side in one autoregressive model: draw a frame, replace it, go on.
 
 All stories are at the same frame; their texts differ in length. Rows of the cache are (branch, story): first the
 conditional branch of every story, then, with guidance, the null branch, whose sentences are empty. The list of chunks
@@ -33,7 +33,7 @@ from ..kv_cache import KVCache, bucket, gather
 from ..story_session import StorySession
 from ..tokens_per_pass import SEQUENTIAL
 from .decode_pass import pass_noise
-from .runner import LwmRunner
+from .runner import CausalRunner
 from .stream_segment import StreamSegment, missing
 
 
@@ -42,7 +42,7 @@ class ArmSession(StorySession):
 
     def __init__(
         self,
-        arm: LwmRunner,
+        arm: CausalRunner,
         stories: int,
         frames: int,
         context: Context | None = None,
@@ -60,6 +60,7 @@ class ArmSession(StorySession):
         super().__init__(stories, frames, guided)
         self.arm, self.context = arm, context or arm.stream.context
         check_context(self.context)
+        self.keeps = self.context == "full" and not arm.stream.independent  # what was fed is shown to later frames
         self.chunks: list[StreamSegment] = []
         self.origin = 0  # the first chunk that the context shows
         self.text_tokens = arm.stream.prompt_tokens if text_tokens is None else text_tokens
@@ -92,8 +93,8 @@ class ArmSession(StorySession):
         """
         self.check_begin()
         chunk = self._text(texts)
-        if self.context == "window":
-            self.origin = max(0, len(self.chunks) - 2)
+        if not self.keeps:
+            self.origin = max(0, len(self.chunks) - (0 if self.arm.stream.independent else 2))
             self.cache.reset()
         self.chunks.append(chunk)
         self.catch_up()
@@ -115,12 +116,10 @@ class ArmSession(StorySession):
         first code's logits say of all). ``passes`` counts what was launched. Raises ``ValueError`` for guidance without
         a null branch.
         """
-        num_codes = self.arm.stream.codes_per_frame
         self.start(params, keys, guesses, max(tokens_per_pass))
         assert self.frame is not None
-        self.passes = draw(
-            self.frame, partial(self.arm.draw_pass, self.frame.params), num_codes, tokens_per_pass, sync_every
-        )
+        find, num_slots = partial(self.arm.draw_pass, self.frame.params), self.arm.stream.slots
+        self.passes = draw(self.frame, find, num_slots, tokens_per_pass, sync_every)
         return self.finish()
 
     @torch.no_grad()
@@ -129,22 +128,24 @@ class ArmSession(StorySession):
         assert self.waiting, "begin() comes before a draw"
         assert self.last_logits is not None, "begin() leaves the first code's logits"
         check_guided(params, self.branches)
-        params = replace(params, allowed=params.allowed or (0, self.arm.stream.codebook_size))
-        self.frame = self.drawing(params, keys, guesses, window)
+        stream = self.arm.stream
+        forced = (*((stream.slot(code), value) for code, value in params.forced), *stream.forced)
+        params = replace(params, allowed=params.allowed or (0, stream.codebook_size), forced=forced)
+        self.frame = self.drawing(params, keys, None if guesses is None else stream.to_slots(guesses), window)
 
     def finish(self) -> Tensor:
         """The frame that was started, all of whose codes are final: int64 [B, codes_per_frame]."""
         assert self.frame is not None, "no frame was started"
-        num_codes = self.arm.stream.codes_per_frame
-        drawn = self.frame.codes[:, :num_codes]
-        self.cache.settle([have + num_codes - 1 for have in self.cache.owned])
+        stream = self.arm.stream
+        drawn = stream.to_codes(self.frame.codes[:, : stream.slots])
+        self.cache.settle([have + stream.slots - 1 for have in self.cache.owned])
         self.chunks.append(self._image(drawn, "sampled"))
         self.last_logits = self.frame = None
         return drawn
 
     def drawing(self, params: SamplingParams, keys: Tensor, guesses: Tensor | None, window: int) -> DecodeState:
-        """The frame before its first pass: its noise, the first code, guesses for the others."""
-        model, num_codes = self.arm.model, self.arm.stream.codes_per_frame
+        """The frame before its first pass: its noise, the first code, guesses for the others, slot by slot."""
+        model, num_codes = self.arm.model, self.arm.stream.slots
         noise, known = pass_noise(model, params, keys, num_codes), num_codes if guesses is None else 1
         first = noise
         if noise is not None:
@@ -170,12 +171,13 @@ class ArmSession(StorySession):
         """Give the frame of the last sentence its codes [B, codes_per_frame], fed with eof in one parallel pass."""
         assert self.waiting, "begin() comes before extend()"
         self.chunks.append(self._image(codes, "external"))
-        self.catch_up()
+        if not self.arm.stream.independent:
+            self.catch_up()
 
     @torch.no_grad()
     def enter(self, texts: Sequence[str], codes: Tensor) -> None:
         """``begin`` and ``extend`` in one parallel pass, for a session that shows all it holds ("full")."""
-        assert self.context == "full", "the window context enters sentence by sentence"
+        assert self.keeps, "the window context enters sentence by sentence"
         assert not self.waiting, "the last sentence has no frame yet"
         self.chunks += [self._text(texts), self._image(codes, "external")]
         self.catch_up()
@@ -197,7 +199,7 @@ class ArmSession(StorySession):
             self.chunks[2 * frame + 1] = self._image(one, "external")
         if 2 * frames.stop - 1 >= self.origin:
             self._forget(max(2 * first + 1, self.origin))
-            if self.context == "full" or self.waiting:
+            if self.keeps or self.waiting:
                 self.catch_up()
 
     def truncate(self, frames: int) -> None:
@@ -229,8 +231,8 @@ class ArmSession(StorySession):
             lines: list[list[int]] = [[]] * self.rows
         else:
             check_texts(texts, self.stories)
-            null = [""] * (self.rows - self.stories)
-            encoded = [self.arm.encode(text) for text in texts] + [[] for _ in null]
+            encoded = [self.arm.encode(text) for text in texts]
+            encoded += [self.arm.null_text(ids) for ids in encoded] * (self.branches - 1)
             assert max(map(len, encoded)) <= self.text_tokens, "a sentence is longer than the session was made for"
             lines = [ids + list(self.arm.stream.vision) for ids in encoded]
         return self.given(lines)

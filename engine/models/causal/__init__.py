@@ -1,0 +1,1 @@
+"""ARMs that draw code after code in one causal stream of text and image tokens."""
