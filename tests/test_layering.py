@@ -53,7 +53,7 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
     "runtime": {"models", "sdedit"},
     "pipeline": {"constraints", "examples", "memory", "models", "options", "outputs", "request", "sdedit"},
     "scheduler": {"memory", "models", "options", "outputs", "pipeline", "request", "runtime", "sdedit"},
-    "storage": {"acdit", "constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
+    "storage": {"constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
     "engine": {
         "constraints", "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime",
         "scheduler", "sdedit",

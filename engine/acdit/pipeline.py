@@ -122,14 +122,16 @@ class ACDiTPipeline:
         return BlockLoop(slots, self._phases(steps, guidance_scale), config, requests).events()
 
     def settings(self, steps: int = STEPS, guidance_scale: float | None = None) -> dict[str, Any]:
-        """Everything that decides a picture besides class and seed, ready for JSON."""
+        """Everything that decides a picture besides class and seed, ready for JSON. ``ValueError`` for an impossible
+        setting."""
+        sampler = self._phases(steps, guidance_scale).sampler
         return {
             "weights": self.weights,
             "dtype": str(self.model.dtype).removeprefix("torch."),
             "device": str(self.model.device),
             "threads": torch.get_num_threads(),
-            "steps": steps,
-            "guidance_scale": self.guidance(guidance_scale),
+            "steps": len(sampler.schedule.steps),
+            "guidance_scale": sampler.guidance_scale,
             "layers": self.config.num_layers,
             "frames": self.config.num_frames,
             "blocks": self.config.num_blocks,

@@ -27,6 +27,7 @@ def info(as_json: bool) -> None:
 
 def collect() -> dict[str, Any]:
     """Everything that ``acdc info`` shows; whatever is not available has its reason."""
+    from ..loading.acdit import NAMES
     from ..loading.bundle import embedded_names, loras_by_bundle, published_names
 
     return {
@@ -41,6 +42,7 @@ def collect() -> dict[str, Any]:
         "loras": loras_by_bundle(),
         "samplers": list(SAMPLERS),
         "reference": list(REFERENCES),
+        "acdit": list(NAMES),
         "memories": list(MEMORY_NAMES),
     }
 
@@ -125,6 +127,7 @@ def print_info(found: dict[str, Any]) -> None:
             "loras": _loras(found["loras"]),
             "samplers": ", ".join(found["samplers"]),
             "reference": f"{', '.join(found['reference'])} by acdc reference --model DIR [--unet FILE]",
+            "acdit": f"{', '.join(found['acdit'])} by acdc acdit --model FILE --vae DIR or --random-weights NAME",
             "memories": ", ".join(found["memories"]),
         },
     }

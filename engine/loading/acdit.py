@@ -35,6 +35,7 @@ from .torch_checkpoint import check_keys, read_trained
 
 CONFIG = "config.json"
 VAE_REPOSITORY = "facebook/DiT-XL-2-256"
+NAMES = tuple(PUBLISHED)
 
 
 def load_acdit(path: Path, device: torch.device, dtype: torch.dtype) -> ACDiT:

@@ -90,7 +90,7 @@ def write_vae(folder: Path) -> Path:
 
 
 def skip_causal_mask(blocks: int, size: int) -> Tensor:
-    """Who sees whom at training, clean blocks before noisy ones: bool [2 N size, 2 N size]."""
+    """The visible pairs at training, clean blocks before noisy ones: bool [2 N size, 2 N size]."""
     number = torch.arange(2 * blocks * size) // size
     clean, number = number < blocks, number % blocks
     sees, seen = (clean[:, None], number[:, None]), (clean[None], number[None])

@@ -93,7 +93,7 @@ class ACDiTConfig:
 
     @property
     def null_class(self) -> int:
-        """The label that stands for no class."""
+        """The label for no class."""
         return self.num_classes
 
     @classmethod

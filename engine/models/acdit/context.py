@@ -25,7 +25,7 @@ class Group(NamedTuple):
 
 
 class CleanContext:
-    """What the requests of a batch have finished before the block that is computed. It reads the cache where it lies
+    """The finished blocks of a batch's requests, before the block that is computed. It reads the cache where it lies
     where a group is one request, so that no cache may grow while it is used."""
 
     def __init__(self, caches: Sequence[KVCache]) -> None:

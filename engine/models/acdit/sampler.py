@@ -100,7 +100,7 @@ class BlockSampler:
             state.blocks.append(block.clone())
 
     def noise(self, states: Sequence[BlockState]) -> Tensor:
-        """Of the next block of each: [R, block_tokens, token_dim]."""
+        """The initial noise of the next block of each: [R, block_tokens, token_dim]."""
         config, numbers = self.model.config, [len(state.blocks) for state in states]
         keys = make_keys([state.seed for state in states], numbers, Purpose.BLOCK, self.model.device)
         return normal(keys, (config.block_tokens, config.token_dim)).to(self.latent_dtype)

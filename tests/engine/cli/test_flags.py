@@ -35,6 +35,8 @@ FLAGS = {
     f"seed {CORRECTION} negative-prompt set",
     "reference": "prompts json out resume overwrite model unet lora random-weights device dtype threads "
     "seed size steps",
+    "acdit": "class count json out resume overwrite model vae random-weights device dtype threads seed steps "
+    "guidance concurrency",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
     "info": "json",
     "compile": f"{ENGINE} frames stories seed decoding guidance set",

@@ -1,4 +1,4 @@
-"""ACDiT's network and block loop: cached blocks are the training pass, whoever is computed with them."""
+"""ACDiT's network and block loop: cached blocks are the training pass, alone and side by side with others."""
 
 from __future__ import annotations
 
