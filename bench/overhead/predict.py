@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ...engine.memory import MemorySettings
@@ -24,18 +25,20 @@ if TYPE_CHECKING:
 
 REPEATS = 2
 Measure = Callable[[StoryOptions, SchedulerConfig, Sequence[int]], "CostModel"]  # the ints are frames of stories
+StepsRun = Callable[[StoryOptions], int]  # of a correction, by the model's own rule
 
 
 @dataclass
 class Predictor:
     """Predictor for one engine. Each way of dividing it into slots is calibrated once, for launches of up to
     ``largest`` stories; correction's time at other numbers of steps lies on a line through two that were measured.
-    ``models`` holds them all by name (``reported`` are those that ``prepare`` returned), ``seconds_of_calls`` the times
-    of a language model."""
+    ``steps_run`` counts the steps of a correction. ``models`` holds them all by name (``reported`` are those that
+    ``prepare`` returned), ``seconds_of_calls`` the times of a language model."""
 
     backend: str
     calibrate: Measure
     call_seconds: Callable[[StoryOptions], float]
+    steps_run: StepsRun
     largest: int
     options: StoryOptions
     models: dict[str, CostModel] = field(default_factory=dict)
@@ -96,10 +99,11 @@ class Predictor:
         name, base = self._name(options, config), self._measured(self.options, config, lengths)
         if name in self.models:
             return
-        other = 1 if self.options.correction.num_steps_run > 1 else 2
+        calibrated = self.steps_run(self.options)
+        other = 1 if calibrated > 1 else 2
         two = self._measured(self.options.replace(strength=1.0, num_inference_steps=other), config, lengths)
-        points = [(self.options.correction.num_steps_run, base), (other, two)]
-        scaled = {**base.seconds, Phase.SDEDIT: on_a_line(points, options.correction.num_steps_run)}
+        points = [(calibrated, base), (other, two)]
+        scaled = {**base.seconds, Phase.SDEDIT: on_a_line(points, self._steps(options))}
         self.models.setdefault(name, replace(base, seconds=scaled))
 
     def _measured(self, options: StoryOptions, config: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
@@ -113,13 +117,15 @@ class Predictor:
         return self.models[name]
 
     def _name(self, options: StoryOptions, config: SchedulerConfig) -> str:
-        """Name of a cost model: "2 slots, 25 steps, share, merge_replace". Without correction no steps are run, and
-        the default's model serves."""
-        run = (options if options.correction.enabled else self.options).correction.num_steps_run
-        parts = [f"{config.slots} slots", f"{run} steps"]
+        """Name of a cost model: "2 slots, 25 steps, share, merge_replace"."""
+        parts = [f"{config.slots} slots", f"{self._steps(options)} steps"]
         parts += [] if config.max_passes_per_launch is None else [f"quantum {config.max_passes_per_launch}"]
         parts += ["share"] if config.split_across_slots else []
         return ", ".join([*parts, *(["merge_replace"] if self._merges(config) else [])])
+
+    def _steps(self, options: StoryOptions) -> int:
+        """Without correction no steps are run, and the default's model serves."""
+        return self.steps_run(options if options.correction.enabled else self.options)
 
     def _merges(self, config: SchedulerConfig) -> bool:
         """A window context is read again for each frame, and it makes no difference to its reading
@@ -144,4 +150,12 @@ def predictor(engine: Engine, options: StoryOptions, largest: int) -> Predictor:
     def measure(asked: StoryOptions, config: SchedulerConfig, lengths: Sequence[int]) -> CostModel:
         return calibrate(engine, asked, config, stories=stories_of(lengths), repeats=REPEATS)
 
-    return Predictor(engine.backend, measure, lambda asked: call_seconds(engine, asked), largest, options)
+    return Predictor(
+        engine.backend, measure, lambda asked: call_seconds(engine, asked), partial(steps_run, engine), largest, options
+    )
+
+
+def steps_run(engine: Engine, options: StoryOptions) -> int:
+    """Steps that a correction runs with the engine's model, as it is said before anything is drawn. ``ValueError``
+    where none would run."""
+    return int(engine.start(options)["steps_run"])

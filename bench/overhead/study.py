@@ -57,7 +57,7 @@ class Bench:
 def points_of(plan: Plan, options: StoryOptions, engine: Engine) -> tuple[list[Point], list[Skipped]]:
     """Everything that is to be measured, and what is not. ``ValueError`` for impossible settings."""
     base, most = for_device(None, engine.device), max(plan.concurrency)
-    swept, skipped = sweep_points(plan.sweeps, Around(options, most, base, plan.backend), plan.asked)
+    swept, skipped = sweep_points(plan.sweeps, Around(options, most, base, plan.backend, engine.start), plan.asked)
     return [*concurrency_points(options, plan.concurrency, base, engine.defaults), *swept], skipped
 
 

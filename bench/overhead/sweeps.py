@@ -58,17 +58,19 @@ class Skipped(NamedTuple):
 
 @dataclass(frozen=True)
 class Around:
-    """The setting that sweeps vary one thing of. ``backend`` is as the user gave it."""
+    """The setting that sweeps vary one thing of. ``backend`` is as the user gave it; ``check`` raises ``ValueError``
+    for options with which a correction would run no step."""
 
     options: StoryOptions
     concurrency: int
     base: SchedulerConfig
     backend: str
+    check: Callable[[StoryOptions], object]
 
     def point(self, sweep: str, value: Any, **changed: Any) -> Point:
         """The main variants with ``changed`` options."""
         variants, options = main_variants(self.concurrency, self.base), self.options.replace(**changed)
-        options.correction.check_steps_run()
+        self.check(options)
         return Point(sweep, value, self.concurrency, options, tuple(variants))
 
     def each(self, sweep: str, option: str, values: Iterable[Any]) -> list[Point | Skipped]:

@@ -17,7 +17,7 @@ COLUMNS = (
 )  # fmt: skip
 TITLES = {
     "strength": "t'",
-    "steps": "DDIM steps",
+    "steps": "steps",
     "correct_first": "corrected first frames",
     "correct_every": "one frame in K corrected",
     "chunk_frames": "frames a chunk (video)",
@@ -75,7 +75,8 @@ def conditions(record: Record) -> list[str]:
     what = f"Bundle {s['bundle']} ({s['dtype']}, backend {s['backend']}, {s['device']}, {s['threads']} threads)"
     rounds = "1 round, the plain ARM first" if s["rounds"] == 1 else f"{s['rounds']} rounds A B B A"
     size = f"{s['stories']} stories of up to {s['frames']} frames, {rounds}, seed {s['seed']}"
-    config = f"t' {s['strength']}, {s['num_inference_steps']} DDIM steps, memory {s['memory']}"
+    sampler = s.get("sampler", "ddim").upper()  # earlier records have none
+    config = f"t' {s['strength']}, {s['num_inference_steps']} {sampler} steps, memory {s['memory']}"
     rates = "; ".join(
         f"{one['backend']} {one['flops'] / 1e9:.0f} GFLOP/s, {one['bandwidth'] / 1e9:.1f} GB/s"
         for one in record["rates"]

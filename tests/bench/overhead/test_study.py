@@ -21,12 +21,19 @@ from acdc.bench.overhead.variants import (
 from acdc.bench.simulator.simulated_memory import Simulated
 from acdc.engine.loading.bundle import FALLBACKS
 from acdc.engine.memory.rules import Rules
-from acdc.engine.options import make_options
+from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.cli_runs import refuse
 
 RESOLVED = make_options(context="window", guidance_scale=3.0).resolved(FALLBACKS)
-AROUND = Around(RESOLVED, 4, SchedulerConfig(), "eager")
+
+
+def check(options: StoryOptions) -> int:
+    """As an engine does whose corrector runs int(N t') steps."""
+    return options.correction.check_steps_run()
+
+
+AROUND = Around(RESOLVED, 4, SchedulerConfig(), "eager", check)
 
 
 def points(sweep: str, around: Around = AROUND) -> list:
@@ -126,11 +133,11 @@ class TestPlan:
         assert len(pairs) == len(alike) * (len(alike) - 1)
 
     def test_a_users_own_value_is_among_the_swept_ones(self):
-        around = Around(RESOLVED.replace(strength=0.4), 1, SchedulerConfig(), "eager")
+        around = Around(RESOLVED.replace(strength=0.4), 1, SchedulerConfig(), "eager", check)
         assert [point.value for point in points("strength", around)] == [0.3, 0.4, 0.5, 0.7]
 
     def test_values_that_cannot_be_are_skipped_where_nobody_asked_for_the_sweep(self):
-        around = Around(RESOLVED.replace(num_inference_steps=2), 1, SchedulerConfig(), "eager")
+        around = Around(RESOLVED.replace(num_inference_steps=2), 1, SchedulerConfig(), "eager", check)
         found, skipped = sweep_points(["steps", "strength"], around, asked=False)
         assert [point.value for point in found] == [2, 10, 20, 50, 0.5, 0.7]
         assert [(one.sweep, one.value) for one in skipped] == [("strength", 0.3)]
@@ -140,7 +147,7 @@ class TestPlan:
             sweep_points(["strength"], around, asked=True)
 
     def test_batches_that_nobody_fills_are_left_out(self):
-        around = Around(RESOLVED, 2, SchedulerConfig(), "eager")
+        around = Around(RESOLVED, 2, SchedulerConfig(), "eager", check)
         found = points("batch", around)
         assert [point.value for point in found] == [1, 2]
         for point in found:

@@ -164,7 +164,8 @@ class TestPeak:
 def test_a_video_tells_its_first_chunk_and_no_memory(tiny_engine, monkeypatch):
     monkeypatch.setattr("acdc.bench.overhead.run.VIDEO_FRAMES", 4)
     options = make_options(num_inference_steps=2)
-    (point, *_), _ = sweep_points(["chunk_frames"], Around(options, 1, SchedulerConfig(), "eager"), asked=True)
+    around = Around(options, 1, SchedulerConfig(), "eager", tiny_engine.start)
+    (point, *_), _ = sweep_points(["chunk_frames"], around, asked=True)
     point = replace(point, chunk_frames=2)
     sample, timeline = run_once(tiny_engine, point, point.variants[1], make_stories(1, 1, 0), 0, None)
     assert [(one.index, one.frames, one.waited_ms) for one in sample.frames] == [(0, 2, None), (2, 2, None)]

@@ -10,7 +10,7 @@ from acdc.bench.overhead import study
 from acdc.bench.overhead.measure import make_stories
 from acdc.bench.overhead.predict import Predictor, predictor
 from acdc.bench.overhead.run import options_of
-from acdc.bench.overhead.sweeps import Point
+from acdc.bench.overhead.sweeps import Around, Point, sweep_points
 from acdc.bench.overhead.variants import PLAIN, SERIAL, Variant, one_slot
 from acdc.bench.simulator import calibrate as calibration
 from acdc.bench.simulator.cost_model import CostModel
@@ -19,6 +19,7 @@ from acdc.bench.simulator.rehearsal import Rehearsal
 from acdc.bench.simulator.simulator import simulate
 from acdc.bench.simulator.stories import BUILT_IN, SEED, stories_of
 from acdc.engine.cli.main import main
+from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.loading.bundle import FALLBACKS
 from acdc.engine.memory.rules import Rules
@@ -27,6 +28,7 @@ from acdc.engine.outputs import Phase
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
+from tests.helpers.lcm_bundle import guided_lcm
 
 CHAT = {"memory": "chat", "memory_model": "m", "memory_url": "https://example.org/v1"}
 OPTIONS = make_options(context="window", guidance_scale=3.0).resolved(FALLBACKS)
@@ -41,7 +43,7 @@ def by_steps(options: StoryOptions, config: SchedulerConfig, lengths) -> CostMod
 
 
 def made_up(options: StoryOptions = OPTIONS) -> Predictor:
-    return Predictor("eager", by_steps, lambda asked: CALL_S, 1, options)
+    return Predictor("eager", by_steps, lambda asked: CALL_S, lambda asked: asked.correction.num_steps_run, 1, options)
 
 
 def point_of(options: StoryOptions, n: int = 1) -> Point:
@@ -90,6 +92,20 @@ def test_steps_that_were_not_measured_lie_on_a_line():
     found = made_up(options.replace(num_inference_steps=30))
     found.prepare(point, STORIES)
     assert found.models["1 slots, 10 steps, share"].seconds[Phase.SDEDIT] == pytest.approx({1: 10.0})
+
+
+def test_steps_are_counted_as_the_engine_says_them(tiny_path, tmp_path):
+    """LCM with its guidance embedded runs N steps from t' on, not int(N t')."""
+    engine = Engine.from_pretrained(guided_lcm(tiny_path, tmp_path / "bundle"))
+    options = make_options(num_inference_steps=4, strength=0.4).resolved(engine.defaults)
+    found = replace(predictor(engine, options, 1), calibrate=by_steps)
+    found.prepare(point_of(options), STORIES)
+    assert found.steps_run(options) == engine.start(options)["steps_run"] == 4
+    assert "1 slots, 4 steps, share" in found.models
+    around = Around(options, 1, SchedulerConfig(), "eager", engine.start)
+    points, skipped = sweep_points(["strength", "steps"], around, asked=False)
+    assert [point.value for point in points] == [0.3, 0.4, 0.5, 0.7, 4, 10, 20]
+    assert [(one.value, "exceeds the 20 timesteps up to strength 0.4" in one.why) for one in skipped] == [(50, True)]
 
 
 def test_a_prediction_can_be_made_again_from_the_record():

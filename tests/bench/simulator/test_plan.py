@@ -29,7 +29,7 @@ def studied(n: int) -> dict:
     """A study's record, so far as it is read."""
     variants = tuple(main_variants(n, SchedulerConfig()))
     point = Point("concurrency", n, n, OPTIONS, variants)
-    found = Predictor("eager", lambda *given: COSTS, lambda options: 0.0, n, OPTIONS)
+    found = Predictor("eager", lambda *given: COSTS, lambda options: 0.0, lambda options: 25, n, OPTIONS)
     costs = found.prepare(point, [])
     rows = {one.name: {"title": one.title, "pipelining": asdict(one.config), "prediction": None} for one in variants}
     for one in variants:

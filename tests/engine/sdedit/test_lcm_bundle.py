@@ -1,13 +1,10 @@
 """A bundle whose corrector is a distilled LCM: its directory alone decides the sampler, the steps and the one pass."""
 
-import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file, save_file
 
 from acdc.compile.capture import capture_hazards
 from acdc.compile.spec import StageSpec
@@ -16,29 +13,14 @@ from acdc.engine.options import make_options
 from acdc.engine.runtime.compiled import UNetPass
 from acdc.engine.sdedit.correction import Correction
 from acdc.engine.sdedit.fused import WholeCorrection
+from tests.helpers.lcm_bundle import KEY, guided_lcm, lcm_bundle
 
 SENTENCES = ["Benny the beagle sat in a garden.", "He ran."]
-KEY = "time_embedding.cond_proj.weight"
-
-
-def edit(path: Path, **changes) -> None:
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
-
-
-def lcm_bundle(source: Path, path: Path, **weights: torch.Tensor) -> Path:
-    """The tiny bundle with the published layout of an LCM's UNet and scheduler."""
-    shutil.copytree(source, path)
-    edit(path / "corrector" / "unet" / "config.json", time_cond_proj_dim=16)
-    edit(path / "corrector" / "scheduler" / "scheduler_config.json", _class_name="LCMScheduler")
-    file = path / "corrector" / "unet" / "diffusion_pytorch_model.safetensors"
-    save_file(load_file(file) | weights, file)
-    return path
 
 
 @pytest.fixture(scope="module")
 def path(tiny_path, tmp_path_factory) -> Path:
-    weight = torch.randn(8, 16, generator=torch.Generator().manual_seed(0))
-    return lcm_bundle(tiny_path, tmp_path_factory.mktemp("lcm") / "bundle", **{KEY: weight})
+    return guided_lcm(tiny_path, tmp_path_factory.mktemp("lcm") / "bundle")
 
 
 @pytest.fixture(scope="module")
