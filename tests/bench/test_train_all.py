@@ -40,7 +40,7 @@ def run(monkeypatch, tmp_path):
     """Runs made-up stages in ``tmp_path``."""
 
     def invoke(*made_up: Stage, words: tuple[str, ...] = ()):
-        monkeypatch.setattr(module, "stages", lambda size: made_up)
+        monkeypatch.setattr(module, "stages", lambda size, few_steps: made_up)
         return CliRunner().invoke(main, ["--out", str(tmp_path), *words])
 
     return invoke
@@ -80,7 +80,7 @@ def test_a_stopped_command_leaves_no_process(tmp_path):
 from acdc.bench.storyworld.train import all as module
 from acdc.bench.storyworld.train.stages import Stage
 sleeps = "timeit -n 1 -r 1 (open('pid','w').write(str(__import__('os').getpid())),__import__('time').sleep(60))"
-module.stages = lambda size: (Stage("a", sleeps, (), False, "", False),)
+module.stages = lambda size, few_steps: (Stage("a", sleeps, (), False, "", False),)
 module.main(["--out", {str(tmp_path)!r}])
 """
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT)
@@ -122,7 +122,8 @@ def test_no_more_threads_than_allowed_and_everything_ends(threads, data):
 
 @pytest.mark.parametrize("size", [FULL, TOY])
 def test_every_stage_waits_for_earlier_ones_and_its_command_has_these_options(size):
-    every = stages(size)
+    every = stages(size, few_steps=True)
+    assert stages(size) == tuple(one for one in every if one.name != "distill")
     training = Training(Path("out"), every, 2, "cpu")
     for place, one in enumerate(every):
         assert set(one.after) <= {before.name for before in every[:place]}
@@ -145,11 +146,13 @@ def test_every_stage_waits_for_earlier_ones_and_its_command_has_these_options(si
 
 @pytest.mark.slow  # minutes: every stage starts a process of its own
 def test_a_toy_training_makes_a_bundle_that_draws(tmp_path):
-    result = CliRunner().invoke(main, ["--toy", "--out", str(tmp_path)])
+    result = CliRunner().invoke(main, ["--toy", "--few-steps", "--out", str(tmp_path)])
     logs = {path.stem: path.read_text()[-600:] for path in (tmp_path / "done").glob("*.log")}
     assert result.exit_code == 0, (result.output, logs)
     story = Engine.from_pretrained(str(tmp_path / "storyworld")).generate(["Luna the fox sat."])
     assert story.images[0].shape == (64, 64, 3)
+    few = Engine.from_pretrained(str(tmp_path / "storyworld-lcm")).generate(["Luna the fox sat."])
+    assert few.start["steps_run"] == 4
     assert (tmp_path / "runs" / "round_trip.png").is_file()
     assert (tmp_path / "runs" / "video" / "arm" / "model.safetensors").is_file()
     assert (tmp_path / "runs" / "motion" / "motion_adapter" / "config.json").is_file()

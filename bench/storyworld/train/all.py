@@ -117,13 +117,14 @@ class Training:
 )
 @click.option("--device", default="cpu", show_default=True)
 @click.option("--toy", is_flag=True, help="A few pictures and steps: rehearses every stage in minutes.")
+@click.option("--few-steps", is_flag=True, help="Also distil the corrector for a few steps (storyworld-lcm).")
 @click.option("--until", help="Only this stage and what it waits for; all by default.")
-def main(out: Path, threads: int, device: str, toy: bool, until: str | None) -> None:
+def main(out: Path, threads: int, device: str, toy: bool, few_steps: bool, until: str | None) -> None:
     """Train the bundle of the second edition from an empty folder, or go on with it.
 
     Exit status: 0 all is finished, 1 a stage failed (the others went on without it).
     """
-    todo = chosen(stages(TOY if toy else FULL), until)
+    todo = chosen(stages(TOY if toy else FULL, few_steps), until)
     try:
         with alone_in(out / "done"):
             same_size(out / "done" / "size.json", toy)

@@ -149,14 +149,16 @@ def fit(
     return run.step
 
 
-def restore(run_dir: Path, modules: Mapping[str, nn.Module]) -> int:
-    """Load the newest checkpoint's ``modules``; returns its steps. ValueError where there is none."""
+def restore(run_dir: Path, modules: Mapping[str, nn.Module], ema: Ema | None = None) -> int:
+    """Load the newest checkpoint's ``modules`` and ``ema``; returns its steps. ValueError where there is none."""
     path = Path(run_dir) / "checkpoint.pt"
     if not path.is_file():
         raise ValueError(f"{path}: no checkpoint yet")
     state = torch.load(path, map_location="cpu", weights_only=True)
     for name, module in modules.items():
         module.load_state_dict(state["modules"][name])
+    if ema is not None:
+        ema.load_state_dict(state["ema"])
     return int(state["step"])
 
 

@@ -24,6 +24,7 @@ class Size(NamedTuple):
     identity: str
     arm: str
     corrector: str
+    distill: str
     clips: str
     video: str
     motion: str
@@ -37,6 +38,7 @@ FULL = Size(
     identity="--steps 2400 --decay 800",
     arm="--layers 6 --hidden 256 --heads 4 --windows 1 0.9 --steps 6000 --decay 2000 --every 50",
     corrector="--channels 64,128 --batch 48 --lr 4e-3 --steps 6000 --decay 2000",
+    distill="--steps 800 --decay 250 --batch 32",
     clips="--clips 1500",
     video="--steps 3000 --decay 1200 --lr 1.5e-3 --muon-lr 5e-3 --frames 28 --share 0.15 --every 50",
     motion="--steps 1500 --decay 600 --every 50",
@@ -49,6 +51,7 @@ TOY = Size(
     identity="--steps 4 --decay 2 --batch 8",
     arm="--layers 1 --hidden 32 --heads 1 --frames 2 --windows 1 1 --steps 2 --decay 1",
     corrector="--channels 32,64 --batch 2 --steps 2 --decay 1 --sheet-every 0",
+    distill="--rank 2 --steps 2 --decay 1 --batch 2 --every 1",
     clips="--clips 2",
     video="--steps 2 --decay 1 --frames 4 --every 2",
     motion="--steps 2 --decay 1 --batch 1 --every 2",
@@ -66,13 +69,14 @@ class Stage(NamedTuple):
     device: bool = True  # whether it has --device
 
 
-def stages(size: Size) -> tuple[Stage, ...]:
-    """From an empty folder to the bundle ``storyworld``, then clips. Each stage comes after all that it waits for."""
+def stages(size: Size, few_steps: bool = False) -> tuple[Stage, ...]:
+    """From an empty folder to the bundle ``storyworld``, then clips; with ``few_steps`` also the bundle
+    ``storyworld-lcm``, whose corrector is distilled from the first's. Each stage comes after all that it waits for."""
     render = f"{TRAIN}dataset --edition 2 --size 64"
     sets = "--data data --heldout heldout"
     coders = f"--tokenizer {TOKENIZER} --vae {VAE}"
     clips = f"{TRAIN}video_data --edition 2 {coders}"
-    return (
+    every = (
         Stage("data", f"{render} --stories {size.stories} --out data", wide=True, threads="--workers", device=False),
         Stage(
             "heldout", f"{render} --stories {size.heldout} --split heldout --out heldout",
@@ -105,6 +109,10 @@ def stages(size: Size) -> tuple[Stage, ...]:
             "--out storyworld", ("arm", "tokenizer", "corrector"), threads="", device=False,
         ),
         Stage(
+            "distill", f"{TRAIN}distill --bundle ./storyworld --data data --out runs/distill --assemble storyworld-lcm "
+            f"{size.distill}", ("bundle", "drafts"), wide=True,
+        ),
+        Stage(
             "round_trip", f"{TRAIN}round_trip --data heldout {coders} {JUDGES} --out runs/round_trip",
             ("heldout", "tokenizer", "vae", "judge", "identity"), threads="", device=False,
         ),
@@ -125,3 +133,4 @@ def stages(size: Size) -> tuple[Stage, ...]:
             f"--out runs/motion {size.motion}", ("corrector", "clip_drafts"), wide=True,
         ),
     )  # fmt: skip
+    return tuple(stage for stage in every if few_steps or stage.name != "distill")

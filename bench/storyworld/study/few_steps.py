@@ -1,0 +1,186 @@
+"""Quality and cost of the few-step corrector: 1, 2, 4 and 8 steps, distilled and not, next to 25 guided steps.
+
+``python -m acdc.bench.storyworld evaluate_steps --out DIR`` draws each row once (a row that lies in DIR is kept, so the
+drawing can be split over calls with ``--rows`` and ``--draw-only``), judges all, times them in turns, and writes
+storyworld_few_steps_DATE.json. Every row starts at timestep 499 (t' = 0.5).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import torch
+
+from ....engine.engine import Engine
+from ....engine.options import make_options
+from ....engine.outputs import Phase
+from ....engine.utils.atomic import make_directory, write_json
+from ....engine.utils.versions import versions
+from ...choices import chosen
+from ...overhead.cli import machine
+from ...overhead.quick import spread
+from ..judge.judge import Judge
+from ..judge.judge import load as load_judge
+from ..world.grammar import StorySample, sample_story
+from .evaluate import REFERENCE_SEED, draw_row, right_subject, story_labels, verdicts
+from .metrics import background_change, bootstrap, by_story, correct, frechet_distance, paired_difference
+from .rows import Pictures, Row, draw_truth
+
+RUN = (1, 2, 4, 8)  # steps that run; of twice that number in the whole grid, since t' = 0.5
+HALF: Mapping[str, Any] = {"strength": 0.5}
+FROM_499: Mapping[str, Any] = {**HALF, "timestep_spacing": "trailing"}  # DDIM's leading grids end elsewhere
+REFERENCE = "ddim_25"
+DDIM = (
+    Row(REFERENCE, "25 steps of DDIM, guided", {**FROM_499, "num_inference_steps": 50}),
+    *(Row(f"ddim_{n}", f"{n} of DDIM, guided", {**FROM_499, "num_inference_steps": 2 * n}) for n in RUN),
+)
+DISTILLED = tuple(Row(f"lcm_{n}", f"{n} distilled", {**HALF, "num_inference_steps": 2 * n}) for n in RUN)
+
+
+def judged(
+    judge: Judge, pictures: Pictures, truth: Mapping[str, np.ndarray], reference: np.ndarray
+) -> dict[str, np.ndarray | float]:
+    """Shares of right frames by story [S], of each label and of animal and setting together; the Frechet distance to
+    the features of true renders, and how far backgrounds change between frames (of 255)."""
+    found = verdicts(judge, pictures)
+    features = judge.features(pictures.reshape(-1, *pictures.shape[2:])).numpy()
+    return {
+        "subject": by_story(right_subject(found, dict(truth))),
+        **{label: by_story(correct(found[label], truth[label])) for label in truth},
+        "frechet": frechet_distance(features, reference),
+        "background_change": float(background_change(pictures).mean()),
+    }
+
+
+def as_record(row: Mapping[str, Any], reference: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Means with their intervals; of shares also the paired difference to the reference's, where there is one."""
+    shares = {name: value for name, value in row.items() if isinstance(value, np.ndarray)}
+    record = {name: vars(bootstrap(value)) for name, value in shares.items()}
+    record |= {name: value for name, value in row.items() if name not in shares}
+    if reference is not None:
+        record["difference"] = {name: vars(paired_difference(v, reference[name])) for name, v in shares.items()}
+    return record
+
+
+def turns(names: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
+    """(round, row) in running order: A B ... B A, over and over."""
+    for number in range(rounds):
+        yield from ((number, name) for name in (names if number % 2 == 0 else names[::-1]))
+
+
+def timed(
+    engines: Mapping[str, Engine], rows: Mapping[str, Row], stories: Sequence[Sequence[str]], rounds: int
+) -> dict[str, Any]:
+    """Milliseconds of a frame and of its correction, story by story, medians and spread; a story before that of each
+    row is not counted. Correction: noise, UNet and the autoencoder's two passes."""
+    frames: dict[str, list[float]] = defaultdict(list)
+    corrections: dict[str, list[float]] = defaultdict(list)
+    for name, row in rows.items():
+        engines[name].generate(stories[0][:2], seed=0, **row.options)
+    for number, name in turns(list(rows), rounds):
+        sentences, options = stories[number % len(stories)], make_options(**rows[name].options)
+        begun = time.perf_counter()
+        for frame in engines[name].stream(sentences, seed=number, options=options):
+            now = time.perf_counter()
+            frames[name].append(1e3 * (now - begun))
+            corrections[name].append(frame.phases_ms[Phase.SDEDIT.value])
+            begun = now
+    return {
+        name: {
+            "frames": len(frames[name]),
+            "ms_a_frame": spread(frames[name])._asdict(),
+            "ms_a_correction": spread(corrections[name])._asdict(),
+            "times_quicker": float(np.median(np.divide(corrections[REFERENCE], corrections[name]))),
+        }
+        for name in rows
+    }
+
+
+@click.command(help="Judge and time few-step corrections; writes storyworld_few_steps_DATE.json.")
+@click.option("--bundle", default="storyworld", show_default=True, help="The bundle that was distilled.")
+@click.option("--few-steps", default="storyworld-lcm", show_default=True, help="The bundle with the distilled LoRA.")
+@click.option("--edition", default=1, show_default=True, help="Edition of the world that the bundles learned.")
+@click.option("--judge", "judge_path", type=click.Path(path_type=Path), help="Another judge than the packaged one.")
+@click.option("--stories", "count", default=200, show_default=True, help="Held-out stories.")
+@click.option("--first-seed", default=100_000, show_default=True, help="First seed of the stories and of their draws.")
+@click.option("--rounds", default=6, show_default=True, help="Timed stories of each row.")
+@click.option("--rows", "names", default="", help="Comma-separated: draw only these, which needs --draw-only.")
+@click.option("--draw-only", is_flag=True, help="Draw the rows; judge and time them by another call.")
+@click.option("--batch", default=20, show_default=True)
+@click.option("--backend", default="eager", show_default=True)
+@click.option("--threads", type=int, help="Threads of torch; all by default.")
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="Directory of drawn rows.")
+@click.option("--results", type=click.Path(path_type=Path), help="Directory of the report; OUT by default.")
+def evaluate_steps(
+    bundle: str, few_steps: str, edition: int, judge_path: Path | None, count: int, first_seed: int, rounds: int,
+    names: str, draw_only: bool, batch: int, backend: str, threads: int | None, out: Path, results: Path | None,
+) -> None:  # fmt: skip
+    if threads is not None:
+        torch.set_num_threads(threads)
+    make_directory(out)
+    rows = {row.name: row for row in (*DDIM, *DISTILLED)}
+    if names and not draw_only:
+        raise click.UsageError("--rows needs --draw-only: rows are compared with each other")
+    wanted = chosen(names, rows, "row")
+    bundles = {name: few_steps if rows[name] in DISTILLED else bundle for name in wanted}
+    loaded = {name: Engine.from_pretrained(name, backend=backend) for name in dict.fromkeys(bundles.values())}
+    engines = {name: loaded[bundles[name]] for name in wanted}
+    seeds = range(first_seed, first_seed + count)
+    stories = [sample_story(seed, "heldout", edition=edition) for seed in seeds]
+    drawn = {name: draw_row(rows[name], engines[name], stories, seeds, out, batch) for name in wanted}
+    if draw_only:
+        return
+    judge, truth = load_judge(judge_path), story_labels(stories)
+    features = _renders(judge, loaded[bundle], seeds, edition)
+    found = {name: judged(judge, pictures.shown, truth, features) for name, pictures in drawn.items()}
+    times = timed(engines, rows, [story.sentences for story in stories[:rounds]], rounds)
+    record = {
+        "what": "few-step corrections of held-out stories",
+        "bundle": bundle,
+        "few_steps": few_steps,
+        "edition": edition,
+        "stories": count,
+        "frames": len(stories[0].sentences),
+        "first_seed": first_seed,
+        "settings": {name: engine.settings(make_options()) for name, engine in loaded.items()},
+        "versions": versions(),
+        "machine": machine(),
+        "rows": {
+            name: {
+                "title": row.title,
+                "options": dict(row.options),
+                "start": engines[name].start(make_options(**row.options)),
+                "passes": _passes(engines[name], row),
+                **as_record(found[name], None if name == REFERENCE else found[REFERENCE]),
+                "time": times[name],
+            }
+            for name, row in rows.items()
+        },
+    }
+    folder = results or out
+    make_directory(folder)
+    path = folder / f"storyworld_few_steps_{date.today().isoformat()}.json"
+    write_json(path, record)
+    click.echo(path)
+
+
+def _renders(judge: Judge, engine: Engine, seeds: range, edition: int) -> np.ndarray:
+    """The judge's features of true renders of as many other stories."""
+    others: list[StorySample] = [sample_story(REFERENCE_SEED + seed, "heldout", edition=edition) for seed in seeds]
+    renders = draw_truth(engine, others, seeds, {}, len(others)).shown
+    features: np.ndarray = judge.features(renders.reshape(-1, *renders.shape[2:])).numpy()
+    return features
+
+
+def _passes(engine: Engine, row: Row) -> int:
+    """Passes of the UNet a frame: two a step where it is guided."""
+    options = make_options(**row.options)
+    scale = options.resolved(engine.defaults).correction.guidance_scale
+    return int(engine.start(options)["steps_run"]) * (1 if scale == 1 else 2)
