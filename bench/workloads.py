@@ -12,9 +12,9 @@ from torch import Tensor, nn
 from ..compile.backends import BACKENDS
 from ..engine.engine import Engine
 from ..engine.models.causal.decode_pass import DrawPass, pass_noise
+from ..engine.models.causal.family import CausalArm
 from ..engine.models.causal.prefill_pass import Prefill
 from ..engine.models.diffusion.unet import UNet
-from ..engine.models.lwm.family import Arm
 from ..engine.models.tokens_per_pass import choose_tokens_per_pass
 from ..engine.options import StoryOptions
 from ..engine.pipeline.calibration import unet_calibration
@@ -72,7 +72,7 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     like = tokenizer.codebook.weight
     side, grid = tokenizer.config.resolution, tokenizer.config.grid
     latent, channels = side // corrector.vae.downscale, corrector.vae.config.latent_channels
-    yield from _arm_stages(arm, batch, slots, like)
+    yield from arm_stages(arm, batch, slots, like)
     yield Workload("tokenizer_decoder", tokenizer.decoder, [random(batch, tokenizer.config.z_channels, grid, grid)])
     yield Workload("tokenizer_encoder", tokenizer.encoder, [random(batch, 3, side, side)])
     text, tokens = corrector.text_encoder, text_tokens or corrector.tokenizer.model_max_length
@@ -93,7 +93,7 @@ def stages(engine: Engine, batch: int, slots: int = CACHE_SLOTS, text_tokens: in
     yield Workload("unet", UNetPass(unet, calibration), [random(batch, channels, latent, latent), shifts, *kv])
 
 
-def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Workload]:
+def arm_stages(arm: CausalArm, batch: int, slots: int, like: Tensor) -> Iterator[Workload]:
     """As many ids as half the cache holds enter an empty one; then, after three of them, a frame's widest pass."""
     stream, device = arm.stream, like.device
     ids = torch.arange(batch * (slots // 2), device=device).view(batch, -1) % stream.codebook_size
@@ -102,7 +102,7 @@ def _arm_stages(arm: Arm, batch: int, slots: int, like: Tensor) -> Iterator[Work
     yield Workload("arm_prefill", Prefill(arm.model), [ids, kinds, counts])
     arm.model(ids[:, :3], kinds[:, :3], cache)
     window = max(choose_tokens_per_pass("auto", stream.windows, device.type, "eager", batch))
-    num_codes = stream.codes_per_frame
+    num_codes = stream.slots
     codes = torch.arange(batch * (num_codes + window), device=device).view(batch, -1) % stream.codebook_size
     keys = make_keys(range(batch), 0, Purpose.TOKEN, device)
     policy = SamplingParams(allowed=(0, stream.codebook_size))

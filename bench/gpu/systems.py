@@ -68,6 +68,10 @@ SYSTEMS = (
     System("Show-o 256 + SD 1.5 with LCM-LoRA at 512", "show-o+sd15-lcm-lora", {}),
     System("LWM + SD 1.5 at 256", "lwm+sd15", {"correction_size": 256}),
     System("LWM + SD 1.5 at 512", "lwm+sd15", {"correction_size": 512}),
+    System("Janus-Pro-1B + SD 1.5 at 512", "janus-pro-1b+sd15", {}),
+    System("Janus-Pro-1B + SD-Turbo at 512", "janus-pro-1b+sd-turbo", {}),
+    System("Janus-Pro-7B + SD 1.5 at 512", "janus-pro-7b+sd15", {}),
+    System("Janus-Pro-7B + SD-Turbo at 512", "janus-pro-7b+sd-turbo", {}),
     System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=VIDEO_FRAMES),
     System("LWM + VideoCrafter2 at 320, 16 frames", "lwm+videocrafter2", {}, frames=VIDEO_FRAMES),
 )

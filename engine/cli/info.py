@@ -28,7 +28,7 @@ def info(as_json: bool) -> None:
 def collect() -> dict[str, Any]:
     """Everything that ``acdc info`` shows; whatever is not available has its reason."""
     from ..loading.acdit import NAMES
-    from ..loading.bundle import embedded_names, loras_by_bundle, published_names
+    from ..loading.bundle import embedded_names, loras_by_bundle, names_per_sentence, published_names
 
     return {
         "versions": versions(),
@@ -39,6 +39,7 @@ def collect() -> dict[str, Any]:
         "kernels": kernels(),
         "bundles": embedded_names(),
         "published": published_names(),
+        "per_sentence": names_per_sentence(),
         "loras": loras_by_bundle(),
         "samplers": list(SAMPLERS),
         "reference": list(REFERENCES),
@@ -124,6 +125,7 @@ def print_info(found: dict[str, Any]) -> None:
         "choices": {
             "bundles": ", ".join(bundles),
             "with --models DIR": ", ".join(found["published"]),
+            "per sentence": f"{', '.join(found['per_sentence'])}: as trained, a frame does not see those before it",
             "loras": _loras(found["loras"]),
             "samplers": ", ".join(found["samplers"]),
             "reference": f"{', '.join(found['reference'])} by acdc reference --model DIR [--unet FILE]",

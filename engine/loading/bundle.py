@@ -126,6 +126,12 @@ def published_names() -> list[str]:
     return sorted(path.stem for path in PUBLISHED.glob("*.json"))
 
 
+def names_per_sentence() -> list[str]:
+    """The published bundles whose ARM draws a frame from its sentence alone by default."""
+    kinds = {name: read_json(PUBLISHED / f"{name}.json")["arm"]["kind"] for name in published_names()}
+    return [name for name, kind in kinds.items() if KINDS["arm"][kind].defaults.get("layout") == "independent"]
+
+
 def loras_by_bundle() -> dict[str, list[str]]:
     """The bundles whose correctors bring LoRAs, and their names."""
     files = {name: _place(name) for name in (*embedded_names(), *published_names())}

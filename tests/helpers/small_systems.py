@@ -70,6 +70,25 @@ VIDEOCRAFTER2: dict[str, dict[str, Any]] = {
 SMALL = {
     "show-o": {"layers": 2, "hidden": 32, "ffn": 64, "heads": 2, "num_vq_tokens": 16},
     "lwm": {"layers": 2, "hidden": 32, "ffn": 64, "heads": 2, "max_position": 4096},
+    "janus": {
+        "layers": 2,
+        "hidden": 32,
+        "ffn": 64,
+        "heads": 2,
+        "text_vocab": 200,
+        "vision_vocab": 64,
+        "projection": 32,
+        "codes_per_frame": 16,
+    },
+    "llamagen": {
+        "codebook_size": 64,
+        "resolution": 16,
+        "base_channels": 8,
+        "channel_multipliers": (1, 1, 2),
+        "num_res_blocks": 1,
+        "z_channels": 8,
+        "num_groups": 4,
+    },
     "magvit2": {
         "resolution": 16,
         "base_channels": 8,

@@ -30,8 +30,12 @@ class Kind(NamedTuple):
 
 # The registry: role -> kind. A new family is a line here.
 KINDS: Mapping[str, dict[str, Kind]] = {
-    "arm": {"lwm": Kind(".lwm"), "show-o": Kind(".show_o", ("text",), {"layout": "independent"})},
-    "tokenizer": {"vqgan": Kind(".vqgan"), "magvit2": Kind(".magvit2")},
+    "arm": {
+        "lwm": Kind(".lwm"),
+        "show-o": Kind(".show_o", ("text",), {"layout": "independent"}),
+        "janus": Kind(".janus", defaults={"layout": "independent"}),
+    },
+    "tokenizer": {"vqgan": Kind(".vqgan"), "magvit2": Kind(".magvit2"), "llamagen": Kind(".llamagen")},
     "corrector": {
         "stable-diffusion": Kind(".stable_diffusion", ("controlnet", "depth_model")),
         "animatediff": Kind(".animatediff", ("motion_adapter",)),

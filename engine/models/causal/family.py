@@ -13,7 +13,7 @@ from .session import ArmSession
 
 
 class CausalArm(CausalRunner, AutoregressiveModel):
-    """What families with a causal stream have in common."""
+    """The common part of families with a causal stream."""
 
     def check(self, options: StoryOptions) -> None:
         """``ValueError`` for an option that this kind of drawing, code after code, does not have."""

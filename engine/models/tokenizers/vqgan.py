@@ -1,4 +1,5 @@
-"""LWM's VQGAN: pictures to codes and back (arXiv 2402.08268, section 4.1; layers as in arXiv 2012.09841)."""
+"""VQGANs of LWM (arXiv 2402.08268, section 4.1) and Unified-IO 2: pictures to codes and back, layers as in arXiv
+2012.09841; Unified-IO 2's has attention at its lowest resolution."""
 
 from __future__ import annotations
 
@@ -21,20 +22,27 @@ GROUP_NORM_EPS = 1e-6
 
 @dataclass(frozen=True)
 class VQGANConfig(CoderConfig):
-    """Sizes of a VQGAN; the defaults are LWM's (256 px, 16x16 codes of 8,192, 146,244,675 parameters)."""
+    """Sizes of a VQGAN; the defaults are LWM's (256 px, 16x16 codes of 8,192, 146,244,675 parameters). ``attention`` is
+    computed at the lowest resolution: after each residual block, and between the two in the middle."""
 
     channel_multipliers: tuple[int, ...] = (1, 2, 2, 4, 6)
     num_res_blocks: int = 2
     z_channels: int = 64
     codebook_size: int = 8192
     num_groups: int = 32
+    attention: bool = False
 
     def __post_init__(self) -> None:
         self.check(self.num_groups)
 
+    @property
+    def code_channels(self) -> int:
+        """Numbers of a code's vector."""
+        return self.z_channels
 
-def _norm(channels: int, config: VQGANConfig) -> GroupNorm:
-    return GroupNorm(config.num_groups, channels, GROUP_NORM_EPS)
+
+def _norm(channels: int, config: VQGANConfig, silu: bool = True) -> GroupNorm:
+    return GroupNorm(config.num_groups, channels, GROUP_NORM_EPS, silu)
 
 
 class ResBlock(nn.Module):
@@ -54,18 +62,44 @@ class ResBlock(nn.Module):
         return h + self.shortcut(x)
 
 
+class AttentionBlock(nn.Module):
+    """One head that sees all positions of a feature map, plus the skip."""
+
+    def __init__(self, channels: int, config: VQGANConfig) -> None:
+        super().__init__()
+        self.norm = _norm(channels, config, silu=False)
+        self.q, self.k, self.v, self.proj_out = (nn.Conv2d(channels, channels, 1) for _ in range(4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.norm(x)
+        q, k, v = (layer(h).flatten(2).transpose(1, 2)[:, None] for layer in (self.q, self.k, self.v))  # [B, 1, hw, C]
+        attended = F.scaled_dot_product_attention(q, k, v)[:, 0].transpose(1, 2).unflatten(2, x.shape[-2:])
+        out: Tensor = x + self.proj_out(attended)
+        return out
+
+
 class Level(nn.Module):
     """The residual blocks of one resolution, then the change of resolution (`resample` is None at the last level)."""
 
-    def __init__(self, inputs: int, outputs: int, blocks: int, resample: nn.Module | None, c: VQGANConfig) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, blocks: int, resample: nn.Module | None, c: VQGANConfig, attends: bool = False
+    ) -> None:
         super().__init__()
         self.blocks = nn.ModuleList([ResBlock(inputs if i == 0 else outputs, outputs, c) for i in range(blocks)])
+        self.attentions = nn.ModuleList([AttentionBlock(outputs, c) for _ in range(blocks)] if attends else [])
         self.resample = resample
 
     def forward(self, x: Tensor) -> Tensor:
-        for block in self.blocks:
+        for index, block in enumerate(self.blocks):
             x = block(x)
+            if len(self.attentions):
+                x = self.attentions[index](x)
         return x if self.resample is None else self.resample(x)
+
+
+def _middle(channels: int, config: VQGANConfig) -> nn.Sequential:
+    between = [AttentionBlock(channels, config)] if config.attention else []
+    return nn.Sequential(ResBlock(channels, channels, config), *between, ResBlock(channels, channels, config))
 
 
 class Downsample(nn.Module):
@@ -100,10 +134,11 @@ class Encoder(nn.Module):
         levels, inputs, last = [], widths[0], len(widths) - 1
         for i, outputs in enumerate(widths):
             resample = Downsample(outputs) if i < last else None
-            levels.append(Level(inputs, outputs, config.num_res_blocks, resample, config))
+            attends = config.attention and i == last
+            levels.append(Level(inputs, outputs, config.num_res_blocks, resample, config, attends))
             inputs = outputs
         self.levels = nn.ModuleList(levels)
-        self.mid = nn.Sequential(*[ResBlock(inputs, inputs, config) for _ in range(2)])
+        self.mid = _middle(inputs, config)
         self.norm_out = _norm(inputs, config)
         self.conv_out = nn.Conv2d(inputs, config.z_channels, 3, padding=1)
 
@@ -121,11 +156,12 @@ class Decoder(nn.Module):
         super().__init__()
         widths = config.channels[::-1]
         self.conv_in = nn.Conv2d(config.z_channels, widths[0], 3, padding=1)
-        self.mid = nn.Sequential(*[ResBlock(widths[0], widths[0], config) for _ in range(2)])
+        self.mid = _middle(widths[0], config)
         levels, inputs, last = [], widths[0], len(widths) - 1
         for i, outputs in enumerate(widths):
             resample = Upsample(outputs) if i < last else None
-            levels.append(Level(inputs, outputs, config.num_res_blocks + 1, resample, config))
+            attends = config.attention and i == 0
+            levels.append(Level(inputs, outputs, config.num_res_blocks + 1, resample, config, attends))
             inputs = outputs
         self.levels = nn.ModuleList(levels)
         self.norm_out = _norm(inputs, config)
@@ -139,7 +175,7 @@ class Decoder(nn.Module):
 
 
 class VQGAN(Coder):
-    """LWM's picture tokenizer without attention."""
+    """A picture tokenizer with a codebook."""
 
     config: VQGANConfig
 
@@ -148,9 +184,9 @@ class VQGAN(Coder):
         self.config = config
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
-        self.quant_conv = nn.Conv2d(config.z_channels, config.z_channels, 1)
-        self.post_quant_conv = nn.Conv2d(config.z_channels, config.z_channels, 1)
-        self.codebook = nn.Embedding(config.codebook_size, config.z_channels)
+        self.quant_conv = nn.Conv2d(config.z_channels, config.code_channels, 1)
+        self.post_quant_conv = nn.Conv2d(config.code_channels, config.z_channels, 1)
+        self.codebook = nn.Embedding(config.codebook_size, config.code_channels)
         self.nearest: Callable[[Tensor, Tensor], Tensor] = codebook_nearest_reference
 
     @classmethod
