@@ -1,8 +1,8 @@
-"""Do two revisions of this repository draw the same bytes? Run: ``python tests/compare_outputs.py REV_A REV_B``.
+"""Do two revisions of this repository draw the same pixels? Run: ``python tests/compare_outputs.py REV_A REV_B``.
 
 Each revision is checked out into a folder of its own and draws, in eager float32 on one thread: the seven stories of
 the paper at seeds 0 and 7 (``acdc story``), one video (``acdc video``), and the stories again at seed 7 as one file
-(``acdc generate``). Pictures are compared byte by byte, codes and refined prompts as they lie in ``story.json``.
+(``acdc generate``). Pictures are compared pixel by pixel, codes and refined prompts as they lie in ``story.json``.
 The exit code is 1 if anything differs. A refactoring passes; a change of what is drawn says so in its commit.
 """
 
@@ -17,6 +17,8 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from PIL import Image, ImageSequence
 
 ROOT = Path(__file__).parents[1]
 EXAMPLES = ("max", "thumper", "benny", "oliver", "luna", "baxter", "ruby")
@@ -81,13 +83,17 @@ def is_output(path: Path) -> bool:
 
 
 def digest(path: Path) -> str:
-    """Digest of a picture's bytes; for a story of its prompts and codes, since times differ from run to run."""
-    data = path.read_bytes()
+    """Digest of a picture's pixels; for a story of its prompts and codes, since times differ from run to run."""
+    found = hashlib.sha256()
     if path.name == "story.json":
-        frames = json.loads(data)["frames"]
+        frames = json.loads(path.read_bytes())["frames"]
         kept = [{k: v for k, v in frame.items() if "code" in k or "prompt" in k} for frame in frames]
-        data = json.dumps(kept, sort_keys=True).encode()
-    return hashlib.sha256(data).hexdigest()
+        found.update(json.dumps(kept, sort_keys=True).encode())
+    else:
+        with Image.open(path) as picture:
+            for frame in ImageSequence.Iterator(picture):
+                found.update(f"{frame.size}".encode() + frame.convert("RGB").tobytes())
+    return found.hexdigest()
 
 
 if __name__ == "__main__":

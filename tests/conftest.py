@@ -11,10 +11,11 @@ from hypothesis import settings
 settings.register_profile("any machine", deadline=None)
 settings.load_profile("any machine")
 
-# Workers share the cores: threads of one that wait for threads of another take several times as long as one thread.
-# Set before torch is imported, and inherited by the commands that tests start.
+# Workers share the cores: threads of one that wait for threads of another take several times as long as one thread,
+# and longer still where they spin. Set before torch is imported, and inherited by the commands that tests start.
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Tests that name no backend mean the reference; those of auto ask for it.
 os.environ.setdefault("ACDC_BACKEND", "eager")

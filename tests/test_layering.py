@@ -168,3 +168,10 @@ def test_files_stay_small():
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > 300
     }
     assert not long
+
+
+def test_a_run_without_training_and_measuring_loses_no_other_test():
+    """It does not import the files of `tests/bench`, which tests/bench/conftest.py leaves out."""
+    for path in (ROOT / "tests" / "bench").glob("test_*.py"):
+        marks = [line for line in path.read_text(encoding="utf-8").splitlines() if line.startswith("pytestmark = ")]
+        assert any("mark.training" in line or "mark.measuring" in line for line in marks), path.name

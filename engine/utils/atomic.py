@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+PNG_LEVEL = 2  # of zlib: a quarter of the default level's time for files that are about an eighth larger
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace ``path`` by ``data`` in one step; the folder must exist. ``OSError`` leaves the old file as it was.
@@ -38,7 +40,7 @@ def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
     """Replace ``path`` by ``image`` (uint8 [H, W, 3] or a PIL image), lossless."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     buffer = BytesIO()
-    picture.save(buffer, format="PNG")
+    picture.save(buffer, format="PNG", compress_level=PNG_LEVEL)
     write_bytes(path, buffer.getvalue())
 
 
