@@ -16,6 +16,7 @@ UNFINISHED = "storyworld-motion"  # a bundle that stays in the repository until 
 ONNX = ["onnx>=1.19", "onnxscript>=0.5.4", "onnxruntime>=1.22"]
 TRITON = "triton>=3.6; platform_machine in 'x86_64 AMD64 arm64 aarch64' and sys_platform == 'linux'"
 LWM = ["msgpack>=1.1", "sentencepiece>=0.2"]  # to read its published files
+UNIFIED_IO_2 = ["sentencepiece>=0.2"]  # its text, LLaMA's pieces
 DEEPFLOYD = ["sentencepiece>=0.2"]  # its text encoder's pieces
 CHAT = ["httpx2>=2", "tenacity>=9"]
 VIDEO = ["av>=13"]  # MP4
@@ -81,6 +82,7 @@ setup(
         "int8": INT8,
         "lwm": LWM,
         "deepfloyd": DEEPFLOYD,
+        "unified-io-2": UNIFIED_IO_2,
         "chat": CHAT,
         "local": ["transformers>=4.57", "jinja2>=3.1", "tenacity>=9"],
         "video": VIDEO,

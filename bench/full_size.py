@@ -1,8 +1,8 @@
 """A published system at full size, of noise, draws and corrects a frame: ``python -m acdc.bench.full_size --out FILE``.
 
-It shows that the system fits and runs, with the seconds of each phase and the process's peak memory. Steps are few by
-default, since a CPU takes minutes for each; ``bench.gpu systems`` measures on a GPU. ``--clip FRAMES`` loads the
-corrector alone and corrects a clip.
+It shows that the system fits and runs, with the seconds of each phase, the least that its layers could take at the
+rates measured after it, and the process's peak memory. Steps are few by default, since a CPU takes minutes for each;
+``bench.gpu systems`` measures on a GPU. ``--clip FRAMES`` loads the corrector alone and corrects a clip.
 """
 
 from __future__ import annotations
@@ -24,9 +24,11 @@ from ..engine.engine import Engine
 from ..engine.loading.bundle import parse_device, parse_dtype
 from ..engine.loading.corrector import ROLE, find_corrector
 from ..engine.models.layers.half_precision import emulated
-from ..engine.options import CorrectionOptions
+from ..engine.options import CorrectionOptions, make_options
 from ..engine.utils.atomic import write_json
 from ..engine.utils.versions import versions
+from .layer_needs import LayerNeeds
+from .roofline import Machine
 
 SENTENCE = "Benny the beagle sat in a vibrant garden."
 
@@ -88,11 +90,16 @@ def drawn_frame(bundle: str, device: str, dtype: str, arm_steps: int | None, ste
     options: dict[str, Any] = {"num_inference_steps": steps, "correction_size": size}
     if arm_steps is not None:
         options["arm_steps"] = arm_steps
-    story = engine.generate([SENTENCE], **options)
-    (frame,) = story.frames
+    needs = LayerNeeds([*engine.models.networks, engine.models.corrector.text_encoder])
+    with needs.counting():
+        (frame,) = engine.stream([SENTENCE], on_phase=needs.begin, **options)
+    seconds = {phase: ms / 1e3 for phase, ms in frame.phases_ms.items()}
+    machine = Machine.measure(parse_dtype(dtype), device)
     return {
-        "settings": dict(story.settings),
-        "seconds": {"made": made, **{phase: ms / 1e3 for phase, ms in frame.phases_ms.items()}},
+        "settings": engine.settings(make_options(**options)),
+        "seconds": {"made": made, **seconds},
+        "rates": machine._asdict(),
+        "layers": needs.shares(seconds, machine),
         "changed_codes": sum(one != other for one, other in zip(frame.codes, frame.draft_codes, strict=True)),
         "codes": len(frame.codes),
     }

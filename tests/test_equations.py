@@ -9,7 +9,12 @@ import pytest
 
 ENGINE = Path(__file__).parents[1] / "engine"
 COMPUTED_BY = {
-    1: {"sampling.choose", "models.causal.decode_pass.forward", "models.show_o.maskgit_pass.forward"},
+    1: {
+        "sampling.choose",
+        "models.causal.decode_pass.forward",
+        "models.show_o.maskgit_pass.forward",
+        "models.unified_io2.passes.forward",
+    },
     2: {"sdedit.correct.correct", "models.diffusion.schedule.add_noise"},
     3: {"memory.rewrite.refine"},
     4: {"models.lwm.video_session.generate", "models.lwm.clip_session.generate"},

@@ -40,10 +40,15 @@ class DecodeState:
         codes = torch.nn.functional.pad(guesses, (0, window))
         return cls(params, codes, torch.ones_like(codes[:, 0]), noise, cache)
 
+    @property
+    def inputs(self) -> tuple[Tensor, ...]:
+        """Arguments of a pass but for the noise, which comes last where there is any."""
+        return self.codes, self.accepted, self.cache.lengths, self.cache.keys, self.cache.values
+
     def run(self, draw: Pass) -> None:
         """One pass. The cache's new lengths stay on the device."""
-        inputs = (self.codes, self.accepted, self.cache.lengths, self.cache.keys, self.cache.values)
-        self.codes, accepted, keys, values = draw(*inputs, *(() if self.noise is None else (self.noise,)))
+        noise = () if self.noise is None else (self.noise,)
+        self.codes, accepted, keys, values = draw(*self.inputs, *noise)
         self.cache.put(keys, values)
         grown = (accepted - self.accepted).repeat(self.cache.rows // len(accepted))
         self.cache.lengths = (
@@ -110,6 +115,30 @@ def draw(
             drawing.join(part, stories)
             left = 0
     return passes
+
+
+def advance(
+    drawing: DecodeState,
+    find_pass: Callable[[int], Pass],
+    num_codes: int,
+    tokens_per_pass: Sequence[int],
+    sync_every: int,
+    max_passes: int | None,
+) -> list[bool]:
+    """Run up to ``max_passes`` passes (None: as many as it takes) -> for each story, whether its codes are final.
+
+    As :func:`draw`; where one code is drawn a pass, the counts are read back at the end alone.
+    """
+    if max_passes is None:
+        draw(drawing, find_pass, num_codes, tokens_per_pass, sync_every)
+        return [True] * len(drawing.accepted)
+    budget, left = max_passes, num_codes - min(drawing.accepted.tolist())
+    while budget > 0 and left > 0:
+        launched = min(budget, left if tuple(tokens_per_pass) == SEQUENTIAL else min(sync_every, left))
+        for _ in range(launched):
+            drawing.run(find_pass(fitting(tokens_per_pass, left)))
+        budget, left = budget - launched, num_codes - min(drawing.accepted.tolist())
+    return [count >= num_codes for count in drawing.accepted.tolist()]
 
 
 def fitting(tokens_per_pass: Sequence[int], left: int) -> int:

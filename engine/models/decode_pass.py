@@ -79,3 +79,24 @@ def pass_noise(
     if use_triton:
         return keys
     return gumbel(keys, torch.arange(codes_per_frame, device=keys.device), vocab)
+
+
+def first_guesses(
+    logits: Tensor, params: SamplingParams, keys: Tensor, noise: Tensor | None, guesses: Tensor | None,
+    codes_per_frame: int, use_triton: bool,
+) -> Tensor:  # fmt: skip
+    """The first code, which its ``logits`` [R, V] (branches before stories) and its noise decide, and guesses for the
+    others [B, n]: those given, or where None by the same logits with each position's own noise. ``noise`` as
+    :func:`pass_noise` gives it for ``keys``."""
+    stories, known = len(keys), codes_per_frame if guesses is None else 1
+    if noise is not None:
+        slots = torch.arange(known, device=keys.device)
+        noise = gumbel(keys, slots, logits.shape[-1]) if use_triton else noise[:, :known]
+    logits = logits[:, None].expand(-1, known, -1)
+    null = logits[stories:] if params.guided else None
+    chosen = choose(logits[:stories], null, noise, params)
+    guesses = chosen if guesses is None else torch.cat((chosen, guesses[:, 1:]), 1)
+    guesses = guesses.clone()
+    for slot, code in params.forced:
+        guesses[:, slot] = code
+    return guesses

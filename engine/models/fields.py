@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -34,9 +34,10 @@ SIZES: Mapping[str, Rule] = {
 }
 
 
-def check_fields(config: Any) -> None:
-    """``ValueError`` for the first field of a dataclass of sizes whose value is not of its annotated kind."""
-    for field in fields(config):
+def check_fields(config: Any, but: Collection[str] = ()) -> None:
+    """``ValueError`` for the first field of a dataclass of sizes whose value is not of its annotated kind; those in
+    ``but`` are dataclasses, which check themselves."""
+    for field in (field for field in fields(config) if field.name not in but):
         (fits, words), value = SIZES[str(field.type)], getattr(config, field.name)
         if not fits(value):
             raise ValueError(f"{field.name} is {value!r}, expected {words}")

@@ -117,6 +117,10 @@ class SequenceState(Protocol):
         """Corrected codes [n] take the place of the last frame's."""
         ...
 
+    def show(self, index: int, pixels: Tensor) -> None:
+        """Frame ``index``, which has its codes, as it is shown: [3, H, W] in [-1, 1], for families that read pixels."""
+        ...
+
     def forget(self, frames: int) -> None:
         """Back to the state after ``frames`` frames."""
         ...

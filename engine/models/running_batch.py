@@ -44,6 +44,9 @@ class SequenceState:
         """Corrected codes [n] take the place of the last frame's (ACDC Eq. 6); they enter with the next sentence."""
         self.images[-1] = codes
 
+    def show(self, index: int, pixels: Tensor) -> None:
+        """Frame ``index`` as it is shown, [3, H, W] in [-1, 1]: nothing to a family that reads codes."""
+
     def forget(self, frames: int) -> None:
         """Go back to the state after ``frames`` frames; all that is shown of them will be fed again."""
         self.drop_cache()

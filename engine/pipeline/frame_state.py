@@ -55,6 +55,9 @@ class FrameState:
         """Pictures by which the user constrains this frame's correction."""
         return FrameConstraints()
 
+    def show(self, pixels: Tensor) -> None:
+        """The frame's pixels are these from now on: the draft, then the corrected ones where they are fed back."""
+
     def clear_frame(self) -> None:
         """Make room for the next frame."""
         self.batch = self.draft_codes = self.draft = self.shown = self.cut_prompt = self.codes = None

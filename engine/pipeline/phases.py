@@ -96,6 +96,7 @@ class Phases:
         drafts = self.models.tokenizer.decode(_stacked(frames, "draft_codes"))
         for frame, draft in zip(frames, drafts.unbind(0), strict=True):
             frame.draft = draft
+            frame.show(draft)
 
     def check_constraints(self, request: StoryRequest) -> None:
         """``ValueError`` (one line) for constraints that cannot be met; called before the story's first frame."""
@@ -153,7 +154,9 @@ class Phases:
         its cache ``at_once``, in one parallel pass, or with the next sentence."""
         for story in stories:
             assert story.codes is not None, "vq_encode() comes before update_context()"
+            assert story.shown is not None, "sdedit() comes before update_context()"
             story.sequence.replace(story.codes)
+            story.show(story.shown)
         if at_once:
             self.batch_of(stories).write_cache()
 

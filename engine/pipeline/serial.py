@@ -18,7 +18,7 @@ from ..request import StoryRequest
 from .clock import Clock
 from .frame_state import build_frame
 from .phases import Phases, rewrite
-from .story import Story, restore_memory, stored_codes
+from .story import Story, context_pixels, restore_memory, stored_codes
 
 
 class SerialPipeline:
@@ -105,10 +105,12 @@ class SerialPipeline:
         phases.prefill(phases.batch_of(stories), stories)
         if self.options.corrects(index) and self.options.correction.feed_back:
             phases.force_codes(stories, stored)
-            return
-        self.draw()
-        drawn = [story.draft_codes for story in stories if story.draft_codes is not None]
-        if not torch.equal(torch.stack(drawn), stored):
-            raise ValueError(
-                f"frame {index + 1} cannot be reproduced with these settings; restart the story with --overwrite"
-            )
+        else:
+            self.draw()
+            drawn = [story.draft_codes for story in stories if story.draft_codes is not None]
+            if not torch.equal(torch.stack(drawn), stored):
+                raise ValueError(
+                    f"frame {index + 1} cannot be reproduced with these settings; restart the story with --overwrite"
+                )
+        for story, frame in zip(stories, done, strict=True):
+            story.show(context_pixels(frame, self.options).to(phases.device))

@@ -11,8 +11,10 @@ from torch import Tensor
 from ..constraints import FrameConstraints
 from ..memory import Memory, Rewrite
 from ..models.interfaces import FrameLayout, SequenceState
+from ..options import StoryOptions
 from ..outputs import Frame
 from ..request import StoryRequest
+from ..sdedit.pixels import from_array
 from .frame_state import FrameState
 
 
@@ -50,6 +52,10 @@ class Story(FrameState):
         """Its request's, of this frame."""
         return self.request.constraints.of(self.index)
 
+    def show(self, pixels: Tensor) -> None:
+        """For an ARM that reads earlier frames as pixels."""
+        self.sequence.show(self.index, pixels)
+
     def next_frame(self) -> None:
         """On to the frame after this one."""
         self.clear_frame()
@@ -72,6 +78,12 @@ def restore_memory(memory: Memory, sentences: Sequence[str], done: Sequence[Fram
     """Give ``memory`` what an earlier run has rewritten of the story, if that is all of it."""
     if done:
         memory.restore(sentences, [*(frame.refined_prompt for frame in done), *done[-1].later_prompts])
+
+
+def context_pixels(frame: Frame, options: StoryOptions) -> Tensor:
+    """Pixels [3, H, W] in [-1, 1] of a finished frame as the ARM's context has it: corrected where fed back."""
+    fed_back = options.corrects(frame.index) and options.correction.feed_back
+    return from_array((frame.image if fed_back else frame.draft)[None])[0]
 
 
 def stored_codes(frames: Sequence[Frame], stream: FrameLayout) -> Tensor:

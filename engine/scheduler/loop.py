@@ -17,7 +17,7 @@ from ..options import StoryOptions
 from ..outputs import Phase, Ran
 from ..pipeline.frame_state import build_frame
 from ..pipeline.phases import rewrite
-from ..pipeline.story import restore_memory, stored_codes
+from ..pipeline.story import context_pixels, restore_memory, stored_codes
 from ..request import StoryRequest
 from ..utils.out_of_memory import is_out_of_memory
 from ..utils.to_one_line import one_line
@@ -110,6 +110,8 @@ class PipelinedLoop:
         if request.done:
             codes = stored_codes(request.done, arm.stream).to(device)
             story.sequence.restore(request.sentences[:done], list(codes.unbind(0)))
+            for frame in request.done:
+                story.sequence.show(frame.index, context_pixels(frame, self.options).to(device))
         return story
 
     def _drop_cancelled(self) -> Iterator[Event]:

@@ -13,7 +13,7 @@ OPTIONAL = {  # distribution: what it is for here
     "transformers": "memory by a local language model, training and parity tests",
     "httpx2": "memory by an endpoint",
     "tenacity": "memory by a language model",
-    "sentencepiece": "LWM's text, as published",
+    "sentencepiece": "text of LWM, Unified-IO 2 and DeepFloyd IF, as published",
     "msgpack": "LWM's weights, as published",
     "av": "MP4",
     "triton": "fused GPU kernels",

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from acdc.bench.full_size import main
 from acdc.engine.models.layers.half_precision import emulated
+from tests.helpers.small_roofline import small_roofline
 from tests.helpers.small_systems import small_systems
 
 pytestmark = pytest.mark.measuring
@@ -31,10 +32,29 @@ def checked(found: dict, bundle: str, dtype: str) -> None:
 
 def test_a_toy_is_drawn_and_corrected(tmp_path, monkeypatch) -> None:
     small_systems(tmp_path / "published", monkeypatch)
+    small_roofline(monkeypatch)
     asked = ["--out", str(tmp_path / "found.json"), "--size", "32", "--arm-steps", "2", "--dtype", "float32"]
     result = CliRunner().invoke(main, asked)
     assert result.exit_code == 0, result.output
     checked(json.loads((tmp_path / "found.json").read_text()), "show-o+sd15", "float32")
+
+
+def test_the_layers_of_an_encoder_and_decoder_are_counted(tmp_path, monkeypatch) -> None:
+    small_systems(tmp_path / "published", monkeypatch)
+    small_roofline(monkeypatch)
+    asked = ["--out", str(tmp_path / "found.json"), "--size", "32", "--dtype", "float32", "--bundle", "uio2-xl+sd15"]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    checked(found, "uio2-xl+sd15", "float32")
+    width, inner, layers = 32, 32, 2
+    mlp, head, drawn = 3 * 48 * width, 64 * width, 15  # codes after the first, which the prefill draws
+    a_pass = layers * (4 * width * inner + 2 * width * inner + mlp) + head  # cross-attention's keys are there already
+    assert found["layers"]["draw"]["bytes"] == 4 * drawn * a_pass
+    assert found["layers"]["draw"]["flops"] == 2 * 2 * drawn * a_pass, "both branches"
+    for phase, row in found["layers"].items():
+        assert row["floor"] == max(row["flops"] / found["rates"]["flops"], row["bytes"] / found["rates"]["bandwidth"])
+        assert row["share"] == pytest.approx(row["floor"] / found["seconds"][phase])
 
 
 def test_a_clip_of_a_toy_is_corrected(tmp_path, monkeypatch) -> None:

@@ -31,6 +31,10 @@ def offset_and_scale(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
         return 1.0, 0.1
     if parent in ("embed_tokens", "wte", "vte", "embedding_table"):
         return 0.0, 1.0
+    if parent in ("text_token_embedder", "image_token_embedder"):  # also the matrix of the logits
+        return 0.0, 0.3
+    if last == "modality_embedding":
+        return 0.0, 0.1
     if len(shape) == 1:
         return 0.0, 0.5
     fan_in = shape[-2] if last == "kernel" else math.prod(shape[1:])  # flax [.., in, out], torch [out, in, ..]

@@ -21,9 +21,8 @@ from torch import Tensor
 from ...options import StoryOptions
 from ...sampling import make_sampling_params
 from .. import running_batch
-from ..decode import DecodeState, draw, fitting
+from ..decode import DecodeState, advance
 from ..running_batch import Member
-from ..tokens_per_pass import SEQUENTIAL
 from .runner import CausalRunner
 from .session import ArmSession
 from .stream_segment import StreamSegment
@@ -72,26 +71,12 @@ class RunningBatch(running_batch.RunningBatch):
         self.session.start(self.params, keys, guesses, self.session.arm.widest(self.options.sampling.decoding))
 
     def advance(self, max_passes: int | None = None) -> list[bool]:
-        """Run up to ``max_passes`` passes (None: as many as it takes) -> for each story, whether its codes are final.
-
-        Accepted counts are read back every few passes (``choose_sync_every``), and where one code is drawn a pass, at
-        the end.
-        """
+        """Run up to ``max_passes`` passes (None: as many as it takes) -> by place, whether all codes are final."""
         session, state = self.session, self.session.frame
         assert state is not None, "start() comes before advance()"
-        tokens_per_pass = session.arm.tokens_per_pass(self.options.sampling.decoding, self.num_active)
-        sync_every = session.arm.sync_every
-        num_codes, find = session.arm.stream.slots, partial(session.arm.draw_pass, state.params)
-        if max_passes is None:
-            draw(state, find, num_codes, tokens_per_pass, sync_every)
-            return [True] * len(self.sequences)
-        budget, left = max_passes, num_codes_left(state, session)
-        while budget > 0 and left > 0:
-            launched = min(budget, left if tokens_per_pass == SEQUENTIAL else min(sync_every, left))
-            for _ in range(launched):
-                state.run(find(fitting(tokens_per_pass, left)))
-            budget, left = budget - launched, num_codes_left(state, session)
-        return [count >= num_codes for count in state.accepted.tolist()]
+        arm, tokens_per_pass = session.arm, session.arm.tokens_per_pass(self.options.sampling.decoding, self.num_active)
+        find, num_codes = partial(arm.draw_pass, state.params), arm.stream.slots
+        return advance(state, find, num_codes, tokens_per_pass, arm.sync_every, max_passes)
 
     def drawn(self, place: int) -> Tensor:
         """The codes [n] of a story whose draw is over."""
@@ -136,11 +121,6 @@ class RunningBatch(running_batch.RunningBatch):
         codes, accepted = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "accepted"))
         session.frame = DecodeState(parts[0].params, codes, accepted, noise, session.cache)
         return made, list(range(len(members)))
-
-
-def num_codes_left(state: DecodeState, session: ArmSession) -> int:
-    """Final codes of the story that has the fewest."""
-    return session.arm.stream.slots - min(state.accepted.tolist())
 
 
 def chunks(session: ArmSession, sequences: Sequence[SequenceState]) -> list[StreamSegment]:

@@ -25,10 +25,10 @@ import torch
 from torch import Tensor
 
 from ...options import Context
-from ...sampling import SamplingParams, choose
-from ...utils.rng import gumbel
+from ...sampling import SamplingParams
 from ..checks import check_codes, check_context, check_guided, check_kept, check_texts, places
 from ..decode import DecodeState, draw
+from ..decode_pass import first_guesses
 from ..kv_cache import KVCache, bucket, gather
 from ..story_session import StorySession
 from ..tokens_per_pass import SEQUENTIAL
@@ -145,26 +145,11 @@ class ArmSession(StorySession):
 
     def drawing(self, params: SamplingParams, keys: Tensor, guesses: Tensor | None, window: int) -> DecodeState:
         """The frame before its first pass: its noise, the first code, guesses for the others, slot by slot."""
-        model, num_codes = self.arm.model, self.arm.stream.slots
-        noise, known = pass_noise(model, params, keys, num_codes), num_codes if guesses is None else 1
-        first = noise
-        if noise is not None:
-            slots = torch.arange(known, device=keys.device)
-            first = gumbel(keys, slots, model.config.vision_vocab) if model.use_triton else noise[:, :known]
-        return DecodeState.begin(params, self._guesses(params, first, known, guesses), noise, self.cache, window)
-
-    def _guesses(self, params: SamplingParams, noise: Tensor | None, known: int, guesses: Tensor | None) -> Tensor:
-        """The first code, which its logits and noise decide, and guesses for the others [B, n]: from the first guesses,
-        or by the same logits with each position's own noise [B, known, V]."""
         assert self.last_logits is not None
-        logits = self.last_logits[:, None].expand(-1, known, -1)
-        null = logits[self.stories :] if params.guided else None
-        chosen = choose(logits[: self.stories], null, noise, params)
-        guesses = chosen if guesses is None else torch.cat((chosen, guesses[:, 1:]), 1)
-        guesses = guesses.clone()
-        for slot, code in params.forced:
-            guesses[:, slot] = code
-        return guesses
+        model, num_codes = self.arm.model, self.arm.stream.slots
+        noise = pass_noise(model, params, keys, num_codes)
+        first = first_guesses(self.last_logits, params, keys, noise, guesses, num_codes, model.use_triton)
+        return DecodeState.begin(params, first, noise, self.cache, window)
 
     @torch.no_grad()
     def extend(self, codes: Tensor) -> None:

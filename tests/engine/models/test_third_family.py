@@ -20,7 +20,7 @@ from tests.toy_family import loader
 SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a log."]
 OTHERS = ["A bear slept.", "It woke."]
 QUICK = {"num_inference_steps": 4}
-FAMILIES = ("engine.models.lwm", "engine.models.show_o")
+FAMILIES = ("engine.models.lwm", "engine.models.show_o", "engine.models.unified_io2")
 
 
 @pytest.fixture

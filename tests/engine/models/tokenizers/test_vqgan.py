@@ -97,9 +97,9 @@ def test_directory_round_trip(model: VQGAN, folder: Path) -> None:
 
 
 def test_unknown_config_field(folder: Path) -> None:
-    config = SMALL.to_dict() | {"attention": True}
+    config = SMALL.to_dict() | {"dropout": 0.1}
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ValueError, match=r"config.json: unknown field 'attention'; the fields are resolution"):
+    with pytest.raises(ValueError, match=r"config.json: unknown field 'dropout'; the fields are resolution"):
         VQGAN.from_directory(folder)
 
 
