@@ -11,7 +11,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "__init__.py").read_text())
 ROOMS = ["engine", "kernels", "compile"]
 # The commands `acdc overhead` and `acdc plan` run these; a checkout has the other measurements, and the training of the
 # embedded bundle.
-MEASURING = ["bench", "bench.overhead", "bench.simulator"]
+MEASURING = ["bench", "bench.acdit", "bench.overhead", "bench.simulator"]
 UNFINISHED = "storyworld-motion"  # a bundle that stays in the repository until its videos are good
 ONNX = ["onnx>=1.19", "onnxscript>=0.5.4", "onnxruntime>=1.22"]
 TRITON = "triton>=3.6; platform_machine in 'x86_64 AMD64 arm64 aarch64' and sys_platform == 'linux'"

@@ -2,7 +2,8 @@
 
 It shows that the system fits and runs, with the seconds of each phase, the least that its layers could take at the
 rates measured after it, and the process's peak memory. Steps are few by default, since a CPU takes minutes for each;
-``bench.gpu systems`` measures on a GPU. ``--clip FRAMES`` loads the corrector alone and corrects a clip.
+``bench.gpu systems`` measures on a GPU. ``--clip FRAMES`` loads the corrector alone and corrects a clip; ``--acdit
+NAME`` draws a picture or clip with ACDiT, which no corrector follows.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import click
 import torch
 from torch import nn
 
+from ..engine.acdit.pipeline import ACDiTPipeline
 from ..engine.corrector import Corrector
 from ..engine.engine import Engine
 from ..engine.loading.bundle import parse_device, parse_dtype
@@ -27,7 +29,9 @@ from ..engine.models.layers.half_precision import emulated
 from ..engine.options import CorrectionOptions, make_options
 from ..engine.utils.atomic import write_json
 from ..engine.utils.versions import versions
+from .acdit.draw import draw_one, floors
 from .layer_needs import LayerNeeds
+from .overhead.floors import rates_of
 from .roofline import Machine
 
 SENTENCE = "Benny the beagle sat in a vibrant garden."
@@ -52,14 +56,17 @@ def peak_bytes() -> int:
 @click.option(
     "--t5-layers", type=click.IntRange(1), help="Layers of the clip's T5 encoder, to leave memory for the rest."
 )
+@click.option("--acdit", metavar="NAME", help="Draw with this ACDiT (XL-img, H-vid, ...), N steps a block.")
 @click.option("--width", type=click.IntRange(1), help="Pixels of the clip's longer side.  [default: as --size]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
 def main(
     bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int, clip: int | None,
-    width: int | None, t5_layers: int | None, out: Path,
+    acdit: str | None, width: int | None, t5_layers: int | None, out: Path,
 ) -> None:  # fmt: skip
     """Make the system, draw a frame and correct it."""
-    if clip is None:
+    if acdit is not None:
+        found = drawn_blocks(acdit, device, dtype, steps)
+    elif clip is None:
         found = drawn_frame(bundle, device, dtype, arm_steps, steps, size)
     else:
         found = corrected_clip(bundle, device, dtype, steps, (clip, size, width or size), t5_layers)
@@ -102,6 +109,26 @@ def drawn_frame(bundle: str, device: str, dtype: str, arm_steps: int | None, ste
         "layers": needs.shares(seconds, machine),
         "changed_codes": sum(one != other for one, other in zip(frame.codes, frame.draft_codes, strict=True)),
         "codes": len(frame.codes),
+    }
+
+
+def drawn_blocks(name: str, device: str, dtype: str, steps: int) -> dict[str, Any]:
+    """A picture or clip drawn block by block: settings, seconds by phase, and the share of them that operations and
+    weights take at the rates of this machine, measured in the same run."""
+    rates, began = rates_of(parse_device(device), parse_dtype(dtype)), time.perf_counter()
+    pipeline = ACDiTPipeline.from_pretrained(random_weights=name, device=device, dtype=dtype)
+    made = made_in(began)
+    drawn, least = draw_one(pipeline, steps), floors(pipeline, steps, 1, rates)
+    return {
+        "settings": {"model": name, **pipeline.settings(steps)},
+        "seconds": {"made": made, **{phase.value: seconds for phase, seconds in drawn.phases.items()}},
+        "frames": drawn.frames,
+        "blocks": [{phase.value: seconds for phase, seconds in block.items()} for block in drawn.blocks],
+        "rates": rates._asdict(),
+        "floors": {
+            phase.value: {**floor._asdict(), "share": floor.seconds / drawn.phases[phase]}
+            for phase, floor in least.items()
+        },
     }
 
 

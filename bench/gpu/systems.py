@@ -29,6 +29,7 @@ from ...engine.pipeline.clock import Clock
 from ..overhead.floors import weight_bytes
 from ..overhead.run import VIDEO_FRAMES
 from ..roofline import Cost, Machine
+from . import blocks
 from .record import Output, Record, alive
 from .stages import fresh_peak, spread
 
@@ -54,6 +55,7 @@ class System(NamedTuple):
     frames: int = 0
 
 
+ACDIT = ("XL-img", "H-img", "XL-vid", "H-vid")  # weights were published of these
 SYSTEMS = (
     System("storyworld", "storyworld", {}),
     System("Show-o 256 + SD 1.5 at 256", "show-o+sd15", {"correction_size": 256}),
@@ -78,6 +80,7 @@ SYSTEMS = (
     System("Janus-Pro-7B + SD-Turbo at 512", "janus-pro-7b+sd-turbo", {}),
     System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=VIDEO_FRAMES),
     System("LWM + VideoCrafter2 at 320, 16 frames", "lwm+videocrafter2", {}, frames=VIDEO_FRAMES),
+    *(System(f"ACDiT {name}, without a corrector", f"{blocks.PREFIX}{name}", {}) for name in ACDIT),
 )
 
 
@@ -89,6 +92,10 @@ def run(systems: Sequence[System], ways: Sequence[str], device: str, dtype: str,
         costs = counted_before(record, system)
         for way in ways:
             what = {"system": system.name, "way": way}
+            if system.bundle.startswith(blocks.PREFIX):
+                if way in blocks.WAYS:
+                    record.add(what, partial(blocks.measure, system.bundle, device, dtype, machine))
+                continue
             record.add(what, partial(measure, system, way, device, dtype, machine, costs))
     return record.finish()
 

@@ -11,6 +11,7 @@ import click
 import cloup
 from cloup import option, option_group
 
+from ...engine.acdit.request import STEPS
 from ...engine.cli.engine_options import EXECUTION, models
 from ...engine.cli.flags import Given, with_options
 from ...engine.cli.inputs import SEED_LIMIT, check_seed
@@ -63,6 +64,13 @@ STUDY = option_group(
     ),
     option("--frames", type=COUNT, metavar="N", help=f"Draw at most N frames a story in a study.  [default: {FRAMES}]"),
     option("--rounds", type=COUNT, metavar="N", help=f"Run each variant of a study N times.  [default: {ROUNDS}]"),
+    option(
+        "--acdit",
+        metavar="NAME",
+        help="Measure this ACDiT (B-img, XL-vid, ...) of random weights in a study as well: a model that no corrector "
+        "follows.",
+    ),
+    option("--acdit-steps", type=COUNT, metavar="N", help=f"Take N steps in each of its blocks.  [default: {STEPS}]"),
 )
 
 
@@ -88,6 +96,8 @@ def overhead(
     sweeps: tuple[str, ...],
     frames: int | None,
     rounds: int | None,
+    acdit: str | None,
+    acdit_steps: int | None,
     seed: int,
     given: Given,
 ) -> None:
@@ -100,13 +110,16 @@ def overhead(
         refuse("is not for a study; leave out --study or it", warmup=warmup, json=json_file)
     else:
         of_studies = {"out": out, "concurrency": concurrency, "sweep": sweeps, "frames": frames, "rounds": rounds}
+        of_studies |= {"acdit": acdit, "acdit-steps": acdit_steps}
         refuse("is for a study; give --study with it", **of_studies)
     options = given.story()
     count = check_stories(stories or (4 if study else 3), seed)
     if study:
         from .command import Sizes, make_study  # here, because it imports torch
+        from .corrector_free import CorrectorFree
 
-        sizes = Sizes(count, concurrency, sweeps, frames or FRAMES, rounds or ROUNDS, seed)
+        corrector_free = None if acdit is None else CorrectorFree(acdit, acdit_steps or STEPS)
+        sizes = Sizes(count, concurrency, sweeps, frames or FRAMES, rounds or ROUNDS, seed, corrector_free)
         make_study(options, given.engine(), sizes, STEM if out is None else out, machine(), load_engine)
     else:
         compare(options, given.engine(), count, seed, WARMUP if warmup is None else warmup, json_file)

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from ...engine.examples import EXAMPLES
+from ...engine.loading.acdit import NAMES
 from ...engine.memory import check_memory
 from ...engine.options import EngineOptions, StoryOptions, default_backend
 from ...engine.utils.atomic import check_parent, write_bytes, write_json
 from ...engine.utils.malloc import limit_malloc_arenas
 from ...engine.utils.streams import log
+from .corrector_free import CorrectorFree
 from .study import Plan, run_study
 from .sweeps import SWEEPS, parse_counts
 from .table import page, table
@@ -37,6 +39,7 @@ class Sizes(NamedTuple):
     frames: int
     rounds: int
     seed: int
+    corrector_free: CorrectorFree | None = None
 
 
 def make_study(
@@ -54,6 +57,7 @@ def make_study(
     sweeps, asked = check_sweeps(sizes.sweeps), bool(sizes.sweeps)
     check_frames(sizes.frames)
     check_plots()
+    check_name(sizes.corrector_free)
     check_memory(options.memory)
     limit_malloc_arenas()
     engine = load(engine_options)
@@ -68,6 +72,7 @@ def make_study(
         frames=sizes.frames,
         rounds=sizes.rounds,
         seed=sizes.seed,
+        corrector_free=sizes.corrector_free,
     )
     target = stem.with_name(f"{stem.name}.json")
 
@@ -78,7 +83,7 @@ def make_study(
     write_report(record, stem)
     click.echo(table(record))
     click.echo(", ".join(f"{stem}.{suffix}" for suffix in SUFFIXES))
-    if any("failed" in point for point in record["points"]):
+    if any("failed" in point for point in (*record["points"], *record.get("corrector_free", []))):
         raise click.exceptions.Exit(1)
 
 
@@ -120,6 +125,12 @@ def check_frames(frames: int) -> int:
     if frames > most:
         raise ValueError(f"--frames {frames} is more than any of the stories has; choose 1 to {most}")
     return frames
+
+
+def check_name(model: CorrectorFree | None) -> None:
+    """``ValueError`` for a model without a corrector that is unknown."""
+    if model is not None and model.name not in NAMES:
+        raise ValueError(f"unknown ACDiT {model.name!r}; choose {', '.join(NAMES)}")
 
 
 def check_plots() -> None:

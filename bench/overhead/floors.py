@@ -83,12 +83,16 @@ Needs = Mapping[Phase, Need]  # of one frame
 
 
 def measure_rates(engine: Engine) -> Rates:
+    """As :func:`rates_of`, for an engine's device and number type."""
+    return rates_of(engine.device, next(engine.models.tokenizer.parameters()).dtype)
+
+
+def rates_of(device: torch.device, dtype: torch.dtype) -> Rates:
     """The best of some products, copies and sums: a rate that is reached at all is a bound that holds.
 
     Weights are only read. A copy reads and writes, and many a CPU also reads every line that it is about to write,
     which is in no count: there a sum, which reads alone, is the faster of the two. The faster one is taken.
     """
-    device, dtype = engine.device, next(engine.models.tokenizer.parameters()).dtype
     side = MATRIX[device.type]
     a, b = torch.ones(2, side, side, device=device, dtype=dtype)
     product = torch.empty_like(a)
@@ -158,7 +162,7 @@ def _frames(phases: SlotPhases, stories: int, cache: int) -> list[Needs]:
 
 def _count(phases: SlotPhases, phase: Phase, works: list[StoryState], cache: int) -> Need:
     """Run a phase, and count. Not in inference mode, in which products come as wholes that the registry lacks."""
-    with torch.no_grad(), _weights_read(phases.models.networks) as calls, Operations() as operations:
+    with torch.no_grad(), weights_read(phases.models.networks) as calls, Operations() as operations:
         phases.run_phase[phase](works)
     sizes = {module: weight_bytes(module) for module in calls}
     once = sum(sizes.values())
@@ -166,7 +170,7 @@ def _count(phases: SlotPhases, phase: Phase, works: list[StoryState], cache: int
 
 
 @contextmanager
-def _weights_read(networks: Iterable[nn.Module]) -> Iterator[dict[nn.Module, int]]:
+def weights_read(networks: Iterable[nn.Module]) -> Iterator[dict[nn.Module, int]]:
     """Count the calls of each module in this block."""
     calls: dict[nn.Module, int] = {}
 

@@ -10,10 +10,12 @@ from .plots import plots, sweep_plot
 from .sweeps import CONCURRENCY
 from .table import (
     COLUMNS,
+    CORRECTOR_FREE,
     TITLES,
     UNKNOWN,
     cells,
     conditions,
+    corrector_free,
     floors_overhead,
     legend,
     measured,
@@ -64,6 +66,7 @@ def report(record: Record) -> str:
         _table(record),
         f'<p class="soft">{escape(legend())}</p>',
         f'<div class="plots">{"".join(_figure(svg) for _, svg in plots(record))}</div>',
+        *_corrector_free(record),
         *_timelines(record),
         *(_sweep(record, sweep) for sweep in sweeps(record)),
         _stories(record),
@@ -101,6 +104,12 @@ def _table(record: Record) -> str:
             shown = [*cells(point, row), *_also(row)]
             lines.append(f"<tr{kind}>{''.join(f'<td>{escape(cell)}</td>' for cell in shown)}</tr>")
     return _html_table((*COLUMNS, *ALSO), lines)
+
+
+def _corrector_free(record: Record) -> list[str]:
+    """Rows of a model that no corrector follows."""
+    rows = [f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in corrector_free(record)]
+    return ["<h2>Without a corrector</h2>", _html_table(CORRECTOR_FREE, rows)] if rows else []
 
 
 def _also(row: Mapping[str, Any]) -> list[str]:

@@ -15,6 +15,8 @@ from ...engine.scheduler.run import for_device
 from ...engine.utils.to_one_line import one_line
 from ...engine.utils.versions import versions
 from .bounds import Floors
+from .corrector_free import CorrectorFree
+from .corrector_free import measure as measure_corrector_free
 from .energy import find_meter
 from .figures import summarise
 from .measure import Runs, Say, make_stories, measure
@@ -33,7 +35,8 @@ DRAWN = (SERIAL, OVERLAPPED)  # whose timelines are kept
 @dataclass(frozen=True)
 class Plan:
     """Sizes of a study. ``frames`` bounds a story's sentences; ``backend`` is the engine's as the user gave it;
-    ``asked`` says whether the user named the ``sweeps``: what of those cannot be is refused then, and else skipped."""
+    ``asked`` says whether the user named the ``sweeps``: an impossible value of those is refused then, and else
+    skipped. A model that is ``corrector_free`` is measured after them."""
 
     stories: int
     frames: int
@@ -43,6 +46,7 @@ class Plan:
     sweeps: Sequence[str]
     backend: str
     asked: bool = True
+    corrector_free: CorrectorFree | None = None
 
 
 @dataclass
@@ -122,6 +126,9 @@ def run_study(
         record["timelines"] += timelines
         if on_point is not None:
             on_point(record)
+    if plan.corrector_free is not None:
+        how = (engine.device, engine.settings(options)["dtype"], own.floors.rates, say)
+        record["corrector_free"] = measure_corrector_free(plan.corrector_free, plan.concurrency, plan.rounds, *how)
     return record
 
 

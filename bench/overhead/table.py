@@ -27,6 +27,7 @@ TITLES = {
     "backend": "backend",
 }
 MAIN = (PLAIN, SERIAL, OVERLAPPED)
+CORRECTOR_FREE = ("model", "n", "ms a frame", "least", "most", "floor", "of it", "first block ms", "MiB")
 UNKNOWN = "-"
 
 
@@ -66,6 +67,9 @@ def page(record: Record, name: str) -> str:
     for sweep in sweeps(record):
         n = points(record, sweep)[0]["concurrency"]
         parts += ["", f"## {TITLES[sweep]}, n = {n}", "", sweep_table(record, sweep)]
+    if rows := corrector_free(record):
+        heads = [_line(CORRECTOR_FREE), "|---" * len(CORRECTOR_FREE) + "|"]
+        parts += ["", "## Without a corrector", "", *heads, *map(_line, rows)]
     return "\n".join([*parts, "", f"Timelines and plots: `{name}.html`; every sample: `{name}.json`.", ""])
 
 
@@ -184,6 +188,23 @@ def spread(ratio: Mapping[str, float]) -> str:
 def percent(share: float | None) -> str:
     """0.012 -> "1.2 %"."""
     return UNKNOWN if share is None else f"{100 * share:.1f} %"
+
+
+def corrector_free(record: Record) -> list[list[str]]:
+    """The rows' cells under ``CORRECTOR_FREE``; none where no such model was measured."""
+    return [_without_corrector(row) for row in record.get("corrector_free", [])]
+
+
+def _without_corrector(row: Mapping[str, Any]) -> list[str]:
+    title = f"ACDiT {row['model']}, {row['steps']} steps a block"
+    if "failed" in row:
+        return [title, f"failed: {row['failed']}", *[""] * (len(CORRECTOR_FREE) - 2)]
+    own, floor = row["seconds_a_frame"], row["floor_seconds_a_frame"]
+    rounds = [seconds / row["frames"] for seconds in row["seconds"]]
+    milliseconds = (f"{1e3 * seconds:.0f}" for seconds in (own, min(rounds), max(rounds), floor))
+    memory = row["peak_cuda_mib"] or row["peak_rss_mib"]
+    shares = f"{100 * floor / own:.0f} %", f"{1e3 * row['first_block_seconds']:.0f}", f"{memory:.0f}"
+    return [title, str(row["concurrency"]), *milliseconds, *shares]
 
 
 def _samples(row: Mapping[str, Any]) -> int:

@@ -107,4 +107,5 @@ def test_what_was_counted_is_known_to_a_process_that_goes_on():
 
 
 def test_every_published_bundle_has_a_row():
-    assert {system.bundle for system in SYSTEMS} == {"storyworld", *published_names()}
+    rows = {system.bundle for system in SYSTEMS if not system.bundle.startswith("acdit:")}
+    assert rows == {"storyworld", *published_names()}

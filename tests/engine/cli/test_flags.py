@@ -41,7 +41,7 @@ FLAGS = {
     "info": "json",
     "compile": f"{ENGINE} frames stories seed decoding guidance set",
     "cache": "clear",
-    "overhead": "stories warmup json study out concurrency sweep frames rounds "
+    "overhead": "stories warmup json study out concurrency sweep frames rounds acdit acdit-steps "
     f"{ENGINE} {SAMPLING} {CORRECTION} {MEMORY} {SHOW_O} set",
     "plan": "costs stories frames machines memory-ms json",
 }
