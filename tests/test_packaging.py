@@ -87,7 +87,7 @@ def test_the_wheel_holds_the_engine_and_two_measurements(wheel: Path) -> None:
     inside = {name.split("/")[2] for name in files if name.startswith("acdc/bench/")}
     assert inside == {"__init__.py", "acdit", "overhead", "simulator"}
     bundles = {name.split("/")[3] for name in files if name.startswith("acdc/engine/bundles/")}
-    assert bundles == {"__init__.py", "published", "storyworld", "storyworld-video"}
+    assert bundles == {"__init__.py", "published", "storyworld", "storyworld-lcm", "storyworld-video"}
     assert not {name for name in files if "/train" in name or "/test" in name}
     assert {Path(name).suffix for name in files if name.startswith("acdc/")} <= {
         ".py", ".typed", ".json", ".txt", ".md", ".safetensors",

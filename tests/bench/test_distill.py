@@ -113,7 +113,7 @@ def test_the_engine_merges_what_was_trained(tiny_path: Path, tmp_path: Path) -> 
             value.normal_()
     halves = {name: value.detach().half().float() for name, value in factors.named_parameters()}
     expected = {name: v.detach().clone() for name, v in factors.merged(weights, torch.float32, halves).items()}
-    factors.save(tmp_path / LORA, dict(factors.named_parameters()))
+    factors.save(tmp_path / LORA, dict(factors.named_parameters()), "0")
     merge_loras(networks, read_loras(networks, [Lora(str(tmp_path / LORA))]))
     changed = {name for name, value in networks.unet.named_parameters() if not torch.equal(value, same[name])}
     assert changed == {f"{name}.weight" for name in factors.names}

@@ -22,6 +22,7 @@ from transformers import CLIPTextModel
 
 from ....engine.loading.bundle import find_bundle
 from ....engine.utils.atomic import write_json
+from ....engine.utils.file_digest import file_digest
 from .assemble import assemble_few_steps
 from .budget import Budget, budget_options
 from .caption_tokenizer import build_tokenizer, load_merges
@@ -36,6 +37,7 @@ from .precision import compute_dtype
 
 SEED = 9
 LORA = "lcm_lora.safetensors"
+UNET = "unet/diffusion_pytorch_model.safetensors"
 MEASURED = 96  # held-back frames
 MEASURED_FROM = 499  # t' = 0.5
 
@@ -197,7 +199,7 @@ def main(
             steps=budget.steps, decay=budget.decay, run_dir=out, warmup=50, every=every, ema=model.ema,
             after_step=after_step, seed=SEED, time_limit=None if budget.minutes is None else 60 * budget.minutes,
         )  # fmt: skip
-    model.factors.save(out / LORA, model.ema.state_dict())
+    model.factors.save(out / LORA, model.ema.state_dict(), file_digest(corrector / UNET))
     figures = {
         "steps": done, "rank": rank, "guidance_scale": model.guidance_scale,
         "parameters": sum(value.numel() for value in model.factors.parameters()),

@@ -10,6 +10,8 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+BASE = "base_sha256"
+
 
 class Factors(nn.Module):
     """``down`` [r, in, ...] and ``up`` [out, r, 1...] of every layer, r = ``rank`` or the layer's own if that is less.
@@ -40,15 +42,16 @@ class Factors(nn.Module):
             changed[key] = (weights[key] + change.view_as(weights[key])).to(dtype)
         return changed
 
-    def save(self, path: Path, values: Mapping[str, Tensor]) -> None:
-        """Write ``values`` as a LoRA of diffusers' UNet under PEFT's names, in float16."""
+    def save(self, path: Path, values: Mapping[str, Tensor], base: str) -> None:
+        """Write ``values`` as a LoRA of diffusers' UNet under PEFT's names, in float16. ``base`` is the digest of the
+        network's file: another one of the same shapes would take the LoRA without a word."""
         parts = {"A": "down", "B": "up"}
         state = {
             f"unet.{name}.lora_{letter}.weight": values[f"{part}.{index}"].detach().half().cpu().contiguous()
             for index, name in enumerate(self.names)
             for letter, part in parts.items()
         }
-        save_file(state, path, metadata={"format": "pt"})
+        save_file(state, path, metadata={"format": "pt", BASE: base})
 
 
 def _is_changed(module: nn.Module) -> bool:
