@@ -85,11 +85,10 @@ class KVCache:
 
     def write(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Put [rows, H, new, head_dim] at ``positions`` -> views [rows, H, S, head_dim] that hold them."""
-        where = positions[:, None, :, None].expand_as(keys)
         stored = self.keys[layer], self.values[layer]
         extent = self._extent(positions)
         for buffer, fresh in zip(stored, (keys, values), strict=True):
-            buffer.scatter_(2, where, fresh.to(buffer.dtype))
+            place(buffer[None], fresh[None].to(buffer.dtype), positions)
         return stored[0][:, :, :extent], stored[1][:, :, :extent]
 
     def store(self, layer: int, keys: Tensor, values: Tensor, positions: Tensor) -> KVView:
@@ -103,9 +102,9 @@ class KVCache:
         Positions after the last slot land on it; a caller that puts such padding does not own that slot.
         """
         slots = self.lengths[:, None] + torch.arange(keys.shape[3], device=keys.device)
-        where = slots.clamp(max=self.capacity - 1)[None, :, None, :, None].expand_as(keys)
-        self.keys.scatter_(3, where, keys)
-        self.values.scatter_(3, where, values)
+        slots = slots.clamp(max=self.capacity - 1)
+        place(self.keys, keys, slots)
+        place(self.values, values, slots)
 
     def advance(self, counts: Sequence[int]) -> None:
         """Row r takes ownership of its next ``counts[r]`` slots, which have just been written."""
@@ -187,6 +186,16 @@ class KVCache:
 
     def _send(self) -> None:
         self.lengths.copy_(torch.tensor(self.owned, dtype=torch.int64))
+
+
+def place(buffer: Tensor, fresh: Tensor, slots: Tensor) -> None:
+    """Write [layers, rows, H, new, head_dim] into ``buffer`` [layers, rows, H, S, head_dim] at ``slots`` [rows, new].
+
+    By an indexed assignment: torch's ``scatter_`` copies a whole bfloat16 or float16 buffer on a CPU, twice
+    (torch 2.13), which took longer than all products of a pass.
+    """
+    rows = torch.arange(len(slots), device=slots.device)[:, None]
+    buffer.permute(1, 3, 0, 2, 4)[rows, slots] = fresh.permute(1, 3, 0, 2, 4)
 
 
 def gather(parts: Sequence[KVCache | None], capacity: int, make: Callable[[int], KVCache]) -> KVCache:

@@ -41,6 +41,21 @@ def test_the_worked_example_of_the_docstring() -> None:
     assert owned(cache) == [[1, 2, 3, 7, 8, 9, 10, 99], [11, 12, 17, 18, 19, 20, 99]]
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_a_write_copies_no_more_than_what_is_new(dtype: torch.dtype) -> None:
+    """The buffers are large, and a pass writes a token."""
+    cache = KVCache(layers=3, rows=2, heads=2, capacity=64, head_dim=4, dtype=dtype)
+    new = torch.ones(3, 2, 2, 1, 4, dtype=dtype)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True) as seen:
+        cache.put(new, -new)
+        cache.write(1, new[0], -new[0], cache.positions(1))
+    sizes = [shape for event in seen.events() for shape in event.input_shapes if event.name == "aten::copy_"]
+    assert all(torch.Size(shape).numel() <= new.numel() for shape in sizes), sizes
+    assert cache.keys[:, :, :, 0].eq(1).all()
+    assert cache.values[:, :, :, 0].eq(-1).all()
+    assert not cache.keys[:, :, :, 1:].any()
+
+
 def test_a_query_sees_its_row_up_to_itself() -> None:
     cache = new_cache()
     feed(cache, [[1, 2, 3], [4, 0, 0]], counts=[3, 1])
