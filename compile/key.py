@@ -14,20 +14,32 @@ from torch import nn
 
 from .spec import StageSpec
 
+PACKAGE = Path(__file__).parents[1]
+
 
 def plan_key(run: nn.Module, spec: StageSpec, backend: str, version: str) -> str:
     """32 hex digits of everything that decides a plan: weights, the modules' code and settings, shapes, versions."""
     digest = hashlib.blake2b(digest_size=16)
     digest.update(f"{spec}|{backend}|{version}|{torch.__version__}|{sys.platform}".encode())
-    kinds = {kind for module in run.modules() for kind in type(module).__mro__ if kind.__module__ != "builtins"}
-    for path in sorted({inspect.getfile(kind) for kind in kinds}):  # a base's code decides as well
-        digest.update(Path(path).read_bytes())
+    for path in sources(run):
+        digest.update(path.read_bytes())
     for name, module in run.named_modules():
         digest.update(f"{name} {type(module).__qualname__} {settings(module)}".encode())
     for name, value in (*run.named_parameters(), *run.named_buffers()):  # also buffers that no checkpoint holds
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
+
+
+def sources(run: nn.Module) -> list[Path]:
+    """The files whose code decides what ``run`` computes, sorted: those of its modules' classes and of their bases,
+    and, since these call functions of their neighbours, all of the package's folders that they lie in and its kernels.
+    torch's are left out: its version is a part of the key."""
+    kinds = {kind for module in run.modules() for kind in type(module).__mro__}
+    ours = {kind for kind in kinds if kind.__module__.partition(".")[0] not in {"builtins", "torch", "abc", "typing"}}
+    files = {Path(inspect.getfile(kind)) for kind in ours}
+    folders = {PACKAGE.joinpath(*file.relative_to(PACKAGE).parts[:2]) for file in files if PACKAGE in file.parents}
+    return sorted(files.union(*(folder.rglob("*.py") for folder in (PACKAGE / "kernels", *folders))))
 
 
 def settings(module: nn.Module) -> str:

@@ -21,7 +21,7 @@ from .loading.lora import LoraFile, merge_layers, network_layers, read_lora
 from .loading.stable_diffusion_xl import make_sdxl, sdxl_fingerprint
 from .models.diffusion.schedule import Schedule, make_schedule
 from .models.diffusion.scheduler_config import SchedulerConfig
-from .models.diffusion.sdxl.lightning import choose_steps, distilled_steps, predicts_x0
+from .models.diffusion.sdxl.lightning import check_distilled, choose_steps, distilled_steps, predicts_x0
 from .models.diffusion.sdxl.model import SDXL
 from .options import EngineOptions, Lora, as_loras
 from .options.checks import check_text
@@ -80,6 +80,8 @@ class TextToImage:
             model = make_sdxl(where, kind)
         else:
             model = SDXL.from_directory(place, where, kind, file)
+            if not names:
+                check_distilled(str(place), model.scheduler_config)
             weights = sdxl_fingerprint(Path(place), file, kind)
         layers = network_layers({"unet": model.unet, "text_encoder": model.text_encoder})
         merged = [read_lora(lora, layers) for lora in given]

@@ -109,5 +109,20 @@ class TestKey:
         before, other = plan_key(Derived(), SPEC, "a", "1"), tmp_path / "twice.py"
         other.write_text("# edited", encoding="utf-8")
         found = inspect.getfile
-        monkeypatch.setattr(inspect, "getfile", lambda kind: str(other) if kind is nn.Module else found(kind))
+        monkeypatch.setattr(inspect, "getfile", lambda kind: str(other) if kind is Twice else found(kind))
         assert plan_key(Derived(), SPEC, "a", "1") != before
+
+    @pytest.mark.parametrize(
+        ("edited", "decides"),
+        [("engine/models/rotary.py", True), ("kernels/rms_norm.py", True), ("engine/cli/story.py", False)],
+    )
+    def test_functions_of_neighbours_and_kernels_decide_as_well(self, monkeypatch, tmp_path, edited, decides):
+        own = tmp_path / "engine/models/lwm/model.py"
+        for file in (own, tmp_path / edited):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch()
+        monkeypatch.setattr("acdc.compile.key.PACKAGE", tmp_path)
+        monkeypatch.setattr(inspect, "getfile", lambda kind: str(own))
+        before = plan_key(Twice(), SPEC, "a", "1")
+        (tmp_path / edited).write_text("# edited", encoding="utf-8")
+        assert (plan_key(Twice(), SPEC, "a", "1") != before) == decides

@@ -62,7 +62,7 @@ def write_sdxl(folder: Path) -> diffusers.StableDiffusionXLPipeline:
             beta_end=0.012,
             beta_schedule="scaled_linear",
             steps_offset=1,
-            timestep_spacing="leading",
+            timestep_spacing="trailing",
         ),
         add_watermarker=False,
     )

@@ -61,6 +61,14 @@ def test_the_unets_own_weights_need_not_be_there(copy: Path) -> None:
     assert painter.settings()["steps"] == 4
 
 
+def test_an_ordinary_sdxl_is_refused_without_a_few_step_network(copy: Path) -> None:
+    edit(copy / "scheduler" / "scheduler_config.json", timestep_spacing="leading")
+    with pytest.raises(ValueError, match=r"'leading', not 'trailing'.*SDXL-Lightning's file") as error:
+        TextToImage.from_pretrained(copy, steps=30)
+    assert "\n" not in str(error.value)
+    assert TextToImage.from_pretrained(copy, unet=copy.parent / LIGHTNING).settings()["steps"] == 4
+
+
 @pytest.mark.parametrize("style", ["kohya", "peft"])
 def test_a_lora_is_merged(copy: Path, style: str) -> None:
     names = ("mid_block.attentions.0.transformer_blocks.2.attn2.to_k", "conv_in", "add_embedding.linear_1")

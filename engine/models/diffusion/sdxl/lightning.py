@@ -8,7 +8,8 @@ sdxl_lightning_{2,4,8}step_lora.safetensors   noise
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 STEPS = re.compile(r"lightning_(\d+)steps?(?=[_.-])")
 MOST_STEPS = 1000
@@ -39,3 +40,15 @@ def choose_steps(names: Sequence[str], steps: int | None) -> int:
     if not 1 <= chosen <= MOST_STEPS:
         raise ValueError(f"steps {chosen} is out of range; choose 1 to {MOST_STEPS}")
     return chosen
+
+
+def check_distilled(place: str, scheduler: Mapping[str, Any]) -> None:
+    """``ValueError`` where the directory ``place`` holds an ordinary SDXL and nothing is put in its UNet's place:
+    without guidance its pictures are wrong. Directories of distilled models (SDXL-Turbo's) space timesteps "trailing".
+    """
+    spacing = scheduler.get("timestep_spacing")
+    if spacing != "trailing":
+        raise ValueError(
+            f"{place!r} is not a few-step model (its scheduler's timestep_spacing is {spacing!r}, not 'trailing'), and "
+            "an ordinary SDXL needs guidance, which is not applied here; give --unet or --lora: SDXL-Lightning's file"
+        )
