@@ -78,6 +78,8 @@ SYSTEMS = (
     System("Janus-Pro-1B + SD-Turbo at 512", "janus-pro-1b+sd-turbo", {}),
     System("Janus-Pro-7B + SD 1.5 at 512", "janus-pro-7b+sd15", {}),
     System("Janus-Pro-7B + SD-Turbo at 512", "janus-pro-7b+sd-turbo", {}),
+    System("Emu3 + SD 1.5 at 512", "emu3+sd15", {}),
+    System("Emu3 + SD-Turbo at 512", "emu3+sd-turbo", {}),
     System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=VIDEO_FRAMES),
     System("LWM + VideoCrafter2 at 320, 16 frames", "lwm+videocrafter2", {}, frames=VIDEO_FRAMES),
     *(System(f"ACDiT {name}, without a corrector", f"{blocks.PREFIX}{name}", {}) for name in ACDIT),

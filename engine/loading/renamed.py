@@ -57,12 +57,12 @@ def load_renamed(
         try:
             with safe_open(str(file), framework="pt", device="cpu") as opened:
                 for name, source in here.items():
-                    value = opened.get_slice(held[source.key][0])
-                    part = value[:] if source.rows is None else value[slice(*source.rows)]
+                    key, rows = held[source.key][0], source.rows
+                    part = opened.get_tensor(key) if rows is None else opened.get_slice(key)[slice(*rows)]
                     if tuple(part.shape) != expected[name]:
-                        said = f"has shape {list(value.get_shape())}, expected {list(expected[name])}"
-                        raise ValueError(f"{file}: key {held[source.key][0]!r} {said}")
-                    made = cast(file, held[source.key][0], part, dtype)
+                        said = f"has shape {list(part.shape)}, expected {list(expected[name])}"
+                        raise ValueError(f"{file}: key {key!r} {said}")
+                    made = cast(file, key, part, dtype)
                     state[name] = (made if source.change is None else source.change(made)).contiguous().to(device)
         except (SafetensorError, OSError) as error:
             raise ValueError(f"{file}: {why_unreadable(file, error)}") from None

@@ -1,4 +1,4 @@
-"""Stages of Janus-Pro's kind at small size: no hazard for a captured graph, and engines for RTX GPUs are built."""
+"""Stages of Janus-Pro and Emu3 at small size: no hazard for a captured graph, and engines for RTX GPUs are built."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from acdc.compile.tensorrt import TENSORRT_RTX
 from acdc.engine.loading.families import ComponentSpec
 from tests.helpers.small_systems import SMALL
 
-KINDS = [("janus", "llamagen")]
+KINDS = [("janus", "llamagen"), ("emu3", "emu3-vq")]
 
 
 def stages(arm: str, tokenizer: str) -> Iterator[tuple[str, nn.Module, list[Tensor]]]:

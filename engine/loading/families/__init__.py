@@ -34,12 +34,14 @@ KINDS: Mapping[str, dict[str, Kind]] = {
         "lwm": Kind(".lwm"),
         "show-o": Kind(".show_o", ("text",), {"layout": "independent"}),
         "janus": Kind(".janus", defaults={"layout": "independent"}),
+        "emu3": Kind(".emu3", defaults={"layout": "independent"}),
         "unified-io-2": Kind(".unified_io2", ("text",), pickles=("pytorch_model.bin",)),
     },
     "tokenizer": {
         "vqgan": Kind(".vqgan"),
         "magvit2": Kind(".magvit2"),
         "llamagen": Kind(".llamagen"),
+        "emu3-vq": Kind(".emu3_vq"),
         "unified-io-2-vqgan": Kind(".unified_io2_vqgan", pickles=("pytorch_model.bin",)),
     },
     "corrector": {

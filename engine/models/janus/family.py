@@ -9,17 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ...options import StoryOptions
-from ..causal.family import CausalArm
+from ..causal.per_sentence import PerSentenceArm
 from ..causal.stream import StreamConfig
 from .model import Janus
 from .text import JanusText
 
 MAX_TEXT_TOKENS = 512
-LAYOUT = "independent"
 
 
-class JanusArm(CausalArm):
+class JanusArm(PerSentenceArm):
     """An autoregressive model of the Janus-Pro family."""
 
     model: Janus
@@ -36,17 +34,6 @@ class JanusArm(CausalArm):
         )
         super().__init__(model, text, stream)
         self.pad = text.pad
-
-    def check(self, options: StoryOptions) -> None:
-        """``ValueError`` for an option that this family does not have."""
-        flat = options.flat()
-        if (layout := flat["layout"]) not in (None, LAYOUT):
-            raise ValueError(f"layout {layout!r} is for Show-o; this ARM draws frames from their sentences: {LAYOUT}")
-        if (context := flat["context"]) is not None:
-            raise ValueError(f"context {context!r} would do nothing: this ARM draws frames from their sentences alone")
-        for name in ("arm_steps", "carry_over"):
-            if (value := flat[name]) is not None:
-                raise ValueError(f"{name} {value!r} is for Show-o; this ARM draws code after code: leave it out")
 
     def null_text(self, ids: Sequence[int]) -> list[int]:
         """As many pads."""

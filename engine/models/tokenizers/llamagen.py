@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -54,13 +53,6 @@ class LlamaGen(VQGAN):
 
     config: LlamaGenConfig
 
-    def quantise(self, latents: Tensor) -> Tensor:
-        """The code of the most similar direction: latents [B, embed_dim, h, w] to codes int64 [B, h*w]."""
-        book = F.normalize(self.codebook.weight.float(), dim=-1)
-        flat = F.normalize(latents.float().flatten(2).transpose(1, 2), dim=-1)
-        rows = [self.nearest(z, book) for z in flat]
-        return torch.stack(rows) if rows else flat.new_zeros(flat.shape[:2], dtype=torch.int64)
-
-    def lookup(self, codes: Tensor) -> Tensor:
-        """Codes [B, h*w] to code vectors of length one [B, embed_dim, h, w]."""
-        return F.normalize(super().lookup(codes), dim=1)
+    def compared(self, vectors: Tensor) -> Tensor:
+        """By their direction alone."""
+        return F.normalize(vectors, dim=-1)

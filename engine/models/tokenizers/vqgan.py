@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ....kernels.codebook_nearest import codebook_nearest, codebook_nearest_reference
 from ...utils.weights import load_into, read_json, skeleton
 from ..layers.norms import GroupNorm
-from .coder import Coder, CoderConfig
+from .codebook import CodebookCoder
+from .coder import CoderConfig
 
 GROUP_NORM_EPS = 1e-6
 
@@ -174,7 +173,7 @@ class Decoder(nn.Module):
         return self.conv_out(self.norm_out(h))
 
 
-class VQGAN(Coder):
+class VQGAN(CodebookCoder):
     """A picture tokenizer with a codebook."""
 
     config: VQGANConfig
@@ -187,7 +186,6 @@ class VQGAN(Coder):
         self.quant_conv = nn.Conv2d(config.z_channels, config.code_channels, 1)
         self.post_quant_conv = nn.Conv2d(config.code_channels, config.z_channels, 1)
         self.codebook = nn.Embedding(config.codebook_size, config.code_channels)
-        self.nearest: Callable[[Tensor, Tensor], Tensor] = codebook_nearest_reference
 
     @classmethod
     def from_directory(
@@ -205,31 +203,11 @@ class VQGAN(Coder):
         """Pixels [B, 3, H, W] to unquantised vectors [B, z_channels, h, w]."""
         return self.quant_conv(self.encoder(_like(pixels, self.quant_conv)))
 
-    def quantise(self, latents: Tensor) -> Tensor:
-        """Nearest code of each vector: latents [B, z_channels, h, w] to codes int64 [B, h*w].
-
-        Squared L2 distance in fp32, the first of equal minima (near ties flip in lower precision); one picture at a
-        time, which in plain PyTorch holds only [h*w, codebook_size] distances.
-        """
-        book = self.codebook.weight.float()
-        flat = latents.float().flatten(2).transpose(1, 2)  # [B, h*w, z]
-        rows = [self.nearest(z, book) for z in flat]
-        return torch.stack(rows) if rows else flat.new_zeros(flat.shape[:2], dtype=torch.int64)
-
-    def enable_triton(self) -> None:
-        """Find the nearest codes by our kernel."""
-        self.nearest = codebook_nearest
-
     def lower_decoder(self, dtype: torch.dtype) -> Self:
         """Decode in ``dtype``; what finds codes keeps its own, since near ties flip in a lower precision."""
         self.post_quant_conv.to(dtype)
         self.decoder.to(dtype)
         return self
-
-    def lookup(self, codes: Tensor) -> Tensor:
-        """Codes [B, h*w] to code vectors [B, z_channels, h, w]."""
-        side = self.config.grid
-        return self.codebook(codes).transpose(1, 2).unflatten(2, (side, side))
 
     def reconstruct(self, vectors: Tensor) -> Tensor:
         """Code vectors [B, z_channels, h, w] to pixels [B, 3, H, W], not clipped (for training)."""

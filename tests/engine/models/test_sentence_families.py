@@ -26,7 +26,7 @@ SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a
 OTHERS = ["A bear slept.", "It woke."]
 QUICK = {"num_inference_steps": 2, "correction_size": 16}
 SAMPLED = {"arm_guidance_scale": 3.0, "temperature": 0.7, "top_k": 9}
-BUNDLES = ["janus-pro-1b+sd15"]
+BUNDLES = ["janus-pro-1b+sd15", "emu3+sd-turbo"]
 
 
 @pytest.fixture(scope="module", params=BUNDLES)

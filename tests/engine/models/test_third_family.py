@@ -20,7 +20,7 @@ from tests.toy_family import loader
 SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a log."]
 OTHERS = ["A bear slept.", "It woke."]
 QUICK = {"num_inference_steps": 4}
-FAMILIES = ("engine.models.lwm", "engine.models.show_o", "engine.models.unified_io2")
+FAMILIES = tuple(f"engine.models.{name}" for name in ("lwm", "show_o", "unified_io2", "janus", "emu3"))
 
 
 @pytest.fixture

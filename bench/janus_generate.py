@@ -1,0 +1,125 @@
+"""Janus-Pro's codes drawn by the engine and by transformers' own generate: ``python -m acdc.bench.janus_generate``.
+
+Weights are of noise, so pictures are noise and only time counts; both draw code after code with guidance 5 at
+temperature 1, from the same prompts. The engine draws sequentially: parallel decoding guesses well or badly by the
+weights, and noise says nothing of that. Turns are engine, transformers, transformers, engine.
+"""
+
+from __future__ import annotations
+
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import torch
+
+from ..engine.loading.bundle import find_bundle, parse_dtype
+from ..engine.loading.families import ComponentSpec
+from ..engine.models.janus.family import JanusArm
+from ..engine.options import make_options
+from ..engine.utils.atomic import write_json
+from ..engine.utils.rng import Purpose, make_keys
+from ..engine.utils.versions import versions
+from .full_size import peak_bytes
+
+SENTENCE = "Benny the beagle sat in a vibrant garden."
+SCALE = 5.0
+Draw = Callable[[int], Any]
+
+
+@click.command()
+@click.option("--size", type=click.Choice(["1b", "7b"]), default="1b", show_default=True)
+@click.option("--stories", default="1,4", show_default=True, help="Numbers of prompts side by side.")
+@click.option("--codes", default=576, show_default=True, help="Codes of a frame; 576 as published.")
+@click.option("--rounds", default=1, show_default=True, help="Rounds of four turns.")
+@click.option("--dtype", default="bfloat16", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
+def main(size: str, stories: str, codes: int, rounds: int, dtype: str, out: Path) -> None:
+    """Draw by both in turns; seconds a turn."""
+    config = dict(find_bundle(f"janus-pro-{size}+sd15", random_weights=True).parts["arm"].config)
+    arm = ComponentSpec("janus", {}, {**config, "codes_per_frame": codes}).load(torch.device("cpu"), parse_dtype(dtype))
+    found = compare(arm, [int(count) for count in stories.split(",")], rounds)
+    processor = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+    settings = {"size": size, "codes": codes, "dtype": dtype, "guidance_scale": SCALE, "decoding": "sequential"}
+    write_json(out, {**settings, "rows": found, "versions": versions(), **processor, "peak_bytes": peak_bytes()})
+    for row in found:
+        click.echo(f"{row['stories']} stories: engine {row['engine']['median']:.1f} s, transformers "
+                   f"{row['transformers']['median']:.1f} s, {row['times']:.2f} times as fast")  # fmt: skip
+
+
+def compare(arm: JanusArm, stories: list[int], rounds: int) -> list[dict[str, Any]]:
+    """A row a number of stories: seconds of each turn, medians, and how many times as fast the engine is."""
+    ours, theirs = engine_draw(arm), peer_draw(arm)
+    rows = []
+    for count in stories:
+        taken: dict[str, list[float]] = {"engine": [], "transformers": []}
+        turns = (("engine", ours), ("transformers", theirs), ("transformers", theirs), ("engine", ours))
+        for name, draw in turns * rounds:
+            began = time.perf_counter()
+            draw(count)
+            taken[name].append(time.perf_counter() - began)
+            click.echo(f"{count} {name} {taken[name][-1]:.2f} s", err=True)
+        medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+        spread = {name: {"median": medians[name], "seconds": seconds} for name, seconds in taken.items()}
+        rows.append({"stories": count, **spread, "times": medians["transformers"] / medians["engine"]})
+    return rows
+
+
+def engine_draw(arm: JanusArm) -> Draw:
+    """A frame of each story, from the prompts to the last code."""
+    options = make_options(arm_guidance_scale=SCALE, temperature=1.0, top_p=1.0, decoding="sequential")
+
+    def draw(count: int) -> Any:
+        batch = arm.new_batch([arm.new_sequence([SENTENCE]) for _ in range(count)], options)
+        batch.begin([SENTENCE] * count)
+        batch.start(make_keys(range(count), 0, Purpose.TOKEN))
+        batch.advance()
+        return torch.stack([batch.pop(place) for place in range(count)])
+
+    return draw
+
+
+def peer_draw(arm: JanusArm) -> Draw:
+    """transformers' Janus at the same sizes, from the same ids; what reads pictures is as small as can be."""
+    from transformers import GenerationConfig, JanusConfig, JanusForConditionalGeneration
+
+    sizes, ids = arm.model.config, [*arm.stream.bos, *arm.encode(SENTENCE), *arm.stream.vision]
+    text = {
+        "model_type": "llama", "hidden_size": sizes.hidden, "intermediate_size": sizes.ffn,
+        "num_hidden_layers": sizes.layers, "num_attention_heads": sizes.heads, "vocab_size": sizes.text_vocab,
+        "max_position_embeddings": sizes.max_position,
+    }  # fmt: skip
+    vision = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "projection_dim": sizes.hidden}
+    vq = {
+        "embed_dim": sizes.code_dim, "num_embeddings": sizes.vision_vocab, "projection_dim": sizes.projection,
+        "image_token_embed_dim": sizes.hidden, "base_channels": 32, "channel_multiplier": [1], "num_res_blocks": 1,
+    }  # fmt: skip
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(arm.model.vision_head.weight.dtype)
+    try:
+        config = JanusConfig(text_config=text, vision_config=vision, vq_config=vq)
+        model = JanusForConditionalGeneration(config).eval().requires_grad_(False)
+    finally:
+        torch.set_default_dtype(before)
+    model.model.vision_model.config.num_image_tokens = arm.stream.codes_per_frame
+    generation = GenerationConfig(
+        do_sample=True, guidance_scale=SCALE, pad_token_id=arm.pad, bos_token_id=arm.stream.bos[0],
+        generation_kwargs={"boi_token_id": arm.stream.vision[0]}, max_length=len(ids) + arm.stream.codes_per_frame,
+    )  # fmt: skip
+
+    def draw(count: int) -> Any:
+        rows = torch.tensor([ids] * count)
+        with torch.inference_mode():
+            return model.generate(
+                rows, attention_mask=torch.ones_like(rows), generation_mode="image", generation_config=generation
+            )
+
+    return draw
+
+
+if __name__ == "__main__":
+    main()
