@@ -118,7 +118,8 @@ def drawn_blocks(name: str, device: str, dtype: str, steps: int) -> dict[str, An
     rates, began = rates_of(parse_device(device), parse_dtype(dtype)), time.perf_counter()
     pipeline = ACDiTPipeline.from_pretrained(random_weights=name, device=device, dtype=dtype)
     made = made_in(began)
-    drawn, least = draw_one(pipeline, steps), floors(pipeline, steps, 1, rates)
+    drawn = draw_one(pipeline, steps, lambda: click.echo(f"block in {time.perf_counter() - began:.0f} s", err=True))
+    least = floors(pipeline, steps, 1, rates)
     return {
         "settings": {"model": name, **pipeline.settings(steps)},
         "seconds": {"made": made, **{phase.value: seconds for phase, seconds in drawn.phases.items()}},

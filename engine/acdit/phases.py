@@ -48,8 +48,7 @@ class DrawnRequest(ScheduledStory):
 
     def shown(self) -> BlockDone:
         """The block that was finished; the next one begins."""
-        latents = self.blocks.blocks[self.index].float().cpu()
-        last = self.index + 1 == self.frames
+        latents, last = self.blocks.blocks[self.index].cpu(), self.index + 1 == self.frames
         event = BlockDone(self.request, self.index, last, latents, self.frames_made, dict(self.seconds))
         self.frames_made = ()
         self.seconds.clear()

@@ -35,7 +35,8 @@ class ClassRequest:
 
 @dataclass(frozen=True)
 class BlockDone:
-    """A block is finished. ``latents`` float32 [block_tokens, token_dim] on the CPU; ``frames`` are finished pictures,
+    """A block is finished. ``latents`` [block_tokens, token_dim] are on the CPU, float32 (of a float64 model, float64);
+    ``frames`` are finished pictures,
     uint8 [H, W, 3]: a clip's block has its own, a picture's last block has the picture. ``seconds`` of each phase are
     those of its launch, in which other requests may have taken part."""
 

@@ -117,7 +117,7 @@ class PictureFiles:
         """Nothing is left to draw."""
         return self.picture.finished and (self.directory / self.picture.image).is_file()
 
-    def blocks(self) -> list[NDArray[np.float32]]:
+    def blocks(self) -> list[NDArray[np.floating[Any]]]:
         """Latents of the finished blocks; of a clip, up to the first whose frames are not there. A damaged file is as
         none: its blocks are drawn again."""
         from safetensors import SafetensorError
@@ -131,7 +131,7 @@ class PictureFiles:
         whole = (number for number in range(len(kept)) if not all(path.is_file() for path in self._frames(number)))
         return kept[: next(whole, len(kept))]
 
-    def save_block(self, blocks: Sequence[NDArray[np.float32]], frames: Sequence[NDArray[np.uint8]]) -> None:
+    def save_block(self, blocks: Sequence[NDArray[np.floating[Any]]], frames: Sequence[NDArray[np.uint8]]) -> None:
         """All blocks so far, of which the last is new, with the new one's frames (none of a picture)."""
         from safetensors.numpy import save
 

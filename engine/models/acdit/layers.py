@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -90,8 +91,8 @@ class Layer(nn.Module):
             x = x + self.attn(self.norm1(x), tables, attend)
             return x + self.mlp(self.norm2(x))
         shift, scale, gate, mlp_shift, mlp_scale, mlp_gate = modulation.chunk(6, -1)
-        x = x + gate * self.attn(self.norm1(x) * (1 + scale) + shift, tables, attend)
-        return x + mlp_gate * self.mlp(self.norm2(x) * (1 + mlp_scale) + mlp_shift)
+        x = torch.addcmul(x, gate, self.attn(modulate(self.norm1(x), shift, scale), tables, attend))
+        return torch.addcmul(x, mlp_gate, self.mlp(modulate(self.norm2(x), mlp_shift, mlp_scale)))
 
     def keys(self, x: Tensor, tables: Tables) -> tuple[Tensor, Tensor]:
         """Keys and values [R, H, T, 64] of finished tokens alone."""
@@ -110,4 +111,9 @@ class FinalLayer(nn.Module):
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
         """[R, T, width] with ``modulation`` [R, 1, 2 width] -> [R, T, token_dim]."""
         shift, scale = modulation.chunk(2, -1)
-        return self.linear(self.norm_final(x) * (1 + scale) + shift)
+        return self.linear(modulate(self.norm_final(x), shift, scale))
+
+
+def modulate(x: Tensor, shift: Tensor, scale: Tensor) -> Tensor:
+    """x (1 + scale) + shift in one pass over ``x`` [R, T, width], with [R, 1, width] each."""
+    return torch.addcmul(shift, x, 1 + scale)
