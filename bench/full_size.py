@@ -12,6 +12,7 @@ import platform
 import resource
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,9 +24,12 @@ from torch import nn
 from ..engine.acdit.pipeline import ACDiTPipeline
 from ..engine.corrector import Corrector
 from ..engine.engine import Engine
-from ..engine.loading.bundle import parse_device, parse_dtype
+from ..engine.loading.bundle import Bundle, find_bundle, parse_device, parse_dtype
 from ..engine.loading.corrector import ROLE, find_corrector
 from ..engine.models.layers.half_precision import emulated
+from ..engine.models.tokenizers.coder import CoderConfig
+from ..engine.models.tokenizers.emu3_vq import Emu3VQConfig
+from ..engine.models.tokenizers.llamagen import LlamaGenConfig
 from ..engine.options import CorrectionOptions, make_options
 from ..engine.utils.atomic import write_json
 from ..engine.utils.versions import versions
@@ -34,6 +38,7 @@ from .layer_needs import LayerNeeds
 from .overhead.floors import rates_of
 from .roofline import Machine
 
+CODERS: Mapping[str, type[CoderConfig]] = {"janus": LlamaGenConfig, "emu3": Emu3VQConfig}  # that draw any size
 SENTENCE = "Benny the beagle sat in a vibrant garden."
 
 
@@ -50,6 +55,7 @@ def peak_bytes() -> int:
 @click.option("--arm-steps", type=int, help="MaskGIT steps, where the ARM takes such.")
 @click.option("--steps", default=2, show_default=True, help="N: DDIM steps, of which half are run.")
 @click.option("--size", default=256, show_default=True, help="Pixels of the shorter side at which it is corrected.")
+@click.option("--drawn", type=click.IntRange(16), help="Pixels a side of the drawn frame, to shorten a long run.")
 @click.option(
     "--clip", type=click.IntRange(1), metavar="FRAMES", help="Correct a clip of this length and nothing else."
 )
@@ -60,14 +66,14 @@ def peak_bytes() -> int:
 @click.option("--width", type=click.IntRange(1), help="Pixels of the clip's longer side.  [default: as --size]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
 def main(
-    bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int, clip: int | None,
-    acdit: str | None, width: int | None, t5_layers: int | None, out: Path,
+    bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int, drawn: int | None,
+    clip: int | None, acdit: str | None, width: int | None, t5_layers: int | None, out: Path,
 ) -> None:  # fmt: skip
     """Make the system, draw a frame and correct it."""
     if acdit is not None:
         found = drawn_blocks(acdit, device, dtype, steps)
     elif clip is None:
-        found = drawn_frame(bundle, device, dtype, arm_steps, steps, size)
+        found = drawn_frame(bundle, device, dtype, arm_steps, steps, (size, drawn))
     else:
         found = corrected_clip(bundle, device, dtype, steps, (clip, size, width or size), t5_layers)
     widened = emulated(parse_device(device), parse_dtype(dtype))
@@ -89,10 +95,15 @@ def made_in(began: float) -> float:
     return made
 
 
-def drawn_frame(bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int) -> dict[str, Any]:
-    """A frame drawn and corrected: settings, seconds and codes."""
-    began = time.perf_counter()
-    engine = Engine.from_pretrained(bundle, random_weights=True, device=device, dtype=dtype, backend="eager")
+def drawn_frame(
+    name: str, device: str, dtype: str, arm_steps: int | None, steps: int, sizes: tuple[int, int | None]
+) -> dict[str, Any]:
+    """A frame drawn and corrected: settings, seconds and codes. ``sizes`` are the pixels of the correction, and those
+    of the frame where they are not the system's."""
+    began, bundle, (size, drawn) = time.perf_counter(), find_bundle(name, random_weights=True), sizes
+    if drawn is not None:
+        bundle = smaller(bundle, drawn)
+    engine = Engine.from_pretrained(bundle, device=device, dtype=dtype, backend="eager")
     made = made_in(began)
     options: dict[str, Any] = {"num_inference_steps": steps, "correction_size": size}
     if arm_steps is not None:
@@ -110,6 +121,22 @@ def drawn_frame(bundle: str, device: str, dtype: str, arm_steps: int | None, ste
         "changed_codes": sum(one != other for one, other in zip(frame.codes, frame.draft_codes, strict=True)),
         "codes": len(frame.codes),
     }
+
+
+def smaller(bundle: Bundle, pixels: int) -> Bundle:
+    """The same system for frames of that many pixels a side; ``ValueError`` where it draws one size only."""
+    arm, tokenizer = bundle.parts["arm"], bundle.parts["tokenizer"]
+    if arm.kind not in CODERS:
+        raise ValueError(f"drawn {pixels} is for ARMs of kind {', '.join(CODERS)}, not {arm.kind}; leave it out")
+    coder = CODERS[arm.kind].from_dict(dict(tokenizer.config))
+    side = pixels // coder.downsampling
+    own = {"side": side} if arm.kind == "emu3" else {"codes_per_frame": side**2}
+    resolution = {"resolution": side * coder.downsampling}
+    parts = {
+        "arm": replace(arm, config={**arm.config, **own}),
+        "tokenizer": replace(tokenizer, config={**tokenizer.config, **resolution}),
+    }
+    return replace(bundle, parts={**bundle.parts, **parts})
 
 
 def drawn_blocks(name: str, device: str, dtype: str, steps: int) -> dict[str, Any]:

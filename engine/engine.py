@@ -60,7 +60,7 @@ class Engine:
     @classmethod
     def from_pretrained(
         cls,
-        bundle: str | Path = EngineOptions.bundle,
+        bundle: str | Path | Bundle = EngineOptions.bundle,
         *,
         models: str | Path | None = None,
         random_weights: bool = False,
@@ -77,7 +77,7 @@ class Engine:
         cache: PlanCache | None = None,
         num_frames: int | None = None,
     ) -> "Engine":
-        """Load a bundle by its name or directory.
+        """Load a bundle by its name or directory, or one that :func:`find_bundle` has found.
 
         ``models`` is the folder in which a published bundle's checkpoints lie; with ``random_weights`` its networks are
         made at full size of noise instead, to measure time without them. ``dtype`` is float32, bfloat16, float16 or
@@ -93,7 +93,8 @@ class Engine:
         file and the key) for what is unknown and for damaged files.
         """
         where, kind = parse_device(device), parse_dtype(dtype)
-        found = find_bundle(bundle, models, random_weights).steered(controlnet, depth_model)
+        known_bundle = bundle if isinstance(bundle, Bundle) else find_bundle(bundle, models, random_weights)
+        found = known_bundle.steered(controlnet, depth_model)
         how = choose_execution(where, kind, backend or default_backend(), precision, attention, kernels)
         check_quantization(quantization, where)
         loaded = found.load(where, kind)

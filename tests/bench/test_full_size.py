@@ -57,6 +57,19 @@ def test_the_layers_of_an_encoder_and_decoder_are_counted(tmp_path, monkeypatch)
         assert row["share"] == pytest.approx(row["floor"] / found["seconds"][phase])
 
 
+def test_a_smaller_frame_of_a_toy_is_drawn(tmp_path, monkeypatch) -> None:
+    small_systems(tmp_path / "published", monkeypatch)
+    small_roofline(monkeypatch)
+    asked = ["--out", str(tmp_path / "found.json"), "--size", "32", "--dtype", "float32", "--drawn", "32"]
+    result = CliRunner().invoke(main, [*asked, "--bundle", "janus-pro-1b+sd15"])
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    checked(found, "janus-pro-1b+sd15", "float32")
+    assert found["codes"] == 64
+    result = CliRunner().invoke(main, [*asked, "--bundle", "show-o+sd15"])
+    assert "drawn 32 is for ARMs of kind janus, emu3, not show-o" in str(result.exception)
+
+
 def test_a_clip_of_a_toy_is_corrected(tmp_path, monkeypatch) -> None:
     small_systems(tmp_path / "published", monkeypatch)
     asked = ["--bundle", "lwm+videocrafter2", "--clip", "3", "--size", "16", "--width", "24", "--steps", "4"]

@@ -139,19 +139,19 @@ def test_a_replaced_frame_is_that_of_a_fresh_run(engine: Engine, arm: CausalArm)
 
 
 def test_a_story_is_corrected_and_resumed(engine: Engine) -> None:
-    whole = engine.generate(SENTENCES, seed=3, **QUICK)
+    sentences = SENTENCES[:2]
+    whole = engine.generate(sentences, seed=3, **QUICK)
     assert all(frame.corrected for frame in whole.frames)
     assert (whole.settings["layout"], whole.settings["context"]) == ("independent", None)
-    uncorrected = engine.generate(SENTENCES, seed=3, **QUICK, feed_back=False).frames
+    uncorrected = engine.generate(sentences, seed=3, **QUICK, feed_back=False).frames
     assert [frame.draft_codes for frame in uncorrected] == [frame.draft_codes for frame in whole.frames]
-    for done in range(len(SENTENCES)):
-        same(list(engine.stream(SENTENCES, seed=3, done=whole.frames[:done], **QUICK)), whole.frames[done:])
+    same(list(engine.stream(sentences, seed=3, done=whole.frames[:1], **QUICK)), whole.frames[1:])
 
 
-@pytest.mark.parametrize("passes", [None, 3])
-def test_many_stories_equal_each_alone(engine: Engine, passes: int | None) -> None:
-    stories = [SENTENCES, OTHERS, OTHERS[:1]]
-    run = engine.generate_many(stories, pipelining=SchedulerConfig(max_passes_per_launch=passes), **QUICK)
+def test_many_stories_equal_each_alone(engine: Engine) -> None:
+    """Overlapped, in launches of three passes, against the serial loop."""
+    stories = [SENTENCES[:2], OTHERS, OTHERS[:1]]
+    run = engine.generate_many(stories, pipelining=SchedulerConfig(max_passes_per_launch=3), **QUICK)
     found = {result.seed: result for result in run if isinstance(result, StoryResult)}
     assert sorted(found) == [0, 1, 2]
     for seed, sentences in enumerate(stories):
