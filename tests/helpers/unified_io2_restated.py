@@ -177,3 +177,63 @@ def logits(
         y = y + mlp(t, key + "mlp", rms(y, t[key + "pre_mlp_norm.scale"]))
     y = rms(y, t["decoder.decoder_norm.scale"])
     return y @ t["image_token_embedder.weight"].T / math.sqrt(t5["emb_dim"])
+
+
+def conv(t: Tensors, key: str, x: Tensor, **how: Any) -> Tensor:
+    return F.conv2d(x, t[key + ".weight"], t[key + ".bias"], **how)
+
+
+def group_norm(t: Tensors, key: str, x: Tensor) -> Tensor:
+    return F.group_norm(x, 32, t[key + ".weight"], t[key + ".bias"], 1e-6)
+
+
+def res_block(t: Tensors, key: str, x: Tensor) -> Tensor:
+    h = conv(t, key + ".conv1", F.silu(group_norm(t, key + ".norm1", x)), padding=1)
+    h = conv(t, key + ".conv2", F.silu(group_norm(t, key + ".norm2", h)), padding=1)
+    return h + (conv(t, key + ".nin_shortcut", x) if key + ".nin_shortcut.weight" in t else x)
+
+
+def attention_block(t: Tensors, key: str, x: Tensor) -> Tensor:
+    h = group_norm(t, key + ".norm", x)
+    q, k, v = (conv(t, f"{key}.{name}", h).flatten(2)[0] for name in ("q", "k", "v"))  # [C, hw]
+    weights = (q.T @ k * len(q) ** -0.5).softmax(-1)
+    return x + conv(t, key + ".proj_out", (v @ weights.T).unflatten(1, x.shape[2:])[None])
+
+
+def middle(t: Tensors, key: str, x: Tensor) -> Tensor:
+    x = attention_block(t, key + "mid_attn_1", res_block(t, key + "mid_block_1", x))
+    return res_block(t, key + "mid_block_2", x)
+
+
+def vqgan_codes(t: Tensors, config: Mapping[str, Any], pixels: Tensor) -> Tensor:
+    """[1, 3, H, W] in [-1, 1] -> codes [n]."""
+    cfg, own = config["image_vqgan"], "target_embedders.image.vqgan."
+    key, last = own + "encoder.", len(cfg["ch_mult"]) - 1
+    h = conv(t, key + "conv_in", pixels, padding=1)
+    for level in range(last + 1):
+        for block in range(cfg["num_res_blocks"]):
+            h = res_block(t, f"{key}down_{level}_block_{block}", h)
+            if level == last:
+                h = attention_block(t, f"{key}down_{level}_attn_{block}", h)
+        if level < last:
+            h = conv(t, f"{key}down_{level}_downsample.conv", F.pad(h, (0, 1, 0, 1)), stride=2)
+    h = conv(t, key + "conv_out", F.silu(group_norm(t, key + "norm_out", middle(t, key, h))), padding=1)
+    vectors = conv(t, own + "quant_conv", h).flatten(2)[0].T
+    return torch.cdist(vectors, t[own + "quantize.embedding.weight"]).argmin(1)
+
+
+def vqgan_pixels(t: Tensors, config: Mapping[str, Any], codes: Tensor) -> Tensor:
+    """Codes [n] -> [1, 3, H, W], not clipped."""
+    cfg, own = config["image_vqgan"], "target_embedders.image.vqgan."
+    key, last = own + "decoder.", len(cfg["ch_mult"]) - 1
+    side = math.isqrt(len(codes))
+    vectors = t[own + "quantize.embedding.weight"][codes].T.unflatten(1, (side, side))[None]
+    h = middle(t, key, conv(t, key + "conv_in", conv(t, own + "post_quant_conv", vectors), padding=1))
+    for level in range(last + 1):
+        for block in range(cfg["num_res_blocks"] + 1):
+            h = res_block(t, f"{key}up_{level}_block_{block}", h)
+            if level == 0:
+                h = attention_block(t, f"{key}up_{level}_attn_{block}", h)
+        if level < last:
+            h = conv(t, f"{key}up_{level}_upsample.conv", F.interpolate(h, scale_factor=2.0), padding=1)
+    return conv(t, key + "conv_out", F.silu(group_norm(t, key + "norm_out", h)), padding=1)

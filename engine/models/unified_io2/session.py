@@ -6,8 +6,8 @@ the published prompt for no picture in particular, and the same frames. Nothing 
     encoder            sees in both directions, so one new token changes all of its states
     cross-attention    keys and values of these states, computed once a frame
     decoder            from its second layer on depends on them, so its cache begins again
-    vectors of frames  depend on their own pixels alone: kept with the story, computed once as the last frame and once
-                       as an earlier one (``sequence.py``)
+    vectors of frames  depend on their own pixels alone: kept with the story (``batch.py``), computed once as the last
+                       frame and once as an earlier one
     null, no frames    the same for all stories: computed once a model
 """
 

@@ -38,10 +38,10 @@ def prompt_ids(sentences: Sequence[Sequence[int]], room: int) -> list[int]:
     """Text ids of a frame: its own sentence is the last of ``sentences``, the others are those of the frames that it
     sees, oldest first. Where they exceed ``room`` ids, the oldest are left out; the frames keep their names."""
     *earlier, own = sentences
-    names = [*(earlier_frame(number) for number in range(1, len(earlier))), LAST_FRAME][-len(earlier) :]
+    names = [*(earlier_frame(number) for number in range(1, len(earlier))), LAST_FRAME] if earlier else []
     left = room - FRAME_TOKENS - len(own) - len(earlier)
     parts: list[Sequence[int]] = []
-    for name, sentence in zip(reversed(names if earlier else []), reversed(earlier), strict=True):
+    for name, sentence in zip(reversed(names), reversed(earlier), strict=True):
         left -= len(sentence)
         parts.append([name, *(sentence if left >= 0 else [])])
     return [TASK, *(piece for part in reversed(parts) for piece in part), *GENERATE, *own, END]

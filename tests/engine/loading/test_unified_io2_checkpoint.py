@@ -17,6 +17,7 @@ from acdc.engine.loading.fingerprint import fingerprint
 from acdc.engine.loading.unified_io2 import Published, load_arm, load_vqgan, read_config
 from acdc.engine.models.unified_io2.config import SIZES
 from tests.helpers.unified_io2 import COSINE, SMALL, published_config, published_shapes, write_model
+from tests.helpers.unified_io2_restated import vqgan_codes, vqgan_pixels
 
 CPU = torch.device("cpu")
 PRESETS: dict[str, dict[str, Any]] = {
@@ -71,6 +72,17 @@ def test_every_tensor_arrives_and_keeps_its_type(folder: Path, dtype: torch.dtyp
             assert torch.equal(value, tensors[name_of(name)]), name
     assert arm.model.image.vit.embedding.weight.dtype == torch.float32
     assert arm.model.text_token_embedder.weight.dtype == dtype
+
+
+def test_codes_and_pictures_are_the_restated_ones(folder: Path) -> None:
+    tensors, config = write_model(folder), json.loads((folder / "config.json").read_text())
+    wide, vqgan = {key: value.double() for key, value in tensors.items()}, load_vqgan(folder, CPU, torch.float64)
+    pixels = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(5)).double() * 2 - 1
+    codes = torch.stack([vqgan_codes(wide, config, picture[None]) for picture in pixels])
+    assert torch.equal(vqgan.encode(pixels), codes)
+    found = torch.cat([vqgan_pixels(wide, config, row) for row in codes]).clamp(-1, 1)
+    assert float((vqgan.decode(codes) - found).abs().max()) < 1e-10
+    assert len(codes.unique()) > 4
 
 
 def test_it_is_converted_once_and_the_pickle_may_go(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 import torch
 
+from acdc.bench.overhead.floors import count
 from acdc.engine.engine import Engine
 from acdc.engine.loading.bundle import find_bundle
 from acdc.engine.models.layers.quantized import QuantizedLinear
 from acdc.engine.models.unified_io2.family import UnifiedIO2Arm
 from acdc.engine.options import make_options
-from acdc.engine.outputs import Frame, StoryResult
+from acdc.engine.outputs import Frame, Phase, StoryResult
+from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.small_systems import small_systems
 
@@ -47,6 +49,10 @@ def test_a_story_is_resumed_from_the_pictures_on_disk(engine: Engine, options: d
     assert whole.settings["top_p"] == 0.9
     for done in (1, 2):
         same(list(engine.stream(SENTENCES, seed=3, done=whole.frames[:done], **QUICK, **options)), whole.frames[done:])
+    begun = StoryRequest("begun", SENTENCES, seed=3, done=whole.frames[:2])
+    (rest,) = engine.generate_many([begun], **QUICK, **options)
+    assert isinstance(rest, StoryResult)
+    same(rest.frames[-1:], whole.frames[2:])
 
 
 def test_the_next_frame_sees_the_corrected_picture(engine: Engine) -> None:
@@ -87,6 +93,18 @@ def test_a_backend_may_run_both_stages(tmp_path: Path, monkeypatch: pytest.Monke
     )
     options = {**QUICK, "correction": False}
     same(planned.generate(SENTENCES[:2], **options).frames, eager.generate(SENTENCES[:2], **options).frames)
+
+
+def test_its_floors_are_counted(engine: Engine) -> None:
+    """What makes the encoder's states, keys and values is read once a frame, the rest of the decoder for each code."""
+    first, later = count(engine, make_options(**QUICK).resolved(engine.defaults), stories=1, cache=0)
+    assert first[Phase.SAMPLE] == later[Phase.SAMPLE]
+    width, mlp, codes = 32, 3 * 48 * 32, 16
+    square, norms = width * width, 2 * 16  # of a head, for queries and for keys
+    a_pass = 2 * (6 * square + mlp + 3 * width + norms + 16) + width + 64 * width
+    assert first[Phase.SAMPLE].bytes == (codes - 1) * (a_pass + width) * 8, "and the vector of what is drawn"
+    assert later[Phase.PREFILL].bytes < first[Phase.PREFILL].bytes, "the null prompt is read in the first one alone"
+    assert later[Phase.PREFILL].flops > 2 * first[Phase.PREFILL].flops, "pictures"
 
 
 def test_it_draws_no_videos(engine: Engine) -> None:
