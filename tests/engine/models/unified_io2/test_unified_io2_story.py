@@ -96,7 +96,7 @@ def test_a_backend_may_run_both_stages(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_its_floors_are_counted(engine: Engine) -> None:
-    """What makes the encoder's states, keys and values is read once a frame, the rest of the decoder for each code."""
+    """The makers of states, keys and values are read once a frame, the rest of the decoder for each code."""
     first, later = count(engine, make_options(**QUICK).resolved(engine.defaults), stories=1, cache=0)
     assert first[Phase.SAMPLE] == later[Phase.SAMPLE]
     width, mlp, codes = 32, 3 * 48 * 32, 16
