@@ -15,7 +15,10 @@ from .tables import TABLES
 
 PAGES = (
     "README.md",
-    *(f"docs/{page}.md" for page in ("backends", "benchmarks", "many_stories", "measuring", "quality", "videos")),
+    *(
+        f"docs/{page}.md"
+        for page in ("backends", "benchmarks", "correct", "many_stories", "measuring", "quality", "videos")
+    ),
 )
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
 

@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from .overhead import table as study
+from .storyworld.study import few_steps_table as few_steps
 
 RESULTS = Path(__file__).parent / "results"
 PHASES = {
@@ -153,6 +154,12 @@ def drift_table() -> str:
     return "\n".join([*lines, "", f"{found['stories']} held-out stories. Source: `bench/results/{name}`."])
 
 
+def few_steps_table() -> str:
+    """Quality and cost of corrections of a few steps, distilled and not."""
+    name, found = newest("storyworld_few_steps_2*.json")
+    return f"{few_steps.table(found)} Source: `bench/results/{name}`."
+
+
 def video_table() -> str:
     """Held-out clips with and without correction."""
     name, found = newest("video_cpu_2*.json")
@@ -269,5 +276,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "cost": cost_table,
     "kernels": kernel_table,
     "drift": drift_table,
+    "few_steps": few_steps_table,
     "video": video_table,
 }

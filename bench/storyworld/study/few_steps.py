@@ -19,19 +19,20 @@ import numpy as np
 import torch
 
 from ....engine.engine import Engine
-from ....engine.options import make_options
+from ....engine.options import StoryOptions, make_options
 from ....engine.outputs import Phase
 from ....engine.utils.atomic import make_directory, write_json
 from ....engine.utils.versions import versions
 from ...choices import chosen
 from ...overhead.cli import machine
 from ...overhead.quick import spread
+from ..draw.scene import render
 from ..judge.judge import Judge
 from ..judge.judge import load as load_judge
-from ..world.grammar import StorySample, sample_story
+from ..world.grammar import sample_story
 from .evaluate import REFERENCE_SEED, draw_row, right_subject, story_labels, verdicts
 from .metrics import background_change, bootstrap, by_story, correct, frechet_distance, paired_difference
-from .rows import Pictures, Row, draw_truth
+from .rows import Pictures, Row
 
 RUN = (1, 2, 4, 8)  # steps that run; of twice that number in the whole grid, since t' = 0.5
 HALF: Mapping[str, Any] = {"strength": 0.5}
@@ -80,29 +81,44 @@ def turns(names: Sequence[str], rounds: int) -> Iterator[tuple[int, str]]:
 def timed(
     engines: Mapping[str, Engine], rows: Mapping[str, Row], stories: Sequence[Sequence[str]], rounds: int
 ) -> dict[str, Any]:
-    """Milliseconds of a frame and of its correction, story by story, medians and spread; a story before that of each
-    row is not counted. Correction: noise, UNet and the autoencoder's two passes."""
-    frames: dict[str, list[float]] = defaultdict(list)
-    corrections: dict[str, list[float]] = defaultdict(list)
+    """Milliseconds of a frame and of its correction, medians and spread; a story before that of each row is not
+    counted. Correction: noise, UNet and the autoencoder's two passes. Processor time of all threads, as a CPU's: other
+    work on the machine hardly changes it, and with one thread it is the time on an idle machine."""
+    taken: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for name, row in rows.items():
-        engines[name].generate(stories[0][:2], seed=0, **row.options)
+        engines[name].generate(stories[0][:1], seed=0, **row.options)
     for number, name in turns(list(rows), rounds):
         sentences, options = stories[number % len(stories)], make_options(**rows[name].options)
-        begun = time.perf_counter()
-        for frame in engines[name].stream(sentences, seed=number, options=options):
-            now = time.perf_counter()
-            frames[name].append(1e3 * (now - begun))
-            corrections[name].append(frame.phases_ms[Phase.SDEDIT.value])
-            begun = now
+        taken[name] += processor_ms(engines[name], sentences, number, options)
+    corrections = {name: [correction for _, correction in taken[name]] for name in rows}
     return {
         name: {
-            "frames": len(frames[name]),
-            "ms_a_frame": spread(frames[name])._asdict(),
+            "frames": len(taken[name]),
+            "ms_a_frame": spread([frame for frame, _ in taken[name]])._asdict(),
             "ms_a_correction": spread(corrections[name])._asdict(),
             "times_quicker": float(np.median(np.divide(corrections[REFERENCE], corrections[name]))),
         }
         for name in rows
     }
+
+
+def processor_ms(
+    engine: Engine, sentences: Sequence[str], seed: int, options: StoryOptions
+) -> Iterator[tuple[float, float]]:
+    """Processor time of each frame and of its correction."""
+    marks: list[tuple[Phase, float]] = []
+
+    def note(_index: int, phase: Phase) -> None:
+        marks.append((phase, time.process_time()))
+
+    begun = time.process_time()
+    for _ in engine.stream(sentences, seed=seed, options=options, on_phase=note):
+        now = time.process_time()
+        ends = [*(at for _, at in marks[1:]), now]
+        spent = sum(end - at for (phase, at), end in zip(marks, ends, strict=True) if phase is Phase.SDEDIT)
+        yield 1e3 * (now - begun), 1e3 * spent
+        marks.clear()
+        begun = now
 
 
 @click.command(help="Judge and time few-step corrections; writes storyworld_few_steps_DATE.json.")
@@ -140,7 +156,7 @@ def evaluate_steps(
     if draw_only:
         return
     judge, truth = load_judge(judge_path), story_labels(stories)
-    features = _renders(judge, loaded[bundle], seeds, edition)
+    features = _renders(judge, seeds, edition, drawn[REFERENCE].shown.shape[2])
     found = {name: judged(judge, pictures.shown, truth, features) for name, pictures in drawn.items()}
     times = timed(engines, rows, [story.sentences for story in stories[:rounds]], rounds)
     record = {
@@ -152,6 +168,7 @@ def evaluate_steps(
         "frames": len(stories[0].sentences),
         "first_seed": first_seed,
         "settings": {name: engine.settings(make_options()) for name, engine in loaded.items()},
+        "time": "processor time",
         "versions": versions(),
         "machine": machine(),
         "rows": {
@@ -173,11 +190,11 @@ def evaluate_steps(
     click.echo(path)
 
 
-def _renders(judge: Judge, engine: Engine, seeds: range, edition: int) -> np.ndarray:
+def _renders(judge: Judge, seeds: range, edition: int, size: int) -> np.ndarray:
     """The judge's features of true renders of as many other stories."""
-    others: list[StorySample] = [sample_story(REFERENCE_SEED + seed, "heldout", edition=edition) for seed in seeds]
-    renders = draw_truth(engine, others, seeds, {}, len(others)).shown
-    features: np.ndarray = judge.features(renders.reshape(-1, *renders.shape[2:])).numpy()
+    others = [sample_story(REFERENCE_SEED + seed, "heldout", edition=edition) for seed in seeds]
+    renders = np.stack([np.asarray(render(scene, size)) for story in others for scene in story.scenes])
+    features: np.ndarray = judge.features(renders).numpy()
     return features
 
 

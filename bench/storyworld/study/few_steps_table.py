@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 HEADS = (
-    "steps from t' = 0.5", "UNet passes", "animal and setting, %", "action, %", "FD", "ms a frame",
-    "of it the correction", "quicker",
+    "steps from t' = 0.5", "UNet passes", "animal and setting, %", "action, %", "FD", "CPU ms a frame",
+    "of it the correction", "times less",
 )  # fmt: skip
 
 
@@ -17,9 +17,11 @@ def table(found: Mapping[str, Any]) -> str:
     lines = [f"| {' | '.join(HEADS)} |", "|---" * len(HEADS) + "|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
     first, settings = next(iter(rows)), next(iter(found["settings"].values()))
-    runs = f"{settings['backend']}, {settings['dtype']}, {settings['threads']} threads, {found['machine']['processor']}"
+    runs = f"{settings['backend']}, {settings['dtype']}, {_threads(settings)}, {found['machine']['processor']}"
     quality = f"Right frames of {found['stories']} held-out stories of {found['frames']}, 95 % intervals over stories"
-    return "\n".join([*lines, "", f"{quality}; medians of {first['time']['frames']} frames in turns, MAD; {runs}."])
+    return "\n".join(
+        [*lines, "", f"{quality}; processor time: medians of {first['time']['frames']} frames in turns, MAD; {runs}."]
+    )
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
@@ -28,6 +30,10 @@ def _cells(row: Mapping[str, Any]) -> list[str]:
     shares = (_share(row[label]) for label in ("subject", "action"))
     quicker = f"{times['times_quicker']:.1f}x"
     return [row["title"], str(row["passes"]), *shares, f"{row['frechet']:.2f}", *costs, quicker]
+
+
+def _threads(settings: Mapping[str, Any]) -> str:
+    return f"{settings['threads']} thread{'s' * (settings['threads'] > 1)}"
 
 
 def _share(value: Mapping[str, float]) -> str:
