@@ -10,9 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from acdc.engine.models.attention import TRITON
+from acdc.engine.models.layers.fused import Fused, fuse
+from acdc.engine.models.layers.kernels import enable_triton
 from acdc.engine.models.unified_io2.batch import RunningBatch, SequenceState
 from acdc.engine.models.unified_io2.config import SIZES, UnifiedIO2Config
 from acdc.engine.models.unified_io2.family import UnifiedIO2Arm
+from acdc.engine.models.unified_io2.model import UnifiedIO2
 from acdc.engine.models.unified_io2.text import GENERATE, NULL_PROMPT, earlier_frame, prompt_ids
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.utils.rng import Purpose, make_keys
@@ -200,6 +204,36 @@ def test_the_null_prompt_without_frames_is_read_once(arm: UnifiedIO2Arm, monkeyp
     found = fresh.prefill(given_rows)
     assert largest(found.logits[0], found.logits[1]) < 1e-12
     assert largest(found.read[0][:, 0], found.read[0][:, 1]) < 1e-12
+
+
+def copied(arm: UnifiedIO2Arm) -> UnifiedIO2:
+    """The same weights in a model that may be changed."""
+    model = UnifiedIO2(arm.stream).double()
+    assert model.load_state_dict(arm.model.state_dict(), strict=False).missing_keys == []
+    return model
+
+
+@pytest.mark.slow  # the sampler's kernel is interpreted
+@pytest.mark.parametrize("decoding", ["sequential", "parallel"])
+def test_our_kernels_take_the_places_of_plain_products(arm: UnifiedIO2Arm, decoding: str) -> None:
+    """Norms, gates, attention over the codes, and the sampler."""
+    options = OPTIONS.replace(decoding=decoding)
+    plain = drawn(arm, [story(arm, 0), story(arm, 2)], options)
+    model = copied(arm)
+    enable_triton(model)
+    fused = UnifiedIO2Arm(model, arm.encode)
+    assert fused.model.read_backend is TRITON
+    for one, other in zip(drawn(fused, [story(fused, 0), story(fused, 2)], options), plain, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_products_that_are_joined_are_the_same(arm: UnifiedIO2Arm) -> None:
+    """As on a GPU: queries, keys and values from one product, and gate and value."""
+    model = copied(arm)
+    fuse(model, "cuda")
+    assert sum(isinstance(module, Fused) for module in model.modules()) == 4 + 4
+    joined = UnifiedIO2Arm(model, arm.encode)
+    assert torch.equal(drawn(joined, [story(joined, 2)])[0], drawn(arm, [story(arm, 2)])[0])
 
 
 def test_guidance_without_a_null_branch_is_refused(arm: UnifiedIO2Arm) -> None:
