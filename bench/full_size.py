@@ -3,7 +3,7 @@
 It shows that the system fits and runs, with the seconds of each phase, the least that its layers could take at the
 rates measured after it, and the process's peak memory. Steps are few by default, since a CPU takes minutes for each;
 ``bench.gpu systems`` measures on a GPU. ``--clip FRAMES`` loads the corrector alone and corrects a clip; ``--acdit
-NAME`` draws a picture or clip with ACDiT, which no corrector follows.
+NAME`` draws a picture or clip with ACDiT, which no corrector follows, and ``--reference`` one with SDXL-Lightning.
 """
 
 from __future__ import annotations
@@ -35,8 +35,11 @@ from ..engine.utils.atomic import write_json
 from ..engine.utils.versions import versions
 from .acdit.draw import draw_one, floors
 from .layer_needs import LayerNeeds
+from .module_runs import Runs
 from .overhead.floors import rates_of
+from .reference_times import draw_reference, make_reference
 from .roofline import Machine
+from .steering import steering
 
 CODERS: Mapping[str, type[CoderConfig]] = {"janus": LlamaGenConfig, "emu3": Emu3VQConfig}  # that draw any size
 SENTENCE = "Benny the beagle sat in a vibrant garden."
@@ -63,15 +66,19 @@ def peak_bytes() -> int:
     "--t5-layers", type=click.IntRange(1), help="Layers of the clip's T5 encoder, to leave memory for the rest."
 )
 @click.option("--acdit", metavar="NAME", help="Draw with this ACDiT (XL-img, H-vid, ...), N steps a block.")
+@click.option("--reference", is_flag=True, help="Draw with SDXL-Lightning, N of Euler's steps.")
 @click.option("--width", type=click.IntRange(1), help="Pixels of the clip's longer side.  [default: as --size]")
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="A JSON file.")
 def main(
     bundle: str, device: str, dtype: str, arm_steps: int | None, steps: int, size: int, drawn: int | None,
-    clip: int | None, acdit: str | None, width: int | None, t5_layers: int | None, out: Path,
+    clip: int | None, acdit: str | None, reference: bool, width: int | None, t5_layers: int | None,
+    out: Path,
 ) -> None:  # fmt: skip
     """Make the system, draw a frame and correct it."""
     if acdit is not None:
         found = drawn_blocks(acdit, device, dtype, steps)
+    elif reference:
+        found = drawn_reference(device, dtype, steps, size)
     elif clip is None:
         found = drawn_frame(bundle, device, dtype, arm_steps, steps, (size, drawn))
     else:
@@ -110,7 +117,7 @@ def drawn_frame(
         options["arm_steps"] = arm_steps
     needs = LayerNeeds([*engine.models.networks, engine.models.corrector.text_encoder])
     with needs.counting():
-        (frame,) = engine.stream([SENTENCE], on_phase=needs.begin, **options)
+        (frame,) = engine.stream([SENTENCE], on_phase=needs.begin, constraints=steering(engine), **options)
     seconds = {phase: ms / 1e3 for phase, ms in frame.phases_ms.items()}
     machine = Machine.measure(parse_dtype(dtype), device)
     return {
@@ -160,6 +167,19 @@ def drawn_blocks(name: str, device: str, dtype: str, steps: int) -> dict[str, An
     }
 
 
+def drawn_reference(device: str, dtype: str, steps: int, size: int) -> dict[str, Any]:
+    """A picture drawn with SDXL-Lightning: settings, passes, and the seconds of each network."""
+    began = time.perf_counter()
+    painter = make_reference(device, dtype, steps)
+    made = made_in(began)
+    times = draw_reference(painter, size)
+    return {
+        "settings": {"model": "SDXL-Lightning", **painter.settings(size)},
+        "seconds": {"made": made, **{name: sum(seconds) for name, seconds in times.items()}},
+        "unet_passes": [round(taken, 3) for taken in times["unet"]],
+    }
+
+
 def corrected_clip(
     name: str, device: str, dtype: str, steps: int, shape: tuple[int, int, int], t5_layers: int | None = None
 ) -> dict[str, Any]:
@@ -188,32 +208,10 @@ def corrected_clip(
         "settings": {**corrector.settings(options), "frames": shape[0], "height": shape[1], "width": shape[2]}
         | ({} if t5_layers is None else {"t5_layers": t5_layers}),
         "start": corrector.start(options),
-        "seconds": seconds | {name: sum(run.seconds) for name, run in runs.items()},
-        "unet_passes": [round(taken, 3) for taken in runs["unet"].seconds],
+        "seconds": seconds | {name: sum(run.amounts) for name, run in runs.items()},
+        "unet_passes": [round(taken, 3) for taken in runs["unet"].amounts],
         "mean_change": float((shown - frames).abs().mean()),
     }
-
-
-class Runs:
-    """Seconds of each run of a module, from now on; a GPU is waited for."""
-
-    def __init__(self, module: nn.Module) -> None:
-        self.seconds: list[float] = []
-        self._began = 0.0
-        module.register_forward_pre_hook(self._begin)
-        module.register_forward_hook(self._end)
-
-    def _begin(self, *_: Any) -> None:
-        self._began = now()
-
-    def _end(self, *_: Any) -> None:
-        self.seconds.append(now() - self._began)
-
-
-def now() -> float:
-    if torch.cuda.is_available():
-        torch.cuda.synchronize()
-    return time.perf_counter()
 
 
 if __name__ == "__main__":

@@ -15,13 +15,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from ...engine import engine as engine_module
-from ...engine.constraints import NONE, Constraints
 from ...engine.engine import Engine
 from ...engine.loading.bundle import embedded_names, parse_dtype
 from ...engine.outputs import Frame, Phase
@@ -29,7 +27,8 @@ from ...engine.pipeline.clock import Clock
 from ..overhead.floors import weight_bytes
 from ..overhead.run import VIDEO_FRAMES
 from ..roofline import Cost, Machine
-from . import blocks
+from ..steering import steering
+from . import blocks, reference
 from .record import Output, Record, alive
 from .stages import fresh_peak, spread
 
@@ -41,9 +40,6 @@ WAYS: Mapping[str, Mapping[str, Any]] = {
     "int8": {"backend": "cudagraph", "kernels": "triton", "quantization": "int8"},  # lossy, as fp8
     "fp8": {"backend": "cudagraph", "kernels": "triton", "quantization": "fp8"},
 }
-
-
-RAMP = np.linspace(0, 255, 64, dtype=np.uint8)[:, None].repeat(64, 1)  # a depth map: the ground, near below
 
 
 class System(NamedTuple):
@@ -82,6 +78,7 @@ SYSTEMS = (
     System("Emu3 + SD-Turbo at 512", "emu3+sd-turbo", {}),
     System("LWM + AnimateDiff, 16 frames", "lwm+animatediff", {}, frames=VIDEO_FRAMES),
     System("LWM + VideoCrafter2 at 320, 16 frames", "lwm+videocrafter2", {}, frames=VIDEO_FRAMES),
+    System("SDXL-Lightning at 1,024, a reference picture", reference.BUNDLE, {}),
     *(System(f"ACDiT {name}, without a corrector", f"{blocks.PREFIX}{name}", {}) for name in ACDIT),
 )
 
@@ -97,6 +94,10 @@ def run(systems: Sequence[System], ways: Sequence[str], device: str, dtype: str,
             if system.bundle.startswith(blocks.PREFIX):
                 if way in blocks.WAYS:
                     record.add(what, partial(blocks.measure, system.bundle, device, dtype, machine))
+                continue
+            if system.bundle == reference.BUNDLE:
+                if way in reference.WAYS:
+                    record.add(what, partial(reference.measure, device, dtype, machine))
                 continue
             record.add(what, partial(measure, system, way, device, dtype, machine, costs))
     return record.finish()
@@ -144,9 +145,7 @@ def draw(
 ) -> list[Frame]:
     """The row's frames: of a story, or of a video whose first chunk is corrected."""
     if not system.frames:
-        steered = engine.models.corrector.controlnet is not None
-        constraints = Constraints(depth=RAMP) if steered else NONE
-        return list(engine.stream(sentences, on_phase=alive, constraints=constraints, **options))
+        return list(engine.stream(sentences, on_phase=alive, constraints=steering(engine), **options))
     lengths: dict[str, Any] = {"num_frames": system.frames, "chunk_frames": system.frames}
     chunks = engine.stream_video(SENTENCES[0], on_phase=alive, **lengths, **options)
     return [frame for chunk in chunks for frame in chunk]

@@ -11,8 +11,10 @@ import torch
 from click.testing import CliRunner
 
 from acdc.bench.full_size import main
+from acdc.engine.loading import stable_diffusion_xl
 from acdc.engine.models.layers.half_precision import emulated
 from tests.helpers.small_roofline import small_roofline
+from tests.helpers.small_sdxl import SIZES as SDXL_SIZES
 from tests.helpers.small_systems import small_systems
 
 pytestmark = pytest.mark.measuring
@@ -95,6 +97,17 @@ def test_a_cascade_of_toys_is_timed_by_its_networks(tmp_path, monkeypatch) -> No
     assert seconds["encode"] == seconds["decode"] == 0, "pixels are their own latents"
     assert min(seconds["text"], seconds["stage_one"], seconds["unet"]) > 0
     assert seconds["text"] + seconds["stage_one"] + seconds["unet"] < seconds["correct"]
+
+
+def test_a_toy_of_sdxl_draws_from_noise(tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(stable_diffusion_xl, "SIZES", SDXL_SIZES)
+    asked = ["--reference", "--size", "64", "--steps", "3", "--dtype", "float32", "--out", str(tmp_path / "found.json")]
+    result = CliRunner().invoke(main, asked)
+    assert result.exit_code == 0, result.output
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert len(found["unet_passes"]) == 3
+    assert found["settings"]["size"] == 64
+    assert min(found["seconds"][name] for name in ("text", "unet", "decode")) > 0
 
 
 @pytest.mark.slow

@@ -6,13 +6,15 @@ from types import SimpleNamespace
 import pytest
 from click.testing import CliRunner
 
-from acdc.bench.gpu import systems
+from acdc.bench.gpu import reference, systems
 from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.gpu.systems import SYSTEMS, System
 from acdc.bench.roofline import Cost, Machine
+from acdc.engine.loading import stable_diffusion_xl
 from acdc.engine.loading.bundle import published_names
 from acdc.engine.outputs import Phase
 from tests.helpers.small_roofline import small_roofline
+from tests.helpers.small_sdxl import SIZES as SDXL_SIZES
 from tests.helpers.small_systems import small_systems
 
 pytestmark = pytest.mark.measuring
@@ -107,5 +109,19 @@ def test_what_was_counted_is_known_to_a_process_that_goes_on():
 
 
 def test_every_published_bundle_has_a_row():
-    rows = {system.bundle for system in SYSTEMS if not system.bundle.startswith("acdit:")}
+    rows = {system.bundle for system in SYSTEMS if not system.bundle.startswith(("acdit:", "reference:"))}
     assert rows == {"storyworld", *published_names()}
+
+
+def test_the_reference_has_a_time_and_a_floor_by_network(asked, monkeypatch):
+    monkeypatch.setattr(stable_diffusion_xl, "SIZES", SDXL_SIZES)
+    monkeypatch.setattr("acdc.bench.gpu.systems.SYSTEMS", [System("SDXL", reference.BUNDLE, {})])
+    out, arguments = asked
+    result = CliRunner().invoke(gpu, [*arguments[:-1], reference.BUNDLE])
+    assert result.exit_code == 0, result.output
+    (row,) = json.loads(out.read_text())["rows"]
+    assert list(row["phases"]) == ["text", "unet", "decode"]
+    for phase in row["phases"].values():
+        assert phase["median"] > 0
+        assert phase["floor"] > 0
+        assert min(phase["flops"], phase["bytes"]) > 0
