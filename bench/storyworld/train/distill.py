@@ -21,6 +21,7 @@ from torch.func import functional_call
 from transformers import CLIPTextModel
 
 from ....engine.loading.bundle import find_bundle
+from ....engine.models.diffusion.schedule import guide
 from ....engine.utils.atomic import write_json
 from ....engine.utils.file_digest import file_digest
 from .assemble import assemble_few_steps
@@ -141,11 +142,9 @@ class Watch:
         null = model.states(torch.from_numpy(data.empty).long()[None])
         self.endpoints = model.endpoints(self.noisy, self.states, null, MEASURED_FROM)
         guided = model.both(self.states, null)
-        scale = model.guidance_scale
 
         def alone(latents: Tensor, timesteps: Tensor) -> Tensor:
-            conditional, unconditional = guided(latents, timesteps)
-            return unconditional + scale * (conditional - unconditional)
+            return guide(*guided(latents, timesteps), model.guidance_scale)
 
         with torch.no_grad():
             self.alone = mean_square(consistent(alone, self.noisy, self.timesteps, model.alphas), self.endpoints)
