@@ -51,7 +51,7 @@ class Factors(nn.Module):
             for index, name in enumerate(self.names)
             for letter, part in parts.items()
         }
-        save_file(state, path, metadata={"format": "pt", BASE: base})
+        save_file(state, path, metadata={BASE: base})  # one key: several have no order
 
 
 def _is_changed(module: nn.Module) -> bool:
