@@ -1,4 +1,4 @@
-"""How much a counter grows in each run of a module: the clock's seconds, or operations."""
+"""The growth of a counter in each run of a module: the clock's seconds, or operations."""
 
 from __future__ import annotations
 
