@@ -8,6 +8,7 @@ from typing import Any
 
 _PUBLIC = {
     "ACDiTPipeline": "acdit.pipeline",
+    "Cancelled": "scheduler.events",
     "ClassRequest": "acdit.request",
     "Corrector": "corrector",
     "Engine": "engine",
@@ -16,6 +17,7 @@ _PUBLIC = {
     "Phase": "outputs",
     "SchedulerConfig": "scheduler.policy",
     "StoryFailed": "scheduler.events",
+    "StoryFeed": "scheduler.story_feed",
     "StoryOptions": "options",
     "StoryRequest": "request",
     "StoryResult": "outputs",

@@ -16,7 +16,7 @@ from .loading.lora import LoraFile, merge_loras, read_loras
 from .memory import LanguageModel, Memory, memory_maker
 from .models.layers.quantized import check_quantization, quantize
 from .models.model_set import Models
-from .options import EngineOptions, Lora, StoryOptions, as_loras, check_sentences, default_backend, make_options
+from .options import EngineOptions, Lora, StoryOptions, as_loras, check_sentences, default_backend, merge_options
 from .outputs import Frame, Phase, StoryResult
 from .pipeline.calibration import unet_calibration
 from .pipeline.clock import Clock
@@ -29,6 +29,7 @@ from .runtime.compiled import compile_models
 from .runtime.execution import choose_execution, prepare
 from .scheduler.policy import SchedulerConfig
 from .scheduler.run import Many, SlotModels, as_requests, begin
+from .scheduler.story_feed import StoryFeed
 from .sdedit.correction import config_of, schedule_of
 from .sdedit.pixels import from_image
 from .utils.versions import versions
@@ -179,7 +180,7 @@ class Engine:
         ``constraints`` say where and how frames are corrected; ``on_phase(index, phase)`` is called when a phase
         begins. Raises ``ValueError`` before anything is drawn.
         """
-        resolved = _merge(options, overrides).resolved(self.defaults)
+        resolved = merge_options(options, overrides).resolved(self.defaults)
         story = StoryRequest("story", check_sentences(sentences), index(seed), tuple(done), constraints)
         run = SerialPipeline(self.models, [story], resolved, self._memory(resolved), self._draft(init_image))
         return (frames[0] for frames in run.frames(Clock(self.device, on_phase)))
@@ -204,7 +205,7 @@ class Engine:
 
         ``constraints`` are one a story. Raises ``ValueError`` for unequal lengths or if there is not one seed a story.
         """
-        chosen = _merge(options, overrides)
+        chosen = merge_options(options, overrides)
         resolved = chosen.resolved(self.defaults)
         batch = requests_in_step(stories, seeds, constraints)
         run = SerialPipeline(self.models, batch, resolved, self._memory(resolved), self._draft(init_image))
@@ -219,7 +220,7 @@ class Engine:
 
     def generate_many(
         self,
-        stories: Iterable[StoryRequest | Sequence[str]],
+        stories: Iterable[StoryRequest | Sequence[str]] | StoryFeed,
         *,
         seed: int = 0,
         options: StoryOptions | None = None,
@@ -231,15 +232,17 @@ class Engine:
 
         Iterate over what comes back: a ``StoryResult`` for each story, as it is finished, or a ``StoryFailed``; each
         equals :meth:`generate` of it alone, up to rounding. ``stories`` are read when there is room. Those that are
-        sentences alone get seeds ``seed``, ``seed`` + 1, ... ``load_memory`` makes a story's memory module (None: as
-        the options say). Raises ``ValueError`` for options that cannot be met, and for an invalid story, after
-        those that began before it was read.
+        sentences alone get seeds ``seed``, ``seed`` + 1, ... A :class:`StoryFeed` is read until it is closed; the run
+        waits while there is nothing to draw. ``load_memory`` makes a story's memory module (None: as the options say).
+        Raises ``ValueError`` for options that cannot be met, and for an invalid story, after those that began before it
+        was read.
         """
-        chosen = _merge(options, overrides)
+        chosen = merge_options(options, overrides)
         resolved = chosen.resolved(self.defaults)
         run = begin(
             self.copies, self.device, resolved, pipelining,
-            load_memory or self._memories(resolved), as_requests(stories, seed),
+            load_memory or self._memories(resolved),
+            stories if isinstance(stories, StoryFeed) else as_requests(stories, seed),
         )  # fmt: skip
         return Many(run, self.settings(chosen), versions(), self.start(chosen))
 
@@ -260,7 +263,7 @@ class Engine:
         A chunk is ``chunk_frames`` frames that are corrected together; ``correct_first`` and ``correct_every`` count
         chunks. ``done`` are whole chunks of an interrupted run; the rest is as for :meth:`stream`.
         """
-        resolved = _merge(options, overrides).resolved(self.defaults)
+        resolved = merge_options(options, overrides).resolved(self.defaults)
         (caption,) = check_sentences([prompt])
         resolved.memory.check_for_video()
         video = Video(caption, seed, num_frames, chunk_frames, tuple(done))
@@ -271,7 +274,7 @@ class Engine:
         self, prompt: str, *, seed: int = 0, num_frames: int = 32, chunk_frames: int = 16, **options: Any
     ) -> StoryResult:
         """A whole video, as a story whose frames all have the caption ``prompt``; as for :meth:`stream_video`."""
-        chosen = _merge(None, options)
+        chosen = merge_options(None, options)
         lengths = {"num_frames": num_frames, "chunk_frames": chunk_frames}
         chunks = self.stream_video(prompt, seed=seed, num_frames=num_frames, chunk_frames=chunk_frames, options=chosen)
         frames = [frame for chunk in chunks for frame in chunk]
@@ -288,11 +291,3 @@ class Engine:
         if init_image is None:
             return None
         return from_image(init_image, self.models.tokenizer.config.resolution)
-
-
-def _merge(options: StoryOptions | None, overrides: Mapping[str, Any]) -> StoryOptions:
-    if "constraints" in overrides:
-        raise ValueError("constraints are for the frames of stories; the frames of a video are corrected together")
-    if options is not None and overrides:
-        raise ValueError(f"give options or keywords, not both; keywords were {', '.join(overrides)}")
-    return options if options is not None else make_options(**overrides)

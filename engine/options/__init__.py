@@ -16,7 +16,7 @@ from .engine import (
 from .lora import Lora, as_loras
 from .sampling import CONTEXTS, DECODINGS, Context, Decoding, SamplingOptions
 from .show_o import DEFAULT_CARRY_OVER, DEFAULT_LAYOUT, LAYOUT_OPTIONS, LAYOUTS, Layout, ShowOOptions
-from .story import FLAT_NAMES, StoryOptions, make_options
+from .story import FLAT_NAMES, StoryOptions, make_options, merge_options
 
 __all__ = [
     "ATTENTIONS",
@@ -51,4 +51,5 @@ __all__ = [
     "check_text",
     "default_backend",
     "make_options",
+    "merge_options",
 ]

@@ -109,3 +109,12 @@ class StoryOptions:
 def make_options(**flat: Any) -> StoryOptions:
     """``StoryOptions`` from keyword arguments; an unknown name is a ``ValueError`` that lists the known ones."""
     return StoryOptions().replace(**flat)
+
+
+def merge_options(options: StoryOptions | None, overrides: Mapping[str, Any]) -> StoryOptions:
+    """Options that were given either whole or as flat keywords; ``ValueError`` for both."""
+    if "constraints" in overrides:
+        raise ValueError("constraints are for the frames of stories; the frames of a video are corrected together")
+    if options is not None and overrides:
+        raise ValueError(f"give options or keywords, not both; keywords were {', '.join(overrides)}")
+    return options if options is not None else make_options(**overrides)

@@ -33,6 +33,12 @@ class Done(NamedTuple):
     error: Exception | None = None
 
 
+class Posted(NamedTuple):
+    """Something came from another thread that nobody had submitted; without ``what`` there is news elsewhere."""
+
+    what: Any = None
+
+
 @dataclass
 class Slot:
     """One thread, on ``device``, with ``threads`` of torch's."""
@@ -62,8 +68,9 @@ class Executor:
 
     def __init__(self, slots: Sequence[Slot]) -> None:
         self.slots, self.threads = list(slots), torch.get_num_threads()
-        self.done: SimpleQueue[Done | BaseException] = SimpleQueue()
+        self.done: SimpleQueue[Done | Posted | BaseException] = SimpleQueue()
         self.pending = 0
+        self._woken = False  # a wake-up is in the queue: any number of them are one
         self._held: deque[tuple[Any, Run]] = deque()  # for the thread that waits
         self._inline = len(self.slots) == 1 and self.slots[0].stream is None
 
@@ -90,13 +97,29 @@ class Executor:
         Thread(target=called, name="acdc-memory", daemon=True).start()
         self.pending += 1
 
+    def wake(self) -> None:
+        """Let :meth:`wait` return ``Posted()``, now or at its next call. From any thread."""
+        if not self._woken:
+            self._woken = True
+            self.done.put(Posted())
+
     def next(self) -> Done:
-        """Block until the next job finishes; at least one must be pending. Re-raises KeyboardInterrupt and
-        SystemExit."""
-        assert self.pending, "nothing is under way"
+        """Block until the next job finishes; at least one must be pending. What is posted is passed over. Re-raises
+        KeyboardInterrupt and SystemExit."""
+        while isinstance(done := self.wait(), Posted):
+            pass
+        return done
+
+    def wait(self, idle: bool = False) -> Done | Posted:
+        """As :meth:`next`, or until something is posted; ``idle``: nothing need be pending."""
+        assert self.pending or idle, "nothing is under way"
         if self._held and self.done.empty():
             self._timed(*self._held.popleft())
         done = self.done.get()
+        if isinstance(done, Posted):
+            if done.what is None:
+                self._woken = False  # before the reader looks: what comes from now on wakes it again
+            return done
         self.pending -= 1
         if isinstance(done, BaseException):
             raise done

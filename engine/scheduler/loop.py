@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from functools import partial
+from threading import RLock
 
 from ..memory import Memory
 from ..options import StoryOptions
@@ -22,10 +23,11 @@ from ..request import StoryRequest
 from ..utils.out_of_memory import is_out_of_memory
 from ..utils.to_one_line import one_line
 from .events import AlreadyComplete, Cancelled, Event, FrameDone, StoryFailed
-from .executor import Done, Executor, Slot
+from .executor import Done, Executor, Posted, Slot
 from .policy import SchedulerConfig
 from .scheduler import Launch, Scheduler, State, phase_schedule
 from .slot_phases import SlotPhases
+from .story_feed import StoryFeed
 from .story_state import StoryState, span
 
 LOG = logging.getLogger(__name__)
@@ -35,7 +37,8 @@ KEPT = 1 << 14  # of what ran, the last: a run over any number of stories takes 
 
 
 class PipelinedLoop:
-    """Stories from ``requests``, which are drawn lazily: when there is room for one."""
+    """Stories from ``requests``, which are drawn lazily: when there is room for one. Over a feed the run waits for more
+    until it is closed."""
 
     def __init__(
         self,
@@ -43,11 +46,13 @@ class PipelinedLoop:
         options: StoryOptions,
         config: SchedulerConfig,
         load_memory: Callable[[], Memory],
-        requests: Iterable[StoryRequest],
+        requests: Iterable[StoryRequest] | StoryFeed,
     ) -> None:
         """``options`` are resolved, one pair of ``slots`` for each of ``config.slots``."""
         assert len(slots) == config.slots, f"{len(slots)} slots for {config.slots}"
-        self.options, self.config, self.load_memory, self.requests = options, config, load_memory, iter(requests)
+        self.options, self.config, self.load_memory = options, config, load_memory
+        self.feed = requests if isinstance(requests, StoryFeed) else None
+        self.requests: Iterator[StoryRequest] = iter(()) if isinstance(requests, StoryFeed) else iter(requests)
         self.phases, self.phases_of = [phases for _, phases in slots], phase_schedule(options, config)
         self.scheduler: Scheduler[StoryState] = Scheduler(config)
         self.executor = Executor([slot for slot, _ in slots])
@@ -55,26 +60,37 @@ class PipelinedLoop:
         self.ran: deque[Ran] = deque(maxlen=KEPT)
         self.origin = time.perf_counter()
         self._cancelled: set[str] = set()
+        self._lock = RLock()  # of names: one is cancelled here while its story ends there
         self._broken: Exception | None = None  # why no more stories come
 
     def cancel(self, name: str) -> None:
-        """Drop a story at its next step; it ends as ``StoryFailed`` with ``Cancelled``."""
-        self._cancelled.add(name)
+        """Drop a story between two launches; it ends as ``StoryFailed`` with ``Cancelled``. From any thread. Over a
+        feed the name of a story that has ended does nothing: a later story may have it."""
+        with self._lock:
+            if self.feed is None or name in self.feed:
+                self._cancelled.add(name)
+        self.executor.wake()
 
     def events(self) -> Generator[Event, None, None]:
         """Frames as they are finished, and stories that failed. A story goes on when the event after its frame is asked
         for, so a writer has written the frames to disk by then; the other stories go on meanwhile."""
         try:
+            if self.feed is not None:
+                self.feed.attach(self.executor.wake)
             while True:
                 yield from self._drop_cancelled()  # which makes room: what is let in then keeps the loop going
                 yield from self._let_in()
-                if not self.stories:  # calls for stories that have gone may still be under way
-                    break
+                if not self.stories and (self.feed is None or self.feed.ended):
+                    break  # calls for stories that have gone may still be under way
                 self._ask()
                 self._fill()
-                yield from self._take(self.executor.next())
+                done = self.executor.wait(idle=not self.stories)
+                if not isinstance(done, Posted):  # else somebody has put or cancelled a story
+                    yield from self._take(done)
         finally:
             self.executor.close()
+            if self.feed is not None:
+                self.feed.detach()
         if self._broken is not None:
             raise self._broken
 
@@ -82,7 +98,7 @@ class PipelinedLoop:
         """Take requests while there is room; one that cannot be drawn fails alone."""
         while self.scheduler.room:
             try:
-                request = next(self.requests, None)
+                request = next(self.requests, None) if self.feed is None else self.feed.take()
             except Exception as error:  # of the iterator: raised when the stories that are here are finished
                 self.requests, self._broken = iter(()), error
                 return
@@ -93,9 +109,11 @@ class PipelinedLoop:
                     raise cancelled(request.id)
                 story = self._state(request)
             except Exception as error:
+                self._forget(request.id)
                 yield StoryFailed(request, error)
                 continue
             if story.index == story.frames:
+                self._forget(request.id)
                 yield AlreadyComplete(request)
                 continue
             self.stories.append(story)
@@ -117,6 +135,17 @@ class PipelinedLoop:
     def _drop_cancelled(self) -> Iterator[Event]:
         for story in [story for story in self.stories if story.name in self._cancelled and story.error is None]:
             yield from self._drop(story, cancelled(story.name))
+        if self.feed is not None and self._cancelled:
+            for request in self.feed.withdraw(self._cancelled):
+                self._forget(request.id)
+                yield StoryFailed(request, cancelled(request.id))
+
+    def _forget(self, name: str) -> None:
+        """A story has ended: its name is free, and a cancellation of it now comes too late."""
+        with self._lock:
+            self._cancelled.discard(name)
+            if self.feed is not None:
+                self.feed.release(name)
 
     def _drop(self, story: StoryState, error: Exception) -> Iterator[Event]:
         """End a story now, or when the launch that it is in comes back."""
@@ -206,6 +235,7 @@ class PipelinedLoop:
                 yield event
                 if self.scheduler.shown(story):
                     self.stories.remove(story)
+                    self._forget(story.name)
                 else:
                     yield from self._drop_blocked(story)
         for story in launch.stories:
@@ -234,6 +264,7 @@ class PipelinedLoop:
         event = StoryFailed(story.request, story.error)
         story.begin_again()
         self.stories.remove(story)
+        self._forget(story.name)
         return event
 
     def _note(self, slot: int | None, phase: Phase, stories: Sequence[StoryState], done: Done) -> None:

@@ -22,6 +22,7 @@ from .executor import Slot
 from .loop import PipelinedLoop
 from .policy import SchedulerConfig
 from .slot_phases import SlotPhases
+from .story_feed import StoryFeed
 
 GPU_DEFAULTS = {
     "split_across_slots": False,
@@ -111,7 +112,8 @@ class Many:
         return StoryResult(request.sentences, request.seed, settings, versions, start, frames, request.id, constraints)
 
     def cancel(self, name: str) -> None:
-        """Drop the story of that id; the others go on."""
+        """Drop the story of that id between two launches, from any thread; the others go on. It ends as ``StoryFailed``
+        with the error ``Cancelled``; its frames so far are kept. One that has ended is left as it is."""
         self.run.cancel(name)
 
     @property
@@ -126,7 +128,7 @@ def begin(
     options: StoryOptions,
     config: SchedulerConfig | None,
     load_memory: Callable[[], Memory],
-    requests: Iterable[StoryRequest],
+    requests: Iterable[StoryRequest] | StoryFeed,
 ) -> PipelinedLoop:
     """A run that has not begun. ``options`` are resolved; ``ValueError`` where they cannot be met."""
     chosen = for_device(config, device)
