@@ -1,8 +1,9 @@
 """Janus-Pro's codes drawn by the engine and by transformers' own generate: ``python -m acdc.bench.janus_generate``.
 
 Weights are of noise, so pictures are noise and only time counts; both draw code after code with guidance 5 at
-temperature 1, from the same prompts. The engine draws sequentially: parallel decoding guesses well or badly by the
-weights, and noise says nothing of that. Turns are engine, transformers, transformers, engine.
+temperature 1, from the same prompts. Turns are engine, transformers, transformers, engine, and the engine draws
+sequentially. A last turn of parallel decoding counts its passes: how well codes are guessed depends on the weights, and
+noise does not say how it is with trained ones.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import torch
 from ..engine.loading.bundle import find_bundle, parse_dtype
 from ..engine.loading.families import ComponentSpec
 from ..engine.models.janus.family import JanusArm
-from ..engine.options import make_options
+from ..engine.options import Decoding, make_options
 from ..engine.utils.atomic import write_json
 from ..engine.utils.rng import Purpose, make_keys
 from ..engine.utils.versions import versions
@@ -68,13 +69,28 @@ def compare(arm: JanusArm, stories: list[int], rounds: int) -> list[dict[str, An
             click.echo(f"{count} {name} {taken[name][-1]:.2f} s", err=True)
         medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
         spread = {name: {"median": medians[name], "seconds": seconds} for name, seconds in taken.items()}
-        rows.append({"stories": count, **spread, "times": medians["transformers"] / medians["engine"]})
+        row = {"stories": count, **spread, "times": medians["transformers"] / medians["engine"]}
+        rows.append({**row, "parallel": parallel(arm, count)})
     return rows
 
 
-def engine_draw(arm: JanusArm) -> Draw:
+def parallel(arm: JanusArm, count: int) -> dict[str, float]:
+    """Seconds and passes of a turn with parallel decoding."""
+    passes = [0]
+
+    def note(*_: Any) -> None:
+        passes[0] += 1
+
+    hook, draw = arm.model.register_forward_pre_hook(note), engine_draw(arm, "parallel")
+    began = time.perf_counter()
+    draw(count, arm.stream.codes_per_frame)
+    hook.remove()
+    return {"seconds": time.perf_counter() - began, "passes": passes[0] - 1}  # one is the prompts'
+
+
+def engine_draw(arm: JanusArm, decoding: Decoding = "sequential") -> Draw:
     """A frame of each story, from the prompts to the last code."""
-    options = make_options(arm_guidance_scale=SCALE, temperature=1.0, top_p=1.0, decoding="sequential")
+    options = make_options(arm_guidance_scale=SCALE, temperature=1.0, top_p=1.0, decoding=decoding)
 
     def draw(count: int, codes: int) -> Any:
         batch = arm.new_batch([arm.new_sequence([SENTENCE]) for _ in range(count)], options)

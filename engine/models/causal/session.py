@@ -148,6 +148,8 @@ class ArmSession(StorySession):
         assert self.last_logits is not None
         model, num_codes = self.arm.model, self.arm.stream.slots
         noise = pass_noise(model, params, keys, num_codes)
+        if window == 1 and guesses is None:  # one by one nothing is guessed, and logits of a whole frame are large
+            guesses = torch.zeros(self.stories, num_codes, dtype=torch.int64, device=keys.device)
         first = first_guesses(self.last_logits, params, keys, noise, guesses, num_codes, model.use_triton)
         return DecodeState.begin(params, first, noise, self.cache, window)
 
