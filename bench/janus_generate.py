@@ -44,34 +44,33 @@ def main(size: str, stories: str, codes: int, rounds: int, dtype: str, out: Path
     """Draw by both in turns; seconds a turn."""
     config = dict(find_bundle(f"janus-pro-{size}+sd15", random_weights=True).parts["arm"].config)
     arm = ComponentSpec("janus", {}, {**config, "codes_per_frame": codes}).load(torch.device("cpu"), parse_dtype(dtype))
-    found = compare(arm, [int(count) for count in stories.split(",")], rounds)
     processor = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     settings = {"size": size, "codes": codes, "dtype": dtype, "guidance_scale": SCALE, "decoding": "sequential"}
-    write_json(out, {**settings, "rows": found, "versions": versions(), **processor, "peak_bytes": peak_bytes()})
-    for row in found:
-        click.echo(f"{row['stories']} stories: engine {row['engine']['median']:.1f} s, transformers "
-                   f"{row['transformers']['median']:.1f} s, {row['times']:.2f} times as fast")  # fmt: skip
+    ours, theirs, rows = engine_draw(arm), peer_draw(arm), []
+    for count in (int(text) for text in stories.split(",")):
+        rows.append(compare(arm, (ours, theirs), count, rounds))
+        write_json(out, {**settings, "rows": rows, "versions": versions(), **processor, "peak_bytes": peak_bytes()})
+        medians = [rows[-1][name]["median"] for name in ("engine", "transformers")]
+        said = "{} stories: engine {:.1f} s, transformers {:.1f} s, {:.2f} times as fast"
+        click.echo(said.format(count, *medians, rows[-1]["times"]))
 
 
-def compare(arm: JanusArm, stories: list[int], rounds: int) -> list[dict[str, Any]]:
-    """A row a number of stories: seconds of each turn, medians, and how many times as fast the engine is."""
-    ours, theirs = engine_draw(arm), peer_draw(arm)
-    rows = []
-    for count in stories:
-        taken: dict[str, list[float]] = {"engine": [], "transformers": []}
-        turns = (("engine", ours), ("transformers", theirs), ("transformers", theirs), ("engine", ours))
-        for draw in (ours, theirs):
-            draw(count, WARM)
-        for name, draw in turns * rounds:
-            began = time.perf_counter()
-            draw(count, arm.stream.codes_per_frame)
-            taken[name].append(time.perf_counter() - began)
-            click.echo(f"{count} {name} {taken[name][-1]:.2f} s", err=True)
-        medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
-        spread = {name: {"median": medians[name], "seconds": seconds} for name, seconds in taken.items()}
-        row = {"stories": count, **spread, "times": medians["transformers"] / medians["engine"]}
-        rows.append({**row, "parallel": parallel(arm, count)})
-    return rows
+def compare(arm: JanusArm, draws: tuple[Draw, Draw], count: int, rounds: int) -> dict[str, Any]:
+    """Seconds of each turn of the engine and of transformers, medians, and how many times as fast the engine is."""
+    ours, theirs = draws
+    taken: dict[str, list[float]] = {"engine": [], "transformers": []}
+    turns = (("engine", ours), ("transformers", theirs), ("transformers", theirs), ("engine", ours))
+    for draw in draws:
+        draw(count, WARM)
+    for name, draw in turns * rounds:
+        began = time.perf_counter()
+        draw(count, arm.stream.codes_per_frame)
+        taken[name].append(time.perf_counter() - began)
+        click.echo(f"{count} {name} {taken[name][-1]:.2f} s", err=True)
+    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    spread = {name: {"median": medians[name], "seconds": seconds} for name, seconds in taken.items()}
+    times = medians["transformers"] / medians["engine"]
+    return {"stories": count, **spread, "times": times, "parallel": parallel(arm, count)}
 
 
 def parallel(arm: JanusArm, count: int) -> dict[str, float]:
