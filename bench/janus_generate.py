@@ -59,18 +59,21 @@ def compare(arm: JanusArm, draws: tuple[Draw, Draw], count: int, rounds: int) ->
     """Seconds of each turn of the engine and of transformers, medians, and how many times as fast the engine is."""
     ours, theirs = draws
     taken: dict[str, list[float]] = {"engine": [], "transformers": []}
+    busy: dict[str, list[float]] = {"engine": [], "transformers": []}
     turns = (("engine", ours), ("transformers", theirs), ("transformers", theirs), ("engine", ours))
     for draw in draws:
         draw(count, WARM)
     for name, draw in turns * rounds:
-        began = time.perf_counter()
+        began, began_busy = time.perf_counter(), time.process_time()
         draw(count, arm.stream.codes_per_frame)
         taken[name].append(time.perf_counter() - began)
-        click.echo(f"{count} {name} {taken[name][-1]:.2f} s", err=True)
-    medians = {name: statistics.median(seconds) for name, seconds in taken.items()}
-    spread = {name: {"median": medians[name], "seconds": seconds} for name, seconds in taken.items()}
-    times = medians["transformers"] / medians["engine"]
-    return {"stories": count, **spread, "times": times, "parallel": parallel(arm, count)}
+        busy[name].append(time.process_time() - began_busy)
+        click.echo(f"{count} {name} {taken[name][-1]:.2f} s, {busy[name][-1]:.2f} s of processors", err=True)
+    spread = {name: {"median": statistics.median(seconds), "seconds": seconds} for name, seconds in taken.items()}
+    row: dict[str, Any] = {"stories": count, **spread, "processor_seconds": busy}
+    for name, found in (("times", taken), ("times_by_processors", busy)):  # the latter where others use the machine
+        row[name] = statistics.median(found["transformers"]) / statistics.median(found["engine"])
+    return {**row, "parallel": parallel(arm, count)}
 
 
 def parallel(arm: JanusArm, count: int) -> dict[str, float]:
