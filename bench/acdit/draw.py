@@ -17,9 +17,11 @@ LABEL = 0  # any
 
 
 class Drawn(NamedTuple):
-    """``seconds`` of the whole, ``blocks`` the seconds of each block's phases, ``frames`` pictures."""
+    """``seconds`` of the whole and ``processor_seconds``, those of all threads; ``blocks`` are the seconds of each
+    block's phases, ``frames`` pictures."""
 
     seconds: float
+    processor_seconds: float
     blocks: list[Mapping[Phase, float]]
     frames: int
 
@@ -35,24 +37,24 @@ class Drawn(NamedTuple):
 
 def draw_one(pipeline: ACDiTPipeline, steps: int, on_block: Callable[[], None] = lambda: None) -> Drawn:
     """One request, phase after phase."""
-    blocks, frames, begun = [], 0, time.perf_counter()
+    blocks, frames, begun, worked = [], 0, time.perf_counter(), time.process_time()
     for block in pipeline.stream(ClassRequest(LABEL), steps=steps):
         on_block()
         blocks.append(block.seconds)
         frames += len(block.frames)
-    return Drawn(time.perf_counter() - begun, blocks, frames)
+    return Drawn(time.perf_counter() - begun, time.process_time() - worked, blocks, frames)
 
 
 def draw_many(pipeline: ACDiTPipeline, count: int, steps: int) -> Drawn:
     """``count`` requests side by side; a launch's seconds are counted for each of its requests alike."""
     requests = [ClassRequest(LABEL, seed, str(seed)) for seed in range(count)]
-    blocks, frames, begun = [], 0, time.perf_counter()
+    blocks, frames, begun, worked = [], 0, time.perf_counter(), time.process_time()
     for event in pipeline.generate_many(requests, steps=steps, concurrency=count):
         if not isinstance(event, BlockDone):
             raise event.error
         blocks.append(event.seconds)
         frames += len(event.frames)
-    return Drawn(time.perf_counter() - begun, blocks, frames)
+    return Drawn(time.perf_counter() - begun, time.process_time() - worked, blocks, frames)
 
 
 class Floor(NamedTuple):

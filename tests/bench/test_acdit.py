@@ -105,6 +105,7 @@ def test_full_size(name: str, tmp_path: Path) -> None:
     assert found["seconds"].keys() - {"made"} == found["floors"].keys() == {"prefill", "draw", "decode"}
     assert len(found["blocks"]) == found["settings"]["blocks"]
     assert all(floor["share"] > 0 and floor["flops"] > 0 for floor in found["floors"].values())
+    assert found["processor_seconds"] > 0
     assert found["peak_bytes"] > 0
 
 
