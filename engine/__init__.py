@@ -14,6 +14,8 @@ _PUBLIC = {
     "Engine": "engine",
     "EXAMPLES": "examples",
     "Frame": "outputs",
+    "PartialImage": "outputs",
+    "PartialReady": "scheduler.events",
     "Phase": "outputs",
     "SchedulerConfig": "scheduler.policy",
     "StoryFailed": "scheduler.events",

@@ -17,7 +17,8 @@ from .memory import LanguageModel, Memory, memory_maker
 from .models.layers.quantized import check_quantization, quantize
 from .models.model_set import Models
 from .options import EngineOptions, Lora, StoryOptions, as_loras, check_sentences, default_backend, merge_options
-from .outputs import Frame, Phase, StoryResult
+from .options.partial_images import PartialImages
+from .outputs import Frame, PartialImage, Phase, StoryResult
 from .pipeline.calibration import unet_calibration
 from .pipeline.clock import Clock
 from .pipeline.serial import SerialPipeline
@@ -171,6 +172,8 @@ class Engine:
         done: Sequence[Frame] = (),
         constraints: Constraints = NONE,
         on_phase: Callable[[int, Phase], None] | None = None,
+        partial_images: PartialImages = 0,
+        on_partial: Callable[[PartialImage], None] | None = None,
         **overrides: Any,
     ) -> Iterator[Frame]:
         """Yield each frame as soon as it is finished.
@@ -178,11 +181,13 @@ class Engine:
         ``options`` (or the same names as keywords, e.g. ``strength=0.4``) say how; ``init_image`` replaces the
         first frame's draft; ``done`` are the first frames of an interrupted run, which are not drawn again;
         ``constraints`` say where and how frames are corrected; ``on_phase(index, phase)`` is called when a phase
-        begins. Raises ``ValueError`` before anything is drawn.
+        begins, ``on_partial`` with each of the ``partial_images`` (:class:`StoryRequest`). Raises ``ValueError`` before
+        anything is drawn.
         """
         resolved = merge_options(options, overrides).resolved(self.defaults)
-        story = StoryRequest("story", check_sentences(sentences), index(seed), tuple(done), constraints)
-        run = SerialPipeline(self.models, [story], resolved, self._memory(resolved), self._draft(init_image))
+        asked = check_sentences(sentences), index(seed), tuple(done), constraints, partial_images
+        memory, draft = self._memory(resolved), self._draft(init_image)
+        run = SerialPipeline(self.models, [StoryRequest("story", *asked)], resolved, memory, draft, on_partial)
         return (frames[0] for frames in run.frames(Clock(self.device, on_phase)))
 
     def generate(

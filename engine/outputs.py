@@ -75,6 +75,18 @@ class Frame:
         return times
 
 
+@dataclass(frozen=True)
+class PartialImage:
+    """Frame ``index`` of a story on its way to being corrected. ``number`` counts a frame's partial images: 0 is the
+    draft (``step`` None), the following ones are estimates of the corrected frame, made at ``step`` (from 0) of the
+    correction. ``image`` is uint8 [H, W, 3]."""
+
+    index: int
+    number: int
+    step: int | None
+    image: NDArray[np.uint8]
+
+
 @dataclass
 class StoryResult:
     """A finished story. ``settings`` are the resolved options, ``start`` where on the noise schedule SDEdit began,

@@ -10,6 +10,7 @@ from typing import Any
 
 from .constraints import NONE, Constraints
 from .options import StoryOptions, check_sentences
+from .options.partial_images import PartialImages, check_partial_images
 from .outputs import Frame
 
 MAX_ID = 100  # bytes: file systems count them
@@ -19,14 +20,16 @@ JOINERS = "\u200c\u200d"  # within words of Persian and of Indian languages
 @dataclass(frozen=True)
 class StoryRequest:
     """One story to draw. ``id`` names it among the others and is the name of its folder; ``done`` are the frames of an
-    earlier, interrupted run; ``constraints`` are its user's. Raises ``ValueError`` (one line) for an invalid id or
-    invalid sentences."""
+    earlier, interrupted run; ``constraints`` are its user's. ``partial_images`` k asks for k pictures of each corrected
+    frame on its way: the draft, and k - 1 evenly spaced estimates of the corrected frame; a tuple names the steps of
+    the estimates (from 0). Raises ``ValueError`` (one line) for invalid values."""
 
     id: str
     sentences: tuple[str, ...]
     seed: int = 0
     done: Sequence[Frame] = ()
     constraints: Constraints = NONE
+    partial_images: PartialImages = 0
 
     def __post_init__(self) -> None:
         for name, kind in (("id", str), ("seed", int)):
@@ -38,6 +41,7 @@ class StoryRequest:
         if not (0 < size <= MAX_ID and self.id[0].isalnum() and all(map(_fits_a_name, self.id))):
             advice = f"1 to {MAX_ID} bytes of letters, digits, - _ and . , a letter or digit first"
             raise ValueError(f"story id {self.id[:MAX_ID]!r} cannot be a folder's name; choose {advice}")
+        check_partial_images(self.partial_images)
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"seed {self.seed} is out of range; choose an integer from 0 to {2**64 - 1}")
         if len(self.done) > len(self.sentences):

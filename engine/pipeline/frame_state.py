@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..constraints import FrameConstraints
 from ..memory import Rewrite
+from ..options.partial_images import PartialImages
 from ..outputs import Frame, Span
 from ..sdedit.pixels import check_finite, to_uint8
 
@@ -54,6 +55,11 @@ class FrameState:
     def constraints(self) -> FrameConstraints:
         """Pictures by which the user constrains this frame's correction."""
         return FrameConstraints()
+
+    @property
+    def partial_images(self) -> PartialImages:
+        """Pictures of the frame on its way that somebody wants."""
+        return 0
 
     def show(self, pixels: Tensor) -> None:
         """The frame's pixels are these from now on: the draft, then the corrected ones where they are fed back."""

@@ -25,9 +25,12 @@ from ..memory import Memory, Rewrite
 from ..models.interfaces import FrameBatch, RunningBatch, VideoSession
 from ..models.model_set import Models
 from ..options import StoryOptions
+from ..options.partial_images import check_steps
+from ..outputs import PartialImage
 from ..request import StoryRequest
 from ..sdedit.correction import Correction
-from ..sdedit.pixels import from_array
+from ..sdedit.observer import Observer
+from ..sdedit.pixels import from_array, to_uint8
 from ..sdedit.region import resized
 from ..utils.rng import Purpose, make_keys
 from .frame_state import FrameState
@@ -50,6 +53,7 @@ class Phases:
         """``options`` are resolved. ``ValueError`` if they cannot be met."""
         models.arm.check(options)
         self.models, self.options = models, options
+        self.on_partial: Callable[[FrameState, PartialImage], None] | None = None  # called in the midst of a phase
         self.correction = Correction(models.corrector, options)
         like = next(iter(models.tokenizer.parameters()))
         self.device, self.dtype = like.device, like.dtype
@@ -97,6 +101,8 @@ class Phases:
         for frame, draft in zip(frames, drafts.unbind(0), strict=True):
             frame.draft = draft
             frame.show(draft)
+            if self.options.corrects(frame.index):  # else the draft is the frame
+                self._hand_out(frame, 0, None, draft)
 
     def check_constraints(self, request: StoryRequest) -> None:
         """``ValueError`` (one line) for constraints that cannot be met; called before the story's first frame."""
@@ -107,6 +113,16 @@ class Phases:
         if self.models.correction is not None:
             raise ValueError("a plan of the whole correction takes no mask or depth map; choose --backend unet=NAME")
         self.correction.check(given, length, self.models.tokenizer.config.resolution)
+
+    def check_partial_images(self, request: StoryRequest) -> None:
+        """``ValueError`` (one line) where the correction has no such steps, or runs as one plan that shows none."""
+        wanted, correction = request.partial_images, self.options.correction
+        if wanted in (0, 1, ()) or not correction.enabled:
+            return
+        if self.models.correction is not None:
+            advice = "choose --backend unet=NAME, or partial_images 1 for the draft"
+            raise ValueError(f"a plan of the whole correction gives no estimates for partial_images {wanted}; {advice}")
+        check_steps(wanted, len(self.correction.schedule.steps))
 
     def sdedit(self, frames: Sequence[FrameState], as_clip: bool = False) -> None:
         """SDEdit of each draft under its rewritten prompt (Eq. 2); of a clip's frames together under one (Eq. 5). The
@@ -129,8 +145,22 @@ class Phases:
         if self.models.correction is not None:
             shown, codes = self.models.correction(self.correction, *inputs)
         else:
-            shown, codes = self.correction.run(*inputs, given), None
+            shown, codes = self.correction.run(*inputs, given, self._observer(frames)), None
         return (shown[0], None if codes is None else codes[0], cut * len(frames)) if as_clip else (shown, codes, cut)
+
+    def _observer(self, frames: Sequence[FrameState]) -> Observer | None:
+        """For estimates of frames that are corrected side by side; None where nobody wants any."""
+        if self.on_partial is None or not any(frame.partial_images for frame in frames):
+            return None
+
+        def take(row: int, number: int, step: int, pixels: Tensor) -> None:
+            self._hand_out(frames[row], number, step, pixels)
+
+        return Observer([frame.partial_images for frame in frames], take)
+
+    def _hand_out(self, frame: FrameState, number: int, step: int | None, pixels: Tensor) -> None:
+        if self.on_partial is not None and frame.partial_images != 0:
+            self.on_partial(frame, PartialImage(frame.index, number, step, to_uint8(pixels)))
 
     def _given(self, frame: FrameState) -> Tensor:
         """Pixels [3, H, W] that are corrected: the draft, or the canvas in its place."""

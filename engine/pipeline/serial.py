@@ -5,7 +5,7 @@ This serial loop in plain PyTorch is the reference for everything faster; the co
 its neighbours.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from torch import Tensor
 from ..memory import Memory
 from ..models.model_set import Models
 from ..options import StoryOptions
-from ..outputs import Frame, Phase
+from ..outputs import Frame, PartialImage, Phase
 from ..request import StoryRequest
 from .clock import Clock
 from .frame_state import build_frame
@@ -31,15 +31,22 @@ class SerialPipeline:
         options: StoryOptions,
         memory: Memory,
         init_pixels: Tensor | None = None,
+        on_partial: Callable[[PartialImage], None] | None = None,
     ) -> None:
         """``options`` are resolved: no field that the bundle decides is None. ``init_pixels`` [3, H, W] in [-1, 1] are
-        the first frame's draft in place of the ARM's. The requests' finished frames are entered again, not drawn.
+        the first frame's draft in place of the ARM's. ``on_partial`` is called with the pictures of frames on their way
+        that the requests want. The requests' finished frames are entered again, not drawn.
         ``ValueError`` for options that cannot be met, and for a sentence that is too long."""
         assert len({(len(one.sentences), len(one.done)) for one in requests}) == 1, "stories are in step"
         self.phases, self.options, self.init_pixels = Phases(models, options), options, init_pixels
+        if on_partial is None and (wanted := requests[0].partial_images):
+            raise ValueError(f"partial_images {wanted} without on_partial go nowhere; give both")
+        if on_partial is not None:
+            self.phases.on_partial = lambda _, partial: on_partial(partial)
         self.length, self.num_done = len(requests[0].sentences), len(requests[0].done)
         for one in requests:
             self.phases.check_constraints(one)
+            self.phases.check_partial_images(one)
             restore_memory(memory, one.sentences, one.done)
         new = models.arm.new_sequence
         self.stories = [Story(request=one, memory=memory, sequence=new(one.sentences)) for one in requests]

@@ -12,6 +12,7 @@ from ..constraints import FrameConstraints
 from ..memory import Memory, Rewrite
 from ..models.interfaces import FrameLayout, SequenceState
 from ..options import StoryOptions
+from ..options.partial_images import PartialImages
 from ..outputs import Frame
 from ..request import StoryRequest
 from ..sdedit.pixels import from_array
@@ -51,6 +52,11 @@ class Story(FrameState):
     def constraints(self) -> FrameConstraints:
         """Its request's, of this frame."""
         return self.request.constraints.of(self.index)
+
+    @property
+    def partial_images(self) -> PartialImages:
+        """Its request's, for each frame."""
+        return self.request.partial_images
 
     def show(self, pixels: Tensor) -> None:
         """For an ARM that reads earlier frames as pixels."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..outputs import Frame
+from ..outputs import Frame, PartialImage
 from ..request import StoryRequest
 
 
@@ -26,6 +26,14 @@ class FrameDone:
 
 
 @dataclass(frozen=True)
+class PartialReady:
+    """A picture of a frame on its way, which the request asked for."""
+
+    request: StoryRequest
+    partial: PartialImage
+
+
+@dataclass(frozen=True)
 class StoryFailed:
     """A story ends here; its frames so far are kept, and the others go on."""
 
@@ -43,5 +51,10 @@ class AlreadyComplete:
 class Cancelled(RuntimeError):
     """Somebody asked for a story to be dropped."""
 
+    @classmethod
+    def story(cls, name: str) -> Cancelled:
+        """Why the story of that id ends."""
+        return cls(f"story {name!r} was cancelled")
 
-Event = FrameDone | StoryFailed | AlreadyComplete
+
+Event = FrameDone | PartialReady | StoryFailed | AlreadyComplete

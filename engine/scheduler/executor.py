@@ -97,6 +97,10 @@ class Executor:
         Thread(target=called, name="acdc-memory", daemon=True).start()
         self.pending += 1
 
+    def post(self, what: Any) -> None:
+        """Let :meth:`wait` return ``Posted(what)`` in its turn. From any thread, and from within a launch."""
+        self.done.put(Posted(what))
+
     def wake(self) -> None:
         """Let :meth:`wait` return ``Posted()``, now or at its next call. From any thread."""
         if not self._woken:

@@ -15,14 +15,14 @@ from threading import RLock
 
 from ..memory import Memory
 from ..options import StoryOptions
-from ..outputs import Phase, Ran
-from ..pipeline.frame_state import build_frame
+from ..outputs import PartialImage, Phase, Ran
+from ..pipeline.frame_state import FrameState, build_frame
 from ..pipeline.phases import rewrite
 from ..pipeline.story import context_pixels, restore_memory, stored_codes
 from ..request import StoryRequest
 from ..utils.out_of_memory import is_out_of_memory
 from ..utils.to_one_line import one_line
-from .events import AlreadyComplete, Cancelled, Event, FrameDone, StoryFailed
+from .events import AlreadyComplete, Cancelled, Event, FrameDone, PartialReady, StoryFailed
 from .executor import Done, Executor, Posted, Slot
 from .policy import SchedulerConfig
 from .scheduler import Launch, Scheduler, State, phase_schedule
@@ -56,6 +56,8 @@ class PipelinedLoop:
         self.phases, self.phases_of = [phases for _, phases in slots], phase_schedule(options, config)
         self.scheduler: Scheduler[StoryState] = Scheduler(config)
         self.executor = Executor([slot for slot, _ in slots])
+        for phases in self.phases:
+            phases.on_partial = self._post_partial
         self.stories: list[StoryState] = []  # in the order in which they came
         self.ran: deque[Ran] = deque(maxlen=KEPT)
         self.origin = time.perf_counter()
@@ -85,8 +87,10 @@ class PipelinedLoop:
                 self._ask()
                 self._fill()
                 done = self.executor.wait(idle=not self.stories)
-                if not isinstance(done, Posted):  # else somebody has put or cancelled a story
+                if not isinstance(done, Posted):
                     yield from self._take(done)
+                elif done.what is not None:  # else somebody has put or cancelled a story
+                    yield from self._partial(*done.what)
         finally:
             self.executor.close()
             if self.feed is not None:
@@ -106,7 +110,7 @@ class PipelinedLoop:
                 return
             try:
                 if request.id in self._cancelled:
-                    raise cancelled(request.id)
+                    raise Cancelled.story(request.id)
                 story = self._state(request)
             except Exception as error:
                 self._forget(request.id)
@@ -122,6 +126,7 @@ class PipelinedLoop:
     def _state(self, request: StoryRequest) -> StoryState:
         arm, device = self.phases[0].models.arm, self.phases[0].device
         self.phases[0].check_constraints(request)
+        self.phases[0].check_partial_images(request)
         phases_of, done = self.phases_of(len(request.sentences)), len(request.done)
         story = StoryState.of(request, self.load_memory(), arm.new_sequence(request.sentences), phases_of, done)
         restore_memory(story.memory, request.sentences, request.done)
@@ -134,11 +139,11 @@ class PipelinedLoop:
 
     def _drop_cancelled(self) -> Iterator[Event]:
         for story in [story for story in self.stories if story.name in self._cancelled and story.error is None]:
-            yield from self._drop(story, cancelled(story.name))
+            yield from self._drop(story, Cancelled.story(story.name))
         if self.feed is not None and self._cancelled:
             for request in self.feed.withdraw(self._cancelled):
                 self._forget(request.id)
-                yield StoryFailed(request, cancelled(request.id))
+                yield StoryFailed(request, Cancelled.story(request.id))
 
     def _forget(self, name: str) -> None:
         """A story has ended: its name is free, and a cancellation of it now comes too late."""
@@ -188,6 +193,16 @@ class PipelinedLoop:
             yield from self._launched(done.what, done)
         else:
             yield from self._rewritten(done.what, done)
+
+    def _post_partial(self, story: FrameState, partial: PartialImage) -> None:
+        """On a slot's thread, in the midst of a launch."""
+        self.executor.post((story, partial))
+
+    def _partial(self, story: StoryState, partial: PartialImage) -> Iterator[Event]:
+        """A story that has failed shows no more; one that begins its frame again shows the same pictures."""
+        if story in self.stories and story.error is None and partial.number not in story.partials_shown:
+            story.partials_shown.add(partial.number)
+            yield PartialReady(story.request, partial)
 
     def _rewritten(self, story: StoryState, done: Done) -> Iterator[Event]:
         """A rewrite came back; if it failed, the story ends where it needs it."""
@@ -256,6 +271,7 @@ class PipelinedLoop:
         assert story.frame_start is not None
         event = FrameDone(story.request, build_frame(story), (now - story.frame_start) * 1e3, story.stall_s * 1e3)
         story.frame_start, story.stall_s = now, 0.0
+        story.partials_shown.clear()
         story.clear_frame()
         return event
 
@@ -276,8 +292,3 @@ def _start(story: StoryState) -> None:
     """The first thing that runs for a story starts its clock."""
     if story.story_start is None:
         story.story_start = time.perf_counter()
-
-
-def cancelled(name: str) -> Cancelled:
-    """Why a story ends that nobody wants any more."""
-    return Cancelled(f"story {name!r} was cancelled")

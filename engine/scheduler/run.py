@@ -17,7 +17,7 @@ from ..options import StoryOptions, check_sentences
 from ..outputs import Ran, StoryResult
 from ..request import StoryRequest
 from ..runtime.compiled import compile_models
-from .events import AlreadyComplete, Event, FrameDone, StoryFailed
+from .events import AlreadyComplete, Event, FrameDone, PartialReady, StoryFailed
 from .executor import Slot
 from .loop import PipelinedLoop
 from .policy import SchedulerConfig
@@ -84,6 +84,8 @@ class Many:
         """Each story when it is finished."""
         results: dict[str, StoryResult] = {}
         for event in self.events():
+            if isinstance(event, PartialReady):
+                continue
             if isinstance(event, StoryFailed):
                 results.pop(event.request.id, None)
                 yield event
@@ -98,8 +100,8 @@ class Many:
                 yield results.pop(event.request.id)
 
     def events(self) -> Generator[Event, None, None]:
-        """Each frame when it is finished, each failure, and each story of which nothing is left to make. Once: a run
-        that was read, or left, cannot be read again (``ValueError``)."""
+        """Each frame when it is finished, each failure, each story of which nothing is left to make, and the partial
+        images that requests want. Once: a run that was read, or left, cannot be read again (``ValueError``)."""
         if self._begun:
             raise ValueError("this run has been read already; call generate_many() again")
         self._begun = True

@@ -29,6 +29,7 @@ class StoryState(Story, ScheduledStory):
     frame_start: float | None = None  # the last frame was shown, or the story came in flight
     stall_start: float | None = None  # since when it waits for its prompt
     stall_s: float = 0.0  # how long it waited for the prompt of this frame
+    partials_shown: set[int] = field(default_factory=set)  # of this frame: it may be begun again
     prompt_error: Exception | None = None  # why the next prompt will not come
     error: Exception | None = None  # why the story is to end
 

@@ -5,7 +5,7 @@ one CUDA graph can hold it. The diffusion model may work at another size than th
 working size, pixels in and out are of the frame's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import NamedTuple, Protocol
 
@@ -20,6 +20,7 @@ from ..models.diffusion.schedule import Schedule, add_noise, guide, take_step
 from ..models.diffusion.scheduler_config import SchedulerConfig
 from ..models.diffusion.step import Step
 from .constrained import Constrained
+from .observer import NO_LOOKS, Look, Observer
 from .resize import resize, working_size
 from .steering import FREE, Steering
 
@@ -120,11 +121,12 @@ def denoise(
     table: Tensor | None = None,
     step_noise: Tensor | None = None,
     steering: Steering = FREE,
+    looks: Mapping[int, Look] = NO_LOOKS,
 ) -> Tensor:
     """The steps of the truncated schedule, from its start to data; no step returns the latents unchanged.
 
     ``table`` is the schedule's :func:`time_table` where it was made before, ``step_noise`` [S, B, C, h, w] the noise of
-    its ``drawing_steps``, in their order; ``steering`` holds the user's constraints.
+    its ``drawing_steps``, in their order; ``steering`` holds the user's constraints; ``looks`` take the x0 of steps.
     """
     config: SchedulerConfig = schedule.config
     if not schedule.steps:
@@ -140,9 +142,13 @@ def denoise(
         inputs = latents if step.input_scale == 1 else latents * step.input_scale
         prediction = steering.predict(unet, inputs, shifts, conditioning.kv, number)
         if by_kernel:
+            if number in looks:  # the kernel keeps its x0 to itself
+                looks[number](step_on(config, latents, prediction, scale, step)[1])
             latents = step_on_by_kernel(config, latents, prediction, scale, step)
         else:
             latents, before = step_on(config, latents, prediction, scale, step, draws.get(number), before)
+            if number in looks:
+                looks[number](before)
         latents = steering.settle(latents, schedule, number)
     return latents
 
@@ -160,13 +166,14 @@ def correct(
     step_noise: Tensor | None = None,
     constrained: Constrained | None = None,
     upscaled: Tensor | None = None,
+    observer: Observer | None = None,
 ) -> Tensor:
     """SDEdit (ACDC Eq. 2).
 
     Pixels [B, 3, H, W] -> pixels of the same size; ``noise`` [B, C, h, w], or without constraints keys int64 [B, 4] of
     which a kernel draws it; ``table`` and ``step_noise`` as in `denoise`; ``size`` is the shorter side that the
     model works at (None: H, W); ``constrained`` are constraints of pictures, ``upscaled`` the picture [B, 3, H', W']
-    that an upscaler reads at every step.
+    that an upscaler reads at every step. An ``observer`` of pictures sees estimates of the result; it changes nothing.
 
     For clips (ACDC Eq. 5) the L frames of pixels [B, L, 3, H, W] are noised to one t' and denoised together under one
     prompt, ``conditioning`` having a row a clip; ``noise`` and ``posterior_noise`` are [B, L, C, h, w]. With an empty
@@ -186,11 +193,26 @@ def correct(
     elif schedule.steps:
         add = noise_kernel.add_noise if noise.dtype == torch.int64 else add_noise
         latents = add(latents, noise, schedule.start.alpha)
-    latents = denoise(unet, latents, conditioning, schedule, table, step_noise, steering)
+    looks = NO_LOOKS
+    if observer is not None:
+        decode = partial(decode_estimates, vae, pixels, constrained)
+        looks = observer.looks(len(schedule.steps), decode)
+    latents = denoise(unet, latents, conditioning, schedule, table, step_noise, steering, looks)
     decoded = in_portions(lambda z: vae.decode(z / vae.scaling_factor), at_once, latents.flatten(0, -4))
     shown = resize(decoded.clamp(-1, 1), (height, width)).unflatten(0, lead)
     shown = mark_overflow(shown, latents, decoded.unflatten(0, lead))
     return shown if constrained is None else constrained.paste(pixels, shown)
+
+
+def decode_estimates(
+    vae: Autoencoder, pixels: Tensor, constrained: Constrained | None, x0: Tensor, rows: list[int]
+) -> Tensor:
+    """Estimates x0 [B, C, h, w] of some ``rows`` of a batch of ``pixels`` [B, 3, H, W], as the result would be shown:
+    [len(rows), 3, H, W]."""
+    size = (pixels.shape[-2], pixels.shape[-1])
+    if constrained is None:
+        return resize(decode_latents(vae, x0[rows]), size)
+    return constrained.paste(pixels, resize(decode_latents(vae, x0), size))[rows]
 
 
 def mark_overflow(shown: Tensor, latents: Tensor, decoded: Tensor) -> Tensor:

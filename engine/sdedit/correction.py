@@ -18,6 +18,7 @@ from ..options import CorrectionOptions, StoryOptions
 from ..utils.rng import Purpose, make_keys, normal
 from .constrain import Constrainer
 from .correct import Conditioning, correct, time_table
+from .observer import Observer
 from .resize import working_size
 from .upscaler import Upscaler
 
@@ -104,14 +105,15 @@ class Correction:
         seeds: Sequence[int],
         index: int | Sequence[int],
         given: Sequence[FrameConstraints] = (),
+        observer: Observer | None = None,
     ) -> Tensor:
         """Correct frame ``index`` (one for all, or one a story) of the stories with these seeds: [B, 3, H, W] in
         [-1, 1], same size out; or their clip ``index``: [B, L, 3, H, W], with the conditioning of one prompt a clip.
-        ``given`` are constraints of frames, one each and all of one kind."""
+        ``given`` are constraints of frames, one each and all of one kind; an ``observer`` sees estimates of frames."""
         if self.corrector.inpaints and not given:
             given = [FrameConstraints()] * len(pixels)
         if given and given[0].mask is not None and self.of_masked is not self:
-            return self.of_masked.run(pixels, conditioning, seeds, index, given)
+            return self.of_masked.run(pixels, conditioning, seeds, index, given, observer)
         masked = self.noise(pixels, seeds, index, Purpose.MASKED) if given and self.options.sample_posterior else None
         constrained = self.constrainer.constrained(pixels, given, conditioning.control_kv, masked)
         noise = self.noise(pixels, seeds, index)
@@ -122,7 +124,7 @@ class Correction:
         table = self.table if self.schedule.steps else None
         steps = self.step_noise(pixels, seeds, index)
         upscaled = self.upscaled(pixels, conditioning, seeds, index, given)
-        settings = self.schedule, posterior, table, size, steps, constrained, upscaled
+        settings = self.schedule, posterior, table, size, steps, constrained, upscaled, observer
         return correct(vae, unet, pixels, noise, conditioning, *settings)
 
     def upscaled(
