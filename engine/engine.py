@@ -244,12 +244,11 @@ class Engine:
         """
         chosen = merge_options(options, overrides)
         resolved = chosen.resolved(self.defaults)
-        run = begin(
-            self.copies, self.device, resolved, pipelining,
-            load_memory or self._memories(resolved),
-            stories if isinstance(stories, StoryFeed) else as_requests(stories, seed),
-        )  # fmt: skip
-        return Many(run, self.settings(chosen), versions(), self.start(chosen))
+        requests = stories if isinstance(stories, StoryFeed) else as_requests(stories, seed)
+        settings = self.copies, self.device, resolved, pipelining, load_memory or self._memories(resolved), requests
+        run = begin(*settings, lambda one: chosen.replace(**one.options).resolved(self.defaults))
+        described = lambda one: self._described(chosen.replace(**one.options))  # noqa: E731
+        return Many(run, self.settings(chosen), versions(), self.start(chosen), described)
 
     def stream_video(
         self,
@@ -285,6 +284,9 @@ class Engine:
         frames = [frame for chunk in chunks for frame in chunk]
         settings, start = self.video_settings(chosen, **lengths), self.start(chosen)
         return StoryResult((frames[0].sentence,) * num_frames, seed, settings, versions(), start, frames)
+
+    def _described(self, options: StoryOptions) -> tuple[dict[str, Any], dict[str, float]]:
+        return self.settings(options), self.start(options)
 
     def _memory(self, options: StoryOptions) -> Memory:
         return self._memories(options)()

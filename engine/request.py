@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from operator import index
 from typing import Any
 
@@ -22,7 +22,8 @@ class StoryRequest:
     """One story to draw. ``id`` names it among the others and is the name of its folder; ``done`` are the frames of an
     earlier, interrupted run; ``constraints`` are its user's. ``partial_images`` k asks for k pictures of each corrected
     frame on its way: the draft, and k - 1 evenly spaced estimates of the corrected frame; a tuple names the steps of
-    the estimates (from 0). Raises ``ValueError`` (one line) for invalid values."""
+    the estimates (from 0). ``options`` are the story's own, by flat name (``{"strength": 0.4}``), and otherwise the
+    run's; its memory is the run's. Raises ``ValueError`` (one line) for invalid values."""
 
     id: str
     sentences: tuple[str, ...]
@@ -30,6 +31,7 @@ class StoryRequest:
     done: Sequence[Frame] = ()
     constraints: Constraints = NONE
     partial_images: PartialImages = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, kind in (("id", str), ("seed", int)):
@@ -42,6 +44,9 @@ class StoryRequest:
             advice = f"1 to {MAX_ID} bytes of letters, digits, - _ and . , a letter or digit first"
             raise ValueError(f"story id {self.id[:MAX_ID]!r} cannot be a folder's name; choose {advice}")
         check_partial_images(self.partial_images)
+        StoryOptions().replace(**self.options)  # checks names and values
+        if of_memory := [name for name in self.options if name.startswith("memory")]:
+            raise ValueError(f"option {of_memory[0]!r} of a story cannot be its own; give it to generate_many()")
         if not 0 <= self.seed < 2**64:
             raise ValueError(f"seed {self.seed} is out of range; choose an integer from 0 to {2**64 - 1}")
         if len(self.done) > len(self.sentences):

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..constraints import FrameConstraints
 from ..memory import Rewrite
+from ..options import StoryOptions
 from ..options.partial_images import PartialImages
 from ..outputs import Frame, Span
 from ..sdedit.pixels import check_finite, to_uint8
@@ -23,6 +24,7 @@ class FrameState:
     before it wrote; ``phases.py`` says which."""
 
     index: int = 0
+    options: StoryOptions | None = None  # of its own, resolved; None: those of its run
     batch: tuple[Any, int] | None = None  # while it is drawn: the FrameBatch, and the place in it
     draft_codes: Tensor | None = None
     draft: Tensor | None = None

@@ -101,7 +101,7 @@ class Phases:
         for frame, draft in zip(frames, drafts.unbind(0), strict=True):
             frame.draft = draft
             frame.show(draft)
-            if self.options.corrects(frame.index):  # else the draft is the frame
+            if (frame.options or self.options).corrects(frame.index):  # else the draft is the frame
                 self._hand_out(frame, 0, None, draft)
 
     def check_constraints(self, request: StoryRequest) -> None:

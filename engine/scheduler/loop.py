@@ -16,12 +16,13 @@ from threading import RLock
 from ..memory import Memory
 from ..options import StoryOptions
 from ..outputs import PartialImage, Phase, Ran
-from ..pipeline.frame_state import FrameState, build_frame
+from ..pipeline.frame_state import build_frame
 from ..pipeline.phases import rewrite
 from ..pipeline.story import context_pixels, restore_memory, stored_codes
 from ..request import StoryRequest
 from ..utils.out_of_memory import is_out_of_memory
 from ..utils.to_one_line import one_line
+from .batch_keys import batch_keys
 from .events import AlreadyComplete, Cancelled, Event, FrameDone, PartialReady, StoryFailed
 from .executor import Done, Executor, Posted, Slot
 from .policy import SchedulerConfig
@@ -47,17 +48,19 @@ class PipelinedLoop:
         config: SchedulerConfig,
         load_memory: Callable[[], Memory],
         requests: Iterable[StoryRequest] | StoryFeed,
+        options_of: Callable[[StoryRequest], StoryOptions] | None = None,
     ) -> None:
-        """``options`` are resolved, one pair of ``slots`` for each of ``config.slots``."""
+        """``options`` are resolved, one pair of ``slots`` for each of ``config.slots``; ``options_of`` resolves a
+        request's own."""
         assert len(slots) == config.slots, f"{len(slots)} slots for {config.slots}"
         self.options, self.config, self.load_memory = options, config, load_memory
         self.feed = requests if isinstance(requests, StoryFeed) else None
         self.requests: Iterator[StoryRequest] = iter(()) if isinstance(requests, StoryFeed) else iter(requests)
-        self.phases, self.phases_of = [phases for _, phases in slots], phase_schedule(options, config)
+        self.phases, self.own_options = [phases for _, phases in slots], options_of
         self.scheduler: Scheduler[StoryState] = Scheduler(config)
         self.executor = Executor([slot for slot, _ in slots])
         for phases in self.phases:
-            phases.on_partial = self._post_partial
+            phases.on_partial = lambda story, partial: self.executor.post((story, partial))  # on a slot's thread
         self.stories: list[StoryState] = []  # in the order in which they came
         self.ran: deque[Ran] = deque(maxlen=KEPT)
         self.origin = time.perf_counter()
@@ -124,18 +127,25 @@ class PipelinedLoop:
             self.scheduler.add(story)
 
     def _state(self, request: StoryRequest) -> StoryState:
-        arm, device = self.phases[0].models.arm, self.phases[0].device
-        self.phases[0].check_constraints(request)
-        self.phases[0].check_partial_images(request)
-        phases_of, done = self.phases_of(len(request.sentences)), len(request.done)
-        story = StoryState.of(request, self.load_memory(), arm.new_sequence(request.sentences), phases_of, done)
+        arm, device, options = self.phases[0].models.arm, self.phases[0].device, self.options_of(request)
+        phases = self.phases[0] if options is self.options else self.phases[0].with_options(options)
+        phases.check_constraints(request)
+        phases.check_partial_images(request)
+        phases_of, done = phase_schedule(options, self.config)(len(request.sentences)), len(request.done)
+        own = None if options is self.options else options
+        new = self.load_memory(), arm.new_sequence(request.sentences), phases_of, done
+        story = StoryState.of(request, *new, batch_keys=batch_keys(options), options=own)
         restore_memory(story.memory, request.sentences, request.done)
         if request.done:
             codes = stored_codes(request.done, arm.stream).to(device)
             story.sequence.restore(request.sentences[:done], list(codes.unbind(0)))
             for frame in request.done:
-                story.sequence.show(frame.index, context_pixels(frame, self.options).to(device))
+                story.sequence.show(frame.index, context_pixels(frame, options).to(device))
         return story
+
+    def options_of(self, request: StoryRequest) -> StoryOptions:
+        """Resolved options of a story: the run's, or its own in their places."""
+        return self.own_options(request) if request.options and self.own_options is not None else self.options
 
     def _drop_cancelled(self) -> Iterator[Event]:
         for story in [story for story in self.stories if story.name in self._cancelled and story.error is None]:
@@ -193,10 +203,6 @@ class PipelinedLoop:
             yield from self._launched(done.what, done)
         else:
             yield from self._rewritten(done.what, done)
-
-    def _post_partial(self, story: FrameState, partial: PartialImage) -> None:
-        """On a slot's thread, in the midst of a launch."""
-        self.executor.post((story, partial))
 
     def _partial(self, story: StoryState, partial: PartialImage) -> Iterator[Event]:
         """A story that has failed shows no more; one that begins its frame again shows the same pictures."""

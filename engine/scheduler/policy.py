@@ -7,7 +7,7 @@ are shown early, and their memory is free early.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal, NamedTuple, Protocol
@@ -82,10 +82,13 @@ class Ready(Protocol):
     def times_skipped(self) -> int: ...
     @property
     def retry_alone(self) -> bool: ...
+    @property
+    def batch_key(self) -> Hashable: ...
 
 
 class Choice(NamedTuple):
-    """The stories of one launch: the first ``size`` that are ready for ``phase``; or one that runs ``alone``."""
+    """The stories of one launch: the first ``size`` that are ready for ``phase`` with the first one's ``batch_key``; or
+    one that runs ``alone``."""
 
     phase: Phase
     size: int
@@ -117,7 +120,7 @@ def choose(
     first = next(story for story in ready if story.phase == phase)
     if first.retry_alone:
         return Choice(phase, 1, retry_alone=True)
-    able = sum(story.phase == phase and not story.retry_alone for story in ready)
+    able = sum(story.phase == phase and not story.retry_alone and story.batch_key == first.batch_key for story in ready)
     return Choice(phase, batch(min(able, max_batch.get(phase, able)), phase, in_flight, config))
 
 

@@ -75,9 +75,16 @@ class Many:
     """
 
     def __init__(
-        self, run: PipelinedLoop, settings: Mapping[str, Any], versions: Mapping[str, str], start: Mapping[str, float]
+        self,
+        run: PipelinedLoop,
+        settings: Mapping[str, Any],
+        versions: Mapping[str, str],
+        start: Mapping[str, float],
+        describe: Callable[[StoryRequest], tuple[Mapping[str, Any], Mapping[str, float]]] | None = None,
     ) -> None:
+        """``describe`` gives settings and start of a request that has options of its own."""
         self.run, self.settings, self.versions, self.start = run, settings, versions, start
+        self._describe = describe
         self._begun = False
 
     def __iter__(self) -> Iterator[StoryResult | StoryFailed]:
@@ -110,7 +117,9 @@ class Many:
     def begun(self, request: StoryRequest) -> StoryResult:
         """The story with the frames that it brought along."""
         settings, versions, start = self.settings, self.versions, self.start
-        frames, constraints = list(request.done), request.recorded(self.run.options)
+        if request.options and self._describe is not None:
+            settings, start = self._describe(request)
+        frames, constraints = list(request.done), request.recorded(self.run.options_of(request))
         return StoryResult(request.sentences, request.seed, settings, versions, start, frames, request.id, constraints)
 
     def cancel(self, name: str) -> None:
@@ -131,13 +140,15 @@ def begin(
     config: SchedulerConfig | None,
     load_memory: Callable[[], Memory],
     requests: Iterable[StoryRequest] | StoryFeed,
+    options_of: Callable[[StoryRequest], StoryOptions] | None = None,
 ) -> PipelinedLoop:
-    """A run that has not begun. ``options`` are resolved; ``ValueError`` where they cannot be met."""
+    """A run that has not begun. ``options`` are resolved, ``options_of`` resolves a request's own; ``ValueError`` where
+    they cannot be met."""
     chosen = for_device(config, device)
     if options.memory.name == "local":
         chosen = replace(chosen, calls=1)  # one model, which answers one after another
     slots = [(slot, SlotPhases(models, options, chosen)) for slot, models in copies.slots(chosen.slots, device)]
-    return PipelinedLoop(slots, options, chosen, load_memory, requests)
+    return PipelinedLoop(slots, options, chosen, load_memory, requests, options_of)
 
 
 def for_device(config: SchedulerConfig | None, device: torch.device) -> SchedulerConfig:

@@ -16,7 +16,7 @@ its prompt is needed. A story is in one place at a time:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, NamedTuple, TypeVar
@@ -38,8 +38,8 @@ class State(Enum):
 
 @dataclass(eq=False)
 class ScheduledStory:
-    """A story's place in the schedule. ``walks(index)`` are the phases of frame ``index``; frames before ``index`` are
-    there already."""
+    """A story's place in the schedule. ``phases_of(index)`` are the phases of frame ``index``; frames before ``index``
+    are there already. Stories share a launch of a phase where their ``batch_keys`` of it are equal."""
 
     name: str
     frames: int
@@ -54,6 +54,7 @@ class ScheduledStory:
     times_skipped: int = 0
     dropped: bool = False
     ready_since: int = field(default=0)  # when it became ready, as a count of events
+    batch_keys: Mapping[Phase, Hashable] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.prompts_ready = max(self.prompts_ready, self.index)
@@ -62,6 +63,11 @@ class ScheduledStory:
     def phase(self) -> Phase:
         """The next phase of the story."""
         return self.phases_of(self.index)[self.place]
+
+    @property
+    def batch_key(self) -> Hashable:
+        """Options that the stories of its next launch have in common."""
+        return self.batch_keys.get(self.phase)
 
     @property
     def blocked(self) -> bool:
@@ -235,7 +241,7 @@ class Scheduler(Generic[Story]):
         if (choice := choose(ready, phases, self.in_flight, self.config, self.max_batch)) is None:
             return None
         able = [story for story in ready if story.phase == choice.phase and story.retry_alone == choice.retry_alone]
-        chosen = tuple(able[: choice.size])
+        chosen = tuple([story for story in able if story.batch_key == able[0].batch_key][: choice.size])
         for story in ready:
             story.times_skipped += 1
         for story in chosen:

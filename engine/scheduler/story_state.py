@@ -43,7 +43,7 @@ class StoryState(Story, ScheduledStory):
         index: int = 0,
         **state: Any,
     ) -> StoryState:
-        """``request`` from frame ``index`` on; ``phases_of(index)`` are the phases of a frame."""
+        """``request`` from frame ``index`` on; ``phases_of(index)`` are those of a frame; ``state``: other fields."""
         named = (request.id, len(request.sentences), phases_of)
         return cls(*named, index=index, request=request, memory=memory, sequence=sequence, **state)
 

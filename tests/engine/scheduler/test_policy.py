@@ -22,6 +22,7 @@ class Waiting:
     phase: Phase
     times_skipped: int = 0
     retry_alone: bool = False
+    batch_key: str = ""
 
 
 def ready(*phases: Phase) -> list[Waiting]:
@@ -125,6 +126,13 @@ def test_who_failed_with_others_runs_alone_and_keeps_its_turn():
     retry_alone, other = Waiting(Phase.SAMPLE, retry_alone=True), Waiting(Phase.SAMPLE)
     assert choose([retry_alone, other, other], [], 8, HOW) == (Phase.SAMPLE, 1, True)
     assert choose([other, retry_alone, other], [], 8, HOW) == (Phase.SAMPLE, 2, False), "the two others"
+
+
+def test_a_launch_takes_stories_of_one_key_the_longest_waiting_first():
+    a, b = Waiting(Phase.SDEDIT, batch_key="a"), Waiting(Phase.SDEDIT, batch_key="b")
+    config = SchedulerConfig(slots=1)
+    assert choose([a, b, b, b, a], [], 8, config) == (Phase.SDEDIT, 2, False)
+    assert choose([b, a, b, b, b], [], 8, config) == (Phase.SDEDIT, 4, False)
 
 
 @pytest.mark.parametrize("name", ["slots", "stories", "draw_batch", "correct_batch", "calls", "max_passes_per_launch"])

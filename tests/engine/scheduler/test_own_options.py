@@ -1,0 +1,105 @@
+"""Stories of one run with options of their own: each is the story that is drawn alone with them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from acdc.engine.options import make_options
+from acdc.engine.outputs import Phase
+from acdc.engine.request import StoryRequest
+from acdc.engine.scheduler.batch_keys import batch_keys
+from acdc.engine.scheduler.policy import SchedulerConfig
+from tests.helpers.many_stories import QUICK, SMALL, ended, many_of, same
+
+pytestmark = pytest.mark.usefixtures("no_thread_is_left")
+
+SENTENCES = ("A bear slept.", "It woke.")
+OWN = [
+    {},
+    {"strength": 1.0},
+    {"num_inference_steps": 6, "negative_prompt": "fog"},
+    {"guidance_scale": 1.0, "sampler": "euler"},
+    {"temperature": 0.7, "top_k": 5},
+    {"arm_guidance_scale": 2.0, "top_p": 0.9},
+    {"context": "full", "correct_every": 2},
+    {"correction": False},
+    {"feed_back": False},
+]
+
+
+@pytest.fixture(scope="module")
+def drawn(exact_engine):
+    """The stories alone, by their place in ``OWN``."""
+    return [exact_engine.generate(SENTENCES, seed=4, **{**QUICK, **own}) for own in OWN]
+
+
+@settings(max_examples=2)
+@given(
+    order=st.permutations(range(len(OWN))),
+    config=st.sampled_from(
+        [SMALL, SchedulerConfig(slots=3, stories=9, split_across_slots=False, max_passes_per_launch=5)]
+    ),
+)
+def test_each_story_is_drawn_with_its_own_options(exact_engine, drawn, order, config):
+    """Two of some, so that there are batches."""
+    names = [*((place, "a") for place in order), *((place, "b") for place in order[:3])]
+    requests = [StoryRequest(f"{place}-{twin}", SENTENCES, 4, options=OWN[place]) for place, twin in names]
+    many = many_of(exact_engine, config, requests)
+    results = {result.id: result for result in many}
+    for place, twin in names:
+        result, alone = results[f"{place}-{twin}"], drawn[place]
+        same(result.frames, alone.frames)
+        assert (result.settings, result.start) == (alone.settings, alone.start)
+    check_launches(many)
+
+
+def check_launches(many) -> None:
+    """Equal options share launches, unequal ones only where a phase reads none of them."""
+    keys = [batch_keys(make_options(**{**QUICK, **own})) for own in OWN]
+    batches = [(ran.phase, {int(name[0]) for name in ran.stories}, len(ran.stories)) for ran in many.timeline]
+    for phase, places, _ in batches:
+        assert len({keys[place].get(phase) for place in places}) == 1
+    assert max(size for phase, _, size in batches if phase is Phase.SAMPLE) > 1
+
+
+def test_which_options_share_launches():
+    plain = batch_keys(make_options())
+    for own, differing in [
+        ({"strength": 0.4}, {Phase.SDEDIT}),
+        ({"negative_prompt": "fog"}, {Phase.SDEDIT}),
+        ({"mask_strength": 0.9}, {Phase.SDEDIT}),
+        ({"correct_every": 2, "correct_first": 1}, set()),
+        ({"correction": False}, set()),
+        ({"top_k": 5}, {Phase.PREFILL, Phase.SAMPLE, Phase.UPDATE_CONTEXT}),
+        ({"carry_over": 0.2}, {Phase.PREFILL, Phase.SAMPLE, Phase.UPDATE_CONTEXT}),
+    ]:
+        other = batch_keys(make_options(**own))
+        assert {phase for phase in Phase if plain.get(phase) != other.get(phase)} == differing
+
+
+@pytest.mark.parametrize(
+    ("own", "message"),
+    [
+        ({"colour": 1}, "unknown option 'colour'; choose among"),
+        ({"strength": 2.0}, "strength 2.0 is out of range; choose 0 < strength <= 1"),
+        ({"memory": "none"}, r"option 'memory' of a story cannot be its own; give it to generate_many\(\)"),
+    ],
+)
+def test_impossible_options_are_refused_with_the_request(own, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        StoryRequest("a", SENTENCES, options=own)
+
+
+def test_options_that_the_models_cannot_meet_end_their_story_alone(exact_engine, drawn):
+    """Also those that only the merged options show to be impossible."""
+    requests = [
+        StoryRequest("fine", SENTENCES, 4),
+        StoryRequest("layout", SENTENCES, 4, options={"layout": "carry-over"}),
+        StoryRequest("few", SENTENCES, 4, options={"strength": 0.1}),
+    ]
+    frames, failed = ended(many_of(exact_engine, SMALL, requests))
+    same(frames["fine"], drawn[0].frames)
+    assert "for Show-o" in str(failed["layout"])
+    assert "strength 0.1 leaves no step of 4" in str(failed["few"])
