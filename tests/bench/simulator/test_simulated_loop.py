@@ -34,7 +34,7 @@ class InVirtualTime:
     def call(self, what, work) -> None:
         self.time.call((what, work()), self.costs.memory_s)
 
-    def next(self) -> Done:
+    def wait(self, idle: bool = False) -> Done:
         (what, result), start, end = self.time.next()
         return Done(what, start, end, result)
 
