@@ -26,10 +26,12 @@ from ..engine.corrector import Corrector
 from ..engine.engine import Engine
 from ..engine.loading.bundle import Bundle, find_bundle, parse_device, parse_dtype
 from ..engine.loading.corrector import ROLE, find_corrector
+from ..engine.loading.families.unified_io2_vqgan import SIZES as UNIFIED_IO2
 from ..engine.models.layers.half_precision import emulated
 from ..engine.models.tokenizers.coder import CoderConfig
 from ..engine.models.tokenizers.emu3_vq import Emu3VQConfig
 from ..engine.models.tokenizers.llamagen import LlamaGenConfig
+from ..engine.models.tokenizers.vqgan import VQGANConfig
 from ..engine.options import CorrectionOptions, make_options
 from ..engine.utils.atomic import write_json
 from ..engine.utils.versions import versions
@@ -41,7 +43,13 @@ from .reference_times import draw_reference, make_reference
 from .roofline import Machine
 from .steering import steering
 
-CODERS: Mapping[str, type[CoderConfig]] = {"janus": LlamaGenConfig, "emu3": Emu3VQConfig}  # that draw any size
+CODERS: Mapping[str, type[CoderConfig]] = {  # that draw any size
+    "janus": LlamaGenConfig,
+    "emu3": Emu3VQConfig,
+    "unified-io-2": VQGANConfig,
+}
+CODER_SIZES: Mapping[str, Mapping[str, Any]] = {"unified-io-2": UNIFIED_IO2}  # where they are not the class's own
+SIDES = {"emu3": "side", "unified-io-2": "grid"}  # where codes are counted by side
 SENTENCE = "Benny the beagle sat in a vibrant garden."
 
 
@@ -135,9 +143,9 @@ def smaller(bundle: Bundle, pixels: int) -> Bundle:
     arm, tokenizer = bundle.parts["arm"], bundle.parts["tokenizer"]
     if arm.kind not in CODERS:
         raise ValueError(f"drawn {pixels} is for ARMs of kind {', '.join(CODERS)}, not {arm.kind}; leave it out")
-    coder = CODERS[arm.kind].from_dict(dict(tokenizer.config))
+    coder = CODERS[arm.kind].from_dict({**CODER_SIZES.get(arm.kind, {}), **tokenizer.config})
     side = pixels // coder.downsampling
-    own = {"side": side} if arm.kind == "emu3" else {"codes_per_frame": side**2}
+    own = {SIDES[arm.kind]: side} if arm.kind in SIDES else {"codes_per_frame": side**2}
     resolution = {"resolution": side * coder.downsampling}
     parts = {
         "arm": replace(arm, config={**arm.config, **own}),

@@ -69,7 +69,7 @@ def test_a_smaller_frame_of_a_toy_is_drawn(tmp_path, monkeypatch) -> None:
     checked(found, "janus-pro-1b+sd15", "float32")
     assert found["codes"] == 64
     result = CliRunner().invoke(main, [*asked, "--bundle", "show-o+sd15"])
-    assert "drawn 32 is for ARMs of kind janus, emu3, not show-o" in str(result.exception)
+    assert "drawn 32 is for ARMs of kind janus, emu3, unified-io-2, not show-o" in str(result.exception)
 
 
 def test_a_clip_of_a_toy_is_corrected(tmp_path, monkeypatch) -> None:
