@@ -23,7 +23,7 @@ def measure(device: str, dtype: str, machine: Machine) -> dict[str, Any]:
     painter = make_reference(device, dtype, STEPS)
     alive()
     needs = reference_needs(painter, painter.native_size)
-    times = defaultdict(list)
+    times: dict[str, list[float]] = defaultdict(list)
     for _ in range(PICTURES):
         alive()
         for name, seconds in draw_reference(painter, painter.native_size).items():
