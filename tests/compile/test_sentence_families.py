@@ -29,6 +29,7 @@ def stages(arm: str, tokenizer: str) -> Iterator[tuple[str, nn.Module, list[Tens
     yield "tokenizer_encoder", coder.encoder, [torch.zeros(1, 3, side, side)]
 
 
+@pytest.mark.toolchain
 @pytest.mark.parametrize("kinds", KINDS, ids=lambda kinds: kinds[0])
 @torch.no_grad()
 def test_no_stage_has_a_hazard(kinds: tuple[str, str]) -> None:

@@ -138,7 +138,7 @@ class TestOtherCommands:
         assert main(["info", "--json"]) == 0
         found = json.loads(capsys.readouterr().out)
         shown = {"versions", "optional", "devices", "backends", "attention", "kernels"}
-        shown |= {"bundles", "published", "loras", "samplers", "reference", "acdit", "memories"}
+        shown |= {"bundles", "published", "loras", "samplers", "reference", "acdit", "memories", "per_sentence"}
         assert shown == set(found)
         assert found["attention"]["sdpa"] == found["kernels"]["torch"] == []
         for name, entry in found["optional"].items():

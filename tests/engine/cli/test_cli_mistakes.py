@@ -146,7 +146,8 @@ class TestMistakes:
         [
             (
                 ["sing"],
-                "story, generate, video, correct, reference, write-stories, info, compile, cache, overhead, plan",
+                "story, generate, video, correct, reference, acdit, write-stories, info, compile, cache, overhead, "
+                "plan",
             ),
             (["--xyzzy"], "--xyzzy"),
             (["info", "extra"], "extra"),
