@@ -37,7 +37,6 @@ from ..overhead.predict import Predictor, predictor
 from ..overhead.run import run_once
 from ..overhead.sweeps import Point
 from ..overhead.variants import OVERLAPPED, PLAIN, PLAIN_OVERLAPPED, SERIAL, Variant, all_variants
-from .blocks import PREFIX
 from .clip_floors import ClipFloors
 from .clocks import watched
 from .record import Output, Record, alive
@@ -49,7 +48,7 @@ LLM, LATENCY_S = "overlapped_llm", 0.3
 DEPTH = "show-o+sd15-depth"
 COMPARED = (PLAIN, PLAIN_OVERLAPPED, SERIAL, OVERLAPPED)
 # A ControlNet steers frames that have a depth map; and no corrector follows ACDiT.
-SYSTEMS = [one for one in EVERY_SYSTEM if one.bundle != DEPTH and not one.bundle.startswith(PREFIX)]
+SYSTEMS = [one for one in EVERY_SYSTEM if one.bundle != DEPTH and one.corrects]
 
 
 class Size(NamedTuple):

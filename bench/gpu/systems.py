@@ -50,6 +50,11 @@ class System(NamedTuple):
     options: Mapping[str, Any]
     frames: int = 0
 
+    @property
+    def corrects(self) -> bool:
+        """Is it a bundle, whose frames are drawn and corrected?"""
+        return not self.bundle.startswith((blocks.PREFIX, reference.BUNDLE))
+
 
 ACDIT = ("XL-img", "H-img", "XL-vid", "H-vid")  # weights were published of these
 SYSTEMS = (
