@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,17 +13,9 @@ import cloup
 from cloup import option, option_group
 
 from ..acdit.request import STEPS, BlockDone, ClassRequest, RequestFailed
-from ..storage.class_run import (
-    ClassRun,
-    PictureFiles,
-    clear_pictures,
-    earlier_run,
-    new_pictures,
-    run_lock,
-)
-from ..storage.picture_progress import PictureProgress, make_picture_progress
+from ..storage.class_run import ClassRun, PictureFiles, new_pictures, stem
+from ..storage.picture_progress import PictureProgress
 from ..storage.video_io import no_mp4_reason
-from ..utils.atomic import make_directory
 from ..utils.streams import log, report
 from ..utils.to_one_line import one_line
 from ..utils.uninterrupted import uninterrupted
@@ -32,7 +23,8 @@ from ..utils.versions import versions
 from .engine_options import REFERENCE_EXECUTION
 from .flags import Given, with_options
 from .inputs import SEED_LIMIT, check_earlier, check_seed, output_directory, set_threads
-from .options import SEED, output
+from .options import JSON, SEED, output
+from .picture_work import begin_or_continue, work_through
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,7 +52,7 @@ ASKED = option_group(
         metavar="N",
         help="Draw each class N times, with seeds that follow one another.",
     ),
-    option("--json", "as_json", is_flag=True, help="Print what was done as JSON instead of one line."),
+    JSON,
 )
 MODEL = option_group(
     "Models",
@@ -128,25 +120,22 @@ def acdit(
     asked = classes_and_seeds(labels, count, check_seed(seed))
     check_earlier(resume, overwrite)
     directory = output_directory(out, OUT)
-    lock = run_lock(directory)
-    stored = earlier_run(directory, resume=resume, overwrite=overwrite)
+    lock = ClassRun.lock(directory)
+    stored = ClassRun.earlier(directory, resume=resume, overwrite=overwrite)
     if stored is not None:
-        stored.check_asked(asked)
+        stored.check_asked([stem(*one) for one in asked])
     pipeline = load_pipeline(given, model, vae, random_weights)
-    check_classes(labels, pipeline)
-    clips = pipeline.config.is_clip
-    run = new = ClassRun(pipeline.settings(steps, guidance), versions(), new_pictures(asked, clips))
-    if stored is not None:
-        if remark := stored.continued(new):
-            log(f"acdc: {remark}")
-        run = stored
+    for label in labels:
+        pipeline.config.check_class(label)
+    new = ClassRun(pipeline.settings(steps, guidance), versions(), new_pictures(asked, pipeline.config.is_clip))
+    run = begin_or_continue(stored, new)
     with lock:
         if stored is None:
-            clear_pictures(directory)
-        work = Work(pipeline, directory, run, {"steps": steps, "guidance_scale": guidance, "concurrency": concurrency})
-        summary = work.all()
+            ClassRun.clear(directory)
+        options = {"steps": steps, "guidance_scale": guidance, "concurrency": concurrency}
+        summary = Work(pipeline, directory, run, options).all()
     report(json.dumps(asdict(run), indent=1) if as_json else f"{directory}: {summary}")
-    if work.failed:
+    if run.missing(directory):
         raise click.exceptions.Exit(1)
 
 
@@ -177,14 +166,6 @@ def load_pipeline(given: Given, model: str | None, vae: str | None, random_weigh
     )
 
 
-def check_classes(labels: Sequence[int], pipeline: ACDiTPipeline) -> None:
-    """``ValueError`` for a class that the model does not have, before anything is drawn."""
-    last = pipeline.config.num_classes - 1
-    for label in labels:
-        if label > last:
-            raise ValueError(f"class {label} is out of range; choose 0 to {last}")
-
-
 @dataclass
 class Work:
     """A run that is going on; ``options`` are those of ``generate_many``."""
@@ -193,54 +174,39 @@ class Work:
     directory: Path
     run: ClassRun
     options: dict[str, Any]
-    failed: int = 0
 
     def all(self) -> str:
         """Draw what is missing. Returns a summary."""
+        return work_through(self.run, self.directory, self._draw)
+
+    def _draw(self, missing: Sequence[int], progress: PictureProgress) -> None:
         config = self.pipeline.config
         per_block = config.frames_per_block if config.is_clip else 0
-        files = {picture.stem: PictureFiles(self.directory, picture, per_block) for picture in self.run.pictures}
-        missing = {name: own for name, own in files.items() if not own.is_there()}
-        begun = time.perf_counter()
-        make_directory(self.directory)
-        self.run.save(self.directory)
-        try:
-            with make_picture_progress(len(files), len(files) - len(missing)) as progress:
-                self._draw(missing, progress)
-        except KeyboardInterrupt:
-            done = sum(picture.finished for picture in self.run.pictures)
-            hint = f"continue {self.directory} with --resume"
-            raise KeyboardInterrupt(f"interrupted after {done} of {len(files)} pictures; {hint}") from None
-        if not missing:
-            return f"the {len(files)} pictures are finished, nothing to resume"
-        if config.is_clip and (reason := no_mp4_reason()) is not None:
-            log(f"acdc: no MP4 was written: {reason}")
-        failed = f", {self.failed} failed" if self.failed else ""
-        return f"{len(missing) - self.failed} pictures in {time.perf_counter() - begun:.1f} s{failed}"
-
-    def _draw(self, missing: dict[str, PictureFiles], progress: PictureProgress) -> None:
-        blocks = {name: own.blocks() for name, own in missing.items()}
-        requests = [self._request(name, own, blocks[name]) for name, own in missing.items()]
+        pictures = (self.run.pictures[place] for place in missing)
+        files = {picture.stem: PictureFiles(self.directory, picture, per_block) for picture in pictures}
+        blocks = {name: own.blocks() for name, own in files.items()}
+        requests = [self._request(own, blocks[name]) for name, own in files.items()]
         for event in self.pipeline.generate_many(requests, **self.options):
             name = event.request.id
-            own, number = missing[name], len(blocks[name]) + 1
+            own, number = files[name], len(blocks[name]) + 1
             if isinstance(event, RequestFailed):
-                self.failed += 1
                 progress.done(f"{self.directory / own.picture.image} failed: {one_line(str(event.error))}")
                 continue
             blocks[name].append(event.latents.numpy())
-            progress.working(f"{own.picture.image}, block {number} of {self.pipeline.config.num_blocks}")
+            progress.working(f"{own.picture.image}, block {number} of {config.num_blocks}")
             self._keep(own, blocks[name], event)
             if event.last:
                 progress.done(f"{self.directory / own.picture.image}, {own.picture.seconds:.2f} s")
+        if files and config.is_clip and (reason := no_mp4_reason()) is not None:
+            log(f"acdc: no MP4 was written: {reason}")
 
-    def _request(self, name: str, own: PictureFiles, blocks: list[NDArray[Any]]) -> ClassRequest:
+    def _request(self, own: PictureFiles, blocks: list[NDArray[Any]]) -> ClassRequest:
         """All blocks may be there of a picture that is not: its last one is drawn again."""
         import torch
 
         del blocks[self.pipeline.config.num_blocks - 1 :]
         done = [torch.from_numpy(block) for block in blocks]
-        return ClassRequest(own.picture.label, own.picture.seed, name, done)
+        return ClassRequest(own.picture.label, own.picture.seed, own.picture.stem, done)
 
     def _keep(self, own: PictureFiles, blocks: Sequence[NDArray[Any]], event: BlockDone) -> None:
         """A block is on disk; with the last one, the picture or clip is, too."""

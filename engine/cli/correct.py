@@ -14,8 +14,7 @@ import cloup
 from cloup import option, option_group
 
 from ..options import EngineOptions
-from ..options.checks import check_text
-from ..storage.correction_run import CorrectionRun, Entry, earlier_run, run_lock
+from ..storage.correction_run import CorrectionRun, Entry
 from ..storage.picture_files import PictureFile, find_picture, has_sound
 from ..utils.file_digest import file_digest
 from ..utils.streams import log, report
@@ -23,8 +22,9 @@ from ..utils.versions import versions
 from .correct_work import Work
 from .engine_options import CORRECTOR_EXECUTION, models
 from .flags import Given, with_options
-from .inputs import check_earlier, check_seed, output_directory, read_lines, set_threads
-from .options import NEGATIVE_PROMPT, RARE, SEED, STRENGTH, output, remark_on_steps, remark_on_unused
+from .inputs import check_earlier, check_seed, output_directory, picture_texts, read_lines, set_threads
+from .options import JSON, NEGATIVE_PROMPT, RARE, SEED, STRENGTH, output, remark_on_steps, remark_on_unused
+from .picture_work import begin_or_continue
 
 if TYPE_CHECKING:
     from ..corrector import Corrector
@@ -51,7 +51,7 @@ SOURCE = option_group(
         metavar="N",
         help="Correct up to N neighbours of one size in one pass.  [default: 1 on a CPU, 4 on a GPU]",
     ),
-    option("--json", "as_json", is_flag=True, help="Print what was done as JSON instead of one line."),
+    JSON,
 )
 
 
@@ -91,25 +91,22 @@ def correct(
         raise ValueError("no model given; give --bundle: a Stable Diffusion directory, or a bundle of acdc info")
     check_earlier(resume, overwrite)
     directory = output_directory(out, OUT)
-    lock, names = run_lock(directory), check_targets(sources, directory)
-    stored = earlier_run(directory, names, resume=resume, overwrite=overwrite)
+    lock, names = CorrectionRun.lock(directory), check_targets(sources, directory)
+    stored = CorrectionRun.earlier(directory, names, resume=resume, overwrite=overwrite)
     entries = [
         Entry(str(source.path), file_digest(source.path), source.kind, text, source.target)
         for source, text in zip(sources, texts, strict=True)
     ]
     if stored is not None:
-        stored.check_pictures(entries)
+        stored.check_asked([entry.asked for entry in entries])
     corrector = load_corrector(given.engine(), pictures_a_size(sources))
     check_chunks(corrector, sources, chunk_frames)
     embedded = corrector.corrector.unet.config.embeds_guidance
     remark_on_unused(given.story(), corrector.bundle.defaults, embedded)
     lengths = {"chunk_frames": chunk_frames} if any(source.kind != "picture" for source in sources) else {}
     settings = {"seed": seed, **lengths, **corrector.settings(options)}
-    run = new = CorrectionRun(settings, versions(), corrector.start(options), entries)
-    if stored is not None:
-        if remark := stored.continued(run):
-            log(f"acdc: {remark}")
-        run = stored
+    new = CorrectionRun(settings, versions(), entries, start=corrector.start(options))
+    run = begin_or_continue(stored, new)
     remark_on_steps(new)
     with lock:
         batch = batch or (1 if corrector.how.device.type == "cpu" else GPU_BATCH)
@@ -134,12 +131,7 @@ def picture_prompts(prompt: str | None, prompts: str | None, count: int) -> list
     texts = [prompt or ""] * count if prompts is None else read_lines(prompts)
     if len(texts) != count:
         raise ValueError(f"prompts file {prompts!r} has {len(texts)} lines for {count} pictures; give one a picture")
-    for number, text in enumerate(texts, 1):
-        name = "--prompt" if prompts is None else f"prompts file {prompts!r}: line {number}"
-        if not text.strip():
-            raise ValueError(f"{name} is empty; say what the picture shows")
-        check_text(name, text)
-    return [text.strip() for text in texts]
+    return picture_texts(texts, "--prompt", prompts)
 
 
 def check_targets(sources: Sequence[PictureFile], directory: Path) -> list[str]:

@@ -14,11 +14,12 @@ from PIL.Image import Image
 from ..options import CorrectionOptions
 from ..storage.correction_run import CorrectionRun, Entry
 from ..storage.picture_files import PictureFile, read_frames, read_picture, write_clip
-from ..storage.picture_progress import PictureProgress, make_picture_progress
+from ..storage.picture_progress import PictureProgress
 from ..storage.story_writer import prompt_remark
 from ..utils.atomic import write_png
 from ..utils.streams import log
 from ..utils.uninterrupted import uninterrupted
+from .picture_work import work_through
 
 if TYPE_CHECKING:
     from ..corrector import Corrector
@@ -39,26 +40,14 @@ class Work:
 
     def all(self) -> str:
         """Correct what is missing; a picture that fails is listed, and the others go on. Returns a summary."""
-        entries = self.run.pictures
-        missing = [number for number, entry in enumerate(entries) if not self._is_there(entry)]
-        begun = time.perf_counter()
-        self._save()
-        try:
-            with make_picture_progress(len(entries), len(entries) - len(missing)) as progress:
-                for numbers in self._batches(missing):
-                    if len(numbers) > 1:
-                        self._together(numbers, progress)
-                    else:
-                        self._alone(numbers[0], progress)
-        except KeyboardInterrupt:
-            done = sum(entry.finished for entry in entries)
-            hint = f"continue {self.directory} with --resume"
-            raise KeyboardInterrupt(f"interrupted after {done} of {len(entries)} pictures; {hint}") from None
-        if not missing:
-            return f"the {len(entries)} pictures are finished, nothing to resume"
-        failed = sum(entry.error is not None for entry in entries)
-        made = len(missing) - failed
-        return f"{made} pictures in {time.perf_counter() - begun:.1f} s, {failed} failed"
+        return work_through(self.run, self.directory, self._correct)
+
+    def _correct(self, missing: Sequence[int], progress: PictureProgress) -> None:
+        for numbers in self._batches(missing):
+            if len(numbers) > 1:
+                self._together(numbers, progress)
+            else:
+                self._alone(numbers[0], progress)
 
     def _batches(self, numbers: Sequence[int]) -> Iterator[list[int]]:
         """Pictures of one size that follow one another, at most ``batch`` together; clips alone."""
@@ -73,13 +62,6 @@ class Work:
             batch.append(number)
         if batch:
             yield batch
-
-    def _save(self) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.run.save(self.directory)
-
-    def _is_there(self, entry: Entry) -> bool:
-        return entry.finished and (self.directory / entry.image).is_file()
 
     def _together(self, numbers: Sequence[int], progress: PictureProgress) -> None:
         """Correct these pictures in one pass, or, where that fails, one by one, so that one fault is one failure."""
@@ -136,7 +118,7 @@ class Work:
         entry.error, entry.finished = failure, failure is None
         entry.seconds = round(entry.seconds + seconds, 3)
         with uninterrupted():
-            self._save()
+            self.run.save(self.directory)
         place = self.directory / entry.image
         progress.done(f"{place}, {seconds:.2f} s" if failure is None else f"{source.path} failed: {failure}")
         if entry.cut_prompt is not None:
@@ -164,7 +146,7 @@ class Work:
                     for place, frame in enumerate(corrected, number + 1):
                         write_png(folder / frame_name(place), frame)
                     entry.frames = number + len(frames)
-                    self._save()
+                    self.run.save(self.directory)
             number += len(frames)
         if not number:
             raise ValueError("it has no frames")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..examples import EXAMPLES
 from ..options import check_sentences
+from ..options.checks import check_text
 from ..storage.stories_file import SUFFIX, read_stories, split_lines
 from ..utils.atomic import check_directory
 from ..utils.streams import is_input, read_input
@@ -73,6 +74,17 @@ def read_lines(name: str) -> list[str]:
     if not text.strip():
         raise ValueError(f"prompts file {name!r} is empty; give UTF-8 text with one sentence a line")
     return split_lines(text.rstrip())
+
+
+def picture_texts(texts: Sequence[str], name: str, prompts: str | None) -> list[str]:
+    """One text a picture, without spaces around it; ``ValueError`` for one that is empty or too much, named by its line
+    of the file ``prompts``, or as ``name`` says ("sentence {}") where there is no file."""
+    for number, text in enumerate(texts, 1):
+        place = name.format(number) if prompts is None else f"prompts file {prompts!r}: line {number}"
+        if not text.strip():
+            raise ValueError(f"{place} is empty; say what the picture shows")
+        check_text(place, text)
+    return [text.strip() for text in texts]
 
 
 def read_init_image(name: str) -> "Image.Image":

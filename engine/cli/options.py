@@ -34,6 +34,7 @@ SEED = option(
     show_default=True,
     help="Start the random numbers from this integer; the same seed gives the same pictures.",
 )
+JSON = option("--json", "as_json", is_flag=True, help="Print what was done as JSON instead of one line.")
 DECODING = flag(
     "--decoding",
     "sampling.decoding",

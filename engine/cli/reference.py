@@ -13,9 +13,8 @@ import click
 import cloup
 from cloup import option, option_group
 
-from ..options.checks import check_text
-from ..storage.picture_progress import PictureProgress, make_picture_progress
-from ..storage.reference_run import ReferenceRun, clear_pictures, earlier_run, new_pictures, run_lock
+from ..storage.picture_progress import PictureProgress
+from ..storage.reference_run import ReferenceRun, new_pictures
 from ..storage.stories_file import SUFFIX, read_stories
 from ..storage.story_writer import prompt_remark
 from ..utils.atomic import write_png
@@ -24,8 +23,9 @@ from ..utils.uninterrupted import uninterrupted
 from ..utils.versions import versions
 from .engine_options import REFERENCE_EXECUTION
 from .flags import Given, flag, with_options
-from .inputs import check_earlier, check_seed, output_directory, read_lines, set_threads
-from .options import SEED, output
+from .inputs import check_earlier, check_seed, output_directory, picture_texts, read_lines, set_threads
+from .options import JSON, SEED, output
+from .picture_work import begin_or_continue, work_through
 
 if TYPE_CHECKING:
     from ..text_to_image import TextToImage
@@ -39,7 +39,7 @@ SOURCE = option_group(
         help="Read one sentence a picture from this UTF-8 file, one a line (- reads standard input), or every sentence "
         "of a file of stories (.jsonl).",
     ),
-    option("--json", "as_json", is_flag=True, help="Print what was done as JSON instead of one line."),
+    JSON,
 )
 MODEL = option_group(
     "Models",
@@ -108,20 +108,17 @@ def reference(
     seed = check_seed(seed)
     check_earlier(resume, overwrite)
     directory = output_directory(out, OUT)
-    lock = run_lock(directory)
-    stored = earlier_run(directory, resume=resume, overwrite=overwrite)
+    lock = ReferenceRun.lock(directory)
+    stored = ReferenceRun.earlier(directory, resume=resume, overwrite=overwrite)
     if stored is not None:
-        stored.check_prompts(texts)
+        stored.check_asked(texts)
     painter = load_painter(given, model, unet, steps, random_weights)
-    run = new = ReferenceRun({"seed": seed, **painter.settings(size)}, versions(), new_pictures(texts))
-    if stored is not None:
-        if remark := stored.continued(new):
-            log(f"acdc: {remark}")
-        run = stored
+    new = ReferenceRun({"seed": seed, **painter.settings(size)}, versions(), new_pictures(texts))
+    run = begin_or_continue(stored, new)
     remark_on_steps(painter)
     with lock:
         if stored is None:
-            clear_pictures(directory)
+            ReferenceRun.clear(directory)
         summary = Work(painter, seed, size, directory, run).all()
     report(json.dumps(asdict(run), indent=1, ensure_ascii=False) if as_json else f"{directory}: {summary}")
 
@@ -137,12 +134,7 @@ def reference_sentences(arguments: Sequence[str], prompts: str | None) -> list[s
         texts = [sentence for story in read_stories(Path(prompts)) for sentence in story]
     else:
         texts = read_lines(prompts)
-    for number, text in enumerate(texts, 1):
-        name = f"sentence {number}" if prompts is None else f"prompts file {prompts!r}: line {number}"
-        if not text.strip():
-            raise ValueError(f"{name} is empty; say what the picture shows")
-        check_text(name, text)
-    return [text.strip() for text in texts]
+    return picture_texts(texts, "sentence {}", prompts)
 
 
 def load_painter(
@@ -186,26 +178,11 @@ class Work:
 
     def all(self) -> str:
         """Draw what is missing. Returns a summary."""
-        pictures = self.run.pictures
-        missing = [number for number in range(len(pictures)) if not self._is_there(number)]
-        begun = time.perf_counter()
-        self.directory.mkdir(parents=True, exist_ok=True)
-        self.run.save(self.directory)
-        try:
-            with make_picture_progress(len(pictures), len(pictures) - len(missing)) as progress:
-                for number in missing:
-                    self._draw(number, progress)
-        except KeyboardInterrupt:
-            done = sum(picture.finished for picture in pictures)
-            hint = f"continue {self.directory} with --resume"
-            raise KeyboardInterrupt(f"interrupted after {done} of {len(pictures)} pictures; {hint}") from None
-        if not missing:
-            return f"the {len(pictures)} pictures are finished, nothing to resume"
-        return f"{len(missing)} pictures in {time.perf_counter() - begun:.1f} s"
+        return work_through(self.run, self.directory, self._draw_all)
 
-    def _is_there(self, number: int) -> bool:
-        picture = self.run.pictures[number]
-        return picture.finished and (self.directory / picture.image).is_file()
+    def _draw_all(self, missing: Sequence[int], progress: PictureProgress) -> None:
+        for number in missing:
+            self._draw(number, progress)
 
     def _draw(self, number: int, progress: PictureProgress) -> None:
         """Draw a picture, write it, list it."""

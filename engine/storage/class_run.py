@@ -11,25 +11,19 @@ it is listed.
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from ..utils.atomic import make_directory, write_bytes, write_png
-from ..utils.field_types import check_types
-from .picture_run import PictureRun, numbered, read_list, refuse_existing
-from .resume_story import check_settings
-from .run_lock import RunLock
+from .picture_run import PictureRun
 from .video_io import no_mp4_reason, write_gif, write_mp4
 
-RUN_FILE = "acdit.json"
-OWN = "class_[0-9]*"
 FPS = 4  # of the authors' clips
 
 
@@ -49,21 +43,19 @@ class ClassPicture:
         """Name of its files without their endings."""
         return stem(self.label, self.seed)
 
+    @property
+    def asked(self) -> str:
+        """The request that a resumed run must repeat."""
+        return self.stem
+
 
 @dataclass
-class ClassRun(PictureRun):
+class ClassRun(PictureRun[ClassPicture]):
     """A run of ``acdc acdit``."""
 
-    pictures: list[ClassPicture] = field(default_factory=list)
-
-    def save(self, directory: Path) -> None:
-        """Replace the folder's list."""
-        self.write(directory / RUN_FILE)
-
-    def check_asked(self, asked: Sequence[tuple[int, int]]) -> None:
-        """``ValueError`` names the first difference in classes and seeds; needs no weights, so it comes early."""
-        stored = [stem(picture.label, picture.seed) for picture in self.pictures]
-        check_settings(numbered("picture", stored), numbered("picture", [stem(*one) for one in asked]))
+    FILE: ClassVar[str] = "acdit.json"
+    PICTURE: ClassVar[type[Any]] = ClassPicture
+    MADE: ClassVar[str] = "class_[0-9]*"
 
 
 def stem(label: int, seed: int) -> str:
@@ -76,35 +68,6 @@ def new_pictures(asked: Sequence[tuple[int, int]], clips: bool) -> list[ClassPic
     return [ClassPicture(label, seed, f"{stem(label, seed)}.{'gif' if clips else 'png'}") for label, seed in asked]
 
 
-def read_run(directory: Path) -> ClassRun | None:
-    """The run in ``directory``, None if there is none; ``ValueError`` for a damaged list."""
-    return read_list(directory / RUN_FILE, _parse)
-
-
-def run_lock(directory: Path) -> RunLock:
-    """Alone with the folder's list."""
-    return RunLock(directory / RUN_FILE, directory / ".lock")
-
-
-def earlier_run(directory: Path, *, resume: bool, overwrite: bool) -> ClassRun | None:
-    """The run to continue, None for a new one; ``ValueError`` where pictures or a list would be lost."""
-    if resume and (stored := read_run(directory)) is not None:
-        return stored
-    if not overwrite:
-        refuse_existing((directory / RUN_FILE, *sorted(directory.glob(OWN))))
-    return None
-
-
-def clear_pictures(directory: Path) -> None:
-    """Remove an earlier run's pictures: those of other classes would stay among the new ones."""
-    (directory / RUN_FILE).unlink(missing_ok=True)
-    for path in directory.glob(OWN):
-        if path.is_dir():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
-
-
 class PictureFiles:
     """Files of one picture or clip in ``directory``; a clip's block has ``frames_per_block`` (0: a picture)."""
 
@@ -112,10 +75,6 @@ class PictureFiles:
         self.directory, self.picture, self.frames_per_block = directory, picture, frames_per_block
         self.latents = directory / f"{picture.stem}.blocks.safetensors"
         self.frames_folder = directory / picture.stem
-
-    def is_there(self) -> bool:
-        """Nothing is left to draw."""
-        return self.picture.finished and (self.directory / self.picture.image).is_file()
 
     def blocks(self) -> list[NDArray[np.floating[Any]]]:
         """Latents of the finished blocks; of a clip, up to the first whose frames are not there. A damaged file is as
@@ -158,11 +117,3 @@ class PictureFiles:
     def _frames(self, block: int) -> list[Path]:
         first = block * self.frames_per_block
         return [self.frames_folder / f"frame_{first + n + 1:02}.png" for n in range(self.frames_per_block)]
-
-
-def _parse(raw: dict[str, Any]) -> ClassRun:
-    run = ClassRun(**raw)
-    run.pictures = [ClassPicture(**picture) for picture in run.pictures]  # type: ignore[arg-type]
-    for picture in run.pictures:
-        check_types(picture)
-    return run

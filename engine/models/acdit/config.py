@@ -96,6 +96,11 @@ class ACDiTConfig:
         """The label for no class."""
         return self.num_classes
 
+    def check_class(self, label: int) -> None:
+        """``ValueError`` for a class that is not there."""
+        if not 0 <= label < self.num_classes:
+            raise ValueError(f"class {label} is out of range; choose 0 to {self.num_classes - 1}")
+
     @classmethod
     def from_dict(cls, raw: Mapping[str, Any]) -> ACDiTConfig:
         """As ``config.json`` holds it; ``ValueError`` names a field that is unknown, missing or impossible."""

@@ -56,8 +56,7 @@ class BlockSampler:
         """A request for class ``label``, of which ``blocks`` are finished. ``ValueError`` for a class that is not
         there, or blocks that do not fit."""
         config, dtype = self.model.config, self.latent_dtype
-        if not 0 <= label < config.num_classes:
-            raise ValueError(f"class {label} is out of range; choose 0 to {config.num_classes - 1}")
+        config.check_class(label)
         shape = (config.block_tokens, config.token_dim)
         if len(blocks) > config.num_blocks or any(block.shape != shape for block in blocks):
             found = [list(block.shape) for block in blocks]
