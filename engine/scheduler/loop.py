@@ -79,9 +79,9 @@ class PipelinedLoop:
     def events(self) -> Generator[Event, None, None]:
         """Frames as they are finished, and stories that failed. A story goes on when the event after its frame is asked
         for, so a writer has written the frames to disk by then; the other stories go on meanwhile."""
+        if self.feed is not None:
+            self.feed.attach(self.executor.wake)  # before the try: a feed that another run reads is left as it is
         try:
-            if self.feed is not None:
-                self.feed.attach(self.executor.wake)
             while True:
                 yield from self._drop_cancelled()  # which makes room: what is let in then keeps the loop going
                 yield from self._let_in()

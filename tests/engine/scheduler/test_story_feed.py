@@ -197,20 +197,34 @@ def elsewhere(work: Callable[[], None]) -> None:
     thread.join()
 
 
-def test_a_feed_outlives_a_run_and_serves_one_at_a_time(exact_engine, alone):
+def test_a_feed_outlives_a_run(exact_engine, alone):
     feed = StoryFeed()
     for request in SHORT:
         feed.put(request)
     left = many_of(exact_engine, ONE, feed).events()
     same([next(left).frame], alone(SHORT[0]))
-    with pytest.raises(ValueError, match=r"^this feed is read by another run; give each run its own StoryFeed$"):
-        next(many_of(exact_engine, ONE, feed).events())
     left.close()
     feed.put(SHORT[0])  # its run is over, whatever became of it
     feed.close()
     frames, failed = ended(many_of(exact_engine, ONE, feed))
     assert not failed
     assert list(frames) == [SHORT[1].id, SHORT[2].id, SHORT[0].id]
+
+
+def test_a_run_that_is_refused_leaves_the_feed_to_its_reader(exact_engine, alone):
+    """Who knows its stories, and is still woken when one comes."""
+    feed = StoryFeed()
+    events = many_of(exact_engine, SMALL, feed).events()
+    feed.put(SHORT[0])
+    same([next(events).frame], alone(SHORT[0]))
+    with pytest.raises(ValueError, match=r"^this feed is read by another run; give each run its own StoryFeed$"):
+        next(many_of(exact_engine, SMALL, feed).events())
+    with pytest.raises(ValueError, match=r"^story id 'story-1' waits or is drawn; give each story its own$"):
+        feed.put(SHORT[0])
+    late = threading.Timer(0.2, lambda: (feed.put(SHORT[2]), feed.close()))  # the run sleeps by then
+    late.start()
+    same([event.frame for event in events], alone(SHORT[2]))
+    late.join()
 
 
 def test_a_feed_may_be_closed_by_a_signal_handler():
