@@ -17,7 +17,7 @@ from .policy import SchedulerConfig
 from .story_state import StoryState
 from .stream_safety import record_stream_uses
 
-KEPT_OPTIONS = 16  # sets of options whose tables are kept for later stories
+KEPT_OPTIONS = 16  # sets of options whose tables are kept; more while more stories are here, each with its own
 
 
 class SlotPhases(Phases):
@@ -48,7 +48,7 @@ class SlotPhases(Phases):
             found = self._others.pop(options, None) or Phases(self.models, options)
             found.on_partial = self.on_partial
             self._others[options] = found  # the last used comes last
-            if len(self._others) > KEPT_OPTIONS:
+            if len(self._others) > max(KEPT_OPTIONS, self.config.stories + self.config.waiting):
                 del self._others[next(iter(self._others))]
             return found
 

@@ -11,6 +11,7 @@ from acdc.engine.outputs import Phase
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.batch_keys import batch_keys
 from acdc.engine.scheduler.policy import SchedulerConfig
+from acdc.engine.scheduler.slot_phases import KEPT_OPTIONS, SlotPhases
 from tests.helpers.many_stories import QUICK, SMALL, ended, many_of, same
 
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
@@ -103,3 +104,14 @@ def test_options_that_the_models_cannot_meet_end_their_story_alone(exact_engine,
     same(frames["fine"], drawn[0].frames)
     assert "for Show-o" in str(failed["layout"])
     assert "strength 0.1 leaves no step of 4" in str(failed["few"])
+
+
+def test_tables_are_kept_for_all_stories_that_are_here_and_not_forever(exact_engine):
+    options = make_options(**QUICK).resolved(exact_engine.defaults)
+    several = [options.replace(guidance_scale=2.0 + number) for number in range(KEPT_OPTIONS + 6)]
+    for here, kept in [(1, KEPT_OPTIONS), (KEPT_OPTIONS + 4, KEPT_OPTIONS + 4)]:
+        phases = SlotPhases(exact_engine.models, options, SchedulerConfig(stories=here, waiting=0))
+        first = [phases.with_options(own) for own in several]
+        again = [phases.with_options(own) for own in several[-kept:]]
+        assert all(one is other for one, other in zip(again, first[-kept:], strict=True))
+        assert phases.with_options(several[-kept - 1]) is not first[-kept - 1]
