@@ -235,20 +235,23 @@ class Engine:
     ) -> Many:
         """Stories by the thousand: memory, ARM and diffusion model run concurrently (``policy.py``).
 
-        Iterate over what comes back: a ``StoryResult`` for each story, as it is finished, or a ``StoryFailed``; each
-        equals :meth:`generate` of it alone, up to rounding. ``stories`` are read when there is room. Those that are
-        sentences alone get seeds ``seed``, ``seed`` + 1, ... A :class:`StoryFeed` is read until it is closed; the run
-        waits while there is nothing to draw. ``load_memory`` makes a story's memory module (None: as the options say).
-        Raises ``ValueError`` for options that cannot be met, and for an invalid story, after those that began before it
-        was read.
+        Iterate over it: a ``StoryResult`` for each story, as it is finished, or a ``StoryFailed``; each equals
+        :meth:`generate` of it alone, up to rounding. ``stories`` are read when there is room. Those that are sentences
+        alone get seeds ``seed``, ``seed`` + 1, ... A :class:`StoryFeed` is read until it is closed; the run waits while
+        there is nothing to draw. ``load_memory`` makes a story's memory module (None: as the options say). Raises
+        ``ValueError`` for options that cannot be met, and for an invalid story, after those that began before it.
         """
         chosen = merge_options(options, overrides)
         resolved = chosen.resolved(self.defaults)
         requests = stories if isinstance(stories, StoryFeed) else as_requests(stories, seed)
         settings = self.copies, self.device, resolved, pipelining, load_memory or self._memories(resolved), requests
         run = begin(*settings, lambda one: chosen.replace(**one.options).resolved(self.defaults))
-        described = lambda one: self._described(chosen.replace(**one.options))  # noqa: E731
-        return Many(run, self.settings(chosen), versions(), self.start(chosen), described)
+
+        def describe(one: StoryRequest) -> tuple[dict[str, Any], dict[str, float]]:
+            own = chosen.replace(**one.options)
+            return self.settings(own), self.start(own)
+
+        return Many(run, self.settings(chosen), versions(), self.start(chosen), describe)
 
     def stream_video(
         self,
@@ -284,9 +287,6 @@ class Engine:
         frames = [frame for chunk in chunks for frame in chunk]
         settings, start = self.video_settings(chosen, **lengths), self.start(chosen)
         return StoryResult((frames[0].sentence,) * num_frames, seed, settings, versions(), start, frames)
-
-    def _described(self, options: StoryOptions) -> tuple[dict[str, Any], dict[str, float]]:
-        return self.settings(options), self.start(options)
 
     def _memory(self, options: StoryOptions) -> Memory:
         return self._memories(options)()

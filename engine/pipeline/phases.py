@@ -10,7 +10,7 @@
 
 The serial, the video and the concurrent loop differ in order and overlap alone. A phase takes frames that are computed
 side by side, whichever number each has; what it finds out is written to them only when all of it is there, so that a
-launch that fails can be begun again. None of them waits for the device.
+launch that fails can be begun again. None of them waits for the device, unless somebody wants pictures on their way.
 """
 
 from __future__ import annotations
