@@ -212,7 +212,7 @@ def test_a_feed_outlives_a_run(exact_engine, alone):
 
 
 def test_a_run_that_is_refused_leaves_the_feed_to_its_reader(exact_engine, alone):
-    """Who knows its stories, and is still woken when one comes."""
+    """Its reader knows its stories, and still wakes when one comes."""
     feed = StoryFeed()
     events = many_of(exact_engine, SMALL, feed).events()
     feed.put(SHORT[0])
