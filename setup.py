@@ -22,6 +22,14 @@ CHAT = ["httpx2>=2", "tenacity>=9"]
 VIDEO = ["av>=13"]  # MP4
 INT8 = ["nncf>=3.4"]
 REPORT = ["matplotlib>=3.9"]
+SERVE = [
+    "fastapi>=0.165",
+    "uvicorn>=0.54",
+    "python-multipart>=0.0.34",
+    "sqlalchemy>=2.1",
+    "pydantic-settings>=2.16",
+    "prometheus-client>=0.26",
+]
 TENSORRT_RTX = "tensorrt-rtx>=1.7; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'"
 
 
@@ -87,6 +95,10 @@ setup(
         "local": ["transformers>=4.57", "jinja2>=3.1", "tenacity>=9"],
         "video": VIDEO,
         "report": REPORT,
+        "serve": SERVE,
+        "serve-postgres": [*SERVE, "psycopg[binary]>=3.3"],
+        "ray": ["ray[data]>=2.60"],
+        "metrics": ["transformers>=5"],
         "test": [
             *ONNX,
             TENSORRT_RTX,
@@ -96,6 +108,9 @@ setup(
             *VIDEO,
             *REPORT,
             *INT8,
+            *SERVE,
+            "openai>=3.57",
+            "playwright>=1.65",
             "diffusers>=0.35",
             "transformers>=4.57",
             "hypothesis>=6.100",
