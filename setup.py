@@ -9,9 +9,9 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "__init__.py").read_text()).group(1)
 ROOMS = ["engine", "kernels", "compile"]
-# The commands `acdc overhead` and `acdc plan` run these; a checkout has the other measurements, and the training of the
-# embedded bundle.
-MEASURING = ["bench", "bench.acdit", "bench.overhead", "bench.simulator"]
+# The commands `acdc overhead`, `acdc bench` and `acdc plan` run these; a checkout has the other measurements, and the
+# training of the embedded bundle.
+MEASURING = ["bench", "bench.acdit", "bench.overhead", "bench.serve", "bench.simulator"]
 UNFINISHED = "storyworld-motion"  # a bundle that stays in the repository until its videos are good
 ONNX = ["onnx>=1.19", "onnxscript>=0.5.4", "onnxruntime>=1.22"]
 TRITON = "triton>=3.6; platform_machine in 'x86_64 AMD64 arm64 aarch64' and sys_platform == 'linux'"
@@ -29,6 +29,7 @@ SERVE = [
     "sqlalchemy>=2.1",
     "pydantic-settings>=2.16",
     "prometheus-client>=0.26",
+    "httpx2>=2",  # the load that `acdc bench serve` sends
 ]
 TENSORRT_RTX = "tensorrt-rtx>=1.7; platform_machine in 'x86_64 AMD64' and sys_platform != 'darwin'"
 

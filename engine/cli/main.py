@@ -24,6 +24,7 @@ COMMANDS = {  # name: (module, one line of help); a module is imported when its 
     "compile": (".compile", "Build the plans of a backend ahead of time."),
     "cache": (".cache", "List or clear the plans that backends keep on disk."),
     "overhead": ("...bench.overhead.cli", "Measure what the correction costs, against the plain autoregressive model."),
+    "bench": ("...bench.serve.cli", "Measure a running service under load."),
     "plan": ("...bench.simulator.cli", "Say how long many stories would take on many machines, from measured stages."),
 }
 INTERRUPTED = 130
