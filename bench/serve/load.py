@@ -17,7 +17,7 @@ Send = Callable[[Prompt, Outcome, Callable[[], float]], Awaitable[None]]
 
 @dataclass
 class Load:
-    """What has been measured so far; it grows while requests run, so that an interrupted run keeps its figures."""
+    """Measurements so far; they grow while requests run, so that an interrupted run keeps them."""
 
     outcomes: list[Outcome] = field(default_factory=list)
     seconds: float = 0.0
