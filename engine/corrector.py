@@ -8,7 +8,7 @@ Pictures may be of any size; what the engine corrects is of the size that its to
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from operator import index as as_integer
 from pathlib import Path
@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..compile.cache import PlanCache
+from .constraints import Pixels
 from .loading.bundle import Bundle, parse_device, parse_dtype
 from .loading.corrector import ROLE, find_corrector
 from .loading.lora import LoraFile, merge_loras, read_loras
@@ -29,6 +30,8 @@ from .runtime.backends import WHOLE, describe
 from .runtime.compiled import Stages, compile_corrector
 from .runtime.execution import Execution, choose_execution, prepare
 from .sdedit.correction import Correction, config_of
+from .sdedit.masked_pictures import fitted, outside_kept
+from .sdedit.observer import Observer
 from .sdedit.pictures import unpack
 from .sdedit.pixels import check_finite
 from .sdedit.resize import resize, working_size
@@ -104,6 +107,9 @@ class Corrector:
         index: int | Sequence[int] = 0,
         options: CorrectionOptions | None = None,
         batch: int = 1,
+        masks: Sequence[Pixels | None] | None = None,
+        partial_images: int = 0,
+        on_partial: Callable[[int, int, Any], None] | None = None,
         **values: Any,
     ) -> Any:
         """The corrected pictures, each of its own size, in the kind that was given (``sdedit/pictures.py``).
@@ -111,19 +117,34 @@ class Corrector:
         ``prompts`` are one for all or one a picture. ``options`` (or their fields as keywords: ``strength=0.4``) say
         how. Noise depends on ``seed`` and on the picture's number alone: ``index`` for the first and one more each, or
         a list of numbers. Up to ``batch`` neighbours of one size share a pass, with the same results up to rounding.
-        Raises ``ValueError`` for what is impossible, and where the model's numbers are not finite.
+        ``masks`` are uint8 [H, W], one a picture (None: all of it), white where it may change; the rest keeps its
+        pixels. ``on_partial(row, k, picture)`` gets the estimates k = 1 .. ``partial_images`` - 1 of each picture on
+        its way (as of frames, whose number 0 is the draft). Raises ``ValueError`` for what is impossible, and where
+        the model's numbers are not finite.
         """
         given, chosen = unpack(pictures), self._options(options, values)
         if batch < 1:
             raise ValueError(f"batch {batch} is too small; choose 1 or more")
         count = len(given.pictures)
         texts, numbers = _texts(prompts, count), _numbers(index, count)
+        marks = [None] * count if masks is None else list(masks)
+        if len(marks) != count:
+            raise ValueError(f"{len(marks)} masks for {count} pictures; give one a picture, or None")
         made: list[Any] = []
         self.cut_prompts = []
-        for rows in _neighbours([picture.pixels for picture in given.pictures], batch):
+        kinds = [(picture.pixels.shape, mark is None) for picture, mark in zip(given.pictures, marks, strict=True)]
+        for rows in _neighbours(kinds, batch):
             pixels = torch.stack([given.pictures[row].pixels for row in rows])
             own = [texts[row] for row in rows], seed, [numbers[row] for row in rows]
-            for row, shown in zip(rows, self._run(chosen, pixels, *own), strict=True):
+
+            def take(place: int, number: int, _: int, seen: Tensor, rows: list[int] = rows) -> None:
+                assert on_partial is not None, "called where it is given"
+                on_partial(rows[place], number, given.pictures[rows[place]].back(seen))
+
+            observer = None if on_partial is None else Observer([partial_images] * len(rows), take)
+            own_masks = [mark for row in rows if (mark := marks[row]) is not None]
+            found = self._run(chosen, pixels, *own, own_masks, observer)
+            for row, shown in zip(rows, found, strict=True):
                 check_finite(row, given.pictures[row].pixels, shown, "picture")
                 made.append(given.pictures[row].back(shown))
         return given.pack(made)
@@ -201,18 +222,37 @@ class Corrector:
 
     @torch.inference_mode()
     def _run(
-        self, options: CorrectionOptions, pixels: Tensor, prompts: Sequence[str], seed: int, numbers: Sequence[int]
+        self,
+        options: CorrectionOptions,
+        pixels: Tensor,
+        prompts: Sequence[str],
+        seed: int,
+        numbers: Sequence[int],
+        masks: Sequence[Pixels] = (),
+        observer: Observer | None = None,
     ) -> Tensor:
         """Pictures [B, 3, H, W], or clips [B, L, 3, H, W], corrected: the same shape. Where the working size is not a
-        multiple of the VAE's step, edge pixels are repeated right and below, and cut off after."""
+        multiple of the VAE's step, edge pixels are repeated right and below, and cut off after. ``masks`` are one a
+        picture, or none."""
         correction, lead, (height, width) = self._correction(options), pixels.shape[:-3], pixels.shape[-2:]
-        conditioning, cut = correction.condition(prompts)
-        self.cut_prompts += cut
         frames = resize(pixels.flatten(0, -4).to(self.how.device, self.how.dtype), self._size(height, width, options))
         (inner_height, inner_width), step = frames.shape[-2:], self.corrector.vae.downscale
         padded = F.pad(frames, (0, -inner_width % step, 0, -inner_height % step), mode="replicate")
-        shown = correction.run(padded.unflatten(0, lead), conditioning, [seed] * len(prompts), numbers)
-        return resize(shown.flatten(0, -4)[..., :inner_height, :inner_width], (height, width)).unflatten(0, lead)
+        size = padded.shape[-2], padded.shape[-1]
+        given = fitted(masks, (inner_height, inner_width), size, step)
+        conditioning, cut = correction.condition(prompts, given)
+        self.cut_prompts += cut
+
+        def back(shown: Tensor) -> Tensor:
+            return resize(shown[..., :inner_height, :inner_width], (height, width))
+
+        if observer is not None:
+            seen = observer.take
+            look = lambda row, number, at, shown: seen(row, number, at, back(shown[None])[0])  # noqa: E731
+            observer = replace(observer, take=look)
+        inputs = padded.unflatten(0, lead), conditioning, [seed] * len(prompts), numbers, given, observer
+        shown = back(correction.run(*inputs).flatten(0, -4)).unflatten(0, lead)
+        return outside_kept(pixels, shown, masks) if masks else shown
 
     def _size(self, height: int, width: int, options: CorrectionOptions) -> tuple[int, int]:
         """The size at which a picture is corrected: its own, or that of the UNet's training if it is smaller."""
@@ -247,11 +287,11 @@ def _numbers(index: int | Sequence[int], count: int) -> list[int]:
     return numbers
 
 
-def _neighbours(pictures: Sequence[Tensor], most: int) -> Iterator[list[int]]:
-    """The numbers of pictures that follow one another and have one size, at most that many together."""
+def _neighbours(kinds: Sequence[Any], most: int) -> Iterator[list[int]]:
+    """The numbers of pictures that follow one another and are of one kind, at most that many together."""
     rows: list[int] = []
-    for row, picture in enumerate(pictures):
-        if rows and (len(rows) == most or picture.shape != pictures[rows[0]].shape):
+    for row, kind in enumerate(kinds):
+        if rows and (len(rows) == most or kind != kinds[rows[0]]):
             yield rows
             rows = []
         rows.append(row)

@@ -250,3 +250,41 @@ def test_numbers_that_are_not_finite_stop_it(tiny_path):
         broken.corrector.unet.conv_out.weight.fill_(1e30)
     with pytest.raises(ValueError, match="picture 1: the corrector made numbers that are not finite"):
         broken(np.zeros((8, 8, 3), np.uint8), PROMPT, options=OPTIONS)
+
+
+def test_a_mask_keeps_the_pixels_outside_of_it(exact):
+    """At sizes that are padded and enlarged, too; a mask of everything changes nothing of the correction."""
+    for height, width in ((16, 20), (15, 18)):
+        (picture,) = pictures((height, width))
+        mask = np.zeros((height, width), np.uint8)
+        mask[:8, 8:] = 255
+        found = exact(picture, PROMPT, seed=1, options=OPTIONS, masks=[mask])
+        outside = mask == 0
+        assert np.array_equal(found[outside], picture[outside])
+        assert (found[~outside] != picture[~outside]).any()
+    large = exact(picture, PROMPT, seed=1, options=replace(OPTIONS, size=32), masks=[mask])
+    assert np.array_equal(large[outside], picture[outside])
+    free = exact(picture, PROMPT, seed=1, options=OPTIONS)
+    assert np.array_equal(exact(picture, PROMPT, seed=1, options=OPTIONS, masks=[mask | 255]), free)
+    some = exact([picture, picture], PROMPT, seed=1, index=[0, 0], batch=2, options=OPTIONS, masks=[None, mask])
+    assert np.array_equal(some[0], free)
+    assert np.array_equal(some[1][outside], picture[outside])
+
+
+def test_masks_that_mark_nothing_or_are_too_few_are_refused(exact):
+    (picture,) = pictures((16, 16))
+    with pytest.raises(ValueError, match="marks no latent"):
+        exact(picture, PROMPT, options=OPTIONS, masks=[np.zeros((16, 16), np.uint8)])
+    with pytest.raises(ValueError, match="0 masks for 1 pictures"):
+        exact(picture, PROMPT, options=OPTIONS, masks=[])
+
+
+def test_partial_images_are_estimates_that_change_nothing(exact):
+    given, seen = pictures((15, 18), (15, 18), (16, 16)), []
+    options = replace(OPTIONS, strength=1.0)  # 4 steps
+    look = lambda row, number, picture: seen.append((row, number, picture))  # noqa: E731
+    found = exact(given, PROMPT, seed=1, batch=2, options=options, partial_images=3, on_partial=look)
+    for before, after in zip(exact(given, PROMPT, seed=1, batch=2, options=options), found, strict=True):
+        assert np.array_equal(before, after)
+    assert sorted((row, number) for row, number, _ in seen) == [(row, number) for row in range(3) for number in (1, 2)]
+    assert all(picture.shape == given[row].shape for row, _, picture in seen)
