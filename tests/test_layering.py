@@ -62,8 +62,9 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
         "acdit", "constraints", "corrector", "engine", "examples", "loading", "memory", "options", "outputs", "request",
         "runtime", "scheduler", "storage", "text_to_image",
     },
-    "corrector": {"loading", "models", "options", "runtime", "sdedit"},
+    "corrector": {"constraints", "loading", "models", "options", "runtime", "sdedit"},
     "text_to_image": {"loading", "models", "options", "sdedit"},
+    "server": {"constraints", "options"},
     "acdit": {"loading", "models", "options", "outputs", "runtime", "scheduler", "sdedit"},
 }  # fmt: skip
 

@@ -1,0 +1,39 @@
+"""Frames as files of the formats that clients ask for."""
+
+from io import BytesIO
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from acdc.engine.server.openai.encode import animate, base64_of, data_url, encode
+
+PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), np.uint8)
+PICTURES = [Image.fromarray(one) for one in PIXELS]
+
+
+def test_png_is_lossless_and_carries_a_text():
+    found = Image.open(BytesIO(encode(PICTURES[0], "png", text="a token")))
+    assert np.array_equal(np.asarray(found), PIXELS[0])
+    assert found.text == {"acdc": "a token"}
+    assert Image.open(BytesIO(encode(PICTURES[0], "png"))).text == {}
+
+
+@pytest.mark.parametrize("form", ["webp", "jpeg"])
+def test_lossy_formats_follow_the_quality(form):
+    best, worst = encode(PICTURES[0], form), encode(PICTURES[0], form, 0)
+    assert len(worst) < len(best)
+    assert encode(PICTURES[0], form, 100) == best
+    opened = Image.open(BytesIO(best))
+    assert (opened.format, opened.size) == (form.upper(), (12, 8))
+
+
+def test_a_gif_shows_each_frame_for_its_time():
+    found = Image.open(BytesIO(animate(PICTURES, 254)))
+    assert (found.n_frames, found.info["duration"], found.info["loop"]) == (3, 250, 0)
+    assert Image.open(BytesIO(animate(PICTURES))).info["duration"] == 200
+
+
+def test_bytes_as_json_carries_them():
+    assert base64_of(b"abc") == "YWJj"
+    assert data_url(b"abc", "jpeg") == "data:image/jpeg;base64,YWJj"
