@@ -19,6 +19,7 @@ COMMANDS = {  # name: (module, one line of help); a module is imported when its 
     "correct": (".correct", "Correct pictures or clips that something else has drawn."),
     "reference": (".reference", "Draw reference pictures from noise with SDXL or SDXL-Lightning."),
     "acdit": (".acdit", "Draw pictures and clips of a class with ACDiT, block by block."),
+    "evaluate": ("...bench.quality.cli", "Measure stories, clips and pictures that anything has drawn."),
     "write-stories": (".write_stories", "Write stories with a language model, to draw them later."),
     "info": (".info", "Show versions, devices and bundles; what is missing, and why."),
     "compile": (".compile", "Build the plans of a backend ahead of time."),

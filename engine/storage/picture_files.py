@@ -129,7 +129,7 @@ def has_sound(source: PictureFile) -> bool:
 def write_clip(target: Path, source: PictureFile, frames: Sequence[Path]) -> None:
     """Replace ``target`` by the clip of the pictures in ``frames``, with the times of ``source``."""
     if source.kind == "movie":
-        write_bytes(target, encode_mp4((np.asarray(picture) for picture in _Stored(frames)), _rate(source.path)))
+        write_bytes(target, encode_mp4((np.asarray(picture) for picture in _Stored(frames)), movie_rate(source.path)))
         return
     with Image.open(source.path, formats=(source.form,)) as picture:
         loop, times = picture.info.get("loop"), []
@@ -171,7 +171,8 @@ def _movie_frames(path: Path) -> Iterator[NDArray[np.uint8]]:
             yield np.ascontiguousarray(np.rot90(rgb, frame.rotation // 90 % 4))
 
 
-def _rate(path: Path) -> Fraction:
+def movie_rate(path: Path) -> Fraction:
+    """Frames a second of a movie; 25 where it does not say."""
     import av
 
     with av.open(str(path)) as container:

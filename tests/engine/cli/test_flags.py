@@ -37,6 +37,7 @@ FLAGS = {
     "seed size steps",
     "acdit": "class count json out resume overwrite model vae random-weights device dtype threads seed steps "
     "guidance concurrency",
+    "evaluate": "metrics models reference text drafts single out json device threads",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
     "info": "json",
     "compile": f"{ENGINE} frames stories seed decoding guidance set",

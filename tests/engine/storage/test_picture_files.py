@@ -81,7 +81,7 @@ def test_a_movie_keeps_its_colours_and_rate(tmp_path):
     assert np.abs(np.stack(found).astype(int) - np.stack(frames())).max() <= 6
     write_clip(tmp_path / "again.mp4", source, stored(tmp_path, found))
     again = find_picture(str(tmp_path / "again.mp4"))
-    assert picture_files._rate(again.path) == Fraction(30000, 1001)
+    assert picture_files.movie_rate(again.path) == Fraction(30000, 1001)
     assert len(list(read_frames(again))) == 4
 
 

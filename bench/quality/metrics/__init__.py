@@ -1,0 +1,1 @@
+"""Metrics: a definition each, over rows that a network gives."""

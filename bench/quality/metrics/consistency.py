@@ -1,0 +1,119 @@
+"""Frame consistency: how alike neighbouring frames of a story are, with the controls without which it says little.
+
+Blurred and repeated frames score higher than good ones, so three figures come with it: frames that repeat the first one
+(the upper end), each frame followed by one of another story (what any two pictures of this kind have in common), and
+the reference's own stories.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ..metric import Context, Figure, nothing
+from ..network import FrameItem, Network
+from ..sets.story_set import Story, StorySet
+from ..statistics import mean_interval, weighted_interval
+
+Array = NDArray[np.float64]
+Pairs = Callable[[Array], Array]  # rows of a story [F, D] -> a value for each pair [F - 1]
+TINY = 1e-12
+
+
+def cosines(first: ArrayLike, second: ArrayLike) -> Array:
+    """Cosine of rows, ``[..., D]`` twice -> ``[...]``."""
+    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
+    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
+    return np.asarray((a * b).sum(axis=-1) / np.maximum(norms, TINY))
+
+
+def consecutive(rows: Array) -> Array:
+    """Cosine of each frame with the next (the paper's frame consistency; its mean over pairs is the story's)."""
+    return cosines(rows[:-1], rows[1:])
+
+
+def next_and_first(rows: Array) -> Array:
+    """VBench's subject and background consistency (arXiv 2311.17982): half the cosine with the frame before and half
+    that with the first frame, each at least 0."""
+    before, first = cosines(rows[1:], rows[:-1]), cosines(rows[1:], rows[:1])
+    return (np.maximum(before, 0) + np.maximum(first, 0)) / 2
+
+
+@dataclass(frozen=True)
+class Consistency:
+    """Mean of ``pairs`` over a story's frames. Over stories it is the mean of stories, or, with ``over_pairs``, that of
+    all pairs, as VBench has it."""
+
+    name: str
+    definition: str
+    network: Network
+    pairs: Pairs = consecutive
+    over_pairs: bool = False
+    needs_reference: bool = False
+    needs_equal_n: bool = False
+
+    @property
+    def networks(self) -> Sequence[Network]:
+        """As :class:`.metric.Metric`."""
+        return (self.network,)
+
+    def measure(self, stories: StorySet, context: Context) -> Figure:
+        """As :class:`.metric.Metric`; stories of one frame have no pairs and are left out."""
+        told = [story for story in stories.stories if len(story.pictures) > 1]
+        if not told:
+            return nothing(self.name, "no story of two or more frames")
+        rows = self._rows(told, context)
+        values = [self.pairs(one) for one in rows]
+        means = np.array([value.mean() for value in values])
+        counts = np.array([len(value) for value in values])
+        over = weighted_interval(means, counts) if self.over_pairs else mean_interval(means)
+        left_out = len(stories.stories) - len(told)
+        return Figure(
+            self.name,
+            over.value,
+            over.low,
+            over.high,
+            stories=len(told),
+            frames=int(counts.sum()) + len(told),
+            by_story={story.name: float(mean) for story, mean in zip(told, means, strict=True)},
+            by_frame=curve(values),
+            controls={
+                "same frame": self._mean([np.repeat(one[:1], len(one), axis=0) for one in rows]),
+                "shuffled": self._mean(shuffled(rows)) if len(rows) > 1 else None,
+                "true pairs": self._true_pairs(context),
+            },
+            remarks=(f"{left_out} stories of one frame have no pairs",) if left_out else (),
+        )
+
+    def _rows(self, stories: Sequence[Story], context: Context) -> list[Array]:
+        items = [FrameItem(picture) for story in stories for picture in story.pictures]
+        rows = context.looker.rows(self.network, items).astype(np.float64)
+        return np.split(rows, np.cumsum([len(story.pictures) for story in stories])[:-1])
+
+    def _mean(self, rows: Sequence[Array]) -> float:
+        values = [self.pairs(one) for one in rows]
+        return float(np.concatenate(values).mean() if self.over_pairs else np.mean([v.mean() for v in values]))
+
+    def _true_pairs(self, context: Context) -> float | None:
+        """The same measure of the reference's stories; None where it has none."""
+        stories = [] if context.reference is None else context.reference.stories
+        longer = [story for story in stories if len(story.pictures) > 1]
+        return self._mean(self._rows(longer, context)) if longer else None
+
+
+def shuffled(rows: Sequence[Array]) -> list[Array]:
+    """Stories of which each frame comes from another story than the one before it: frame i of story s is frame i of
+    story s + i, around."""
+    shortest = min(len(one) for one in rows)
+    return [
+        np.stack([rows[(story + place) % len(rows)][place] for place in range(shortest)]) for story in range(len(rows))
+    ]
+
+
+def curve(values: Sequence[Array]) -> list[float]:
+    """Mean over the stories that are that long, place by place."""
+    longest = max(len(one) for one in values)
+    return [float(np.mean([one[place] for one in values if len(one) > place])) for place in range(longest)]

@@ -1,0 +1,150 @@
+"""Distances of a set of frames from a reference set: FID, KID and CMMD, each with its numbers of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..frechet import Moments, frechet_distance, moments, moments_distance
+from ..kernel_distance import cubic, gaussian, kernel_sums
+from ..metric import Context, Figure, nothing
+from ..network import FrameItem, Network
+from ..sets.story_set import StorySet
+from ..statistics import Interval, spread_interval
+
+Array = NDArray[np.float64]
+SAMPLES = 1000  # resamples of a kernel distance
+FRECHET_SAMPLES, FRECHET_FRAMES = 200, 600  # resamples of a Frechet distance, and frames up to which they are computed
+
+
+def rows_by_story(stories: StorySet, network: Network, context: Context) -> list[Array]:
+    """Rows of each story."""
+    rows = context.looker.rows(network, [FrameItem(picture) for picture in stories.pictures]).astype(np.float64)
+    return np.split(rows, np.cumsum([len(story.pictures) for story in stories.stories])[:-1])
+
+
+@dataclass(frozen=True)
+class Frechet:
+    """Frechet distance (FID with Inception's features). It falls as n grows, so that only distances of equal n compare.
+
+    ``statistics`` are those of a file, in the place of the reference's frames.
+    """
+
+    name: str
+    definition: str
+    network: Network
+    statistics: Moments | None = None
+    needs_reference: bool = True
+    needs_equal_n: bool = True
+
+    @property
+    def networks(self) -> Sequence[Network]:
+        """As :class:`.metric.Metric`."""
+        return (self.network,)
+
+    def measure(self, stories: StorySet, context: Context) -> Figure:
+        """As :class:`.metric.Metric`."""
+        if len(stories.pictures) < 2:
+            return nothing(self.name, "a Frechet distance needs two frames at least")
+        own = rows_by_story(stories, self.network, context)
+        found, n = self._distance(own, context)
+        frames = sum(map(len, own))
+        return Figure(
+            self.name,
+            found.value,
+            found.low,
+            found.high,
+            stories=len(own),
+            frames=frames,
+            details={"reference_frames": n},
+            remarks=tuple(_remarks(frames, n, own[0].shape[1], found)),
+        )
+
+    def _distance(self, own: list[Array], context: Context) -> tuple[Interval, int | None]:
+        together = np.concatenate(own)
+        if self.statistics is not None:
+            return Interval(moments_distance(moments(together), self.statistics)), self.statistics.n
+        assert context.reference is not None, "the caller checks that there is a reference"
+        others = rows_by_story(context.reference, self.network, context)
+        reference = np.concatenate(others)
+        value = frechet_distance(together, reference)
+        if max(len(together), len(reference)) > FRECHET_FRAMES or min(len(own), len(others)) < 2:
+            return Interval(value), len(reference)
+
+        def resampled(rng: np.random.Generator) -> float:
+            return frechet_distance(*(np.concatenate(_drawn(part, rng)) for part in (own, others)))
+
+        return spread_interval(value, resampled, FRECHET_SAMPLES), len(reference)
+
+
+def _remarks(n: int, reference: int | None, width: int, found: Interval) -> list[str]:
+    """What a reader of a Frechet distance must know."""
+    said = []
+    if n != reference:
+        number = "an unknown number of" if reference is None else f"{reference:,}"
+        said.append(f"{n:,} frames against {number}: compare it with distances of the same two numbers alone")
+    if n <= width:
+        said.append(f"{n:,} frames for {width:,} features: far above the distance of many frames")
+    if found.low is None:
+        said.append(f"no interval: it takes two stories a side, and {FRECHET_FRAMES} frames at most")
+    return said
+
+
+@dataclass(frozen=True)
+class KernelDistance:
+    """KID, all pairs, unbiased; or CMMD, 1000 times the biased MMD^2 of normalised embeddings."""
+
+    name: str
+    definition: str
+    network: Network
+    kind: Literal["kid", "cmmd"] = "kid"
+    needs_reference: bool = True
+    needs_equal_n: bool = False
+
+    @property
+    def networks(self) -> Sequence[Network]:
+        """As :class:`.metric.Metric`."""
+        return (self.network,)
+
+    def measure(self, stories: StorySet, context: Context) -> Figure:
+        """As :class:`.metric.Metric`."""
+        if context.reference is None:
+            return nothing(self.name, "statistics of a file do not do; give --reference a folder of pictures")
+        own, others = (rows_by_story(one, self.network, context) for one in (stories, context.reference))
+        if min(sum(map(len, part)) for part in (own, others)) < 2:
+            return nothing(self.name, "it takes two frames a side at least")
+        found = kernel_interval(own, others, self.kind)
+        return Figure(
+            self.name,
+            found.value,
+            found.low,
+            found.high,
+            stories=len(own),
+            frames=sum(map(len, own)),
+            details={"reference_frames": sum(map(len, others))},
+            remarks=() if found.low is not None else ("no interval: it takes two stories a side",),
+        )
+
+
+def kernel_interval(own: Sequence[Array], others: Sequence[Array], kind: Literal["kid", "cmmd"]) -> Interval:
+    """The distance of two sets of stories' rows and its interval over stories of both."""
+    if kind == "cmmd":
+        own, others = ([rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in part] for part in (own, others))
+    sums, unbiased = kernel_sums(own, others, cubic if kind == "kid" else gaussian), kind == "kid"
+    value = sums.distance(unbiased)
+    if min(len(own), len(others)) < 2:
+        return Interval(value)
+
+    def resampled(rng: np.random.Generator) -> float:
+        times = [np.bincount(rng.integers(0, n, n), minlength=n).astype(float) for n in (len(own), len(others))]
+        return sums.distance(unbiased, *times)
+
+    return spread_interval(value, resampled, SAMPLES)
+
+
+def _drawn(stories: Sequence[Array], rng: np.random.Generator) -> list[Array]:
+    return [stories[number] for number in rng.integers(0, len(stories), len(stories))]

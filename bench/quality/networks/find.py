@@ -1,0 +1,28 @@
+"""Published weights under --models: a file by its name, or a repository's folder in any of the usual layouts."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+
+from ....engine.loading.model_store import find_model
+from ..network import MissingWeights
+
+
+def find_file(models: Path | None, file: str, source: str, repository: str | None = None) -> Path:
+    """``file`` in the models folder itself or in ``repository``'s folder there; :class:`MissingWeights` else."""
+    for folder in folders(models, repository):
+        if (folder / file).is_file():
+            return folder / file
+    raise MissingWeights(file if repository is None else f"{repository}/{file}", source)
+
+
+def folders(models: Path | None, repository: str | None = None) -> list[Path]:
+    """Where files of a repository may lie."""
+    if models is None or not models.is_dir():
+        return []
+    found = [models]
+    if repository is not None:
+        with suppress(ValueError):  # not there under any of its names
+            found.insert(0, find_model(models, repository))
+    return found

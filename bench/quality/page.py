@@ -1,0 +1,72 @@
+"""An evaluation as text for a terminal: a row for each metric and folder, then remarks, then what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+
+from .evaluate import Evaluation
+from .metric import Figure
+
+NONE = "-"
+WIDE = 200  # columns of a table that goes to a file or a pipe
+COLUMNS = ("metric", "folder", "value", "95 % interval", "stories", "frames", "controls")
+NUMBERS = ("value", "95 % interval", "stories", "frames")
+
+
+def print_evaluation(found: Evaluation) -> None:
+    """On standard output."""
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(_table(found, many=len(found.sets) > 1))
+    for line in lines(found):
+        console.print(line, markup=False)
+
+
+def lines(found: Evaluation) -> list[str]:
+    """Differences, remarks, failures, and what is missing, one line each."""
+    first = found.sets[0].name
+    said = [
+        f"{metric}: {name} less {first}: {_signed(row)} over {row['stories']} stories that both drew"
+        for name, rows in found.differences.items()
+        for metric, row in rows.items()
+    ]
+    for name, figures in found.figures.items():
+        place = f" of {name}" if len(found.figures) > 1 else ""
+        said += [f"{metric}{place}: {remark}" for metric, one in figures.items() for remark in one.remarks]
+    said += [f"left out: {line}" for line in found.failures]
+    said += [f"not measured: {one.metric} wants {one.file} ({one.source})" for one in found.missing]
+    return list(dict.fromkeys(said))
+
+
+def number(value: float | None) -> str:
+    """Four digits that count."""
+    return NONE if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:.2f}"
+
+
+def controls(figure: Figure) -> str:
+    """The controls, as far as there are any."""
+    return ", ".join(f"{name} {number(value)}" for name, value in figure.controls.items())
+
+
+def _table(found: Evaluation, many: bool) -> Table:
+    table = Table(box=None, pad_edge=False)
+    names = [name for name in COLUMNS if many or name != "folder"]
+    for name in names:
+        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=name != "controls")
+    for metric in found.metrics:
+        for folder, figures in found.figures.items():
+            cells = _cells(metric.name, folder, figures[metric.name])
+            table.add_row(*(cells[name] for name in names))
+    return table
+
+
+def _cells(metric: str, folder: str, figure: Figure) -> dict[str, str]:
+    between = NONE if figure.low is None else f"{number(figure.low)} to {number(figure.high)}"
+    values = (metric, folder, number(figure.value), between, str(figure.stories), str(figure.frames), controls(figure))
+    return dict(zip(COLUMNS, values, strict=True))
+
+
+def _signed(row: Mapping[str, float | int | None]) -> str:
+    return f"{row['value']:+.4f} ({row['low']:+.4f} to {row['high']:+.4f})"

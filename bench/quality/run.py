@@ -1,0 +1,143 @@
+"""A run of ``acdc evaluate``: folders, networks, one file of figures, one of rows."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ...compile.installed import installed
+from ...engine.cli.inputs import set_threads
+from ...engine.runtime.float32 import exact_float32
+from ...engine.utils.atomic import write_json
+from ...engine.utils.streams import log, report
+from ...engine.utils.versions import versions
+from .evaluate import Evaluation, Missing, available, evaluate
+from .metric import Context, Metric
+from .metrics.registry import Choices, make_metrics
+from .network import Looker
+from .page import print_evaluation
+from .progress import Progress, make_progress
+from .row_cache import RowCache
+from .sets.listing import list_stories
+from .sets.story_set import StorySet
+from .sets.survey import survey
+from .statistics_file import SUFFIX, read_statistics
+
+CACHE = ".rows.sqlite3"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for; its options of these names explain them. ``metrics`` None: all that are there."""
+
+    folders: Sequence[Path]
+    metrics: list[str] | None = None
+    models: Path | None = None
+    reference: Path | None = None
+    refined: bool = False
+    drafts: bool = False
+    single: bool = False
+    device: str = "cpu"
+    threads: int | None = None
+
+
+def run_evaluation(asked: Asked, target: Path, as_json: bool = False) -> bool:
+    """Measure, write ``target``, print. False where a story was left out, or a metric that was named lacks weights.
+
+    ``ValueError`` (one line) before any network is loaded where a folder, a metric or a reference does not fit.
+    """
+    device = check_device(asked.device)
+    set_threads(asked.threads)
+    statistics = None
+    if asked.reference is not None and asked.reference.suffix == SUFFIX:
+        statistics = read_statistics(asked.reference)
+    metrics = make_metrics(asked.metrics, Choices(asked.models, statistics))
+    has_pictures = asked.reference is not None and statistics is None
+    there, missing = available(metrics, has_pictures)
+    check_available(there, missing)
+    progress = make_progress()
+    with RowCache(target.with_name(f"{target.stem}{CACHE}")) as cache:
+        sets = read_sets(asked.folders, cache, progress, asked.drafts, asked.single)
+        reference = None
+        if has_pictures and asked.reference is not None:
+            (reference,) = read_sets([asked.reference], cache, progress, single=asked.single)
+            for line in reference.failures:
+                log(f"acdc: left out of the reference: {line}")
+        context = Context(Looker(cache, device, progress), reference, "refined" if asked.refined else "sentence")
+        found = evaluate(sets, there, context, missing)
+    record = {**found.record(), "reference": described(asked, reference), "settings": settings(asked, device)}
+    record["versions"] = library_versions()
+    write_json(target, record)
+    show(found, record, target, as_json)
+    return not (found.failures or (asked.metrics is not None and missing))
+
+
+def read_sets(
+    folders: Sequence[Path], cache: RowCache, progress: Progress, drafts: bool = False, single: bool = False
+) -> list[StorySet]:
+    """The stories of each folder, every file of which was read once. ``ValueError`` for a folder without any."""
+    names = [str(folder) for folder in folders]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{name!r} is given more than once")
+    listed = [list_stories(folder, drafts, single) for folder in folders]
+    total = sum(len(story.files) for listing in listed for story in listing.stories)
+    with progress.task("reading files", total, 0) as done:
+        sets = [survey(name, one, cache, lambda: done(1)) for name, one in zip(names, listed, strict=True)]
+    cache.save()
+    return sets
+
+
+def check_device(name: str) -> torch.device:
+    """``ValueError`` for a device that is not there."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        why = " ".join(str(error).split())[:200]
+        raise ValueError(f"device {name!r} cannot be used ({why}); choose cpu, cuda or cuda:N") from None
+    exact_float32(device)
+    return device
+
+
+def check_available(there: Sequence[Metric], missing: Sequence[Missing]) -> None:
+    """``ValueError`` where nothing is left to measure."""
+    if not there:
+        wanted = "; ".join(f"{one.metric} wants {one.file} ({one.source})" for one in missing)
+        raise ValueError(f"no metric can be measured here: {wanted}")
+
+
+def described(asked: Asked, reference: StorySet | None) -> dict[str, Any] | None:
+    """The reference, as the record has it."""
+    if asked.reference is None:
+        return None
+    counts = {} if reference is None else {"stories": len(reference.stories), "frames": len(reference.pictures)}
+    failures = {} if reference is None else {"failures": list(reference.failures)}
+    return {"name": str(asked.reference), **counts, **failures}
+
+
+def settings(asked: Asked, device: torch.device) -> dict[str, Any]:
+    """Settings that figures depend on."""
+    text = "refined" if asked.refined else "sentence"
+    return {"text": text, "drafts": asked.drafts, "single": asked.single, "device": str(device), "dtype": "float32"}
+
+
+def library_versions() -> dict[str, str]:
+    """Versions of everything that computes."""
+    found = versions()
+    others = {name: installed(name) for name in ("transformers", "av")}
+    return found | {name: text for name, text in others.items() if text is not None}
+
+
+def show(found: Evaluation, record: dict[str, Any], target: Path, as_json: bool) -> None:
+    """Print the record or the table; the file is there already."""
+    if as_json:
+        report(json.dumps(record, indent=1, ensure_ascii=False))
+    else:
+        print_evaluation(found)
+        report(f"{target}: all figures")

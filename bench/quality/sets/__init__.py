@@ -1,0 +1,1 @@
+"""Folders of stories, clips and pictures: what lies there, and its frames."""
