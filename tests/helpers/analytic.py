@@ -1,4 +1,4 @@
-"""Weights and pictures by formulas, so that reference figures need no files: the recipe of tests/golden/metrics.json."""
+"""Weights and pictures by formulas, so that reference figures need no files; tests/golden/metrics.json says how."""
 
 from __future__ import annotations
 
