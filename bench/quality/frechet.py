@@ -26,7 +26,7 @@ def moments(rows: ArrayLike) -> Moments:
 
 
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
-    """Of rows ``[N1, D]`` and ``[N2, D]``, at least two each.
+    """Distance of rows ``[N1, D]`` and ``[N2, D]``, at least two each.
 
     With less samples than D + 1 the covariances have not full rank, and tr (S1 S2)^1/2 is the nuclear norm of X1 X2^T
     (centred) over sqrt((N1 - 1)(N2 - 1)): the singular values of a small matrix instead of a large one's eigenvalues.

@@ -60,7 +60,7 @@ class KernelSums:
 
 
 def kernel_sums(first: Sequence[Array], second: Sequence[Array], kernel: Kernel) -> KernelSums:
-    """Of two sets, the rows ``[F, D]`` of each story."""
+    """Kernel sums of two sets, from the rows ``[F, D]`` of each story."""
     a, b = np.concatenate(first).astype(np.float64), np.concatenate(second).astype(np.float64)
     counts = [np.array([len(rows) for rows in part]) for part in (first, second)]
     return KernelSums(

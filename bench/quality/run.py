@@ -33,7 +33,7 @@ CACHE = ".rows.sqlite3"
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks for; its options of these names explain them. ``metrics`` None: all that are there."""
+    """Requests of the command line; its options of these names explain them. ``metrics`` None: all that are there."""
 
     folders: Sequence[Path]
     metrics: list[str] | None = None

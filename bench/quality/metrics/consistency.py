@@ -62,23 +62,23 @@ class Consistency:
 
     def measure(self, stories: StorySet, context: Context) -> Figure:
         """As :class:`.metric.Metric`; stories of one frame have no pairs and are left out."""
-        told = [story for story in stories.stories if len(story.pictures) > 1]
-        if not told:
+        longer = [story for story in stories.stories if len(story.pictures) > 1]
+        if not longer:
             return nothing(self.name, "no story of two or more frames")
-        rows = self._rows(told, context)
+        rows = self._rows(longer, context)
         values = [self.pairs(one) for one in rows]
         means = np.array([value.mean() for value in values])
         counts = np.array([len(value) for value in values])
         over = weighted_interval(means, counts) if self.over_pairs else mean_interval(means)
-        left_out = len(stories.stories) - len(told)
+        left_out = len(stories.stories) - len(longer)
         return Figure(
             self.name,
             over.value,
             over.low,
             over.high,
-            stories=len(told),
-            frames=int(counts.sum()) + len(told),
-            by_story={story.name: float(mean) for story, mean in zip(told, means, strict=True)},
+            stories=len(longer),
+            frames=int(counts.sum()) + len(longer),
+            by_story={story.name: float(mean) for story, mean in zip(longer, means, strict=True)},
             by_frame=curve(values),
             controls={
                 "same frame": self._mean([np.repeat(one[:1], len(one), axis=0) for one in rows]),
@@ -100,8 +100,8 @@ class Consistency:
     def _true_pairs(self, context: Context) -> float | None:
         """The same measure of the reference's stories; None where it has none."""
         stories = [] if context.reference is None else context.reference.stories
-        longer = [story for story in stories if len(story.pictures) > 1]
-        return self._mean(self._rows(longer, context)) if longer else None
+        several = [story for story in stories if len(story.pictures) > 1]
+        return self._mean(self._rows(several, context)) if several else None
 
 
 def shuffled(rows: Sequence[Array]) -> list[Array]:

@@ -82,7 +82,7 @@ class Frechet:
 
 
 def _remarks(n: int, reference: int | None, width: int, found: Interval) -> list[str]:
-    """What a reader of a Frechet distance must know."""
+    """Warnings for readers of a Frechet distance."""
     said = []
     if n != reference:
         number = "an unknown number of" if reference is None else f"{reference:,}"

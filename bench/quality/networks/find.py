@@ -18,7 +18,7 @@ def find_file(models: Path | None, file: str, source: str, repository: str | Non
 
 
 def folders(models: Path | None, repository: str | None = None) -> list[Path]:
-    """Where files of a repository may lie."""
+    """Folders in which files of a repository may lie."""
     if models is None or not models.is_dir():
         return []
     found = [models]

@@ -51,7 +51,7 @@ def fill(
     rename: Callable[[str], str | None] = str,
 ) -> None:
     """Put ``tensors`` into ``module`` as float32. ``rename`` gives our name of a published one, None for one without
-    use; ``unused`` are parameters of ours that no file has (counters).
+    use; ``unused`` are our parameters that no file has (counters).
 
     Raises ``ValueError`` (one line: file, key) for a key that is missing or unexpected, a wrong shape, and NaN.
     """

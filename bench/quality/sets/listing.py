@@ -62,7 +62,7 @@ def natural(path: Path) -> list[tuple[int, int | str]]:
 
 
 def _written_here(folder: Path, drafts: bool) -> Listing | None:
-    """What a command of acdc wrote, by its list."""
+    """Stories that a command of acdc wrote, by its list."""
     if (folder / MANIFEST_FILE).is_file():
         return _generated(folder, drafts)
     if (folder / STORY_FILE).is_file():

@@ -1,4 +1,4 @@
-"""Every file read once before any network is loaded: sizes, digests, and what cannot be read."""
+"""Every file read once before any network is loaded: sizes, digests, and those that no reader reads."""
 
 from __future__ import annotations
 
