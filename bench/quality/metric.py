@@ -40,7 +40,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Context:
-    """Shared inputs of metrics: ``looker`` gives rows, ``reference`` are the stories to compare with, ``text`` chooses the
+    """Shared inputs of metrics: ``looker`` gives rows, ``reference`` are stories to compare with, ``text`` chooses the
     prompts that pictures are compared with."""
 
     looker: Looker
