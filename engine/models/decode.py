@@ -32,14 +32,6 @@ class DecodeState:
     noise: Tensor | None
     cache: KVCache
 
-    @classmethod
-    def begin(
-        cls, params: SamplingParams, guesses: Tensor, noise: Tensor | None, cache: KVCache, window: int
-    ) -> DecodeState:
-        """From a whole frame of guesses [B, n], the first of which is known to be right."""
-        codes = torch.nn.functional.pad(guesses, (0, window))
-        return cls(params, codes, torch.ones_like(codes[:, 0]), noise, cache)
-
     @property
     def inputs(self) -> tuple[Tensor, ...]:
         """Arguments of a pass but for the noise, which comes last where there is any."""
@@ -81,6 +73,20 @@ class DecodeState:
         """The cache's rows of these stories, in all branches."""
         total = self.accepted.shape[0]
         return [first + story for first in range(0, self.cache.rows, total) for story in stories]
+
+
+def begun(guesses: Tensor, window: int) -> tuple[Tensor, Tensor]:
+    """``codes`` and ``accepted`` of a frame from guesses [B, n] of which the first is right, for up to ``window`` codes
+    a pass."""
+    codes = torch.nn.functional.pad(guesses, (0, window))
+    return codes, torch.ones_like(codes[:, 0])
+
+
+def side_by_side(parts: Sequence[DecodeState]) -> tuple[SamplingParams, Tensor, Tensor, Tensor | None]:
+    """``params``, ``codes``, ``accepted`` and ``noise`` of frames that are drawn by the same parameters, in one."""
+    noises = [part.noise for part in parts if part.noise is not None]
+    codes, accepted = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "accepted"))
+    return parts[0].params, codes, accepted, torch.cat(noises) if noises else None
 
 
 def draw(

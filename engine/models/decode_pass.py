@@ -83,12 +83,15 @@ def pass_noise(
 
 def first_guesses(
     logits: Tensor, params: SamplingParams, keys: Tensor, noise: Tensor | None, guesses: Tensor | None,
-    codes_per_frame: int, use_triton: bool,
+    codes_per_frame: int, window: int, use_triton: bool,
 ) -> Tensor:  # fmt: skip
     """The first code, which its ``logits`` [R, V] (branches before stories) and its noise decide, and guesses for the
     others [B, n]: those given, or where None by the same logits with each position's own noise. ``noise`` as
-    :func:`pass_noise` gives it for ``keys``."""
-    stories, known = len(keys), codes_per_frame if guesses is None else 1
+    :func:`pass_noise` gives it for ``keys``, ``window`` the most codes of a pass."""
+    stories = len(keys)
+    if window == 1 and guesses is None:  # one by one nothing is guessed, and logits of a whole frame are large
+        guesses = torch.zeros(stories, codes_per_frame, dtype=torch.int64, device=keys.device)
+    known = codes_per_frame if guesses is None else 1
     if noise is not None:
         slots = torch.arange(known, device=keys.device)
         noise = gumbel(keys, slots, logits.shape[-1]) if use_triton else noise[:, :known]

@@ -1,12 +1,13 @@
-"""Check the values of a config's fields against the annotations of its dataclass."""
+"""Configs of networks: a dataclass of sizes from values by name, and the values checked by its annotations."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import fields
-from typing import Any
+from typing import Any, TypeVar
 
+Config = TypeVar("Config")
 Rule = tuple[Callable[[Any], bool], str]
 
 
@@ -41,3 +42,15 @@ def check_fields(config: Any, but: Collection[str] = ()) -> None:
         (fits, words), value = SIZES[str(field.type)], getattr(config, field.name)
         if not fits(value):
             raise ValueError(f"{field.name} is {value!r}, expected {words}")
+
+
+def read_fields(kind: type[Config], values: Mapping[str, Any], what: str) -> Config:
+    """The dataclass ``kind`` from values by name. ``ValueError`` for an unknown or a missing one; ``what`` names it."""
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    for name in values:
+        if name not in names:
+            raise ValueError(f"unknown {what} setting {name!r}; choose from {', '.join(names)}")
+    try:
+        return kind(**values)
+    except TypeError as error:
+        raise ValueError(f"incomplete {what} config: {str(error).partition(' ')[2]}") from None

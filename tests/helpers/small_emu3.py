@@ -6,24 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 
 from acdc.engine.models.emu3.text import BOS, CODE, EOL, IMAGE, START
+from tests.helpers import published_directory
+from tests.helpers.published_directory import byte_tokenizer
 
-SENTENCES = ["A beagle sat in a garden.", "He ran."]
 SIDE, CODES = 4, 24
 
 
 def tokenizer() -> Tokenizer:
-    """Bytes, a few merges, the special tokens and the visual ones."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False)
-    made.train_from_iterator(SENTENCES, trainer)
-    names = (EOL, BOS, "<image>", START, IMAGE, *(CODE.format(code) for code in range(CODES)))
-    made.add_special_tokens([AddedToken(name, normalized=False) for name in names])
-    return made
+    """Bytes and the special tokens."""
+    return byte_tokenizer((EOL, BOS, "<image>", START, IMAGE, *(CODE.format(code) for code in range(CODES))))
 
 
 def peer(seed: int = 0) -> Any:
@@ -58,6 +52,4 @@ def peer(seed: int = 0) -> Any:
 
 def save(model: Any, folder: Path) -> Path:
     """The directory of it."""
-    model.save_pretrained(folder)
-    tokenizer().save(str(folder / "tokenizer.json"))
-    return folder
+    return published_directory.save(model, tokenizer(), folder)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer
 from torch.nn import functional as F
 
 from acdc.engine.models.janus.text import ASSISTANT, BOS, IMAGE, PAD, USER
+from tests.helpers import published_directory
+from tests.helpers.published_directory import byte_tokenizer
 
-SENTENCES = ["A beagle sat in a garden.", "He ran."]
 SIDE = 4  # codes
 
 
@@ -46,23 +46,10 @@ def peer(seed: int = 0) -> Any:
 
 
 def tokenizer() -> Tokenizer:
-    """Bytes, a few merges, and the special tokens."""
-    made = Tokenizer(models.BPE())
-    made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=280, initial_alphabet=alphabet, show_progress=False)
-    made.train_from_iterator(SENTENCES, trainer)
-    made.add_special_tokens([AddedToken(name, normalized=False) for name in (BOS, PAD, USER, ASSISTANT, IMAGE)])
-    return made
+    """Bytes and the special tokens."""
+    return byte_tokenizer((BOS, PAD, USER, ASSISTANT, IMAGE))
 
 
 def save(model: Any, folder: Path) -> Path:
     """The directory of it."""
-    model.save_pretrained(folder)
-    tokenizer().save(str(folder / "tokenizer.json"))
-    return folder
-
-
-def read_config(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / "config.json").read_text())
-    return found
+    return published_directory.save(model, tokenizer(), folder)

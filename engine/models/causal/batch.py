@@ -12,16 +12,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from ...options import StoryOptions
-from ...sampling import make_sampling_params
 from .. import running_batch
-from ..decode import DecodeState, advance
+from ..code_by_code import CodeByCodeBatch
+from ..decode import DecodeState, side_by_side
 from ..running_batch import Member
 from .runner import CausalRunner
 from .session import ArmSession
@@ -41,15 +40,14 @@ class SequenceState(running_batch.SequenceState):
             self.cache.truncate(self.frame_starts)
 
 
-class RunningBatch(running_batch.RunningBatch):
+class RunningBatch(CodeByCodeBatch):
     """The stories of a session, one row a branch each, from a frame's first launch to its last code."""
 
     session: ArmSession
 
     def __init__(self, arm: CausalRunner, sequences: Sequence[SequenceState], options: StoryOptions) -> None:
         """Lay the streams side by side, and take over or copy what the caches hold. ``options`` are resolved."""
-        super().__init__(sequences)
-        self.options, self.params = options, make_sampling_params(options)
+        super().__init__(sequences, options)
         frames, tokens = (max(getattr(one, name) for one in sequences) for name in ("frames", "text_tokens"))
         parts = [sequence.cache for sequence in sequences]
         limits = (frames, options.sampling.context, self.params.guided, tokens)
@@ -63,26 +61,9 @@ class RunningBatch(running_batch.RunningBatch):
             sequence.texts.append(self.session.arm.encode(sentence))
             sequence.drop_cache()
 
-    def start(self, keys: Tensor) -> None:
-        """First codes and noise; guesses are each story's last frame, else what the first code's logits say."""
-        guesses = None
-        if all(sequence.images for sequence in self.sequences):  # scenes change little: good first guesses
-            guesses = torch.stack([sequence.images[-1] for sequence in self.sequences])
-        self.session.start(self.params, keys, guesses, self.session.arm.widest(self.options.sampling.decoding))
-
-    def advance(self, max_passes: int | None = None) -> list[bool]:
-        """Run up to ``max_passes`` passes (None: as many as it takes) -> by place, whether all codes are final."""
-        session, state = self.session, self.session.frame
-        assert state is not None, "start() comes before advance()"
-        arm, tokens_per_pass = session.arm, session.arm.tokens_per_pass(self.options.sampling.decoding, self.num_active)
-        find, num_codes = partial(arm.draw_pass, state.params), arm.stream.slots
-        return advance(state, find, num_codes, tokens_per_pass, arm.sync_every, max_passes)
-
     def drawn(self, place: int) -> Tensor:
         """The codes [n] of a story whose draw is over."""
-        assert self.session.frame is not None, "start() comes before pop()"
-        stream = self.session.arm.stream
-        return stream.to_codes(self.session.frame.codes[place, : stream.slots]).clone()
+        return self.session.arm.stream.to_codes(self.drawn_slots(place)).clone()
 
     def hand_over(self, place: int, was_drawn: bool) -> None:
         """Only a full context keeps anything."""
@@ -116,10 +97,7 @@ class RunningBatch(running_batch.RunningBatch):
             parts.append(part)
         session = made.session
         session.origin = max(0, len(session.chunks) - 3) if session.context == "window" else 0
-        noises = [part.noise for part in parts if part.noise is not None]
-        noise = torch.cat(noises) if noises else None
-        codes, accepted = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "accepted"))
-        session.frame = DecodeState(parts[0].params, codes, accepted, noise, session.cache)
+        session.frame = DecodeState(*side_by_side(parts), session.cache)
         return made, list(range(len(members)))
 
 

@@ -3,55 +3,66 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
 
 import torch
 from torch import Tensor, nn
 
 from ..attention import PRODUCTS, SDPA, TRITON, AttentionBackend, AttentionMetadata, Cache
+from ..fields import check_fields, read_fields
 from ..kv_buffers import Buffers
 from ..kv_cache import KVCache
+from ..layers.llama import Block
 from ..layers.norms import RMSNorm
 from ..layers.rotary import Rotary
 
 
-class Sizes(Protocol):
-    """Sizes of a decoder; vision ids are 0 to ``vision_vocab`` - 1."""
+class DecoderConfig:
+    """Sizes that the families' dataclasses share; vision ids are 0 to ``vision_vocab`` - 1."""
+
+    NAME: ClassVar[str] = "transformer"  # in error messages
+    layers: int
+    hidden: int
+    ffn: int
+    heads: int
+    text_vocab: int
+    vision_vocab: int
+    norm_eps: float
+    rope_theta: float
+    max_position: int
+
+    def __post_init__(self) -> None:
+        check_fields(self)
+        if self.hidden % (2 * self.heads):
+            raise ValueError(f"hidden {self.hidden} is not an even multiple of heads {self.heads}")
 
     @property
-    def layers(self) -> int: ...
+    def head_dim(self) -> int:
+        return self.hidden // self.heads
 
     @property
-    def heads(self) -> int: ...
+    def kv_heads(self) -> int:
+        """Heads of keys and values."""
+        return self.heads
 
-    @property
-    def kv_heads(self) -> int: ...
-
-    @property
-    def head_dim(self) -> int: ...
-
-    @property
-    def text_vocab(self) -> int: ...
-
-    @property
-    def vision_vocab(self) -> int: ...
-
-    @property
-    def max_position(self) -> int: ...
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Reads the fields by name. Raises ``ValueError`` for a missing or an unknown one."""
+        return read_fields(cls, values, cls.NAME)
 
 
 class Decoder(nn.Module, ABC):
     """Embeddings, blocks, a norm and a head over the vision ids. Knows no sampling, no text and no backend."""
 
-    rope: Rotary
-    blocks: nn.ModuleList
-    ln_f: RMSNorm
     vision_head: nn.Linear
 
-    def __init__(self, config: Sizes) -> None:
+    def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config, self.kv_buffers, self.use_triton = config, Buffers(), False
+        self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
+        self.ln_f = RMSNorm(config.hidden, config.norm_eps)
 
     @abstractmethod
     def embed(self, ids: Tensor, is_vision: Tensor) -> Tensor:

@@ -5,22 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...options import StoryOptions
-from ..interfaces import AutoregressiveModel
-from ..tokens_per_pass import SEQUENTIAL
 from .batch import RunningBatch, SequenceState
 from .runner import CausalRunner
 from .session import ArmSession
 
 
-class CausalArm(CausalRunner, AutoregressiveModel):
+class CausalArm(CausalRunner):
     """The common part of families with a causal stream."""
-
-    def check(self, options: StoryOptions) -> None:
-        """``ValueError`` for an option that this kind of drawing, code after code, does not have."""
-        flat = options.flat()
-        for name in ("arm_steps", "layout", "carry_over"):
-            if (value := flat[name]) is not None:
-                raise ValueError(f"{name} {value!r} is for Show-o; this ARM draws code after code: leave it out")
 
     def session(self, stories: int, frames: int, options: StoryOptions, text_tokens: int | None = None) -> ArmSession:
         """Stories in lockstep as ``options`` (resolved) say; ``text_tokens`` bounds their sentences."""
@@ -36,7 +27,3 @@ class CausalArm(CausalRunner, AutoregressiveModel):
     def new_batch(self, sequences: Sequence[SequenceState], options: StoryOptions) -> RunningBatch:
         """Stories side by side, each at a frame of its own."""
         return RunningBatch(self, sequences, options)
-
-    def computes_in_vain(self, options: StoryOptions, stories: int) -> bool:
-        """True where a pass draws several codes: those after a wrong guess are thrown away."""
-        return self.tokens_per_pass(options.sampling.decoding, stories) != SEQUENTIAL

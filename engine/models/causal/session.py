@@ -27,7 +27,7 @@ from torch import Tensor
 from ...options import Context
 from ...sampling import SamplingParams
 from ..checks import check_codes, check_context, check_guided, check_kept, check_texts, places
-from ..decode import DecodeState, draw
+from ..decode import DecodeState, begun, draw
 from ..decode_pass import first_guesses
 from ..kv_cache import KVCache, bucket, gather
 from ..story_session import StorySession
@@ -148,10 +148,8 @@ class ArmSession(StorySession):
         assert self.last_logits is not None
         model, num_codes = self.arm.model, self.arm.stream.slots
         noise = pass_noise(model, params, keys, num_codes)
-        if window == 1 and guesses is None:  # one by one nothing is guessed, and logits of a whole frame are large
-            guesses = torch.zeros(self.stories, num_codes, dtype=torch.int64, device=keys.device)
-        first = first_guesses(self.last_logits, params, keys, noise, guesses, num_codes, model.use_triton)
-        return DecodeState.begin(params, first, noise, self.cache, window)
+        first = first_guesses(self.last_logits, params, keys, noise, guesses, num_codes, window, model.use_triton)
+        return DecodeState(params, *begun(first, window), noise, self.cache)
 
     @torch.no_grad()
     def extend(self, codes: Tensor) -> None:

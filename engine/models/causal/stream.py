@@ -11,7 +11,7 @@ from ...options import Context
 from ..checks import check_context
 from ..fields import is_size
 from ..tokens_per_pass import Table, check_windows
-from .decoder import Sizes
+from .decoder import DecoderConfig
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class StreamConfig:
         for name in ("bos", "vision", "prefix", "suffix", "video_prefix"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
 
-    def check_fit(self, sizes: Sizes) -> None:
+    def check_fit(self, sizes: DecoderConfig) -> None:
         """``ValueError`` for an id that the transformer has no row for."""
         for name in ("bos", "vision", "prefix", "suffix", "video_prefix"):
             for value in getattr(self, name):

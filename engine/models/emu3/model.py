@@ -6,25 +6,20 @@ head has their rows alone: 32,768 of 184,622.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from ..attention import PRODUCTS, AttentionBackend
-from ..causal.decoder import Decoder
-from ..fields import check_fields
-from ..layers.llama import Block
-from ..layers.norms import RMSNorm
-from ..layers.rotary import Rotary
+from ..causal.decoder import Decoder, DecoderConfig
 
 
 @dataclass(frozen=True)
-class Emu3Config:
+class Emu3Config(DecoderConfig):
     """Sizes; the defaults are those of ``Emu3-Gen``."""
 
+    NAME = "Emu3"
     layers: int = 32
     hidden: int = 4096
     ffn: int = 14336
@@ -39,26 +34,11 @@ class Emu3Config:
     max_position: int = 9216
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if self.hidden % (2 * self.heads) or self.heads % self.kv_heads:
-            raise ValueError(
-                f"hidden {self.hidden}, heads {self.heads} and kv_heads {self.kv_heads} do not divide one another"
-            )
+        super().__post_init__()
+        if self.heads % self.kv_heads:
+            raise ValueError(f"heads {self.heads} is not a multiple of kv_heads {self.kv_heads}")
         if self.first_code + self.vision_vocab > self.text_vocab or self.eol >= self.text_vocab:
             raise ValueError(f"codes {self.first_code} and on, eol {self.eol}: beyond the {self.text_vocab} ids")
-
-    @property
-    def head_dim(self) -> int:
-        return self.hidden // self.heads
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Emu3Config:
-        """Reads the fields by name; ``ValueError`` for an unknown one."""
-        names = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in names:
-                raise ValueError(f"unknown setting {name!r} of Emu3; choose from {', '.join(names)}")
-        return cls(**values)
 
 
 class Emu3(Decoder):
@@ -69,9 +49,6 @@ class Emu3(Decoder):
     def __init__(self, config: Emu3Config) -> None:
         super().__init__(config)
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
-        self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.ln_f = RMSNorm(config.hidden, config.norm_eps)
         self.vision_head = nn.Linear(config.hidden, config.vision_vocab, bias=False)
 
     def embed(self, ids: Tensor, is_vision: Tensor) -> Tensor:

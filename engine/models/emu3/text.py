@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from ..tokenizer_file import plain_encoder, read_tokenizer
 
 BOS, START, IMAGE, EOL = "<|extra_203|>", "<|image start|>", "<|image token|>", "<|extra_200|>"
 CODE = "<|visual token {:06}|>"
@@ -46,13 +46,7 @@ class Emu3Text:
 def read_text(folder: Path, text_vocab: int, codes: int) -> Emu3Text:
     """The prompts' ids by ``tokenizer.json`` of a published directory; ``ValueError`` (one line) names the file."""
     path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise ValueError(f"{path}: not a tokenizer file ({' '.join(str(error).split())})") from None
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    tokenizer.encode_special_tokens = True
+    tokenizer = read_tokenizer(path)
     ids: list[int] = []
     for name in (BOS, START, IMAGE, EOL, CODE.format(0), CODE.format(codes - 1)):
         value = tokenizer.token_to_id(name)
@@ -62,8 +56,4 @@ def read_text(folder: Path, text_vocab: int, codes: int) -> Emu3Text:
     bos, start, image, eol, first, last = ids
     if last - first != codes - 1:
         raise ValueError(f"{path}: visual tokens are {first} to {last}, expected {codes} of them in a row")
-
-    def plain(text: str) -> list[int]:
-        return list(tokenizer.encode(text, add_special_tokens=False).ids)
-
-    return Emu3Text(plain, bos, start, image, eol, first)
+    return Emu3Text(plain_encoder(tokenizer), bos, start, image, eol, first)

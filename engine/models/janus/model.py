@@ -9,25 +9,20 @@ The half that reads pictures (SigLIP and its aligner) and the text head take no 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..causal.decoder import Decoder, widened
-from ..fields import check_fields
-from ..layers.llama import Block
-from ..layers.norms import RMSNorm
-from ..layers.rotary import Rotary
+from ..causal.decoder import Decoder, DecoderConfig, widened
 
 
 @dataclass(frozen=True)
-class JanusConfig:
+class JanusConfig(DecoderConfig):
     """Sizes; the defaults are those of ``deepseek-community/Janus-Pro-1B``."""
 
+    NAME = "Janus"
     layers: int = 24
     hidden: int = 2048
     ffn: int = 5632
@@ -42,28 +37,9 @@ class JanusConfig:
     max_position: int = 16384
 
     def __post_init__(self) -> None:
-        check_fields(self)
-        if self.hidden % (2 * self.heads):
-            raise ValueError(f"hidden {self.hidden} is not an even multiple of heads {self.heads}")
+        super().__post_init__()
         if self.projection != self.hidden:
             raise ValueError(f"projection {self.projection} is not the hidden size {self.hidden}")
-
-    @property
-    def head_dim(self) -> int:
-        return self.hidden // self.heads
-
-    @property
-    def kv_heads(self) -> int:
-        return self.heads
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> JanusConfig:
-        """Reads the fields by name; ``ValueError`` for an unknown one."""
-        names = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in names:
-                raise ValueError(f"unknown setting {name!r} of Janus; choose from {', '.join(names)}")
-        return cls(**values)
 
 
 class Aligner(nn.Module):
@@ -90,9 +66,6 @@ class Janus(Decoder):
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
         self.code_vectors = nn.Embedding(config.vision_vocab, config.code_dim)
         self.aligner = Aligner(config)
-        self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.ln_f = RMSNorm(config.hidden, config.norm_eps)
         self.head_hidden = nn.Linear(config.hidden, config.projection)
         self.vision_head = nn.Linear(config.projection, config.vision_vocab)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tokenizers import Tokenizer
+from ..tokenizer_file import plain_encoder, read_tokenizer
 
 BOS, PAD = "<\uff5cbegin\u2581of\u2581sentence\uff5c>", "<\uff5c\u2581pad\u2581\uff5c>"
 USER, ASSISTANT, IMAGE = "<|User|>", "<|Assistant|>", "<begin_of_image>"
@@ -39,12 +39,7 @@ class JanusText:
 def read_text(folder: Path, text_vocab: int) -> JanusText:
     """The prompts' ids by ``tokenizer.json`` of a published directory; ``ValueError`` (one line) names the file."""
     path = folder / "tokenizer.json"
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise ValueError(f"{path}: not a tokenizer file ({' '.join(str(error).split())})") from None
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
+    tokenizer = read_tokenizer(path)
     ids: dict[str, int] = {}
     for name in (BOS, PAD, IMAGE):
         value = tokenizer.token_to_id(name)
@@ -52,9 +47,4 @@ def read_text(folder: Path, text_vocab: int) -> JanusText:
             raise ValueError(f"{path}: {name} is {value}, expected an id below {text_vocab}: not Janus-Pro's tokenizer")
         ids[name] = value
     user, assistant = (tuple(tokenizer.encode(mark, add_special_tokens=False).ids) for mark in (USER, ASSISTANT))
-    tokenizer.encode_special_tokens = True
-
-    def plain(text: str) -> list[int]:
-        return list(tokenizer.encode(text, add_special_tokens=False).ids)
-
-    return JanusText(plain, ids[BOS], ids[PAD], ids[IMAGE], user, assistant)
+    return JanusText(plain_encoder(tokenizer), ids[BOS], ids[PAD], ids[IMAGE], user, assistant)

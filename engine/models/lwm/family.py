@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
 import torch
-from tokenizers import Tokenizer
 
 from ...options import StoryOptions
 from ...sampling import make_sampling_params
@@ -16,6 +15,7 @@ from ..causal.family import CausalArm
 from ..causal.stream import StreamConfig
 from ..interfaces import VideoSession
 from ..layers.fused import fuse
+from ..tokenizer_file import plain_encoder, read_tokenizer
 from .clip_session import ClipSession
 from .model import LWM, LWMConfig
 from .video_session import LwmVideo, published_params
@@ -44,7 +44,7 @@ class Arm(CausalArm):
             model = LWM(sizes)
         load_into(model, directory / "model.safetensors", dtype)
         fuse(model.to(device, dtype), device)
-        return cls(model, _encoder(directory / "tokenizer.json"), stream)
+        return cls(model, plain_encoder(read_tokenizer(directory / "tokenizer.json")), stream)
 
     @property
     def draws_videos(self) -> bool:
@@ -86,16 +86,3 @@ def _settings(path: Path, config: dict[str, Any]) -> tuple[StreamConfig, LWMConf
     except (AttributeError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from None
     return stream, sizes
-
-
-def _encoder(path: Path) -> Callable[[str], list[int]]:
-    try:
-        tokenizer = Tokenizer.from_file(str(path))
-    except Exception as error:  # the library raises bare Exception
-        raise ValueError(f"{path}: not a tokenizer file ({' '.join(str(error).split())})") from None
-    tokenizer.encode_special_tokens = True  # a user's "<vision>" is text, not the marker
-
-    def encode(sentence: str) -> list[int]:
-        return list(tokenizer.encode(sentence, add_special_tokens=False).ids)
-
-    return encode

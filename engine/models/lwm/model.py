@@ -6,22 +6,16 @@ A LLaMA-style decoder with two embedding tables and two heads. A position is eit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
-from typing import Any
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
-from ..causal.decoder import Decoder, widened
-from ..fields import check_fields
-from ..layers.llama import Block
-from ..layers.norms import RMSNorm
-from ..layers.rotary import Rotary
+from ..causal.decoder import Decoder, DecoderConfig, widened
 
 
 @dataclass(frozen=True)
-class LWMConfig:
+class LWMConfig(DecoderConfig):
     """Sizes of the transformer; the defaults that are given are those of the published vision models."""
 
     layers: int
@@ -34,31 +28,6 @@ class LWMConfig:
     rope_theta: float = 5e7
     max_position: int = 32768
 
-    def __post_init__(self) -> None:
-        check_fields(self)
-        if self.hidden % (2 * self.heads):
-            raise ValueError(f"hidden {self.hidden} is not an even multiple of heads {self.heads}")
-
-    @property
-    def head_dim(self) -> int:
-        return self.hidden // self.heads
-
-    @property
-    def kv_heads(self) -> int:
-        return self.heads
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> LWMConfig:
-        """Reads the fields by name. Raises ``ValueError`` for a missing or an unknown one."""
-        names = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in names:
-                raise ValueError(f"unknown transformer setting {name!r}; choose from {', '.join(names)}")
-        try:
-            return cls(**values)
-        except TypeError as error:
-            raise ValueError(f"incomplete transformer config: {str(error).partition(' ')[2]}") from None
-
 
 class LWM(Decoder):
     """The transformer."""
@@ -69,9 +38,6 @@ class LWM(Decoder):
         super().__init__(config)
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
         self.vte = nn.Embedding(config.vision_vocab, config.hidden)
-        self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
-        self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
-        self.ln_f = RMSNorm(config.hidden, config.norm_eps)
         self.lm_head = nn.Linear(config.hidden, config.text_vocab, bias=False)
         self.vision_head = nn.Linear(config.hidden, config.vision_vocab, bias=False)
 

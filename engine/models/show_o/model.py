@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from ....kernels.qk_norm_rope_kv import qk_norm_rope_kv, rotate_reference
 from ..attention import SDPA, AttentionMetadata, Cache
-from ..fields import check_fields
+from ..fields import check_fields, read_fields
 from ..kv_buffers import Buffers
 from ..kv_cache import KVCache
 from ..layers.rotary import Rotary
@@ -108,11 +108,7 @@ class ShowOConfig:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ShowOConfig:
         """Reads the fields by name. Raises ``ValueError`` for an unknown one and for a value that does not fit."""
-        names = [field.name for field in fields(cls)]
-        for name in values:
-            if name not in names:
-                raise ValueError(f"unknown transformer setting {name!r}; choose from {', '.join(names)}")
-        return cls(**values)
+        return read_fields(cls, values, "transformer")
 
 
 class HalfRotary(Rotary):

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 
 import torch
 from torch import Tensor
 
 from ...options import Context, StoryOptions
-from ...sampling import make_sampling_params
 from .. import running_batch
-from ..decode import advance
+from ..code_by_code import CodeByCodeBatch
+from ..decode import side_by_side
 from ..running_batch import Member
 from .runner import Read, UnifiedIO2Runner
 from .session import CrossDecodeState, UnifiedIO2Session
@@ -64,15 +63,14 @@ class SequenceState(running_batch.SequenceState):
         self.vectors = {key: value for key, value in self.vectors.items() if key[0] < frames}
 
 
-class RunningBatch(running_batch.RunningBatch):
+class RunningBatch(CodeByCodeBatch):
     """The stories of a session, one row a branch each, from a frame's first launch to its last code."""
 
     session: UnifiedIO2Session
 
     def __init__(self, arm: UnifiedIO2Runner, sequences: Sequence[SequenceState], options: StoryOptions) -> None:
         """``options`` are resolved."""
-        super().__init__(sequences)
-        self.options, self.params = options, make_sampling_params(options)
+        super().__init__(sequences, options)
         self.session = UnifiedIO2Session(arm, len(sequences), self.params.guided)
 
     @torch.no_grad()
@@ -99,25 +97,9 @@ class RunningBatch(running_batch.RunningBatch):
         earlier = [sequence.vectors[frame, False] for frame in frames[:-1]]
         return arm.read(ids, earlier, sequence.vectors[frames[-1], True] if frames else None)
 
-    def start(self, keys: Tensor) -> None:
-        """First codes and noise; guesses are each story's last frame, else what the first code's logits say."""
-        guesses = None
-        if all(sequence.images for sequence in self.sequences):  # scenes change little: good first guesses
-            guesses = torch.stack([sequence.images[-1] for sequence in self.sequences])
-        self.session.start(self.params, keys, guesses, self.session.arm.widest(self.options.sampling.decoding))
-
-    def advance(self, max_passes: int | None = None) -> list[bool]:
-        """Run up to ``max_passes`` passes (None: as many as it takes) -> by place, whether all codes are final."""
-        session, state = self.session, self.session.frame
-        assert state is not None, "start() comes before advance()"
-        arm, tokens_per_pass = session.arm, session.arm.tokens_per_pass(self.options.sampling.decoding, self.num_active)
-        find, num_codes = partial(arm.draw_pass, state.params), arm.stream.codes_per_frame
-        return advance(state, find, num_codes, tokens_per_pass, arm.sync_every, max_passes)
-
     def drawn(self, place: int) -> Tensor:
         """The codes [n] of a story whose draw is over."""
-        assert self.session.frame is not None, "start() comes before pop()"
-        return self.session.frame.codes[place, : self.session.arm.stream.codes_per_frame].clone()
+        return self.drawn_slots(place).clone()
 
     def hand_over(self, place: int, was_drawn: bool) -> None:
         """Nothing of a frame's caches serves the next one (``session.py``)."""
@@ -140,10 +122,7 @@ class RunningBatch(running_batch.RunningBatch):
             caches.read.paste(part.read, rows)
             part.cache.release()
             part.read.release()
-        noises = [part.noise for part in parts if part.noise is not None]
-        codes, accepted = (torch.cat([getattr(part, name) for part in parts]) for name in ("codes", "accepted"))
-        noise = torch.cat(noises) if noises else None
-        made.session.frame = CrossDecodeState(parts[0].params, codes, accepted, noise, *caches)
+        made.session.frame = CrossDecodeState(*side_by_side(parts), *caches)
         return made, list(range(len(members)))
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Self
 
-from ..fields import check_fields
+from ..fields import check_fields, read_fields
 
 SPECIAL_CODES = 2  # image ids 0 and 1 are the beginning and the mask; code c is id c + 2
 TEXT_IDS = 33225  # LLaMA's 32,000 pieces, 1,200 locations, and names of inputs and tasks
@@ -103,19 +103,11 @@ class UnifiedIO2Config:
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Reads the fields by name, "vit" and "resampler" as objects. ``ValueError`` for a missing or unknown one."""
         parts = {"vit": ViTConfig, "resampler": ResamplerConfig}
-        return _read(cls, {n: _read(parts[n], v) if n in parts and isinstance(v, Mapping) else v
-                           for n, v in values.items()})  # fmt: skip
-
-
-def _read(kind: Any, values: Mapping[str, Any]) -> Any:
-    names = [one.name for one in fields(kind)]
-    for name in values:
-        if name not in names:
-            raise ValueError(f"unknown setting {name!r} of {kind.__name__}; choose from {', '.join(names)}")
-    try:
-        return kind(**values)
-    except TypeError as error:
-        raise ValueError(f"incomplete {kind.__name__}: {str(error).partition(' ')[2]}") from None
+        read = {
+            name: read_fields(parts[name], value, name) if name in parts and isinstance(value, Mapping) else value
+            for name, value in values.items()
+        }
+        return read_fields(cls, read, "transformer")
 
 
 SIZES: Mapping[str, UnifiedIO2Config] = {

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from copy import copy
-from functools import partial
-from typing import Any, NamedTuple, Self
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from ...options import Decoding
 from ...sampling import SamplingParams
-from ..decode import Pass
-from ..interfaces import ArmStage, CompileStage
-from ..tokens_per_pass import choose_sync_every, choose_tokens_per_pass, most_tokens_per_pass
+from ..code_by_code import CodeByCodeModel
+from ..interfaces import CompileStage
 from .model import UnifiedIO2
 from .passes import DrawPass, Prefill
 from .text import NULL_PROMPT
 
 WIDTH = 32  # inputs are padded to a multiple, so that one compiled shape serves many
-MAX_SENTENCE = 256  # text ids, of the 512 that a frame's prompt may have
+MAX_TEXT_TOKENS = 256  # text ids, of the 512 that a frame's prompt may have
 PrefillCall = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor, Tensor, Tensor, Tensor]]
 
 
@@ -43,63 +39,35 @@ class Begun(NamedTuple):
     counts: list[int]
 
 
-class UnifiedIO2Runner:
-    """The transformer, the encoder of its text, and the passes that sessions run; ``stream`` is the frame's layout."""
+class UnifiedIO2Runner(CodeByCodeModel):
+    """The encoder's and the decoder's passes, and the vectors of what they read."""
+
+    model: UnifiedIO2
 
     def __init__(self, model: UnifiedIO2, encode: Callable[[str], list[int]]) -> None:
-        self.model, self.stream = model.eval().requires_grad_(False), model.config
+        super().__init__(model, encode, model.config)
         if model.code_head is None:
             model.tie_code_head()
-        self._encode = encode
-        self.prefill_pass: PrefillCall = Prefill(model)  # a backend may put its own in place of each
-        self.wrap_draw: Callable[[DrawPass], Pass] = _as_it_is
-        self.draw_backend = "eager"
-        self._passes: dict[tuple[SamplingParams, int], Pass] = {}
+        self.prefill_pass: PrefillCall = Prefill(model)  # a backend may put its own in place
         self._null: Begun | None = None
 
-    @property
-    def blocks(self) -> nn.Module:
-        """The layers of encoder and decoder, without embeddings, heads and what reads pictures."""
-        return self.model.blocks
+    def put_prefill(self, compile_stage: CompileStage, backend: str) -> None:
+        """The encoder's pass, and with it what was computed of the null prompt."""
+        self.prefill_pass, self._null = compile_stage(Prefill(self.model), "arm_prefill"), None
 
-    def stages(self) -> Mapping[str, ArmStage]:
-        """The encoder's pass, and the one that draws."""
-        return {"arm_prefill": ArmStage(), "arm_draw": ArmStage()}
-
-    def with_stages(self, compile_stage: CompileStage, backends: Mapping[str, str]) -> Self:
-        """The same model, whose stages run as ``compile_stage`` puts them."""
-        other = copy(self)
-        other.wrap_draw, other._passes, other._null = partial(compile_stage, stage="arm_draw"), {}, None
-        other.prefill_pass = compile_stage(Prefill(self.model), "arm_prefill")
-        other.draw_backend = backends["arm_draw"]
-        return other
-
-    def draw_pass(self, params: SamplingParams, window: int) -> Pass:
-        """The pass that draws ``window`` codes of each story; made once."""
-        if (params, window) not in self._passes:
-            self._passes[params, window] = self.wrap_draw(DrawPass(self.model, params, window))
-        return self._passes[params, window]
-
-    def tokens_per_pass(self, decoding: Decoding, stories: int) -> tuple[int, ...]:
-        """Numbers of codes that a pass may draw of each of that many stories (``models/tokens_per_pass.py``)."""
-        return choose_tokens_per_pass(decoding, {}, self.model.device.type, self.draw_backend, stories)
-
-    def widest(self, decoding: Decoding) -> int:
-        """The widest of :meth:`tokens_per_pass` for any number of stories."""
-        return most_tokens_per_pass(decoding, {}, self.model.device.type, self.draw_backend)
+    def make_pass(self, params: SamplingParams, window: int) -> DrawPass:
+        """The pass that draws ``window`` codes of each story."""
+        return DrawPass(self.model, params, window)
 
     @property
-    def sync_every(self) -> int:
-        """Number of passes that are launched before the accepted counts are read back."""
-        return choose_sync_every(self.model.device.type)
+    def slots(self) -> int:
+        """Codes of a frame."""
+        return self.model.config.codes_per_frame
 
-    def encode(self, sentence: str) -> list[int]:
-        """Text ids of one sentence. Raises ``ValueError`` for more than :data:`MAX_SENTENCE`."""
-        ids = self._encode(sentence)
-        if len(ids) > MAX_SENTENCE:
-            shown = sentence if len(sentence) <= 40 else sentence[:37] + "..."
-            raise ValueError(f"sentence {shown!r} has {len(ids)} tokens; the limit is {MAX_SENTENCE}")
-        return ids
+    @property
+    def max_text_tokens(self) -> int:
+        """The most text ids of a sentence."""
+        return MAX_TEXT_TOKENS
 
     def read(self, ids: Sequence[int], earlier: Sequence[Tensor] = (), last: Tensor | None = None) -> Read:
         """The input of a frame: text, vectors [latents, D] of ``earlier`` frames, oldest first, and of the ``last`` one
@@ -154,7 +122,3 @@ def _rows(parts: Sequence[Begun], order: Sequence[int]) -> Begun:
 
 def _cloned(pair: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
     return pair[0].clone(), pair[1].clone()
-
-
-def _as_it_is(run: DrawPass) -> Any:
-    return run

@@ -22,7 +22,7 @@ from torch import Tensor
 
 from ...sampling import SamplingParams
 from ..checks import check_guided
-from ..decode import DecodeState
+from ..decode import DecodeState, begun
 from ..decode_pass import first_guesses, pass_noise
 from ..kv_cache import KVCache, bucket
 from .runner import Read, UnifiedIO2Runner
@@ -106,10 +106,8 @@ class UnifiedIO2Session:
         params = replace(params, allowed=params.allowed or (0, config.codebook_size))
         n = config.codes_per_frame
         noise = pass_noise(params, keys, n, config.codebook_size, model.use_triton)
-        codes = first_guesses(self.last_logits, params, keys, noise, guesses, n, model.use_triton)
-        codes = torch.nn.functional.pad(codes, (0, window))
-        accepted = torch.ones_like(codes[:, 0])
-        self.frame = CrossDecodeState(params, codes, accepted, noise, *self.caches)
+        first = first_guesses(self.last_logits, params, keys, noise, guesses, n, window, model.use_triton)
+        self.frame = CrossDecodeState(params, *begun(first, window), noise, *self.caches)
         self.last_logits = None
 
     def tensors(self) -> Iterator[Tensor]:

@@ -15,6 +15,7 @@ from acdc.engine.models.acdit.config import ACDiTConfig
 from acdc.engine.models.acdit.layout import to_latents
 from acdc.engine.models.layers.packed import pack
 from acdc.engine.outputs import Phase
+from tests.helpers.bfloat16 import needs_units
 from tests.helpers.small_acdit import CLIP, KINDS, PICTURE, small_acdit, small_vae
 
 STEPS = 2
@@ -139,6 +140,7 @@ def test_guidance_is_the_papers_unless_given() -> None:
             own(1, guidance_scale=scale)
 
 
+@needs_units
 def test_packed_weights_in_bfloat16_are_the_plain_ones() -> None:
     """Bit for bit, two side by side."""
     own, packed = pipeline(PICTURE, torch.bfloat16), pipeline(PICTURE, torch.bfloat16)

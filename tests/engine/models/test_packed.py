@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import copy
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
 from acdc.engine.engine import Engine
-from acdc.engine.models.layers.half_precision import emulated
 from acdc.engine.models.layers.packed import PackedConv2d, PackedLinear, pack
 from acdc.engine.runtime.backends import STAGES, WHOLE
 from acdc.engine.runtime.compiled import eager_parts
+from tests.helpers.bfloat16 import needs_units
 
 CPU = torch.device("cpu")
-needs_units = pytest.mark.skipif(emulated(CPU, torch.bfloat16), reason="this CPU has no bfloat16 units")
 
 
 def frozen(layer: nn.Module) -> nn.Module:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,10 @@ from acdc.engine.models.janus.model import Janus, JanusConfig
 from acdc.engine.models.janus.text import ASSISTANT, BOS, IMAGE, PAD, USER
 from acdc.engine.models.tokenizers.llamagen import LlamaGen, LlamaGenConfig
 from acdc.engine.options import StoryOptions, make_options
-from acdc.engine.utils.rng import Purpose, make_keys
 from acdc.engine.utils.weights import skeleton
 from tests.helpers import small_janus
-from tests.helpers.small_janus import SENTENCES, SIDE
+from tests.helpers.published_directory import SENTENCES, changed, check_logits, greedy_codes
+from tests.helpers.small_janus import SIDE
 
 CLOSE = {"rtol": 0, "atol": 1e-5}
 
@@ -55,15 +54,20 @@ def prompts(arm: JanusArm) -> list[list[int]]:
 def test_logits_are_those_of_transformers(peer: Any, folder: Path, arm: JanusArm) -> None:
     """Text and codes in one causal pass, without cache, in float64 and in float32."""
     codes = torch.randint(24, (1, SIDE**2), generator=torch.Generator().manual_seed(0))
-    (ids, _), model = prompts(arm), peer.model
-    text = peer.get_input_embeddings()(torch.tensor([ids]))
-    embeds = torch.cat((text, peer.prepare_embeddings_for_image_generation(codes)), 1)
-    expected = model.generation_head(model.language_model(inputs_embeds=embeds).last_hidden_state)
-    all_ids, kinds = torch.cat((torch.tensor([ids]), codes), 1), torch.arange(embeds.shape[1]) >= len(ids)
-    for dtype in (torch.float64, torch.float32):
-        ours = load("janus", folder, dtype).model
-        logits = ours.vision_logits(ours(all_ids, kinds[None]))
-        torch.testing.assert_close(logits.double(), expected, **CLOSE)
+    ids, _ = prompts(arm)
+
+    def theirs(peer: Any) -> Tensor:
+        text = peer.get_input_embeddings()(torch.tensor([ids]))
+        embeds = torch.cat((text, peer.prepare_embeddings_for_image_generation(codes)), 1)
+        logits: Tensor = peer.model.generation_head(peer.model.language_model(inputs_embeds=embeds).last_hidden_state)
+        return logits
+
+    def ours(dtype: torch.dtype) -> Tensor:
+        model, all_ids = load("janus", folder, dtype).model, torch.cat((torch.tensor([ids]), codes), 1)
+        logits: Tensor = model.vision_logits(model(all_ids, torch.arange(all_ids.shape[1])[None] >= len(ids)))
+        return logits
+
+    check_logits(peer, theirs, ours)
 
 
 @torch.no_grad()
@@ -86,12 +90,7 @@ def greedy(peer: Any, arm: JanusArm, rows: list[list[int]], scale: float) -> Ten
 def test_greedy_codes_with_guidance_are_those_of_transformers(peer: Any, arm: JanusArm, decoding: Any) -> None:
     expected = greedy(peer, arm, prompts(arm), 5.0)
     assert len(expected.unique()) > 4, "a draw of one code would say nothing"
-    options = make_options(arm_guidance_scale=5.0, temperature=0, top_p=1.0, decoding=decoding)
-    batch = arm.new_batch([arm.new_sequence([sentence]) for sentence in SENTENCES], options)
-    batch.begin(SENTENCES)
-    batch.start(make_keys([0, 1], 0, Purpose.TOKEN))
-    assert batch.advance() == [True, True]
-    assert torch.equal(torch.stack([batch.pop(place) for place in range(2)]), expected)
+    assert torch.equal(greedy_codes(arm, 5.0, decoding), expected)
 
 
 @torch.no_grad()
@@ -172,17 +171,6 @@ def test_options_of_other_families_are_refused(arm: JanusArm) -> None:
         arm.video_session(1, 2, StoryOptions())
 
 
-def damaged(folder: Path, tmp_path: Path, **changes: Any) -> Path:
-    """A copy whose config has other values, by section."""
-    made = tmp_path / "damaged"
-    shutil.copytree(folder, made)
-    config = small_janus.read_config(folder)
-    for section, values in changes.items():
-        config[section] = {**config[section], **values} if isinstance(values, dict) else values
-    (made / "config.json").write_text(json.dumps(config))
-    return made
-
-
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -201,11 +189,11 @@ def damaged(folder: Path, tmp_path: Path, **changes: Any) -> Path:
 )
 def test_another_models_directory_is_named(folder: Path, tmp_path: Path, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
-        load("janus", damaged(folder, tmp_path, **changes))
+        load("janus", changed(folder, tmp_path, **changes))
 
 
 def test_a_directory_without_weights_or_of_another_size_is_named(folder: Path, tmp_path: Path) -> None:
-    made = damaged(folder, tmp_path)
+    made = changed(folder, tmp_path)
     with pytest.raises(ValueError, match=r"config\.json: layers is 2; this bundle's is 30"):
         load("janus", made, layers=30)
     with pytest.raises(ValueError, match="config 'colour' of a part of kind janus"):

@@ -109,7 +109,9 @@ def test_a_prompt_has_its_own_sentence_and_never_too_many_ids(sentences: list[li
 
 
 def test_a_sentence_that_is_too_long_is_refused(arm: UnifiedIO2Arm) -> None:
-    with pytest.raises(ValueError, match=r"^sentence 'a a a .*\.\.\.' has 257 tokens; the limit is 256$"):
+    with pytest.raises(
+        ValueError, match=r"^sentence 'a a a .*\.\.\.' has 257 tokens; the limit \(max_text_tokens\) is 256$"
+    ):
         arm.new_sequence(["a cat", "a " * 257])
 
 
@@ -265,7 +267,7 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
     ):
         with pytest.raises(ValueError, match=message):
             replace(sizes, **changes)
-    with pytest.raises(ValueError, match="unknown setting 'depth' of ViTConfig; choose from width"):
+    with pytest.raises(ValueError, match="unknown vit setting 'depth'; choose from width"):
         UnifiedIO2Config.from_dict({"width": 32, "heads": 2, "head_dim": 16, "mlp": 48, "vit": {"depth": 3}})
-    with pytest.raises(ValueError, match=r"incomplete UnifiedIO2Config: .*'mlp'"):
+    with pytest.raises(ValueError, match=r"incomplete transformer config: .*'mlp'"):
         UnifiedIO2Config.from_dict({"width": 32, "heads": 2, "head_dim": 16})
