@@ -53,6 +53,9 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
     "runtime": {"models", "sdedit"},
     "pipeline": {"constraints", "examples", "memory", "models", "options", "outputs", "request", "sdedit"},
     "scheduler": {"memory", "models", "options", "outputs", "pipeline", "request", "runtime", "sdedit"},
+    "fleet": {
+        "constraints", "engine", "memory", "options", "outputs", "request", "scheduler", "storage",
+    },
     "storage": {"constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
     "engine": {
         "constraints", "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime",
@@ -126,6 +129,8 @@ LIGHT = [
     "storage.story_reader",
     "cli.cache",
     "scheduler.scheduler",
+    "fleet.fleet",
+    "fleet.local_processes",
 ]
 LIGHT = [f"acdc.engine.{name}" for name in LIGHT] + ["acdc.bench.simulator.simulator"]
 

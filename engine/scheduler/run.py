@@ -17,10 +17,11 @@ from ..options import StoryOptions, check_sentences
 from ..outputs import Ran, StoryResult
 from ..request import StoryRequest
 from ..runtime.compiled import compile_models
-from .events import AlreadyComplete, Event, FrameDone, PartialReady, StoryFailed
+from .events import Event, FrameDone, StoryFailed
 from .executor import Slot
 from .loop import PipelinedLoop
 from .policy import SchedulerConfig
+from .results import results_of
 from .slot_phases import SlotPhases
 from .story_feed import StoryFeed
 
@@ -89,22 +90,7 @@ class Many:
 
     def __iter__(self) -> Iterator[StoryResult | StoryFailed]:
         """Each story when it is finished."""
-        results: dict[str, StoryResult] = {}
-        for event in self.events():
-            if isinstance(event, PartialReady):
-                continue
-            if isinstance(event, StoryFailed):
-                results.pop(event.request.id, None)
-                yield event
-                continue
-            if isinstance(event, AlreadyComplete):
-                yield self.begun(event.request)
-                continue
-            if event.request.id not in results:
-                results[event.request.id] = self.begun(event.request)
-            results[event.request.id].frames.append(event.frame)
-            if event.last:
-                yield results.pop(event.request.id)
+        return results_of(self.events(), self.begun)
 
     def events(self) -> Generator[Event, None, None]:
         """Each frame when it is finished, each failure, each story of which nothing is left to make, and the partial

@@ -1,19 +1,18 @@
 """An engine without networks: pictures and codes are functions of seed, sentence and index."""
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from acdc.engine.constraints import NONE, Constraints, digest
 from acdc.engine.loading.bundle import FALLBACKS
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Frame, Phase, Span
+from tests.helpers.fake_frame import draw
 
 
 class Killed(BaseException):
@@ -83,20 +82,3 @@ class FakeEngine:
             history.append(frame.codes)
             self.drawn.append(index)
             yield frame
-
-
-def draw(
-    sentence: str,
-    index: int,
-    seed: int,
-    history: Sequence[tuple[int, ...]] = (),
-    corrected: bool = True,
-    spans: tuple[Span, ...] = (),
-) -> Frame:
-    """A frame that depends on everything that came before, as a story's does."""
-    digest = hashlib.sha256(repr((sentence, index, seed, list(history))).encode()).digest()
-    rng = np.random.default_rng(list(digest))
-    draft, image = rng.integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
-    codes = [tuple(rng.integers(0, 32, 16).tolist()) for _ in range(2)]
-    shown, entered = (image, codes[1]) if corrected else (draft, codes[0])
-    return Frame(index, sentence, f"Prompt: {sentence}", None, corrected, draft, shown, codes[0], entered, spans)

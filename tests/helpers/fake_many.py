@@ -8,7 +8,8 @@ from acdc.engine.outputs import Frame, Phase, Span
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.events import AlreadyComplete, Event, FrameDone, StoryFailed
 from acdc.engine.scheduler.policy import SchedulerConfig
-from tests.helpers.fake_engine import FakeEngine, draw
+from tests.helpers.fake_engine import FakeEngine
+from tests.helpers.fake_frame import draw
 
 
 class FakeRun:

@@ -17,7 +17,7 @@ from acdc.engine.storage.perfetto import TRACK_OF, TRACKS, trace_events
 from acdc.engine.storage.story_reader import read_story
 from acdc.engine.storage.story_writer import StoryWriter
 from acdc.engine.utils import atomic
-from tests.helpers.fake_engine import draw
+from tests.helpers.fake_frame import draw
 
 SENTENCES = ("Benny the beagle sat in a garden.", "He jumped.", "Benny slept.")
 
