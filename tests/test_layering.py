@@ -57,13 +57,14 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
         "constraints", "engine", "memory", "options", "outputs", "request", "scheduler", "storage",
     },
     "storage": {"constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
+    "server": {"constraints", "engine", "memory", "options", "outputs", "request", "scheduler", "storage"},
     "engine": {
         "constraints", "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime",
         "scheduler", "sdedit",
     },
     "cli": {
         "acdit", "constraints", "corrector", "engine", "examples", "loading", "memory", "options", "outputs", "request",
-        "runtime", "scheduler", "storage", "text_to_image",
+        "runtime", "scheduler", "server", "storage", "text_to_image",
     },
     "corrector": {"constraints", "loading", "models", "options", "runtime", "sdedit"},
     "text_to_image": {"loading", "models", "options", "sdedit"},
@@ -131,6 +132,7 @@ LIGHT = [
     "scheduler.scheduler",
     "fleet.fleet",
     "fleet.local_processes",
+    "server.serve",
 ]
 LIGHT = [f"acdc.engine.{name}" for name in LIGHT] + ["acdc.bench.simulator.simulator"]
 

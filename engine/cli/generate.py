@@ -23,7 +23,7 @@ from ..utils.uninterrupted import uninterrupted
 from .constraints import check_all_constraints, constraints
 from .flags import Given, flag, with_options
 from .inputs import check_earlier, check_seed, output_directory
-from .options import drawing, output, remark_on_steps, remark_on_unused
+from .options import CONCURRENCY, SLOTS, drawing, output, remark_on_steps, remark_on_unused
 from .story import begin_story, load_engine
 
 if TYPE_CHECKING:
@@ -43,14 +43,8 @@ SOURCE = option_group(
 OUTPUT = output("a folder for each story", "out/ and FILE's name, or out/stories", "run")
 SCHEDULING = option_group(
     "Scheduling",
-    flag("--slots", "scheduler.slots", "Run this number of launches at the same time.", metavar="N", least=1),
-    flag(
-        "--concurrency",
-        "scheduler.stories",
-        "Hold this number of stories in memory at the same time.",
-        metavar="N",
-        least=1,
-    ),
+    SLOTS,
+    CONCURRENCY,
     option(
         "--batch",
         type=click.IntRange(min=1),

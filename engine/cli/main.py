@@ -20,6 +20,7 @@ COMMANDS = {  # name: (module, one line of help); a module is imported when its 
     "reference": (".reference", "Draw reference pictures from noise with SDXL or SDXL-Lightning."),
     "acdit": (".acdit", "Draw pictures and clips of a class with ACDiT, block by block."),
     "evaluate": ("...bench.quality.cli", "Measure stories, clips and pictures that anything has drawn."),
+    "serve": (".serve", "Serve stories over HTTP, with events while they are drawn."),
     "write-stories": (".write_stories", "Write stories with a language model, to draw them later."),
     "info": (".info", "Show versions, devices and bundles; what is missing, and why."),
     "compile": (".compile", "Build the plans of a backend ahead of time."),

@@ -206,6 +206,14 @@ SHOW_O = option_group(
         unset=str(DEFAULT_CARRY_OVER),
     ),
 )
+SLOTS = flag("--slots", "scheduler.slots", "Run this number of launches at the same time.", metavar="N", least=1)
+CONCURRENCY = flag(
+    "--concurrency",
+    "scheduler.stories",
+    "Hold this number of stories in memory at the same time.",
+    metavar="N",
+    least=1,
+)
 RARE = option_group(
     "Rare options",
     option(

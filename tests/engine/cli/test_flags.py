@@ -38,6 +38,9 @@ FLAGS = {
     "acdit": "class count json out resume overwrite model vae random-weights device dtype threads seed steps "
     "guidance concurrency",
     "evaluate": "metrics models reference text drafts single out json device threads",
+    "serve": "host port data api-key served-model-name max-queue workers root-path allowed-origin allowed-host "
+    "ssl-certfile ssl-keyfile disable-access-log log-level config show-config worker "
+    f"{ENGINE} {SAMPLING.removeprefix('seed ')} {TOKENS} {CORRECTION} {FRAMES} {MEMORY} {SHOW_O} slots concurrency set",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
     "info": "json",
     "compile": f"{ENGINE} frames stories seed decoding guidance set",

@@ -1,0 +1,49 @@
+"""Everything that routes share; they take it as a parameter ``here: Here``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from .keys import Keys
+from .metrics import Metrics
+from .settings import Settings
+from .signing import Signer
+from .store.store import Store
+from .store.workers import READY, Worker, Workers
+from .watch import Watcher
+
+
+@dataclass
+class Service:
+    """One API process."""
+
+    settings: Settings
+    store: Store
+    workers: Workers
+    watcher: Watcher
+    signer: Signer
+    keys: Keys
+    metrics: Metrics
+
+    def ready_worker(self) -> Worker | None:
+        """A worker whose model is loaded, or None."""
+        alive = self.workers.alive(self.settings.lease)
+        return next((worker for worker in alive if worker.state == READY), None)
+
+    @property
+    def model(self) -> str:
+        """The name of the model that is served."""
+        return self.settings.model
+
+
+def service(request: Request) -> Service:
+    """The app's service."""
+    found = request.app.state.service
+    assert isinstance(found, Service)
+    return found
+
+
+Here = Annotated[Service, Depends(service)]

@@ -1,0 +1,1 @@
+"""Jobs and their events in a database that API and workers share."""

@@ -1,0 +1,126 @@
+"""Keeps worker processes running: starts them, ends one that hangs, starts it again with growing pauses."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from threading import Event, Thread
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from .settings import Settings
+from .store.workers import Workers
+from .worker.process import DRAIN_S, MISTAKE
+
+LOG = logging.getLogger("acdc.serve")
+COMMAND = (sys.executable, "-m", "acdc.engine.server.worker")
+CHECK_S = 0.2
+BEATS_S = 1.0  # between two looks at a worker's beats
+PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # before a worker is started again, by the number of its quick deaths
+HEALTHY_S = 60.0  # a worker that lived that long has not died quickly
+GRACE_S = DRAIN_S + 5
+
+
+class Supervisor(Thread):
+    """Watches one worker. ``on_restart`` is called at each restart, ``on_mistake`` if the settings cannot be met."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        workers: Workers,
+        on_restart: Callable[[], None],
+        on_mistake: Callable[[], None],
+        command: Sequence[str] = COMMAND,
+    ) -> None:
+        super().__init__(name="supervisor", daemon=True)
+        self.settings, self.workers, self.command = settings, workers, command
+        self.on_restart, self.on_mistake = on_restart, on_mistake
+        self.process: subprocess.Popen[str] | None = None
+        self.worker = ""
+        self._ending = Event()
+
+    def run(self) -> None:
+        """Until :meth:`stop`."""
+        deaths = 0
+        while not self._ending.is_set():
+            begun = time.monotonic()
+            code = self._live()
+            if self._ending.is_set():
+                return
+            if code == MISTAKE:
+                self.on_mistake()
+                return
+            deaths = 0 if time.monotonic() - begun > HEALTHY_S else deaths + 1
+            pause = PAUSES_S[min(deaths, len(PAUSES_S)) - 1] if deaths else 0.0
+            LOG.warning("a worker has ended with code %s; it starts again in %g s", code, pause)
+            self.on_restart()
+            self._ending.wait(pause)
+
+    def stop(self) -> None:
+        """Let the worker finish the frames under way; it is killed where that takes too long."""
+        self._ending.set()
+        process = self.process
+        if process is not None:
+            _close(process)
+            try:
+                process.wait(GRACE_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        self.join()
+        self._bury()
+
+    def _live(self) -> int:
+        """One life of the worker -> its exit code."""
+        self.worker = uuid.uuid4().hex
+        self.process = subprocess.Popen([*self.command, self.worker], stdin=subprocess.PIPE, text=True)
+        begun = looked = time.time()
+        try:
+            assert self.process.stdin is not None
+            self.process.stdin.write(" ".join(self.settings.to_json().splitlines()) + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:  # it has ended already
+            pass
+        while self.process.poll() is None and not self._ending.wait(CHECK_S):
+            if time.time() - looked > BEATS_S:
+                looked = time.time()
+                if reason := self._hangs(begun):
+                    LOG.error("a worker is ended: %s", reason)
+                    self.process.kill()
+        if self._ending.is_set():
+            return self.process.wait()
+        _close(self.process)
+        self._bury()
+        return self.process.returncode
+
+    def _hangs(self, begun: float) -> str:
+        """Why the worker is to be ended, or nothing."""
+        try:
+            worker = self.workers.get(self.worker)
+        except SQLAlchemyError:
+            return ""
+        beat, progress = (worker.beat, worker.progress) if worker else (begun, begun)
+        if time.time() - beat > self.settings.lease:
+            return f"it was silent for {self.settings.lease:g} s"
+        if time.time() - progress > self.settings.hang_timeout:
+            return f"its engine has finished nothing for {self.settings.hang_timeout:g} s"
+        return ""
+
+    def _bury(self) -> None:
+        """Hand the dead worker's jobs back to the queue; where that fails now, their leases run out."""
+        try:
+            self.workers.bury(self.worker, blame=True)
+        except SQLAlchemyError as error:
+            LOG.warning("the store failed: %s", type(error).__name__)
+
+
+def _close(process: subprocess.Popen[str]) -> None:
+    try:
+        if process.stdin is not None:
+            process.stdin.close()
+    except BrokenPipeError:
+        pass

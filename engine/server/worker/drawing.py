@@ -1,0 +1,207 @@
+"""The thread that draws: stories together, over one feed; a job of another kind alone, when the stories are over."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+
+from ...scheduler.events import AlreadyComplete, Cancelled, FrameDone, PartialReady, StoryFailed
+from ...scheduler.events import Event as EngineEvent
+from ...scheduler.story_feed import StoryFeed
+from ...utils.to_one_line import one_line
+from ..settings import Settings
+from ..store.claims import Claims, Lost
+from ..store.records import Job
+from .desk import Desk, Executor
+from .kinds import STORY
+from .loading import describe, scheduler_config
+from .persist import Persistence
+from .story_work import StoryWork
+
+if TYPE_CHECKING:
+    from ...engine import Engine
+    from ...scheduler.run import Many
+
+LOG = logging.getLogger("acdc.serve.worker")
+
+
+class Drawing(Thread):
+    """``ready`` is set when the engine is loaded; ``error`` says why the thread has ended, if it was not stopped."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        claims: Claims,
+        load: Callable[[Settings], Engine],
+        executors: Mapping[str, Executor],
+        wake: Event,
+    ) -> None:
+        super().__init__(name="drawing", daemon=True)
+        self.settings, self.claims, self.load, self.executors, self.wake = settings, claims, load, executors, wake
+        self.persist = Persistence()
+        self.ready, self.error, self.info = Event(), None, dict[str, Any]()
+        self.stories: dict[str, StoryWork] = {}
+        self.alone: Desk | None = None  # a job of another kind, waiting for the stories or under way
+        self.draining = False
+        self.capacity = 1
+        self._feed, self._progress = StoryFeed(), time.time()
+        self._many: Many | None = None
+        self._sheets = ThreadPoolExecutor(1, "sheets")
+
+    error: BaseException | None
+
+    @property
+    def busy(self) -> int:
+        """Number of jobs that it has."""
+        return len(self.stories) + (self.alone is not None)
+
+    @property
+    def progress(self) -> float:
+        """When the engine last finished something, or had nothing to do."""
+        ran = self._many.timeline[-1:] if self._many is not None and self.stories else []
+        if (self._last_ran != ran) or not self.busy:
+            self._last_ran, self._progress = ran, time.time()
+        return max(self._progress, self.persist.since)
+
+    _last_ran: list[Any] = []  # noqa: RUF012
+
+    def put(self, job: Job) -> None:
+        """Begin a claimed job; from the main thread. One that cannot be begun fails."""
+        if job.id in self._feed or job.id in self.stories:  # its last run is not quite over
+            self.claims.release([job.id])
+        elif job.kind == STORY:
+            self._put_story(job)
+        elif job.kind in self.executors:
+            self.alone = Desk(job, self.settings.stories / job.id, self.claims, self.persist)
+            self._feed.close()
+        else:
+            self._fail(job.id, ValueError(f"this worker knows no jobs of kind {job.kind!r}"))
+
+    def drop(self, names: set[str]) -> None:
+        """These jobs are not this worker's any more."""
+        for name in names:
+            if self.stories.pop(name, None) is not None and self._many is not None:
+                self._many.cancel(name)
+            if self.alone is not None and self.alone.job.id == name:
+                self.alone.lost = True
+
+    def drain(self) -> None:
+        """Finish the frames under way, and no more."""
+        self.draining = True
+        self._feed.close()
+
+    def run(self) -> None:
+        """Until it is drained, or fails."""
+        try:
+            engine = self.load(self.settings)
+            config = scheduler_config(self.settings, engine)
+            self.capacity, self.info = config.stories + config.waiting, describe(self.settings, engine)
+            while True:
+                self._many = engine.generate_many(self._feed, options=self.settings.story_options, pipelining=config)
+                self.ready.set()
+                with closing(self._many.events()) as events:
+                    for event in events:
+                        self._take(event)
+                self._sheets.submit(int).result()  # those before it are written
+                if self.alone is None:
+                    return
+                self._run_alone(engine, self.alone)
+                self._feed = StoryFeed()
+                if self.draining:
+                    return
+                self._many = None
+                self.alone = None
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._sheets.shutdown()
+            self.wake.set()
+
+    def _put_story(self, job: Job) -> None:
+        assert self._many is not None
+        try:
+            work = StoryWork(job, self.settings.stories / job.id, self.claims, self.persist)
+            request = work.request
+            work.begin(self._many.begun(request))
+            self.stories[job.id] = work
+            self._feed.put(request)
+        except Lost:
+            self.stories.pop(job.id, None)
+        except Exception as error:
+            self.stories.pop(job.id, None)
+            self._fail(job.id, error)
+
+    def _take(self, event: EngineEvent) -> None:
+        """Write what has come before the engine is asked for more."""
+        self._progress = time.time()
+        work = self.stories.get(event.request.id)
+        if work is None:  # dropped meanwhile
+            return
+        try:
+            match event:
+                case PartialReady():
+                    work.partial(event.partial)
+                case FrameDone():
+                    work.frame(event)
+                    if event.last:
+                        self._finish(work)
+                    elif self.draining:
+                        self._cancel(work)
+                case AlreadyComplete():
+                    self._finish(work)
+                case StoryFailed():
+                    self.stories.pop(work.job.id, None)
+                    if not isinstance(event.error, Cancelled):
+                        self._fail(work.job.id, event.error)
+        except Lost:
+            self._cancel(work)
+            if not self.claims.exists(work.job.id):
+                shutil.rmtree(work.folder, ignore_errors=True)
+        self.wake.set()
+
+    def _cancel(self, work: StoryWork) -> None:
+        assert self._many is not None
+        self.stories.pop(work.job.id, None)
+        self._many.cancel(work.job.id)
+
+    def _finish(self, work: StoryWork) -> None:
+        """The sheet is drawn by another thread, while the engine goes on."""
+        self.stories.pop(work.job.id, None)
+        self._sheets.submit(self._settle, work)
+
+    def _settle(self, work: StoryWork) -> None:
+        try:
+            work.finish()
+        except Lost:
+            pass
+        except Exception as error:
+            self._fail(work.job.id, error)
+
+    def _run_alone(self, engine: Engine, desk: Desk) -> None:
+        try:
+            data = self.executors[desk.job.kind](engine, desk.job, desk)
+            self.persist(lambda: self.claims.end(desk.job.id, data))
+        except Lost:
+            pass
+        except Exception as error:
+            self._fail(desk.job.id, error)
+
+    def _fail(self, name: str, error: Exception) -> None:
+        """End a job with its error; a store that cannot be written keeps it for the next attempt."""
+        LOG.warning("a job has failed: %s", type(error).__name__)
+        with suppress(Lost):
+            self.persist(lambda: self.claims.fail(name, error_of(error)))
+
+
+def error_of(error: Exception) -> dict[str, Any]:
+    """An error of the engine in OpenAI's shape."""
+    mistake = isinstance(error, ValueError)
+    message = one_line(str(error)) if mistake else one_line(f"{type(error).__name__}: {error}")
+    kind, code = ("invalid_request_error", "invalid_value") if mistake else ("server_error", "engine_error")
+    return {"message": message, "type": kind, "param": None, "code": code}

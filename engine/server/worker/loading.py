@@ -1,0 +1,49 @@
+"""An engine as the settings describe it, and what the API wants to know of it."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+from ...scheduler.policy import SchedulerConfig
+from ...utils.malloc import limit_malloc_arenas
+from ..settings import Settings
+
+if TYPE_CHECKING:
+    from ...engine import Engine
+
+
+def load_engine(settings: Settings) -> Engine:
+    """The bundle on its device. torch is imported here and not before, so that the process beats meanwhile."""
+    limit_malloc_arenas()
+    import torch
+
+    from ...engine import Engine
+
+    options = settings.engine_options
+    if options.threads is not None:
+        torch.set_num_threads(min(options.threads, 4 * (os.cpu_count() or 1)))
+    arguments = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "threads"}
+    return Engine.from_pretrained(**arguments)
+
+
+def scheduler_config(settings: Settings, engine: Engine) -> SchedulerConfig:
+    """The device's defaults, with what the settings give."""
+    from ...scheduler.run import for_device
+
+    return replace(for_device(None, engine.device), **settings.scheduler)
+
+
+def describe(settings: Settings, engine: Engine) -> dict[str, Any]:
+    """The model, for ``/v1/models`` and for the checks of requests."""
+    side = engine.models.tokenizer.config.resolution
+    return {
+        "bundle": engine.name,
+        "size": f"{side}x{side}",
+        "codes_per_frame": engine.models.arm.stream.codes_per_frame,
+        "settings": engine.settings(settings.story_options),
+        "defaults": dict(engine.defaults),
+        "loaded_at": int(time.time()),
+    }

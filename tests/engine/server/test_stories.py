@@ -1,0 +1,104 @@
+"""Stories over HTTP from end to end: routes, worker, events, files."""
+
+import numpy as np
+import pytest
+
+from acdc.engine.storage.story_reader import read_story
+from tests.helpers.fake_serving import FAILS, REFUSED, frames_of
+from tests.helpers.serving import Server, running
+
+TEXTS = ["A fox sat.", "It ran.", "It slept."]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory) -> Server:
+    with running(tmp_path_factory.mktemp("serve")) as found:
+        yield found
+
+
+def test_a_story_is_drawn_and_every_frame_is_the_engines(server):
+    name = server.submit(*TEXTS, seed=5)
+    story = server.wait(name)
+    assert [frame["sentence"] for frame in story["frames"]] == TEXTS
+    stored = read_story(server.data / "stories" / name)
+    for mine, theirs in zip(stored.frames, frames_of(TEXTS, 5), strict=True):
+        assert np.array_equal(mine.image, theirs.image)
+        assert np.array_equal(mine.draft, theirs.draft)
+        assert mine.codes == theirs.codes
+
+
+def test_events_come_in_order_and_can_be_read_again_from_any_point(server):
+    name = server.submit(*TEXTS, partial_images=2)
+    events = server.events(name)
+    kinds = [event["event"] for event in events]
+    assert kinds == ["queued", "started", *["draft", "estimate", "frame"] * 3, "end"]
+    assert [int(event["id"]) for event in events] == list(range(len(events)))
+    assert server.events(name, after=4) == events[5:]
+    answer = server.http.get(f"/v1/stories/{name}/events", headers={"last-event-id": "9"})
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    assert "id: 10" in answer.text
+    assert "id: 9" not in answer.text
+
+
+def test_pictures_are_the_files_on_disk(server):
+    name = server.submit(*TEXTS)
+    story = server.wait(name)
+    folder = server.data / "stories" / name
+    for frame in story["frames"]:
+        number = frame["index"] + 1
+        image = (folder / f"frames/frame_{number:02d}.png").read_bytes()
+        assert server.http.get(frame["url"]).content == image
+        draft = (folder / f"frames/frame_{number:02d}_draft.png").read_bytes()
+        assert server.http.get(frame["draft_url"]).content == draft
+    for file in ("sheet.png", "trace.json", "story.json"):
+        assert server.http.get(f"{story['url']}/{file}").content == (folder / file).read_bytes()
+
+
+def test_an_open_story_waits_for_sentences_until_it_is_closed(server):
+    name = server.submit(TEXTS[0], seed=5, open=True)
+    server.wait(name, "waiting")
+    assert server.http.post(f"/v1/stories/{name}/sentences", json={"sentence": TEXTS[1]}).is_success
+    server.wait(name, "waiting")
+    server.http.post(f"/v1/stories/{name}/sentences", json={"sentences": TEXTS[2:]})
+    server.http.post(f"/v1/stories/{name}/close")
+    server.wait(name)
+    stored = read_story(server.data / "stories" / name)
+    assert [frame.codes for frame in stored.frames] == [frame.codes for frame in frames_of(TEXTS, 5)]
+    late = server.http.post(f"/v1/stories/{name}/sentences", json={"sentence": "No."})
+    assert late.status_code == 409
+    assert late.headers["x-should-retry"] == "false"
+
+
+def test_a_story_that_fails_says_why(server):
+    name = server.submit("A fox sat.", FAILS)
+    story = server.wait(name, "failed")
+    assert story["error"]["message"] == "RuntimeError: the engine broke"
+    assert len(story["frames"]) == 1
+    assert server.wait(server.submit(REFUSED), "failed")["error"]["type"] == "invalid_request_error"
+
+
+def test_a_cancelled_story_draws_no_more(server):
+    name = server.submit(*TEXTS * 10)
+    server.http.post(f"/v1/stories/{name}/cancel")
+    assert server.events(name)[-1]["event"] == "cancelled"
+    frames = len(server.story(name)["frames"])
+    server.wait(server.submit(*TEXTS))
+    assert len(server.story(name)["frames"]) == frames
+
+
+def test_a_deleted_story_leaves_nothing(server):
+    name = server.submit(*TEXTS)
+    server.wait(name)
+    assert server.http.delete(f"/v1/stories/{name}").json() == {"id": name, "object": "story.deleted", "deleted": True}
+    assert server.http.get(f"/v1/stories/{name}").status_code == 404
+    assert not (server.data / "stories" / name).exists()
+
+
+def test_a_repeated_request_gives_the_same_story(server):
+    body = {"sentences": TEXTS}
+    first, again = (server.http.post("/v1/stories", json=body, headers={"idempotency-key": "one"}) for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.json()["id"] == again.json()["id"]
+    other = server.http.post("/v1/stories", json={"sentences": ["No."]}, headers={"idempotency-key": "one"})
+    assert other.status_code == 409
+    assert other.json()["error"]["code"] == "conflict"
