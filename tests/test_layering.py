@@ -57,7 +57,7 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
         "constraints", "engine", "memory", "options", "outputs", "request", "scheduler", "storage",
     },
     "storage": {"constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
-    "server": {"constraints", "engine", "memory", "options", "outputs", "request", "scheduler", "storage"},
+    "server": {"constraints", "corrector", "engine", "memory", "options", "outputs", "request", "scheduler", "storage"},
     "engine": {
         "constraints", "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime",
         "scheduler", "sdedit",
@@ -68,7 +68,6 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
     },
     "corrector": {"constraints", "loading", "models", "options", "runtime", "sdedit"},
     "text_to_image": {"loading", "models", "options", "sdedit"},
-    "server": {"constraints", "options"},
     "acdit": {"loading", "models", "options", "outputs", "runtime", "scheduler", "sdedit"},
 }  # fmt: skip
 
