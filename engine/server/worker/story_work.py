@@ -54,10 +54,10 @@ class StoryWork:
             raise ValueError("the first frames were drawn with another model or other settings; begin a new story")
         self.story = replace(new, frames=list(self.frames))
         self.offset_ms = end_ms(self.frames)
-        told = {data["index"] for data in self.claims.seen(self.job.id, ("frame",))}
+        reported = {data["index"] for data in self.claims.seen(self.job.id, ("frame",))}
         self.shown = {(d["index"], d.get("number", 0)) for d in self.claims.seen(self.job.id, ("draft", "estimate"))}
         for frame in self.frames:
-            if frame.index not in told:
+            if frame.index not in reported:
                 self._event("frame", frame_data(frame, None, None))
 
     def partial(self, partial: PartialImage) -> None:
