@@ -60,7 +60,7 @@ def token_of(here: Service, job: Job) -> dict[str, str] | None:
 
 
 def read_continuation(here: Service, token: Continuation) -> dict[str, Any]:
-    """What the token carries; ``ApiError`` (400) for one that this server's secret did not sign."""
+    """The state that the token carries; ``ApiError`` (400) for one that this server's secret did not sign."""
     content = here.signer.opened(TYPE, token.payload)
     if content is None:
         message = "the continuation was not signed with this server's secret, or was changed"

@@ -26,7 +26,7 @@ ROOTS = {"engine": EngineOptions, "scheduler": SchedulerConfig}  # first parts o
 
 
 class Settings(BaseSettings):
-    """What ``acdc serve`` is started with. ``options`` are those of the other commands, by path
+    """Settings of one server and its workers. ``options`` are those of the other commands, by path
     (``{"correction.strength": 0.4}``)."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, extra="forbid", validate_default=True, frozen=True)

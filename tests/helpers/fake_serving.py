@@ -122,7 +122,7 @@ class FakeFeedRun:
 
 
 def accident(sentence: str) -> Exception | None:
-    """What happens at a sentence that asks for an accident."""
+    """The error of a sentence that asks for one; other accidents happen here and now."""
     if sentence == KILLS:
         os.kill(os.getpid(), signal.SIGKILL)
     if sentence == HANGS:

@@ -1,4 +1,4 @@
-"""What operators ask for: health, readiness, version, metrics."""
+"""Routes for operators: health, readiness, version, metrics."""
 
 from __future__ import annotations
 

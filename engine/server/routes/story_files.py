@@ -40,7 +40,7 @@ def frame_webp(index: Index, folder: In) -> Response:
 
 @router.get("/drafts/{index}.png", response_class=FileResponse)
 def draft_png(index: Index, folder: In) -> FileResponse:
-    """What the autoregressive model drew."""
+    """The draft: the picture that the autoregressive model drew."""
     return png(draft_file(folder, index))
 
 

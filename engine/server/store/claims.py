@@ -81,7 +81,7 @@ class Claims:
             return list(connection.scalars(asked))
 
     def exists(self, job: str) -> bool:
-        """Is there still such a job, whoever has it?"""
+        """Is there still such a job, any worker's?"""
         with self.database.read() as connection:
             return connection.execute(select(JOBS.c.id).where(JOBS.c.id == job)).first() is not None
 

@@ -1,4 +1,4 @@
-"""What an executor of a job that is not a story works with."""
+"""The things that an executor of a job other than a story works with."""
 
 from __future__ import annotations
 
