@@ -11,9 +11,13 @@ STEPS = 10  # of the correction, half of which run at the bundle's strength
 
 @dataclass(frozen=True)
 class Condition:
-    """One row: how the stories are run. ``batch`` stories are side by side in one call, ``overlapped`` are many at a
-    time by the scheduler, ``killed`` are drawn by ``acdc generate``, whose process is killed and resumed. ``corrected``
-    stories have every frame corrected; the others are the ARM's alone."""
+    """One row: how the stories are run.
+
+    ``batch`` stories are side by side in one call, ``overlapped`` are many at a time by the scheduler, ``killed`` are
+    drawn by ``acdc generate``, whose process is killed and resumed. With ``orders`` the stories of a block are drawn
+    that number of times, each time in another order and so with other neighbours; 0 is once, in their own order.
+    ``corrected`` stories have every frame corrected; the others are the ARM's alone.
+    """
 
     name: str
     title: str
@@ -22,7 +26,7 @@ class Condition:
     backend: str = "eager"
     decoding: str = "auto"
     threads: int = 1
-    shuffled: bool = False
+    orders: int = 0
     corrected: bool = False
 
     @property
@@ -40,15 +44,15 @@ PLAIN = (
     Condition("batch_2", "2 stories side by side", batch=2),
     Condition("batch_4", "4 stories side by side", batch=4),
     Condition("batch_16", "16 stories side by side", batch=16),
-    Condition("shuffled_16", "16 side by side, in another order", batch=16, shuffled=True),
+    Condition("orders_16", "16 side by side, in 5 other orders", batch=16, orders=5),
     Condition("threads_2", "2 threads", threads=2),
-    Condition("overlapped", "overlapped by the scheduler, in another order", "overlapped", threads=2, shuffled=True),
+    Condition("overlapped", "overlapped by the scheduler, in 2 other orders", "overlapped", threads=2, orders=2),
     Condition("killed", "`acdc generate`, killed and resumed", "killed", threads=2),
     Condition("plans", "default plans, one story", backend="auto"),
-    Condition("plans_16", "default plans, 16 side by side, 2 threads", batch=16, backend="auto", threads=2),
+    Condition("plans_16", "default plans, 16 side by side, in 4 other orders", batch=16, backend="auto", orders=4),
     Condition(
-        "plans_overlapped", "default plans, overlapped, in another order", "overlapped", backend="auto", threads=2,
-        shuffled=True,
+        "plans_overlapped", "default plans, overlapped, in 2 other orders", "overlapped", backend="auto", threads=2,
+        orders=2,
     ),
 )  # fmt: skip
 CORRECTED = (

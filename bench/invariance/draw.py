@@ -29,12 +29,14 @@ def options_of(condition: Condition) -> dict[str, object]:
     return {"decoding": condition.decoding, **corrected}
 
 
-def draw_block(engine: Engine, condition: Condition, stories: Sequence[StoryRequest], bundle: str) -> Block:
-    """All of ``stories``, in their own order whatever order they were drawn in; raises a failed story's error."""
-    order = (
-        Random(len(stories)).sample(range(len(stories)), len(stories)) if condition.shuffled else range(len(stories))
-    )
-    asked, kills = [stories[place] for place in order], 0
+def draw_block(
+    engine: Engine, condition: Condition, stories: Sequence[StoryRequest], bundle: str, turn: int = 0
+) -> Block:
+    """All of ``stories``, in their own order whatever order they were drawn in, which ``turn`` decides; raises a failed
+    story's error."""
+    asked, kills = list(stories), 0
+    if condition.orders:
+        Random(turn).shuffle(asked)
     torch.set_num_threads(condition.threads)
     began = time.perf_counter()
     if condition.way == "killed":

@@ -43,32 +43,32 @@ class Pieces:
                     f"{str(path)!r} says {name} {found.get(name)!r}, now it is {value!r}; choose another --folder"
                 )
 
-    def numbers(self, condition: Condition) -> range:
-        """Numbers of a condition's blocks."""
-        return range(self.corrected if condition.corrected else self.plain)
+    def blocks(self, condition: Condition) -> list[tuple[int, int]]:
+        """(number, turn) of every block that a condition draws."""
+        numbers = range(self.corrected if condition.corrected else self.plain)
+        return list(product(numbers, range(condition.orders or 1)))
 
-    def path(self, condition: Condition, number: int) -> Path:
+    def path(self, condition: Condition, number: int, turn: int = 0) -> Path:
         """The file of a block."""
-        return self.folder / f"{condition.name}_{number:03d}.npz"
+        return self.folder / f"{condition.name}_{number:03d}_{turn}.npz"
 
-    def missing(self, condition: Condition) -> list[int]:
-        """Numbers of the blocks that are not there."""
-        return [number for number in self.numbers(condition) if not self.path(condition, number).exists()]
+    def missing(self, condition: Condition) -> list[tuple[int, int]]:
+        """The blocks that are not there."""
+        return [block for block in self.blocks(condition) if not self.path(condition, *block).exists()]
 
     def draw(self, conditions: Sequence[Condition], until: float) -> Iterator[str]:
         """Draw every block that is missing, up to a time of ``time.monotonic``; a line for each. Block after block, so
         that a measurement that is stopped has some of every condition."""
         engines: dict[tuple[str, int], Engine] = {}
-        for number, condition in product(range(max(self.plain, self.corrected)), conditions):
-            if number not in self.missing(condition):
-                continue
+        asked = [(number, turn, one) for one in conditions for number, turn in self.missing(one)]
+        for number, turn, condition in sorted(asked, key=lambda block: block[0]):
             if time.monotonic() > until:
                 return
             if (how := (condition.backend, condition.threads)) not in engines:
                 engines[how] = engine_for(condition, self.bundle)
-            block = draw_block(engines[how], condition, requests(number), self.bundle)
-            block.save(self.path(condition, number))
-            yield f"{condition.name} {number + 1} of {len(self.numbers(condition))}: {block.seconds:.1f} s"
+            block = draw_block(engines[how], condition, requests(number), self.bundle, turn)
+            block.save(self.path(condition, number, turn))
+            yield f"{self.path(condition, number, turn).stem}: {block.seconds:.1f} s"
 
     def rows(self, conditions: Sequence[Condition]) -> list[dict[str, Any]]:
         """A row for each condition, over the blocks that it and its reference have."""
@@ -77,8 +77,8 @@ class Pieces:
             if condition in (ALONE, CORRECTED_ALONE):
                 continue
             total = Count()
-            for number in self.numbers(condition):
-                mine, other = (self.path(one, number) for one in (condition, condition.reference))
+            for number, turn in self.blocks(condition):
+                mine, other = self.path(condition, number, turn), self.path(condition.reference, number)
                 if mine.exists() and other.exists():
                     pair = Block.load(other), Block.load(mine)
                     total.add(engine, requests(number), *pair, corrected=condition.corrected)

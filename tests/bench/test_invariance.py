@@ -118,10 +118,11 @@ def test_the_command_goes_on_where_it_stopped_and_fails_at_an_error(tmp_path, ti
     assert done.exit_code == 0, done.output
     again = CliRunner().invoke(main, [*only, *files])
     assert again.exit_code == 0
-    assert "1 of 1" not in again.output, "blocks are kept"
+    assert "batch_2_000_0: " in done.output
+    assert "batch_2_000_0: " not in again.output, "blocks are kept"
     (row,) = json.loads((tmp_path / "out.json").read_text())["rows"]
     assert (row["name"], row["changed"]) == ("batch_2", 0)
-    path = tmp_path / "blocks" / "batch_2_000.npz"
+    path = tmp_path / "blocks" / "batch_2_000_0.npz"
     block = Block.load(path)
     block.drafts[0, 0, 0] ^= 1
     block.save(path)
