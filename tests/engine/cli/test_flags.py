@@ -41,6 +41,7 @@ FLAGS = {
     "serve": "host port data api-key served-model-name max-queue workers root-path allowed-origin allowed-host "
     "ssl-certfile ssl-keyfile disable-access-log log-level config show-config worker "
     f"{ENGINE} {SAMPLING.removeprefix('seed ')} {TOKENS} {CORRECTION} {FRAMES} {MEMORY} {SHOW_O} slots concurrency set",
+    "reproduce": f"stories frames chunk-frames out reference {ENGINE} {SAMPLING} {TOKENS} {CORRECTION} {REST}",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
     "info": "json",
     "compile": f"{ENGINE} frames stories seed decoding guidance set",
@@ -55,6 +56,7 @@ FLAGS = {
 OTHER_DEFAULTS = {
     ("video", "engine.bundle"): "storyworld-video",
     ("correct", "engine.bundle"): "none; it must be given",
+    ("reproduce", "engine.bundle"): "storyworld; storyworld-video for table3",
     ("write-stories", "memory.name"): "chat",
 }
 SENTENCE = re.compile(r"[A-Z][a-z]+ [^.].*\.(  \[default: [^\]]+\])?")
