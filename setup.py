@@ -9,10 +9,11 @@ from setuptools.command.build_py import build_py
 ROOT = Path(__file__).parent
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "__init__.py").read_text()).group(1)
 ROOMS = ["engine", "kernels", "compile"]
-# The commands `acdc overhead`, `acdc bench`, `acdc plan` and `acdc evaluate` run these; a checkout has the other
-# measurements, and the training of the embedded bundle.
+# The commands `acdc overhead`, `bench`, `plan`, `evaluate`, `reproduce` and `vistorybench` run these; a checkout has
+# the other measurements, and the training of the embedded bundle.
 QUALITY = ["bench.quality", "bench.quality.metrics", "bench.quality.networks", "bench.quality.sets"]
 MEASURING = ["bench", "bench.acdit", "bench.overhead", *QUALITY, "bench.reproduce", "bench.serve", "bench.simulator"]
+MEASURING += ["bench.vistorybench"]
 UNFINISHED = "storyworld-motion"  # a bundle that stays in the repository until its videos are good
 ONNX = ["onnx>=1.19", "onnxscript>=0.5.4", "onnxruntime>=1.22"]
 TRITON = "triton>=3.6; platform_machine in 'x86_64 AMD64 arm64 aarch64' and sys_platform == 'linux'"

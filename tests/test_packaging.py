@@ -85,7 +85,7 @@ def test_the_wheel_holds_the_engine_and_two_measurements(wheel: Path) -> None:
     rooms = {name.split("/")[1] for name in files if name.startswith("acdc/")}
     assert rooms == {"__init__.py", "py.typed", "engine", "kernels", "compile", "bench"}
     inside = {name.split("/")[2] for name in files if name.startswith("acdc/bench/")}
-    assert inside == {"__init__.py", "acdit", "overhead", "quality", "reproduce", "serve", "simulator"}
+    assert inside == {"__init__.py", "acdit", "overhead", "quality", "reproduce", "serve", "simulator", "vistorybench"}
     bundles = {name.split("/")[3] for name in files if name.startswith("acdc/engine/bundles/")}
     assert bundles == {"__init__.py", "published", "storyworld", "storyworld-lcm", "storyworld-video"}
     assert not {name for name in files if "/train" in name or "/test" in name}

@@ -57,6 +57,17 @@ def copy_above(codes: Tensor, first: int, start: Start) -> None:
         codes[slot] = codes[slot - side]
 
 
+def copy_above_where_it_moved(codes: Tensor, first: int, start: Start) -> None:
+    """A guess for two rows at once (PJD's windows, arXiv 2606.05703, but verified): the code of the frame before where
+    the code above is that frame's too, else the code above."""
+    side = int(start.session.arm.stream.codes_per_frame**0.5)
+    before = None if start.previous is None else start.previous[0]
+    for slot in range(max(first, side), len(codes)):
+        above = codes[slot - side]
+        still = before is not None and slot < len(before) and bool(above == before[slot - side])
+        codes[slot] = before[slot] if still and before is not None else above
+
+
 def from_table(codes: Tensor, first: int, start: Start) -> None:
     """The guess is the code that last followed the left neighbour's code in the previous frame."""
     if start.previous is None:
@@ -88,6 +99,7 @@ def drafts(start: Start, drawn_before: Tensor | None) -> Iterator[tuple[str, Ten
     yield "logits of the first code", None, None
     yield "left neighbour", start.previous, copy_left
     yield "neighbour above", start.previous, copy_above
+    yield "above where it moved", start.previous, copy_above_where_it_moved
     yield "pairs of the frame before", start.previous, from_table
     yield "random", torch.randint(stream.codebook_size, (1, stream.codes_per_frame), generator=generator), None
 

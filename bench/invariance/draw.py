@@ -9,6 +9,7 @@ from random import Random
 import torch
 
 from ...engine.engine import Engine
+from ...engine.options import StoryOptions, make_options
 from ...engine.outputs import StoryResult
 from ...engine.request import StoryRequest
 from ...engine.scheduler.events import StoryFailed
@@ -23,10 +24,11 @@ def engine_for(condition: Condition, bundle: str) -> Engine:
     return Engine.from_pretrained(bundle, backend=condition.backend)
 
 
-def options_of(condition: Condition) -> dict[str, object]:
-    """Keywords of ``Engine.generate`` for a condition."""
-    corrected = {"num_inference_steps": STEPS} if condition.corrected else {"correction": False}
-    return {"decoding": condition.decoding, **corrected}
+def options_of(condition: Condition) -> StoryOptions:
+    """Options of a condition's stories."""
+    if condition.corrected:
+        return make_options(decoding=condition.decoding, num_inference_steps=STEPS)
+    return make_options(decoding=condition.decoding, correction=False)
 
 
 def draw_block(
@@ -54,7 +56,7 @@ def side_by_side(engine: Engine, condition: Condition, stories: Sequence[StoryRe
     for first in range(0, len(stories), condition.batch):
         part = stories[first : first + condition.batch]
         texts, seeds = [story.sentences for story in part], [story.seed for story in part]
-        drawn = engine.generate_batch(texts, seeds=seeds, **options_of(condition))
+        drawn = engine.generate_batch(texts, seeds=seeds, options=options_of(condition))
         found |= {story.id: result for story, result in zip(part, drawn, strict=True)}
     return found
 
@@ -62,7 +64,7 @@ def side_by_side(engine: Engine, condition: Condition, stories: Sequence[StoryRe
 def overlapped(engine: Engine, condition: Condition, stories: Sequence[StoryRequest]) -> dict[str, StoryResult]:
     """Stories by id, many at a time by the scheduler."""
     found: dict[str, StoryResult] = {}
-    for story in engine.generate_many(stories, **options_of(condition)):
+    for story in engine.generate_many(stories, options=options_of(condition)):
         if isinstance(story, StoryFailed):
             raise story.error
         assert story.id is not None, "stories of generate_many have ids"

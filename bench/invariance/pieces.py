@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass
 from itertools import product
 from pathlib import Path
@@ -56,7 +56,7 @@ class Pieces:
         """The blocks that are not there."""
         return [block for block in self.blocks(condition) if not self.path(condition, *block).exists()]
 
-    def draw(self, conditions: Sequence[Condition], until: float) -> Iterator[str]:
+    def draw(self, conditions: Sequence[Condition], until: float) -> Generator[str, None, None]:
         """Draw every block that is missing, up to a time of ``time.monotonic``; a line for each. Block after block, so
         that a measurement that is stopped has some of every condition."""
         engines: dict[tuple[str, int], Engine] = {}

@@ -81,8 +81,8 @@ def reproduce(
     frames and memory) or table3 (videos).
 
     The same command continues a run that was stopped. Writes table.md, chart.png, reproduce.json, and a folder of
-    stories for each row. The paper's metrics are measured where their weights are in --models, others stand in for
-    those that are not. Exit code 1: a story failed.
+    stories for each row. The paper's metrics are measured where their weights are in --models, and others in the
+    place of those that are missing. Exit code 1: a story failed.
     """
     asked_table = TABLES[table]
     if asked_table.unit != "videos":

@@ -70,8 +70,8 @@ def draw_videos(
     engine: Engine, folder: Path, stories: Sequence[StoryRequest], options: StoryOptions, frames: int, chunk: int
 ) -> int:
     """Write a video of each story's first sentence into ``folder``, as ``acdc video`` writes it."""
-    lengths, meter = {"num_frames": frames, "chunk_frames": chunk}, Meter(folder, engine.device)
-    settings, start = engine.video_settings(options, **lengths), engine.start(options)
+    meter, start = Meter(folder, engine.device), engine.start(options)
+    settings = engine.video_settings(options, frames, chunk)
     for story in stories:
         new = StoryResult((story.sentences[0],) * frames, story.seed, settings, versions(), start)
         writer = StoryWriter(folder / story.id)
@@ -80,7 +80,15 @@ def draw_videos(
         if not whole:
             del result.frames[len(result.frames) // chunk * chunk :]  # a chunk that a kill cut short
             done, offset = tuple(result.frames), end_ms(result.frames)
-            for made in engine.stream_video(story.sentences[0], seed=story.seed, options=options, done=done, **lengths):
+            chunks = engine.stream_video(
+                story.sentences[0],
+                seed=story.seed,
+                options=options,
+                done=done,
+                num_frames=frames,
+                chunk_frames=chunk,
+            )
+            for made in chunks:
                 with uninterrupted():
                     for frame in made:
                         writer.add(result, shifted(frame, offset))

@@ -1,4 +1,4 @@
-"""Measure the rows of a table: the paper's metrics where their weights are there, and what stands in for the others."""
+"""Measure the rows of a table: the paper's metrics where their weights are there, others in their place."""
 
 from __future__ import annotations
 

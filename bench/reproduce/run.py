@@ -36,7 +36,7 @@ RECORD, PAGE, CHART = "reproduce.json", "table.md", "chart.png"
 
 @dataclass(frozen=True)
 class Asked:
-    """What the command line asks for. ``frames`` and ``chunk_frames`` are a video's."""
+    """A table, its stories and options. ``frames`` and ``chunk_frames`` are a video's."""
 
     table: Table
     stories: Sequence[StoryRequest]
@@ -79,7 +79,7 @@ def run(asked: Asked) -> bool:
 
 
 def _draw(engine: Engine, asked: Asked, row: Row) -> int:
-    """How many stories of the row failed."""
+    """The number of the row's stories that failed."""
     place = engine, asked.out / row.name, asked.stories, asked.options_of(row)
     if asked.table.unit == "videos":
         return draw_videos(*place, asked.frames, asked.chunk_frames)

@@ -22,6 +22,7 @@ COMMANDS = {  # name: (module, one line of help); a module is imported when its 
     "evaluate": ("...bench.quality.cli", "Measure stories, clips and pictures that anything has drawn."),
     "serve": (".serve", "Serve stories over HTTP, with events while they are drawn."),
     "reproduce": ("...bench.reproduce.cli", "Draw and measure the rows of a table of the paper."),
+    "vistorybench": ("...bench.vistorybench.cli", "Draw ViStoryBench's stories for its evaluation."),
     "write-stories": (".write_stories", "Write stories with a language model, to draw them later."),
     "info": (".info", "Show versions, devices and bundles; what is missing, and why."),
     "compile": (".compile", "Build the plans of a backend ahead of time."),

@@ -9,7 +9,14 @@ from click.testing import CliRunner
 from acdc.bench.decoding import drafts as module
 from acdc.bench.decoding import flips as flips_module
 from acdc.bench.decoding import turns
-from acdc.bench.decoding.drafts import ablation, copy_above, copy_left, count_passes, from_table
+from acdc.bench.decoding.drafts import (
+    ablation,
+    copy_above,
+    copy_above_where_it_moved,
+    copy_left,
+    count_passes,
+    from_table,
+)
 from acdc.bench.decoding.flips import parted
 from acdc.bench.decoding.frames import starts
 from acdc.bench.decoding.page import main
@@ -29,7 +36,7 @@ def test_frames_begin_at_the_storys_positions(tiny_engine):
         assert fewer <= 2 * passes  # launches of parts of the batch count too
 
 
-@pytest.mark.parametrize("redraft", [copy_left, copy_above, from_table])
+@pytest.mark.parametrize("redraft", [copy_left, copy_above, copy_above_where_it_moved, from_table])
 def test_a_redraft_changes_no_code_and_only_what_no_pass_has_computed(tiny_engine, redraft):
     start = starts(tiny_engine, 1, 2)[1]
     touched = []
@@ -46,7 +53,7 @@ def test_a_redraft_changes_no_code_and_only_what_no_pass_has_computed(tiny_engin
 
 def test_the_ablation_covers_every_draft_window_and_first_frame(tiny_engine):
     rows = ablation(tiny_engine, 1, 2, [4, 16])
-    assert len(rows) == 7 * 2 * 2
+    assert len(rows) == 8 * 2 * 2
     assert all(1 <= row["passes"] <= row["most"] <= 15 for row in rows)
 
 

@@ -1,4 +1,4 @@
-"""``acdc reproduce``: rows drawn and measured; a run that was killed twice gives the same table; mistakes in one line."""
+"""``acdc reproduce``: rows drawn and measured; a run that was killed twice gives the same table; mistakes."""
 
 import json
 from pathlib import Path

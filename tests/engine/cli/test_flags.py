@@ -42,6 +42,9 @@ FLAGS = {
     "ssl-certfile ssl-keyfile disable-access-log log-level config show-config worker "
     f"{ENGINE} {SAMPLING.removeprefix('seed ')} {TOKENS} {CORRECTION} {FRAMES} {MEMORY} {SHOW_O} slots concurrency set",
     "reproduce": f"stories frames chunk-frames out reference {ENGINE} {SAMPLING} {TOKENS} {CORRECTION} {REST}",
+    "vistorybench": "",
+    "vistorybench convert": "out overwrite language",
+    "vistorybench export": "out method mode language timestamp drafts",
     "write-stories": "out count seed examples resume overwrite memory memory-model memory-url memory-timeout device",
     "info": "json",
     "compile": f"{ENGINE} frames stories seed decoding guidance set",
