@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import click
 import cloup
@@ -11,6 +12,7 @@ from cloup import option, option_group
 from ...engine.cli.flags import with_options
 from ...engine.cli.inputs import check_name
 from ...engine.utils.atomic import check_file
+from .sets.story_set import Resize, Text
 
 OUT = "scores.json"
 WHICH = option_group(
@@ -36,6 +38,18 @@ WHICH = option_group(
         help="Compare pictures with the story's sentences, or with the prompts that its memory made of them.  "
         "[default: sentence]",
     ),
+    option(
+        "--clip",
+        type=click.Choice(["vit-b-32", "vit-b-16", "vit-l-14"]),
+        default="vit-b-32",
+        help="Measure frame-consistency and clip-sim by this CLIP.  [default: vit-b-32]",
+    ),
+    option(
+        "--resize",
+        type=click.Choice(["classic", "clean"]),
+        default="classic",
+        help="Resize for fid and kid as TensorFlow 1 did, or by Pillow with antialiasing.  [default: classic]",
+    ),
 )
 FOLDERS = option_group(
     "Folders",
@@ -50,6 +64,11 @@ OUTPUT = option_group(
         default=OUT,
         help="Write all figures to this JSON file, and rows that networks gave next to it; the same command continues "
         f"from those.  [default: {OUT}]",
+    ),
+    option(
+        "--statistics",
+        metavar="FILE.npz",
+        help="Write FID's statistics of the one DIR to this file, to be a --reference later.  [default: none]",
     ),
     option("--json", "as_json", is_flag=True, help="Print the figures as JSON, not as a table."),
 )
@@ -74,9 +93,12 @@ def evaluate(
     models: str | None,
     reference: str | None,
     text: str,
+    clip: str,
+    resize: str,
     drafts: bool,
     single: bool,
     out: str,
+    statistics: str | None,
     as_json: bool,
     device: str,
     threads: int | None,
@@ -92,6 +114,8 @@ def evaluate(
     check_name("--out", out)
     target = check_file("--out", out)
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
+    if statistics is not None and (len(folders) > 1 or not statistics.endswith(".npz")):
+        raise ValueError(f"--statistics {statistics!r} is of one DIR, and its name ends in .npz")
     if names is not None and not names:
         raise ValueError("--metrics is empty; give names, separated by commas")
     from .run import Asked, run_evaluation  # here, because it imports torch
@@ -101,7 +125,10 @@ def evaluate(
         metrics=names,
         models=None if models is None else Path(models),
         reference=None if reference is None else Path(reference),
-        refined=text == "refined",
+        text=cast(Text, text),
+        clip=clip,
+        resize=cast(Resize, resize),
+        statistics=None if statistics is None else check_file("--statistics", statistics),
         drafts=drafts,
         single=single,
         device=device,

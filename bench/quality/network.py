@@ -103,7 +103,7 @@ class Clip(NamedTuple):
     """Frames of a clip, read when they are asked for; ``fps`` is None for a folder of frames."""
 
     frame: Callable[[int], NDArray[np.uint8]]
-    count: int
+    length: int
     fps: float | None
 
 

@@ -11,14 +11,21 @@ from .evaluate import Evaluation
 from .metric import Figure
 
 NONE = "-"
-WIDE = 200  # columns of a table that goes to a file or a pipe
-COLUMNS = ("metric", "folder", "value", "95 % interval", "stories", "frames", "controls")
-NUMBERS = ("value", "95 % interval", "stories", "frames")
+WIDE = 120  # columns of a table that goes to a file or a pipe
+CONTROLS = {"same frame": "same", "shuffled": "shuffled", "true pairs": "true"}
+COLUMNS = ("metric", "folder", "value", "95 % interval", *CONTROLS.values(), "stories", "frames")
+TEXTS = ("metric", "folder")
+LEGEND = (
+    "same: the first frame repeated; shuffled: each frame followed by another story's, or with another story's text; "
+    "true: the reference's own stories"
+)
 
 
 def print_evaluation(found: Evaluation) -> None:
     """On standard output."""
     console = Console(highlight=False, soft_wrap=True)
+    if not console.is_terminal:
+        console = Console(highlight=False, soft_wrap=True, width=WIDE)
     console.print(_table(found, many=len(found.sets) > 1))
     for line in lines(found):
         console.print(line, markup=False)
@@ -27,7 +34,9 @@ def print_evaluation(found: Evaluation) -> None:
 def lines(found: Evaluation) -> list[str]:
     """Differences, remarks, failures, and what is missing, one line each."""
     first = found.sets[0].name
-    said = [
+    controlled = any(one.controls for figures in found.figures.values() for one in figures.values())
+    said = [LEGEND] if controlled else []
+    said += [
         f"{metric}: {name} less {first}: {_signed(row)} over {row['stories']} stories that both drew"
         for name, rows in found.differences.items()
         for metric, row in rows.items()
@@ -45,16 +54,11 @@ def number(value: float | None) -> str:
     return NONE if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:.2f}"
 
 
-def controls(figure: Figure) -> str:
-    """The controls, as far as there are any."""
-    return ", ".join(f"{name} {number(value)}" for name, value in figure.controls.items())
-
-
 def _table(found: Evaluation, many: bool) -> Table:
     table = Table(box=None, pad_edge=False)
     names = [name for name in COLUMNS if many or name != "folder"]
     for name in names:
-        table.add_column(name, justify="right" if name in NUMBERS else "left", no_wrap=name != "controls")
+        table.add_column(name, justify="left" if name in TEXTS else "right", no_wrap=name != "folder", overflow="fold")
     for metric in found.metrics:
         for folder, figures in found.figures.items():
             cells = _cells(metric.name, folder, figures[metric.name])
@@ -64,7 +68,8 @@ def _table(found: Evaluation, many: bool) -> Table:
 
 def _cells(metric: str, folder: str, figure: Figure) -> dict[str, str]:
     between = NONE if figure.low is None else f"{number(figure.low)} to {number(figure.high)}"
-    values = (metric, folder, number(figure.value), between, str(figure.stories), str(figure.frames), controls(figure))
+    controls = [number(figure.controls.get(name)) if figure.controls else "" for name in CONTROLS]
+    values = (metric, folder, number(figure.value), between, *controls, str(figure.stories), str(figure.frames))
     return dict(zip(COLUMNS, values, strict=True))
 
 

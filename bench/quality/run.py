@@ -17,16 +17,18 @@ from ...engine.utils.atomic import write_json
 from ...engine.utils.streams import log, report
 from ...engine.utils.versions import versions
 from .evaluate import Evaluation, Missing, available, evaluate
+from .frechet import moments
 from .metric import Context, Metric
 from .metrics.registry import Choices, make_metrics
-from .network import Looker
+from .network import FrameItem, Looker, Network, weights_of
+from .networks.inception_features import InceptionFeatures
 from .page import print_evaluation
 from .progress import Progress, make_progress
 from .row_cache import RowCache
 from .sets.listing import list_stories
-from .sets.story_set import StorySet
+from .sets.story_set import Resize, StorySet, Text
 from .sets.survey import survey
-from .statistics_file import SUFFIX, read_statistics
+from .statistics_file import SUFFIX, Statistics, read_statistics, write_statistics
 
 CACHE = ".rows.sqlite3"
 
@@ -39,7 +41,10 @@ class Asked:
     metrics: list[str] | None = None
     models: Path | None = None
     reference: Path | None = None
-    refined: bool = False
+    text: Text = "sentence"
+    clip: str = "vit-b-32"
+    resize: Resize = "classic"
+    statistics: Path | None = None
     drafts: bool = False
     single: bool = False
     device: str = "cpu"
@@ -56,7 +61,7 @@ def run_evaluation(asked: Asked, target: Path, as_json: bool = False) -> bool:
     statistics = None
     if asked.reference is not None and asked.reference.suffix == SUFFIX:
         statistics = read_statistics(asked.reference)
-    metrics = make_metrics(asked.metrics, Choices(asked.models, statistics))
+    metrics = make_metrics(asked.metrics, Choices(asked.models, asked.clip, asked.resize, statistics))
     has_pictures = asked.reference is not None and statistics is None
     there, missing = available(metrics, has_pictures)
     check_available(there, missing)
@@ -68,8 +73,11 @@ def run_evaluation(asked: Asked, target: Path, as_json: bool = False) -> bool:
             (reference,) = read_sets([asked.reference], cache, progress, single=asked.single)
             for line in reference.failures:
                 log(f"acdc: left out of the reference: {line}")
-        context = Context(Looker(cache, device, progress), reference, "refined" if asked.refined else "sentence")
+        context = Context(Looker(cache, device, progress), reference, asked.text)
         found = evaluate(sets, there, context, missing)
+        if asked.statistics is not None:
+            network = InceptionFeatures(asked.models, asked.resize)
+            write_statistics(asked.statistics, statistics_of(sets[0], network, context.looker))
     record = {**found.record(), "reference": described(asked, reference), "settings": settings(asked, device)}
     record["versions"] = library_versions()
     write_json(target, record)
@@ -91,6 +99,13 @@ def read_sets(
         sets = [survey(name, one, cache, lambda: done(1)) for name, one in zip(names, listed, strict=True)]
     cache.save()
     return sets
+
+
+def statistics_of(stories: StorySet, network: Network, looker: Looker) -> Statistics:
+    """Mean and covariance of a set's frames."""
+    rows = looker.rows(network, [FrameItem(picture) for picture in stories.pictures])
+    (weights,) = weights_of(network).values()
+    return Statistics(moments(rows), network.preprocessing, weights)
 
 
 def check_device(name: str) -> torch.device:
@@ -123,8 +138,8 @@ def described(asked: Asked, reference: StorySet | None) -> dict[str, Any] | None
 
 def settings(asked: Asked, device: torch.device) -> dict[str, Any]:
     """Settings that figures depend on."""
-    text = "refined" if asked.refined else "sentence"
-    return {"text": text, "drafts": asked.drafts, "single": asked.single, "device": str(device), "dtype": "float32"}
+    chosen = {"text": asked.text, "clip": asked.clip, "resize": asked.resize}
+    return {**chosen, "drafts": asked.drafts, "single": asked.single, "device": str(device), "dtype": "float32"}
 
 
 def library_versions() -> dict[str, str]:

@@ -57,11 +57,11 @@ class Consistency:
 
     @property
     def networks(self) -> Sequence[Network]:
-        """As :class:`.metric.Metric`."""
+        """As :class:`..metric.Metric`."""
         return (self.network,)
 
     def measure(self, stories: StorySet, context: Context) -> Figure:
-        """As :class:`.metric.Metric`; stories of one frame have no pairs and are left out."""
+        """As :class:`..metric.Metric`; stories of one frame have no pairs and are left out."""
         longer = [story for story in stories.stories if len(story.pictures) > 1]
         if not longer:
             return nothing(self.name, "no story of two or more frames")

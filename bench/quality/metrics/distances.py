@@ -9,12 +9,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ..frechet import Moments, frechet_distance, moments, moments_distance
+from ..frechet import frechet_distance, moments, moments_distance
 from ..kernel_distance import cubic, gaussian, kernel_sums
 from ..metric import Context, Figure, nothing
-from ..network import FrameItem, Network
+from ..network import FrameItem, Network, weights_of
 from ..sets.story_set import StorySet
 from ..statistics import Interval, spread_interval
+from ..statistics_file import Statistics
 
 Array = NDArray[np.float64]
 SAMPLES = 1000  # resamples of a kernel distance
@@ -37,17 +38,21 @@ class Frechet:
     name: str
     definition: str
     network: Network
-    statistics: Moments | None = None
-    needs_reference: bool = True
+    statistics: Statistics | None = None
     needs_equal_n: bool = True
 
     @property
     def networks(self) -> Sequence[Network]:
-        """As :class:`.metric.Metric`."""
+        """As :class:`..metric.Metric`."""
         return (self.network,)
 
+    @property
+    def needs_reference(self) -> bool:
+        """Not where a file has the statistics."""
+        return self.statistics is None
+
     def measure(self, stories: StorySet, context: Context) -> Figure:
-        """As :class:`.metric.Metric`."""
+        """As :class:`..metric.Metric`."""
         if len(stories.pictures) < 2:
             return nothing(self.name, "a Frechet distance needs two frames at least")
         own = rows_by_story(stories, self.network, context)
@@ -67,7 +72,7 @@ class Frechet:
     def _distance(self, own: list[Array], context: Context) -> tuple[Interval, int | None]:
         together = np.concatenate(own)
         if self.statistics is not None:
-            return Interval(moments_distance(moments(together), self.statistics)), self.statistics.n
+            return self._from_file(together, self.statistics)
         assert context.reference is not None, "the caller checks that there is a reference"
         others = rows_by_story(context.reference, self.network, context)
         reference = np.concatenate(others)
@@ -79,6 +84,17 @@ class Frechet:
             return frechet_distance(*(np.concatenate(_drawn(part, rng)) for part in (own, others)))
 
         return spread_interval(value, resampled, FRECHET_SAMPLES), len(reference)
+
+    def _from_file(self, together: Array, found: Statistics) -> tuple[Interval, int | None]:
+        """``ValueError`` where the file says that another network, or another resize, made it."""
+        own = next(iter(weights_of(self.network).values()))
+        for what, there, here in (
+            ("weights", found.weights, own),
+            ("resize", found.preprocessing, self.network.preprocessing),
+        ):
+            if there not in ("", here):
+                raise ValueError(f"the reference's statistics are of {what} {there!r}, here it is {here!r}")
+        return Interval(moments_distance(moments(together), found.moments)), found.moments.n
 
 
 def _remarks(n: int, reference: int | None, width: int, found: Interval) -> list[str]:
@@ -107,11 +123,11 @@ class KernelDistance:
 
     @property
     def networks(self) -> Sequence[Network]:
-        """As :class:`.metric.Metric`."""
+        """As :class:`..metric.Metric`."""
         return (self.network,)
 
     def measure(self, stories: StorySet, context: Context) -> Figure:
-        """As :class:`.metric.Metric`."""
+        """As :class:`..metric.Metric`."""
         if context.reference is None:
             return nothing(self.name, "statistics of a file do not do; give --reference a folder of pictures")
         own, others = (rows_by_story(one, self.network, context) for one in (stories, context.reference))

@@ -55,9 +55,8 @@ class AMT(nn.Module):
         """[N, 3, H, W] twice in 0 to 1, sides multiples of 16 and at least 128 -> [N, 3, H, W] in 0 to 1."""
         mean = torch.cat([first, second], 2).mean((1, 2, 3), keepdim=True)
         frames = first - mean, second - mean
-        maps = self.feat_encoder(torch.cat(frames)).chunk(2)
-        forth = correlations(*maps, LEVELS)
-        back = correlations(*reversed(maps), LEVELS)
+        before, after = self.feat_encoder(torch.cat(frames)).chunk(2)
+        forth, back = correlations(before, after, LEVELS), correlations(after, before, LEVELS)
         levels = list(zip(*(self.encoder(frame) for frame in frames), strict=True))
         flows, content = self._coarsest(*levels[3])
         decoders = ((self.update4, None, 1), (self.update3, self.decoder3, 2), (self.update2, self.decoder2, 4))

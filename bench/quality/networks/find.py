@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -15,6 +16,16 @@ def find_file(models: Path | None, file: str, source: str, repository: str | Non
         if (folder / file).is_file():
             return folder / file
     raise MissingWeights(file if repository is None else f"{repository}/{file}", source)
+
+
+def first_found(models: Path | None, files: Mapping[str, str]) -> dict[str, Path]:
+    """The first of ``files`` (name -> source) that is there: the same weights under several names. Without any,
+    :class:`MissingWeights` names the first."""
+    for file, source in files.items():
+        with suppress(MissingWeights):
+            return {file: find_file(models, file, source)}
+    file, source = next(iter(files.items()))
+    raise MissingWeights(file, source)
 
 
 def folders(models: Path | None, repository: str | None = None) -> list[Path]:

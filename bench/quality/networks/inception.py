@@ -6,6 +6,8 @@ in 1008 outputs. Names of parameters are those of the published files.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -77,13 +79,13 @@ class BlockC(nn.Module):
 
     def __init__(self, channels: int, inner: int) -> None:
         super().__init__()
-        row, column = {"kernel": (1, 7), "padding": (0, 3)}, {"kernel": (7, 1), "padding": (3, 0)}
+        row, column = partial(ConvNorm, kernel=(1, 7), padding=(0, 3)), partial(ConvNorm, kernel=(7, 1), padding=(3, 0))
         self.branch1x1 = ConvNorm(channels, 192, 1)
         self.branch7x7_1 = ConvNorm(channels, inner, 1)
-        self.branch7x7_2, self.branch7x7_3 = ConvNorm(inner, inner, **row), ConvNorm(inner, 192, **column)
+        self.branch7x7_2, self.branch7x7_3 = row(inner, inner), column(inner, 192)
         self.branch7x7dbl_1 = ConvNorm(channels, inner, 1)
-        self.branch7x7dbl_2, self.branch7x7dbl_3 = ConvNorm(inner, inner, **column), ConvNorm(inner, inner, **row)
-        self.branch7x7dbl_4, self.branch7x7dbl_5 = ConvNorm(inner, inner, **column), ConvNorm(inner, 192, **row)
+        self.branch7x7dbl_2, self.branch7x7dbl_3 = column(inner, inner), row(inner, inner)
+        self.branch7x7dbl_4, self.branch7x7dbl_5 = column(inner, inner), row(inner, 192)
         self.branch_pool = ConvNorm(channels, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,13 +118,13 @@ class BlockE(nn.Module):
 
     def __init__(self, channels: int, maximum: bool) -> None:
         super().__init__()
-        row, column = {"kernel": (1, 3), "padding": (0, 1)}, {"kernel": (3, 1), "padding": (1, 0)}
+        row, column = partial(ConvNorm, kernel=(1, 3), padding=(0, 1)), partial(ConvNorm, kernel=(3, 1), padding=(1, 0))
         self.maximum = maximum
         self.branch1x1 = ConvNorm(channels, 320, 1)
         self.branch3x3_1 = ConvNorm(channels, 384, 1)
-        self.branch3x3_2a, self.branch3x3_2b = ConvNorm(384, 384, **row), ConvNorm(384, 384, **column)
+        self.branch3x3_2a, self.branch3x3_2b = row(384, 384), column(384, 384)
         self.branch3x3dbl_1, self.branch3x3dbl_2 = ConvNorm(channels, 448, 1), ConvNorm(448, 384, 3, padding=1)
-        self.branch3x3dbl_3a, self.branch3x3dbl_3b = ConvNorm(384, 384, **row), ConvNorm(384, 384, **column)
+        self.branch3x3dbl_3a, self.branch3x3dbl_3b = row(384, 384), column(384, 384)
         self.branch_pool = ConvNorm(channels, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,15 +11,17 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..network import Compute, MissingWeights
-from .find import find_file
+from ..network import Compute
+from ..sets.story_set import Resize
+from .find import first_found
 from .inception import Inception2015
 from .weights_file import fill, read_weights
 
-FILES = ("pt_inception-2015-12-05-6726825d.pth", "weights-inception-2015-12-05-6726825d.pth")
-SOURCE = "from the releases of mseitzer/pytorch-fid or toshas/torch-fidelity on GitHub"
+FILES = {
+    "pt_inception-2015-12-05-6726825d.pth": "release fid_weights of mseitzer/pytorch-fid on GitHub",
+    "weights-inception-2015-12-05-6726825d.pth": "release v0.2.0 of toshas/torch-fidelity on GitHub",
+}
 SIZE = 299
-Resize = Literal["classic", "clean"]
 RESIZES: Mapping[Resize, str] = {
     "classic": "classic: TensorFlow 1's bilinear to 299 x 299, no half-pixel centres, no antialiasing",
     "clean": "clean: PIL bicubic to 299 x 299 in float32, antialiased",
@@ -39,12 +40,7 @@ class InceptionFeatures:
 
     def files(self) -> Mapping[str, Path]:
         """As :class:`..network.Network`; either of the two names, which hold the same tensors."""
-        for file in FILES[1:]:
-            try:
-                return {file: find_file(self.models, file, SOURCE)}
-            except MissingWeights:
-                continue
-        return {FILES[0]: find_file(self.models, FILES[0], SOURCE)}
+        return first_found(self.models, FILES)
 
     def load(self, device: torch.device) -> Compute:
         """As :class:`..network.Network`."""

@@ -140,15 +140,14 @@ class Encoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.cls = nn.Parameter(torch.zeros(1, 1, WIDTH))
-        self.posembed_input, self.scaleembed_input = nn.Module(), nn.Module()
-        self.posembed_input.position_emb = nn.Parameter(torch.zeros(1, GRID * GRID, WIDTH))
-        self.scaleembed_input.scale_emb = nn.Parameter(torch.zeros(len(SCALES) + 1, WIDTH))
+        self.posembed_input = nn.ParameterDict({"position_emb": torch.zeros(1, GRID * GRID, WIDTH)})
+        self.scaleembed_input = nn.ParameterDict({"scale_emb": torch.zeros(len(SCALES) + 1, WIDTH)})
         self.transformer = nn.ModuleDict({f"encoderblock_{n}": EncoderBlock() for n in range(DEPTH)})
         self.encoder_norm = nn.LayerNorm(WIDTH, LAYER_EPS)
 
     def forward(self, x: Tensor, cut: Tokens) -> Tensor:
         """[T, 384] -> [384], the token of the whole."""
-        places, scales = self.posembed_input.position_emb[0], self.scaleembed_input.scale_emb
+        places, scales = self.posembed_input["position_emb"][0], self.scaleembed_input["scale_emb"]
         x = torch.cat([self.cls[0], x + places[cut.places] + scales[cut.scales]])
         real = F.pad(cut.real, (1, 0), value=True)
         pairs = real[:, None] & real[None]

@@ -32,7 +32,7 @@ def pil_square(pictures: Pictures, size: int, mean: Sequence[float], std: Sequen
     """[N, 3, size, size]: the shorter side by Pillow's bicubic filter (antialiased), the middle, mean and deviation."""
     made = []
     for picture in pictures:
-        height, width = shorter_side(*picture.shape[:2], size)
+        height, width = shorter_side(picture.shape[0], picture.shape[1], size)
         resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BICUBIC)
         top, left = centre(height, width, size)
         made.append(np.asarray(resized.crop((left, top, left + size, top + size))))

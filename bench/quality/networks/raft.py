@@ -137,8 +137,8 @@ class RAFT(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor, updates: int = UPDATES) -> Tensor:
         """[N, 3, H, W] twice in -1 to 1, sides multiples of 8 and at least 128 -> [N, 2, H, W] in pixels (x, y)."""
-        features = self.feature_encoder(torch.cat([first, second])).chunk(2)
-        pyramid = correlations(*features, LEVELS)
+        before, after = self.feature_encoder(torch.cat([first, second])).chunk(2)
+        pyramid = correlations(before, after, LEVELS)
         h, context = self.context_encoder(first).split(HIDDEN, 1)
         h, context = torch.tanh(h), F.relu(context)
         start = pixel_grid(h)

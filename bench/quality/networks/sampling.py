@@ -29,8 +29,8 @@ def warp(maps: Tensor, flow: Tensor) -> Tensor:
 
 
 def correlations(first: Tensor, second: Tensor, levels: int = 4) -> list[Tensor]:
-    """Products of all pairs of places of two feature maps [N, C, h, w], over sqrt(C): [N h w, 1, h, w], and halved again
-    and again by means of 2 x 2."""
+    """Products of all pairs of places of two feature maps [N, C, h, w], over sqrt(C): [N h w, 1, h, w], and that halved
+    again and again by means of 2 x 2."""
     n, channels, height, width = first.shape
     products = first.flatten(2).transpose(1, 2) @ second.flatten(2) / channels**0.5
     pyramid = [products.reshape(n * height * width, 1, height, width)]
@@ -40,8 +40,8 @@ def correlations(first: Tensor, second: Tensor, levels: int = 4) -> list[Tensor]
 
 
 def look_up(pyramid: list[Tensor], places: Tensor, radius: int) -> Tensor:
-    """Windows of side 2 radius + 1 around ``places`` [N, 2, h, w] in each level -> [N, levels x side^2, h, w]. The first
-    axis of a window moves x."""
+    """Windows of side 2 radius + 1 around ``places`` [N, 2, h, w] in each level -> [N, levels x side^2, h, w]. A
+    window's first axis moves x."""
     n, _, height, width = places.shape
     steps = torch.arange(-radius, radius + 1, device=places.device, dtype=places.dtype)
     window = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 Text = Literal["sentence", "refined"]
-TEXTS: tuple[Text, ...] = ("sentence", "refined")
+Resize = Literal["classic", "clean"]
 
 
 @dataclass(frozen=True)

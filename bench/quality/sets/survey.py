@@ -23,7 +23,7 @@ class Looked(NamedTuple):
 
     height: int
     width: int
-    count: int
+    frames: int
     fps: float | None
     kind: str
 
@@ -63,7 +63,7 @@ def _story(files: StoryFiles, known: KnownFiles, on_file: Callable[[], None]) ->
         on_file()
     path, digest, first = looks[0]
     if len(looks) == 1 and first.kind != "picture":
-        pictures = [Picture(path, digest, (first.height, first.width), place) for place in range(first.count)]
+        pictures = [Picture(path, digest, (first.height, first.width), place) for place in range(first.frames)]
     else:
         pictures = [_still(path, digest, found) for path, digest, found in looks]
     sentences, refined = (_one_each(texts, len(pictures)) for texts in (files.sentences, files.refined))
@@ -71,8 +71,8 @@ def _story(files: StoryFiles, known: KnownFiles, on_file: Callable[[], None]) ->
 
 
 def _still(path: Path, digest: str, found: Looked) -> Picture:
-    if found.count > 1:
-        raise ValueError(f"{path.name} holds {found.count} frames among single pictures; give each clip its folder")
+    if found.frames > 1:
+        raise ValueError(f"{path.name} holds {found.frames} frames among single pictures; give each clip its folder")
     return Picture(path, digest, (found.height, found.width))
 
 
