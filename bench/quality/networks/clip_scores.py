@@ -41,7 +41,7 @@ def load_amt(path: Path) -> AMT:
 
 
 class DynamicClips:
-    """Whether clips move, as :class:`..network.Network`; rows of :func:`.clips.dynamic_row`."""
+    """Verdicts on whether clips move, as :class:`..network.Network`; rows of :func:`.clips.dynamic_row`."""
 
     name = "RAFT (large)"
     preprocessing = "8 frames a second of clips with a rate, every frame else; sides below 128 enlarged; 20 updates"
@@ -70,7 +70,7 @@ class DynamicClips:
 
 
 class SmoothClips:
-    """How well every second frame is what lies between its neighbours, as :class:`..network.Network`; rows of
+    """Scores of every second frame against what lies between its neighbours, as :class:`..network.Network`; rows of
     :func:`.clips.smooth_row`."""
 
     name = "AMT-S"

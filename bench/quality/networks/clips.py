@@ -22,7 +22,7 @@ def dynamic_row(clip: Clip, flow: Run) -> NDArray[np.float32]:
     """[4]: 1 if the clip is dynamic, else 0; pairs that move, pairs, frames that were looked at.
 
     A pair moves where the mean of the largest 5 % of flows exceeds 6 pixels of 256; the clip is dynamic where 4 of 16
-    do (rounded to even), counted by frames. Of a clip with a rate, frames at 8 a second are looked at.
+    do (rounded to even), counted by frames. A clip with a rate is looked at with 8 frames a second.
     """
     step = 1 if clip.fps is None else max(1, round(clip.fps / RATE))
     kept = range(0, clip.length, step)
