@@ -57,7 +57,10 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
         "constraints", "engine", "memory", "options", "outputs", "request", "scheduler", "storage",
     },
     "storage": {"constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
-    "server": {"constraints", "corrector", "engine", "memory", "options", "outputs", "request", "scheduler", "storage"},
+    "server": {
+        "constraints", "corrector", "engine", "memory", "options", "outputs", "pipeline", "request", "scheduler",
+        "storage",
+    },
     "engine": {
         "constraints", "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime",
         "scheduler", "sdedit",

@@ -50,6 +50,7 @@ def token_of(here: Service, job: Job) -> dict[str, str] | None:
         for frame, prompt in zip(record["frames"], record["refined_prompts"], strict=True)
     ]
     content = {
+        "story": job.id,  # its pictures are taken where the server has them
         "sentences": record["sentences"][: len(frames)],
         "seed": record["seed"],
         "options": job.body.get("options", {}),

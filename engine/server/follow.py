@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
 
 from fastapi.sse import ServerSentEvent
 
@@ -14,7 +15,7 @@ RETRY_MS = 1000  # after which a browser connects again
 Wire = Callable[[StoredEvent], ServerSentEvent]
 
 
-async def follow(here: Service, job: str, after: int = -1) -> AsyncIterator[StoredEvent]:
+async def follow(here: Service, job: str, after: int = -1) -> AsyncGenerator[StoredEvent, None]:
     """Events of a job with a seq above ``after``, to its last one or the server's shutdown; each once, in order."""
     async with here.watcher.subscribed(job) as queue:  # before the look into the store, so that none is missed
         for event in await asyncio.to_thread(here.store.events, job, after):
@@ -22,16 +23,16 @@ async def follow(here: Service, job: str, after: int = -1) -> AsyncIterator[Stor
             yield event
             if event.last:
                 return
-        while (event := await queue.get()) is not None:
-            if event.seq <= after:
+        while (new := await queue.get()) is not None:
+            if new.seq <= after:
                 continue
-            after = event.seq
-            yield event
-            if event.last:
+            after = new.seq
+            yield new
+            if new.last:
                 return
 
 
-async def follow_all(here: Service, after: int | None = None) -> AsyncIterator[StoredEvent]:
+async def follow_all(here: Service, after: int | None = None) -> AsyncGenerator[StoredEvent, None]:
     """Events of all jobs with a number above ``after`` (None: from now on), until the server's shutdown."""
     async with here.watcher.subscribed() as queue:
         last = await asyncio.to_thread(here.store.last_number) if after is None else after
@@ -39,19 +40,22 @@ async def follow_all(here: Service, after: int | None = None) -> AsyncIterator[S
             for event in found:
                 last = event.number
                 yield event
-        while (event := await queue.get()) is not None:
-            if event.number > last:
-                last = event.number
-                yield event
+        while (new := await queue.get()) is not None:
+            if new.number > last:
+                last = new.number
+                yield new
 
 
-async def streamed(here: Service, events: AsyncIterator[StoredEvent], wire: Wire) -> AsyncIterator[ServerSentEvent]:
+async def streamed(
+    here: Service, events: AsyncGenerator[StoredEvent, None], wire: Wire
+) -> AsyncGenerator[ServerSentEvent, None]:
     """Server-sent events; the first is a comment, so that the body begins at once. A shutdown ends with ``closing``."""
     here.metrics.streams.labels(here.model).inc()
     try:
         yield ServerSentEvent(comment="connected", retry=RETRY_MS)
-        async for event in events:
-            yield wire(event)
+        async with aclosing(events):  # which gives its subscription up as soon as the client leaves
+            async for event in events:
+                yield wire(event)
         if here.watcher.closed:
             yield ServerSentEvent(event="closing", data={}, retry=RETRY_MS)
     finally:

@@ -33,13 +33,31 @@ def frames_of(sentences, seed: int) -> list[Frame]:
     return frames
 
 
+def parameters() -> Iterator[Any]:
+    """torch is imported where frames are carried from another server, and only there."""
+    import torch
+
+    yield torch.zeros(1)
+
+
+def decode(codes: Any) -> Any:
+    """Codes [B, n] -> pixels: each frame in the grey of its first code."""
+    return (codes[:, :1, None, None] / SIDE - 1).expand(-1, 3, SIDE, SIDE)
+
+
+def new_sequence(sentences: Any) -> Any:
+    from acdc.engine.models.running_batch import SequenceState
+
+    return SequenceState(len(sentences), SIDE, lambda text: [])
+
+
 class FakeServing:
     """As much of ``Engine`` as a worker asks for."""
 
     name, device, defaults = "fake", SimpleNamespace(type="cpu"), DEFAULTS
     models = SimpleNamespace(
-        tokenizer=SimpleNamespace(config=SimpleNamespace(resolution=SIDE)),
-        arm=SimpleNamespace(stream=SimpleNamespace(codes_per_frame=SIDE)),
+        tokenizer=SimpleNamespace(config=SimpleNamespace(resolution=SIDE), parameters=parameters, decode=decode),
+        arm=SimpleNamespace(stream=SimpleNamespace(codes_per_frame=SIDE), new_sequence=new_sequence),
     )
 
     def __init__(self, frame_s: float | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
@@ -42,12 +43,14 @@ After = Annotated[int | None, Depends(last_seen)]
 async def story_events(job: Annotated[Job, Depends(story)], here: Here, after: After) -> AsyncIterator[ServerSentEvent]:
     """Events of a story: queued, started, draft, estimate, frame, waiting, and one of end, failed, cancelled."""
     events = follow(here, job.id, -1 if after is None else after)
-    async for event in streamed(here, events, lambda one: wire(here, one)):
-        yield event
+    async with aclosing(streamed(here, events, lambda one: wire(here, one))) as stream:
+        async for event in stream:
+            yield event
 
 
 @router.get("/events", response_class=EventSourceResponse)
 async def all_events(here: Here, after: After) -> AsyncIterator[ServerSentEvent]:
     """Events of all stories, from now on or after the one that the client saw last."""
-    async for event in streamed(here, follow_all(here, after), lambda one: wire_of_all(here, one)):
-        yield event
+    async with aclosing(streamed(here, follow_all(here, after), lambda one: wire_of_all(here, one))) as stream:
+        async for event in stream:
+            yield event

@@ -57,7 +57,7 @@ class Store:
         that is there; ``asked`` is what the client sent, where ``body`` has values that were chosen for it. Raises
         ``Conflict`` for another request, ``QueueFull`` where ``max_queue`` jobs wait."""
         digest = digest_of(kind, body if asked is None else asked)
-        row = {"id": name, "kind": kind, "body": dict(body), "digest": digest, "key_hash": key_hash}
+        row: dict[str, Any] = {"id": name, "kind": kind, "body": dict(body), "digest": digest, "key_hash": key_hash}
         row |= {"idempotency": idempotency, "priority": priority, "state": QUEUED, "created": time.time()}
         row |= {"attempt": 0, "events": 0}
         try:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +21,7 @@ from ..store.claims import Claims, Lost
 from ..store.records import Job
 from .desk import Desk, Executor
 from .kinds import STORY
-from .loading import describe, scheduler_config
+from .loading import carried_frames, describe, scheduler_config
 from .persist import Persistence
 from .story_work import StoryWork
 
@@ -103,6 +104,7 @@ class Drawing(Thread):
             config = scheduler_config(self.settings, engine)
             self.capacity, self.info = config.stories + config.waiting, describe(self.settings, engine)
             while True:
+                self._carried = partial(carried_frames, engine)
                 self._many = engine.generate_many(self._feed, options=self.settings.story_options, pipelining=config)
                 self.ready.set()
                 with closing(self._many.events()) as events:
@@ -126,7 +128,7 @@ class Drawing(Thread):
     def _put_story(self, job: Job) -> None:
         assert self._many is not None
         try:
-            work = StoryWork(job, self.settings.stories / job.id, self.claims, self.persist)
+            work = StoryWork(job, self.settings.stories, self.claims, self.persist, self._carried)
             request = work.request
             work.begin(self._many.begun(request))
             self.stories[job.id] = work
@@ -146,7 +148,7 @@ class Drawing(Thread):
         try:
             match event:
                 case PartialReady():
-                    work.partial(event.partial)
+                    work.show(event.partial)
                 case FrameDone():
                     work.frame(event)
                     if event.last:

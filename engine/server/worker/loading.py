@@ -7,9 +7,11 @@ import time
 from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
+from ...outputs import Frame
 from ...scheduler.policy import SchedulerConfig
 from ...utils.malloc import limit_malloc_arenas
 from ..settings import Settings
+from ..store.records import Job
 
 if TYPE_CHECKING:
     from ...engine import Engine
@@ -27,6 +29,13 @@ def load_engine(settings: Settings) -> Engine:
         torch.set_num_threads(min(options.threads, 4 * (os.cpu_count() or 1)))
     arguments = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "threads"}
     return Engine.from_pretrained(**arguments)
+
+
+def carried_frames(engine: Engine, job: Job) -> list[Frame]:
+    """Frames of a story that a client carried here; ``ValueError`` where the model cannot go on with codes alone."""
+    from ...pipeline.carried import carried_frames as made
+
+    return made(engine.models, job.sentences, job.body["carried"]["frames"])
 
 
 def scheduler_config(settings: Settings, engine: Engine) -> SchedulerConfig:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,28 @@ from .persist import Persistence
 
 
 class StoryWork:
-    """A claimed story. Call :meth:`begin`, then :meth:`partial` and :meth:`frame` as they come, then :meth:`finish`."""
+    """A claimed story. Call :meth:`begin`, then :meth:`show` and :meth:`frame` as they come, then :meth:`finish`."""
 
-    def __init__(self, job: Job, folder: Path, claims: Claims, persist: Persistence) -> None:
-        """Reads the frames that earlier attempts have left; ``ValueError`` for damaged ones."""
-        self.job, self.folder, self.claims, self.persist = job, folder, claims, persist
-        stored = read_story(folder)
+    def __init__(
+        self,
+        job: Job,
+        stories: Path,
+        claims: Claims,
+        persist: Persistence,
+        carried: Callable[[Job], list[Frame]],
+    ) -> None:
+        """Reads the frames that earlier attempts have left in the folder of all ``stories``; ``ValueError`` for damaged
+        ones. ``carried`` makes those that a client carried here."""
+        self.job, self.folder, self.claims, self.persist = job, stories / job.id, claims, persist
+        stored = read_story(self.folder)
         self.frames: list[Frame] = [] if stored is None else stored.frames
-        self.stored_settings: Mapping[str, Any] | None = None if stored is None else stored.settings
+        self.drawn_with = None if stored is None else settings_digest(stored.settings)
+        self.on_disk = len(self.frames)
+        if (token := job.body.get("carried")) and len(self.frames) < len(token["frames"]):
+            self.frames, self.drawn_with = _copied(stories, token) or carried(job), token["settings"]
         if [frame.sentence for frame in self.frames] != job.sentences[: len(self.frames)]:
             raise ValueError(f"the frames in the folder of story {job.id!r} are another story's; choose another id")
-        self.writer = StoryWriter(folder)
+        self.writer = StoryWriter(self.folder)
         self.suspect = job.attempt > SUSPECT  # until its next frame
 
     @property
@@ -50,9 +62,11 @@ class StoryWork:
     def begin(self, new: StoryResult) -> None:
         """``new`` knows how frames are made, and has those that are there; events of frames that a killed worker had
         written to disk alone follow now. ``ValueError`` where the model or its settings have changed since."""
-        if self.stored_settings is not None and settings_digest(self.stored_settings) != settings_digest(new.settings):
+        if self.drawn_with not in (None, settings_digest(new.settings)):
             raise ValueError("the first frames were drawn with another model or other settings; begin a new story")
-        self.story = replace(new, frames=list(self.frames))
+        self.story = replace(new, frames=self.frames[: self.on_disk])
+        for frame in self.frames[self.on_disk :]:
+            self.persist(partial(self._add, frame))
         self.offset_ms = end_ms(self.frames)
         reported = {data["index"] for data in self.claims.seen(self.job.id, ("frame",))}
         self.shown = {(d["index"], d.get("number", 0)) for d in self.claims.seen(self.job.id, ("draft", "estimate"))}
@@ -60,17 +74,17 @@ class StoryWork:
             if frame.index not in reported:
                 self._event("frame", frame_data(frame, None, None))
 
-    def partial(self, partial: PartialImage) -> None:
+    def show(self, picture: PartialImage) -> None:
         """A picture of the frame under way; one that an earlier attempt showed is the same, and is not shown again."""
-        if (partial.index, partial.number) in self.shown:
+        if (picture.index, picture.number) in self.shown:
             return
-        path = self.folder / partial_name(partial.index, partial.number)
-        self.persist(lambda: _write_partial(path, partial))
-        self.shown.add((partial.index, partial.number))
-        if partial.number == 0:
-            self._event("draft", {"index": partial.index})
+        path = self.folder / partial_name(picture.index, picture.number)
+        self.persist(lambda: _write_partial(path, picture))
+        self.shown.add((picture.index, picture.number))
+        if picture.number == 0:
+            self._event("draft", {"index": picture.index})
         else:
-            self._event("estimate", {"index": partial.index, "number": partial.number, "step": partial.step})
+            self._event("estimate", {"index": picture.index, "number": picture.number, "step": picture.step})
 
     def frame(self, done: FrameDone) -> None:
         """A finished frame: to disk, then its event."""
@@ -112,6 +126,18 @@ def frame_data(frame: Frame, latency_ms: float | None, waited_ms: float | None) 
     }
 
 
-def _write_partial(path: Path, partial: PartialImage) -> None:
+def _copied(stories: Path, token: Mapping[str, Any]) -> list[Frame]:
+    """The carried frames with their pictures, where the story that they are of is here; else none."""
+    try:
+        source = read_story(stories / token["story"])
+    except ValueError:
+        return []
+    frames = [] if source is None else source.frames[: len(token["frames"])]
+    if [list(frame.codes) for frame in frames] != [record["codes"] for record in token["frames"]]:
+        return []
+    return [replace(frame, spans=(), later_prompts=()) for frame in frames]
+
+
+def _write_partial(path: Path, picture: PartialImage) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(path, partial.image)
+    write_png(path, picture.image)
