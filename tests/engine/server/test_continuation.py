@@ -11,7 +11,7 @@ TEXTS = ["A fox sat.", "It ran.", "It slept.", "It woke."]
 
 @pytest.fixture
 def token(tmp_path):
-    """Of a story of two sentences, drawn elsewhere."""
+    """The token of a story of two sentences."""
     settings = settings_of(tmp_path / "first", secret="shared by both")
     with client_of(settings) as client, worker_of(settings):
         body = {"sentences": TEXTS[:2], "seed": 5, "strength": 0.4}
