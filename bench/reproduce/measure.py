@@ -46,7 +46,8 @@ def choose_metrics(table: Table, measuring: Measuring, bundle: str) -> tuple[lis
         for name in column.candidates:
             if name not in METRICS and name not in own:
                 continue
-            metric = own[name] if name in own else make_metrics([name], Choices(measuring.models, statistics))[0]
+            choices = Choices(measuring.models, statistics=statistics)
+            metric = own[name] if name in own else make_metrics([name], choices)[0]
             there, wanted = available([metric], has_pictures)
             missing += wanted
             if there:
