@@ -33,11 +33,16 @@ def enlarged(pictures: Pictures) -> list[NDArray[np.uint8]]:
 
 
 def write_gif(path: Path, pictures: Pictures, fps: int) -> None:
-    """Replace ``path`` by an endless GIF; its colours are 256 a picture."""
+    """Replace ``path`` by an endless GIF."""
+    write_bytes(path, encode_gif(pictures, delays(len(pictures), fps)))
+
+
+def encode_gif(pictures: Pictures, durations_ms: Sequence[int]) -> bytes:
+    """An endless GIF that shows each picture for its milliseconds, in steps of 10; its colours are 256 a picture."""
     first, *rest = [Image.fromarray(picture) for picture in enlarged(pictures)]
-    buffer, durations = BytesIO(), delays(len(pictures), fps)
-    first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0)
-    write_bytes(path, buffer.getvalue())
+    buffer = BytesIO()
+    first.save(buffer, format="GIF", save_all=True, append_images=rest, duration=list(durations_ms), loop=0)
+    return buffer.getvalue()
 
 
 def delays(count: int, fps: int) -> list[int]:
