@@ -70,6 +70,7 @@ setup(
     ],
     package_data={
         "acdc": ["py.typed"],
+        "acdc.engine.server": ["page/*"],
         "acdc.engine.bundles": ["**/*.json", "**/*.txt", "**/*.md", "**/*.safetensors"],
     },
     cmdclass={"build_py": BuildWithoutExtras},

@@ -90,8 +90,10 @@ def test_the_wheel_holds_the_engine_and_two_measurements(wheel: Path) -> None:
     assert bundles == {"__init__.py", "published", "storyworld", "storyworld-lcm", "storyworld-video"}
     assert not {name for name in files if "/train" in name or "/test" in name}
     assert {Path(name).suffix for name in files if name.startswith("acdc/")} <= {
-        ".py", ".typed", ".json", ".txt", ".md", ".safetensors",
+        ".py", ".typed", ".json", ".txt", ".md", ".safetensors", ".html", ".css", ".js", ".svg",
     }  # fmt: skip
+    page = {name for name in files if name.startswith("acdc/engine/server/page/")}
+    assert {Path(name).name for name in page} == {path.name for path in (ROOT / "engine/server/page").iterdir()}
 
 
 def test_the_wheel_lacks_no_module_that_its_modules_import(wheel: Path) -> None:

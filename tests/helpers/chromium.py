@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 MISSING = "no Chromium is installed (Debian: apt-get install chromium)"
 SIZE = {"width": 1280, "height": 900}
+LIMIT_MS = 30_000  # other tests may use every core
 PHONE = {"width": 390, "height": 844}
 
 
@@ -26,6 +27,7 @@ def chromium() -> Iterator[Browser]:
     program = find_chromium()
     if program is None:
         pytest.skip(MISSING)
+    expect.set_options(timeout=LIMIT_MS)
     with sync_playwright() as play:
         browser = play.chromium.launch(executable_path=program, args=["--no-sandbox"])
         try:

@@ -2,7 +2,7 @@
 
 from fastapi import APIRouter
 
-from . import events, health, models, session, stories, story_files
+from . import events, health, models, page, session, stories, story_files, story_gif
 
 ROUTERS: tuple[APIRouter, ...] = (
     health.router,
@@ -10,5 +10,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     models.router,
     stories.router,
     story_files.router,
+    story_gif.router,
     events.router,
+    page.router,
 )

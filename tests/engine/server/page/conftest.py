@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page
 
-from tests.helpers.chromium import SIZE, chromium, collect_errors
+from tests.helpers.chromium import LIMIT_MS, SIZE, chromium, collect_errors
 from tests.helpers.serving import Server, running
 
 FRAME_S = 0.6
@@ -32,7 +32,7 @@ def page(browser: Browser) -> Iterator[Page]:
     """A page of its own cookies; it must raise no error."""
     context = browser.new_context(viewport=SIZE)  # type: ignore[arg-type]
     found = context.new_page()
-    found.set_default_timeout(20_000)
+    found.set_default_timeout(LIMIT_MS)
     errors = collect_errors(found)
     yield found
     context.close()
