@@ -33,7 +33,6 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         version=acdc_version(),
         summary="Stories that an autoregressive model draws and a diffusion model corrects.",
         root_path=settings.root_path,
-        max_body_size=settings.max_body_mb * MIB,
         lifespan=_lifespan,
     )
     signer = load_signer(settings.secret.get_secret_value() if settings.secret else None, settings.data)
@@ -45,11 +44,12 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     add_handlers(app)
-    if settings.allowed_origins:
+    limit = settings.max_body_mb * MIB
+    app.add_middleware(Guard, keys=keys, hosts=_hosts(settings), origins=settings.allowed_origins, max_body=limit)
+    if settings.allowed_origins:  # around the guard: a page's preflight request has no key
         app.add_middleware(
             CORSMiddleware, allow_origins=settings.allowed_origins, allow_methods=["*"], allow_headers=["*"]
         )
-    app.add_middleware(Guard, keys=keys, hosts=_hosts(settings), origins=settings.allowed_origins)
     return app
 
 

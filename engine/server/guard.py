@@ -30,9 +30,12 @@ MAX_ID = 128  # characters of a client's own x-request-id
 class Guard:
     """ASGI middleware around everything."""
 
-    def __init__(self, app: ASGIApp, keys: Keys, hosts: Iterable[str] | None, origins: Iterable[str]) -> None:
-        """``hosts`` are the names that a Host header may have (None: any), ``origins`` those of foreign pages."""
-        self.app, self.keys, self.origins = app, keys, set(origins)
+    def __init__(
+        self, app: ASGIApp, keys: Keys, hosts: Iterable[str] | None, origins: Iterable[str], max_body: int
+    ) -> None:
+        """``hosts`` are the names that a Host header may have (None: any), ``origins`` those of foreign pages,
+        ``max_body`` the bytes that a request's body may have."""
+        self.app, self.keys, self.origins, self.max_body = app, keys, set(origins), max_body
         self.hosts = None if hosts is None else {host.lower() for host in hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -41,12 +44,18 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers, begun = Headers(scope=scope), time.perf_counter()
-        answer = _Answer(send, _request_id(headers), scope["path"])
+        body = _Body(receive, self.max_body)
+        answer = _Answer(send, body, _request_id(headers), scope["path"])
         try:
             scope.setdefault("state", {})["key_hash"] = self._admit(scope, headers)
-            await self.app(scope, receive, answer)
+            body.check_declared(headers.get("content-length", ""))
+            await self.app(scope, body, answer)
         except ApiError as error:
             await error.response()(scope, receive, answer)
+        except _TooLarge:
+            body.exceeded = False
+            refusal = ApiError(413, f"the body has more than {self.max_body} bytes", code="body_too_large")
+            await refusal.response()(scope, receive, answer)
         except Exception as error:
             LOG.error("%s %s: %s", scope["method"], _route(scope), _place(error))
             LOG.debug("%s", traceback.format_exc())
@@ -77,15 +86,42 @@ class Guard:
 CHALLENGE = {"www-authenticate": "Bearer"}
 
 
-class _Answer:
-    """``send`` that adds headers and remembers the status."""
+class _TooLarge(Exception):
+    """The body has more bytes than it may; no handler of the framework knows it."""
 
-    def __init__(self, send: Send, request_id: str, path: str) -> None:
-        self.send, self.request_id, self.path = send, request_id, path
+
+class _Body:
+    """``receive`` that refuses a body of more than ``most`` bytes."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self.receive, self.most, self.read, self.exceeded = receive, most, 0, False
+
+    def check_declared(self, length: str) -> None:
+        """Refuse by the header ``Content-Length``, before anything is read."""
+        if length.isascii() and length.isdigit() and int(length[:20]) > self.most:
+            raise _TooLarge
+
+    async def __call__(self) -> Message:
+        message = await self.receive()
+        self.read += len(message.get("body", b""))
+        if self.read > self.most:
+            self.exceeded = True
+            raise _TooLarge
+        return message
+
+
+class _Answer:
+    """``send`` that adds headers and remembers the status; it answers 413 instead where the body was too large, which
+    the framework takes for an error of parsing."""
+
+    def __init__(self, send: Send, body: _Body, request_id: str, path: str) -> None:
+        self.send, self.body, self.request_id, self.path = send, body, request_id, path
         self.status: int | None = None
 
     async def __call__(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            if self.body.exceeded and self.status is None:
+                raise _TooLarge
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
             headers["x-request-id"] = self.request_id

@@ -13,15 +13,14 @@ from threading import Event, Thread
 from sqlalchemy.exc import SQLAlchemyError
 
 from .settings import Settings
-from .store.workers import Workers
+from .store.workers import LOADING, Worker, Workers
 from .worker.process import DRAIN_S, MISTAKE
 
 LOG = logging.getLogger("acdc.serve")
 COMMAND = (sys.executable, "-m", "acdc.engine.server.worker")
 CHECK_S = 0.2
 BEATS_S = 1.0  # between two looks at a worker's beats
-PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # before a worker is started again, by the number of its quick deaths
-HEALTHY_S = 60.0  # a worker that lived that long has not died quickly
+PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # before a worker starts again, by the times that it died while loading
 GRACE_S = DRAIN_S + 5
 
 
@@ -45,17 +44,16 @@ class Supervisor(Thread):
 
     def run(self) -> None:
         """Until :meth:`stop`."""
-        deaths = 0
+        deaths = 0  # one after another, before the model was loaded: a story that kills workers fails by its attempts
         while not self._ending.is_set():
-            begun = time.monotonic()
-            code = self._live()
+            code, was_ready = self._live()
             if self._ending.is_set():
                 return
             if code == MISTAKE:
                 self.on_mistake()
                 return
-            deaths = 0 if time.monotonic() - begun > HEALTHY_S else deaths + 1
-            pause = PAUSES_S[min(deaths, len(PAUSES_S)) - 1] if deaths else 0.0
+            deaths = 0 if was_ready else deaths + 1
+            pause = PAUSES_S[min(deaths, len(PAUSES_S) - 1)]
             LOG.warning("a worker has ended with code %s; it starts again in %g s", code, pause)
             self.on_restart()
             self._ending.wait(pause)
@@ -74,8 +72,8 @@ class Supervisor(Thread):
         self.join()
         self._bury()
 
-    def _live(self) -> int:
-        """One life of the worker -> its exit code."""
+    def _live(self) -> tuple[int, bool]:
+        """One life of the worker -> its exit code, and whether its model was loaded."""
         self.worker = uuid.uuid4().hex
         self.process = subprocess.Popen([*self.command, self.worker], stdin=subprocess.PIPE, text=True)
         begun = looked = time.time()
@@ -92,23 +90,27 @@ class Supervisor(Thread):
                     LOG.error("a worker is ended: %s", reason)
                     self.process.kill()
         if self._ending.is_set():
-            return self.process.wait()
+            return self.process.wait(), True
         _close(self.process)
+        worker = self._read()
         self._bury()
-        return self.process.returncode
+        return self.process.returncode, worker is not None and worker.state != LOADING
 
     def _hangs(self, begun: float) -> str:
         """Why the worker is to be ended, or nothing."""
-        try:
-            worker = self.workers.get(self.worker)
-        except SQLAlchemyError:
-            return ""
+        worker = self._read()
         beat, progress = (worker.beat, worker.progress) if worker else (begun, begun)
         if time.time() - beat > self.settings.lease:
             return f"it was silent for {self.settings.lease:g} s"
         if time.time() - progress > self.settings.hang_timeout:
             return f"its engine has finished nothing for {self.settings.hang_timeout:g} s"
         return ""
+
+    def _read(self) -> Worker | None:
+        try:
+            return self.workers.get(self.worker)
+        except SQLAlchemyError:
+            return None
 
     def _bury(self) -> None:
         """Hand the dead worker's jobs back to the queue; where that fails now, their leases run out."""
