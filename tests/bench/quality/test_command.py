@@ -14,7 +14,7 @@ from acdc.bench.quality.metrics.distances import Frechet, KernelDistance
 from acdc.bench.quality.metrics.registry import METRICS
 from acdc.engine.cli.main import main
 from tests.bench.quality.folders import Means, noise, pictures, story
-from tests.helpers.cli_runs import refuse
+from tests.helpers.cli_runs import STORY, refuse
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 
@@ -116,6 +116,20 @@ def test_unequal_numbers_are_refused_and_said(network, drawn, capsys):
     assert main(["evaluate", "drawn", "few", "--reference", "reference", "--metrics", "fd-means,kid-means"]) == 0
     assert scores()["figures"]["few"]["fd-means"]["value"] is None
     assert "differs (drawn 9, few 2); evaluate sets of equal size" in capsys.readouterr().out
+
+
+def test_what_this_project_draws_is_read(network, tiny, capsys):
+    """A story, many stories and a video of a tiny bundle, as their commands write them."""
+    small = ["--bundle", tiny, "--steps", "2"]
+    assert main(["story", *STORY[:2], "--out", "one", *small]) == 0
+    Path("stories.jsonl").write_text("".join(json.dumps({"sentences": STORY[n:]}) + "\n" for n in (0, 1)))
+    assert main(["generate", "--stories", "stories.jsonl", "--out", "many", *small]) == 0
+    assert main(["evaluate", "one", "many", "--metrics", "consistency-means"]) == 0
+    found = scores()
+    assert [(one["name"], one["stories"], one["frames"], one["sources"]) for one in found["sets"]] == [
+        ("one", 1, 2, ["frames"]), ("many", 2, 5, ["frames"]),
+    ]  # fmt: skip
+    assert found["figures"]["many"]["consistency-means"]["by_story"].keys() == {"000001", "000002"}
 
 
 def test_drafts_and_json(network, drawn, capsys):
