@@ -118,11 +118,15 @@ def serve(
 
 
 def _options(given: Given, bundle: str | None) -> Mapping[str, Any]:
+    """Options by path, as JSON holds them."""
+    values = dict(given.values)
+    if "engine.loras" in values:
+        values["engine.loras"] = [f"{lora.path}={lora.weight}" for lora in values["engine.loras"]]
     if bundle is None:
-        return given.values
+        return values
     if "engine.bundle" in given:
         raise ValueError(f"the bundle {bundle!r} is given together with --bundle; choose one of them")
-    return {**given.values, "engine.bundle": bundle}
+    return {**values, "engine.bundle": bundle}
 
 
 def _serve(settings: Settings) -> int:

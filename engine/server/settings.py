@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import fields
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Literal
@@ -17,12 +18,16 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from ..options import EngineOptions, StoryOptions
-from ..options.paths import with_values
+from ..options import EngineOptions, StoryOptions, as_loras
+from ..options.paths import paths_of, with_values
 from ..scheduler.policy import SchedulerConfig
 
 PREFIX = "ACDC_SERVE_"
-ROOTS = {"engine": EngineOptions, "scheduler": SchedulerConfig}  # first parts of paths; all others are a story's
+# First parts of paths; all others are parts of a story's options.
+ROOTS: dict[str, type] = {"engine": EngineOptions, "scheduler": SchedulerConfig}
+    "engine": EngineOptions,
+    "scheduler": SchedulerConfig,
+}  # first parts of paths; all others are a story's
 
 
 class Settings(BaseSettings):
@@ -77,6 +82,17 @@ class Settings(BaseSettings):
             raise ValueError("a key is empty, or has characters that no header carries; choose printable ASCII")
         return keys
 
+    @field_validator("options")
+    @classmethod
+    def _paths_are_known(cls, options: dict[str, Any]) -> dict[str, Any]:
+        story = StoryOptions()
+        groups = ROOTS | {field.name: type(getattr(story, field.name)) for field in fields(story)}
+        known = paths_of(groups, many=True)
+        for path in options:
+            if path not in known:
+                raise ValueError(f"unknown path {path!r}; choose among {', '.join(known)}")
+        return options
+
     @model_validator(mode="after")
     def _check(self) -> Settings:
         if not self.api_keys and not is_loopback(self.host):
@@ -91,16 +107,14 @@ class Settings(BaseSettings):
     @property
     def engine_options(self) -> EngineOptions:
         """Which models, and where they compute."""
-        return with_values(EngineOptions(), _below(self.options, "engine"))
+        values = _below(self.options, "engine")
+        return with_values(EngineOptions(), {**values, "loras": as_loras(values.get("loras", ()))})
 
     @property
     def story_options(self) -> StoryOptions:
         """Options of stories that name none of their own."""
         values = {path: value for path, value in self.options.items() if path.partition(".")[0] not in ROOTS}
-        try:
-            return with_values(StoryOptions(), values)
-        except (AttributeError, TypeError):
-            raise ValueError(f"options has an unknown path among {', '.join(values)}") from None
+        return with_values(StoryOptions(), values)
 
     @property
     def scheduler(self) -> Mapping[str, Any]:
