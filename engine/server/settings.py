@@ -25,9 +25,6 @@ from ..scheduler.policy import SchedulerConfig
 PREFIX = "ACDC_SERVE_"
 # First parts of paths; all others are parts of a story's options.
 ROOTS: dict[str, type] = {"engine": EngineOptions, "scheduler": SchedulerConfig}
-    "engine": EngineOptions,
-    "scheduler": SchedulerConfig,
-}  # first parts of paths; all others are a story's
 
 
 class Settings(BaseSettings):

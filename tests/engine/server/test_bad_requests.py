@@ -109,6 +109,8 @@ def send(folder, count: int, seed: int, capfd, **settings) -> dict[int, int]:
                 good = {"sentences": ["A fox sat."], "open": True, "id": chance.choice(["a", "story_0", "story_1"])}
                 content = json.dumps(good).encode()
             story, _, rest = path.partition("/events")
+            if ".." in story and story != path:
+                continue  # the client resolves it to the stream of all stories
             if method == "GET" and story != path and rest[:1] in ("", "?") and client.get(story).is_success:
                 continue  # a stream that has begun does not end
             answer = client.request(method, path, headers=headers, content=content)
