@@ -1,4 +1,4 @@
-"""Who may use the server: keys, cookies, hosts, origins; what answers and logs never hold."""
+"""Access to the server: keys, cookies, hosts, origins; secrets and sentences stay out of answers and logs."""
 
 import logging
 
