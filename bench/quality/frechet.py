@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+BLOCK = 1024  # rows at a time
 
 
 class Moments(NamedTuple):
@@ -20,9 +21,13 @@ class Moments(NamedTuple):
 
 
 def moments(rows: ArrayLike) -> Moments:
-    """Moments of ``[N >= 2, D]``."""
+    """Moments of ``[N >= 2, D]``; rows become float64 by blocks, so that many take no more memory than they have."""
     x = _samples(rows)
-    return Moments(x.mean(0), np.atleast_2d(np.cov(x, rowvar=False)), len(x))
+    mean, total = x.mean(0, dtype=np.float64), np.zeros((x.shape[1], x.shape[1]))
+    for start in range(0, len(x), BLOCK):
+        centred = x[start : start + BLOCK] - mean
+        total += centred.T @ centred
+    return Moments(mean, total / (len(x) - 1), len(x))
 
 
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
@@ -36,7 +41,7 @@ def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
         raise ValueError(f"features have {a.shape[1]} and {b.shape[1]} numbers; both sets need one network")
     if max(len(a), len(b)) > a.shape[1]:
         return moments_distance(moments(a), moments(b))
-    a_mean, b_mean = a.mean(0), b.mean(0)
+    a_mean, b_mean = a.mean(0, dtype=np.float64), b.mean(0, dtype=np.float64)
     a, b = (a - a_mean) / np.sqrt(len(a) - 1), (b - b_mean) / np.sqrt(len(b) - 1)
     cross = np.linalg.svd(a @ b.T, compute_uv=False).sum()
     gap = a_mean - b_mean
@@ -54,8 +59,9 @@ def moments_distance(first: Moments, second: Moments) -> float:
     return float(gap @ gap + np.trace(first.covariance) + np.trace(second.covariance) - 2 * cross)
 
 
-def _samples(rows: ArrayLike) -> Array:
-    x = np.asarray(rows, dtype=np.float64)
+def _samples(rows: ArrayLike) -> NDArray[np.floating[Any]]:
+    x = np.asarray(rows)
+    x = x if x.dtype in (np.float32, np.float64) else x.astype(np.float64)
     if x.ndim != 2 or len(x) < 2:
         raise ValueError(f"a Frechet distance needs two frames a set at least, got shape {list(x.shape)}")
     return x

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
+Rows = NDArray[np.floating[Any]]  # [F, D] of a story
 Kernel = Callable[[Array, Array], Array]  # [N, D], [M, D] -> [N, M]
-BLOCK = 1024  # rows of a kernel matrix at a time
+BLOCK = 256  # rows of a kernel matrix at a time
 SIGMA, SCALE = 10.0, 1000.0  # of CMMD
 
 
@@ -59,7 +61,14 @@ class KernelSums:
         return float(within_a + within_b - 2 * (a @ self.cross @ b) / (n * m))
 
 
-def kernel_sums(first: Sequence[Array], second: Sequence[Array], kernel: Kernel) -> KernelSums:
+def grouped(stories: Sequence[Rows], most: int) -> list[Rows]:
+    """Stories as at most that many groups of neighbours: the sums of many stories would take more memory than their
+    frames."""
+    size = -(-len(stories) // most)
+    return [np.concatenate(stories[start : start + size]) for start in range(0, len(stories), size)]
+
+
+def kernel_sums(first: Sequence[Rows], second: Sequence[Rows], kernel: Kernel) -> KernelSums:
     """Kernel sums of two sets, from the rows ``[F, D]`` of each story."""
     a, b = np.concatenate(first).astype(np.float64), np.concatenate(second).astype(np.float64)
     counts = [np.array([len(rows) for rows in part]) for part in (first, second)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,8 +66,11 @@ def run_evaluation(asked: Asked, target: Path, as_json: bool = False) -> bool:
     has_pictures = asked.reference is not None and statistics is None
     there, missing = available(metrics, has_pictures)
     check_available(there, missing)
+    if asked.statistics is not None:
+        InceptionFeatures(asked.models, asked.resize).files()  # before the work, not after it
     progress = make_progress()
-    with RowCache(target.with_name(f"{target.stem}{CACHE}")) as cache:
+    kept = target.with_name(f"{target.stem}{CACHE}")
+    with resumable(kept), RowCache(kept) as cache:
         sets = read_sets(asked.folders, cache, progress, asked.drafts, asked.single)
         reference = None
         if has_pictures and asked.reference is not None:
@@ -83,6 +87,15 @@ def run_evaluation(asked: Asked, target: Path, as_json: bool = False) -> bool:
     write_json(target, record)
     show(found, record, target, as_json)
     return not (found.failures or (asked.metrics is not None and missing))
+
+
+@contextmanager
+def resumable(kept: Path) -> Iterator[None]:
+    """Ctrl-C within says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; the same command continues from {kept}") from None
 
 
 def read_sets(

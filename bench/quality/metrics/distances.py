@@ -4,27 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..frechet import frechet_distance, moments, moments_distance
-from ..kernel_distance import cubic, gaussian, kernel_sums
+from ..kernel_distance import cubic, gaussian, grouped, kernel_sums
 from ..metric import Context, Figure, nothing
 from ..network import FrameItem, Network, weights_of
 from ..sets.story_set import StorySet
 from ..statistics import Interval, spread_interval
 from ..statistics_file import Statistics
 
-Array = NDArray[np.float64]
+Array = NDArray[np.floating[Any]]
 SAMPLES = 1000  # resamples of a kernel distance
+GROUPS = 256  # of neighbouring stories, drawn again together where there are more stories
 FRECHET_SAMPLES, FRECHET_FRAMES = 200, 600  # resamples of a Frechet distance, and frames up to which they are computed
 
 
 def rows_by_story(stories: StorySet, network: Network, context: Context) -> list[Array]:
     """Rows of each story."""
-    rows = context.looker.rows(network, [FrameItem(picture) for picture in stories.pictures]).astype(np.float64)
+    rows = context.looker.rows(network, [FrameItem(picture) for picture in stories.pictures])
     return np.split(rows, np.cumsum([len(story.pictures) for story in stories.stories])[:-1])
 
 
@@ -148,6 +149,7 @@ class KernelDistance:
 
 def kernel_interval(own: Sequence[Array], others: Sequence[Array], kind: Literal["kid", "cmmd"]) -> Interval:
     """The distance of two sets of stories' rows and its interval over stories of both."""
+    own, others = (grouped(part, GROUPS) for part in (own, others))
     if kind == "cmmd":
         own, others = ([rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in part] for part in (own, others))
     sums, unbiased = kernel_sums(own, others, cubic if kind == "kid" else gaussian), kind == "kid"

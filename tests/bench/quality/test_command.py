@@ -77,6 +77,7 @@ def test_the_same_command_continues_and_gives_the_same_file(network, drawn, caps
     network.stop = kill
     command = ["evaluate", "drawn", "--metrics", "consistency-means", "--out", "killed.json"]
     assert main(command) == 130
+    assert "the same command continues from killed.rows.sqlite3" in capsys.readouterr().err
     assert not Path("killed.json").exists()
     network.stop, before = lambda batch: None, network.batches
     assert main(command) == 0
@@ -152,6 +153,7 @@ def test_drafts_and_json(network, drawn, capsys):
         (["drawn", "--out", "no/scores.json"], ["'no' is not a directory"]),
         (["drawn", "--reference", "nothing.npz"], ["reference 'nothing.npz' does not exist"]),
         (["drawn", "reference", "--statistics", "a.npz"], ["is of one DIR"]),
+        (["drawn", "--statistics", "a.npz"], ["pt_inception-2015-12-05-6726825d.pth is missing"]),
     ],
 )
 def test_mistakes_are_one_line(network, drawn, capsys, argv, words):

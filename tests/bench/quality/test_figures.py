@@ -14,10 +14,10 @@ from PIL import Image
 
 from acdc.bench.quality.evaluate import available, evaluate
 from acdc.bench.quality.frechet import frechet_distance, moments, moments_distance
-from acdc.bench.quality.kernel_distance import cubic, gaussian, kernel_sums
+from acdc.bench.quality.kernel_distance import cubic, gaussian, grouped, kernel_sums
 from acdc.bench.quality.metric import Context
 from acdc.bench.quality.metrics.consistency import Consistency, shuffled
-from acdc.bench.quality.metrics.distances import Frechet, KernelDistance
+from acdc.bench.quality.metrics.distances import Frechet, KernelDistance, kernel_interval
 from acdc.bench.quality.network import Clip, Looker
 from acdc.bench.quality.networks.clips import dynamic_row, padded, smooth_row
 from acdc.bench.quality.networks.inception_features import classic, clean
@@ -86,6 +86,16 @@ def test_weighing_sums_is_drawing_stories_again(counts, times):
         sums, again = kernel_sums(own, others, kernel), kernel_sums(drawn, others, kernel)
         for unbiased in (True, False):
             assert sums.distance(unbiased, weights) == pytest.approx(again.distance(unbiased), rel=1e-9, abs=1e-9)
+
+
+def test_many_stories_are_drawn_again_in_groups():
+    stories = [random(n, 2, 3) for n in range(300)]
+    groups = grouped(stories, 256)
+    assert len(groups) == 150
+    assert np.array_equal(np.concatenate(groups), np.concatenate(stories))
+    assert grouped(stories[:5], 256)[4] is not None
+    found = kernel_interval(stories, stories[:10], "kid")
+    assert found.value == pytest.approx(kernel_sums(stories, stories[:10], cubic).distance(True))
 
 
 def test_kid_is_the_mean_over_all_pairs():
