@@ -11,18 +11,16 @@ from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .errors import NO_RETRY, ApiError
+from .exchange import Answer, Body, TooLarge
 from .keys import Keys
 
 LOG, ACCESS = logging.getLogger("acdc.serve"), logging.getLogger("acdc.serve.access")
 GUARDED, OPEN = "/v1/", ("/v1/session",)  # paths that need a key, and those below them that do not
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
-POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-DOCS = ("/docs", "/redoc")  # FastAPI's pages, which load their scripts from elsewhere
-HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "x-frame-options": "DENY"}
 LOCAL = ("localhost", "127.0.0.1", "::1")
 MAX_ID = 128  # characters of a client's own x-request-id
 
@@ -44,15 +42,15 @@ class Guard:
             await self.app(scope, receive, send)
             return
         headers, begun = Headers(scope=scope), time.perf_counter()
-        body = _Body(receive, self.max_body)
-        answer = _Answer(send, body, _request_id(headers), scope["path"])
+        body = Body(receive, self.max_body)
+        answer = Answer(send, scope, body, _request_id(headers))
         try:
             scope.setdefault("state", {})["key_hash"] = self._admit(scope, headers)
             body.check_declared(headers.get("content-length", ""))
             await self.app(scope, body, answer)
         except ApiError as error:
             await error.response()(scope, receive, answer)
-        except _TooLarge:
+        except TooLarge:
             body.exceeded = False
             refusal = ApiError(413, f"the body has more than {self.max_body} bytes", code="body_too_large")
             await refusal.response()(scope, receive, answer)
@@ -84,52 +82,6 @@ class Guard:
 
 
 CHALLENGE = {"www-authenticate": "Bearer"}
-
-
-class _TooLarge(Exception):
-    """The body has more bytes than it may; no handler of the framework knows it."""
-
-
-class _Body:
-    """``receive`` that refuses a body of more than ``most`` bytes."""
-
-    def __init__(self, receive: Receive, most: int) -> None:
-        self.receive, self.most, self.read, self.exceeded = receive, most, 0, False
-
-    def check_declared(self, length: str) -> None:
-        """Refuse by the header ``Content-Length``, before anything is read."""
-        if length.isascii() and length.isdigit() and int(length[:20]) > self.most:
-            raise _TooLarge
-
-    async def __call__(self) -> Message:
-        message = await self.receive()
-        self.read += len(message.get("body", b""))
-        if self.read > self.most:
-            self.exceeded = True
-            raise _TooLarge
-        return message
-
-
-class _Answer:
-    """``send`` that adds headers and remembers the status; it answers 413 instead where the body was too large, which
-    the framework takes for an error of parsing."""
-
-    def __init__(self, send: Send, body: _Body, request_id: str, path: str) -> None:
-        self.send, self.body, self.request_id, self.path = send, body, request_id, path
-        self.status: int | None = None
-
-    async def __call__(self, message: Message) -> None:
-        if message["type"] == "http.response.start":
-            if self.body.exceeded and self.status is None:
-                raise _TooLarge
-            self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self.request_id
-            for name, value in HEADERS.items():
-                headers.setdefault(name, value)
-            if not self.path.startswith(DOCS):
-                headers.setdefault("content-security-policy", POLICY)
-        await self.send(message)
 
 
 def _request_id(headers: Headers) -> str:

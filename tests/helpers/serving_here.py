@@ -38,10 +38,14 @@ def client_of(settings: Settings) -> Iterator[TestClient]:
 
 @contextmanager
 def worker_of(
-    settings: Settings, name: str = "here", frame_s: float = 0.0, executors: dict[str, Executor] | None = None
+    settings: Settings,
+    name: str = "here",
+    frame_s: float = 0.0,
+    executors: dict[str, Executor] | None = None,
+    engine: Any = None,
 ) -> Iterator[WorkerProcess]:
-    """A worker that is ready, and stopped after the block."""
-    worker = WorkerProcess(settings, name, lambda _: FakeServing(frame_s), executors or {})
+    """A worker that is ready, and stopped after the block; ``engine`` takes the place of the fake one."""
+    worker = WorkerProcess(settings, name, lambda _: engine or FakeServing(frame_s), executors or {})
     thread = Thread(target=worker.run, daemon=True)
     thread.start()
     try:
