@@ -66,8 +66,8 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
         "scheduler", "sdedit",
     },
     "cli": {
-        "acdit", "constraints", "corrector", "engine", "examples", "loading", "memory", "options", "outputs", "request",
-        "runtime", "scheduler", "server", "storage", "text_to_image",
+        "acdit", "constraints", "corrector", "engine", "examples", "fleet", "loading", "memory", "options", "outputs",
+        "request", "runtime", "scheduler", "server", "storage", "text_to_image",
     },
     "corrector": {"constraints", "loading", "models", "options", "runtime", "sdedit"},
     "text_to_image": {"loading", "models", "options", "sdedit"},

@@ -61,7 +61,8 @@ class Given:
     def __contains__(self, path: str) -> bool:
         return path in self.values
 
-    def _of(self, group: str) -> dict[str, Any]:
+    def fields(self, group: str) -> dict[str, Any]:
+        """The fields of one group that are set, by name."""
         below = {path.partition("."): value for path, value in self.values.items()}
         return {field: value for (name, _, field), value in below.items() if name == group}
 
@@ -74,15 +75,15 @@ class Given:
 
     def engine(self, base: EngineOptions | None = None) -> EngineOptions:
         """``base`` (None: the defaults) with the values that are set."""
-        return with_values(base or EngineOptions(), self._of("engine"))
+        return with_values(base or EngineOptions(), self.fields("engine"))
 
     def memory(self, base: MemorySettings) -> MemorySettings:
         """``base`` with the values that are set."""
-        return with_values(base, self._of("memory"))
+        return with_values(base, self.fields("memory"))
 
     def scheduler(self, base: SchedulerConfig) -> SchedulerConfig:
         """``base`` with the values that are set."""
-        return with_values(base, self._of("scheduler"))
+        return with_values(base, self.fields("scheduler"))
 
 
 def flag(

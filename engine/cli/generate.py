@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 import cloup
 from cloup import option, option_group
 
+from ..fleet.recipe import Run
 from ..memory import check_memory
+from ..options import StoryOptions
+from ..outputs import StoryResult
+from ..request import StoryRequest
 from ..scheduler.policy import SERIAL, SchedulerConfig
 from ..storage.resume_run import Earlier, check_folders, earlier_run, names_to_clear
 from ..storage.run_progress import RunProgress, make_many_progress
@@ -23,13 +28,14 @@ from ..utils.uninterrupted import uninterrupted
 from .constraints import check_all_constraints, constraints
 from .flags import Given, flag, with_options
 from .inputs import check_earlier, check_seed, output_directory
+from .many_engines import FLEET, fleet_choice, in_fleet
 from .options import CONCURRENCY, SLOTS, drawing, output, remark_on_steps, remark_on_unused
 from .story import begin_story, load_engine
 
 if TYPE_CHECKING:
     import torch
 
-    from ..scheduler.run import Many
+    from ..engine import Engine
 
 SOURCE = option_group(
     "Stories",
@@ -77,6 +83,7 @@ SCHEDULING = option_group(
     SOURCE,
     OUTPUT,
     SCHEDULING,
+    FLEET,
     *drawing(constraints(pictures=False)),
 )
 def generate(
@@ -86,6 +93,10 @@ def generate(
     overwrite: bool,
     batch: int | None,
     serial: bool,
+    engines: int | None,
+    ray: str | None,
+    gpus_per_engine: float | None,
+    engine_timeout: float | None,
     seed: int,
     given: Given,
 ) -> None:
@@ -97,6 +108,7 @@ def generate(
     """
     options, engine_options = given.story(), given.engine()
     given.scheduler(SchedulerConfig())  # refuses impossible numbers before anything is loaded
+    choice = fleet_choice(engines, ray, gpus_per_engine, engine_timeout, engine_options)
     check_earlier(resume, overwrite)
     directory = out_directory(out, stories)
     requests = read_requests(stories, check_seed(seed))
@@ -108,25 +120,69 @@ def generate(
     if left:
         check_memory(options.memory)
     limit_malloc_arenas()
-    engine = load_engine(engine_options, num_frames=sum(len(request.sentences) for request in requests))
-    remark_on_unused(options, engine.defaults, engine.embeds_guidance)
-    run_info = begin_story(engine, requests[0].sentences, 0, options, None)
-    if remark := earlier.check(run_info, lambda: engine.bundle.old_fingerprint()):
-        log(f"acdc: {remark}")
-    if not left:
-        report(f"{directory}: the {len(requests)} stories are finished, nothing to resume")
-        return
-    remark_on_steps(run_info)
-    tally = RunProgress(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
-    known = None if overwrite else earlier.manifest
-    writer = ManyWriter(directory, known, run_info, stale, make_many_progress(tally), options)
-    unfinished = writer.requests(left, earlier.begun)
-    config = scheduler_config(given, engine.device, serial=serial, batch=batch)
-    draw_stories(engine.generate_many(unfinished, options=options, pipelining=config), writer)
+    num_frames = sum(len(request.sentences) for request in requests)
+    opened: AbstractContextManager[Drawing]
+    if choice is None:
+        opened = in_process(given, serial=serial, batch=batch, num_frames=num_frames)
+    else:
+        scheduler = scheduler_values(given, batch)
+        opened = in_fleet(choice, engine_options, options, scheduler, serial=serial, num_frames=num_frames)
+    with opened as drawing:
+        remark_on_unused(options, drawing.defaults, drawing.embeds_guidance)
+        run_info = drawing.run_info(requests[0].sentences)
+        if remark := earlier.check(run_info, drawing.old_fingerprint):
+            log(f"acdc: {remark}")
+        if not left:
+            report(f"{directory}: the {len(requests)} stories are finished, nothing to resume")
+            return
+        remark_on_steps(run_info)
+        tally = RunProgress(len(requests), len(requests) - len(left), frames_to_make(left, earlier.begun))
+        known = None if overwrite else earlier.manifest
+        writer = ManyWriter(directory, known, run_info, stale, make_many_progress(tally), options)
+        draw_stories(drawing.generate_many(writer.requests(left, earlier.begun)), writer)
     kept = "; no frame was made, and what was there before is still there" if writer.kept else ""
     report(f"{directory}: {summary(tally)}{kept}")
     if tally.failed:
         raise click.exceptions.Exit(1)
+
+
+class Drawing(Protocol):
+    """One engine or many, as this command uses them."""
+
+    @property
+    def defaults(self) -> Mapping[str, Any]: ...
+    @property
+    def embeds_guidance(self) -> bool: ...
+    def run_info(self, sentences: tuple[str, ...]) -> StoryResult: ...
+    def old_fingerprint(self) -> str: ...
+    def generate_many(self, stories: Iterable[StoryRequest]) -> Run: ...
+
+
+class InProcess:
+    """One engine in this process."""
+
+    def __init__(self, engine: Engine, options: StoryOptions, config: SchedulerConfig) -> None:
+        self._engine, self._options, self._config = engine, options, config
+        self.defaults, self.embeds_guidance = engine.defaults, engine.embeds_guidance
+
+    def run_info(self, sentences: tuple[str, ...]) -> StoryResult:
+        """A story without frames that knows how its frames will be made."""
+        return begin_story(self._engine, sentences, 0, self._options, None)
+
+    def old_fingerprint(self) -> str:
+        """The weights' fingerprint as earlier versions recorded it."""
+        return self._engine.bundle.old_fingerprint()
+
+    def generate_many(self, stories: Iterable[StoryRequest]) -> Run:
+        """Draw them."""
+        return self._engine.generate_many(stories, options=self._options, pipelining=self._config)
+
+
+@contextmanager
+def in_process(given: Given, *, serial: bool, batch: int | None, num_frames: int) -> Iterator[InProcess]:
+    """Load the engine."""
+    engine = load_engine(given.engine(), num_frames=num_frames)
+    yield InProcess(engine, given.story(), scheduler_config(given, engine.device, serial=serial, batch=batch))
 
 
 def out_directory(out: str | None, stories: str) -> Path:
@@ -134,7 +190,7 @@ def out_directory(out: str | None, stories: str) -> Path:
     return output_directory(out, f"out/{'stories' if is_input(stories) else Path(stories).stem}")
 
 
-def draw_stories(run: Many, writer: ManyWriter) -> None:
+def draw_stories(run: Run, writer: ManyWriter) -> None:
     """Write what ``run`` makes; Ctrl-C leaves everything that is finished on disk."""
     try:
         with writer, closing(run.events()) as events:
@@ -159,7 +215,10 @@ def scheduler_config(given: Given, device: torch.device, *, serial: bool, batch:
     """The device's defaults, or those of ``serial``, with the given options in their place."""
     from ..scheduler.run import for_device
 
-    base = SERIAL if serial else for_device(None, device)
-    if batch is not None:
-        base = replace(base, draw_batch=batch, correct_batch=batch)
-    return given.scheduler(base)
+    return replace(SERIAL if serial else for_device(None, device), **scheduler_values(given, batch))
+
+
+def scheduler_values(given: Given, batch: int | None) -> dict[str, Any]:
+    """The given options of the schedule; ``batch`` bounds the launches of both models."""
+    batches = {} if batch is None else {"draw_batch": batch, "correct_batch": batch}
+    return {**batches, **given.fields("scheduler")}

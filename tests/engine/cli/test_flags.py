@@ -20,6 +20,7 @@ CORRECTION = "strength steps sampler guidance correction-size"
 FRAMES = "no-correction correct-first correct-every negative-prompt"
 MEMORY = "memory memory-model memory-url memory-timeout memory-calls memory-on-failure"
 SHOW_O = "arm-steps layout carry-over"
+FLEET = "engines ray gpus-per-engine engine-timeout"
 REST = f"{MEMORY} {SHOW_O} set"
 DRAWING = f"{SAMPLING} {TOKENS} {CORRECTION} {FRAMES}"
 STEERING = (
@@ -29,7 +30,7 @@ FLAGS = {
     "story": "example prompts number init-image out resume overwrite redo "
     f"{ENGINE} {DRAWING} mask depth {STEERING} {REST}",
     "generate": "stories out resume overwrite slots concurrency batch prompt-lookahead "
-    f"run-ahead no-merge serial {ENGINE} {DRAWING} {STEERING} {REST}",
+    f"run-ahead no-merge serial {FLEET} {ENGINE} {DRAWING} {STEERING} {REST}",
     "video": f"prompt example frames chunk-frames fps out resume overwrite {ENGINE} {DRAWING} {REST}",
     "correct": f"prompt prompts chunk-frames batch json out resume overwrite {ENGINE.replace(' quantization', '')} "
     f"seed {CORRECTION} negative-prompt set",

@@ -1,0 +1,74 @@
+"""Stories in a Ray Data pipeline: a class for ``Dataset.map_batches``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Any
+
+from PIL import Image
+
+from ..options import EngineOptions, make_options
+from ..request import StoryRequest
+from ..scheduler.events import FrameDone, StoryFailed
+from ..scheduler.story_feed import StoryFeed
+from ..utils.to_one_line import one_line
+from .recipe import EngineRecipe
+
+Batch = dict[str, Any]
+
+
+class DrawStories:
+    """Loads one engine, and draws the rows of a batch together.
+
+    A row has ``sentences`` (a list of texts) and, if wanted, ``seed`` (an integer, 0 without); its other columns stay.
+    It gets ``frames`` (PNG files as bytes), ``refined_prompts`` (texts) and ``error``: empty, or one line that says why
+    the story has fewer frames than sentences. A row never ends the batch.
+
+    ``DrawStories("storyworld", engine={"device": "cuda"}, steps=20)``: ``bundle`` and ``engine`` are arguments of
+    ``Engine.from_pretrained``, ``options`` those of a story by their flat names (``strength=0.4``). Raises
+    ``ValueError`` for options that cannot be met.
+    """
+
+    def __init__(self, bundle: str = "storyworld", *, engine: Mapping[str, Any] | None = None, **options: Any) -> None:
+        recipe = EngineRecipe(EngineOptions(bundle=bundle, **(engine or {})), make_options(**options))
+        self._engine = recipe()
+
+    def __call__(self, batch: Batch) -> Batch:
+        """Columns of a batch, each a sequence with one value a row."""
+        if "sentences" not in batch:
+            raise ValueError(f"a row has no 'sentences'; its columns are {', '.join(batch)}")
+        rows = len(batch["sentences"])
+        frames: list[list[bytes]] = [[] for _ in range(rows)]
+        prompts: list[list[str]] = [[] for _ in range(rows)]
+        errors = [""] * rows
+        feed = StoryFeed()
+        for row in range(rows):
+            try:
+                feed.put(self._request(batch, row))
+            except ValueError as error:
+                errors[row] = one_line(str(error))
+        feed.close()
+        for event in self._engine.run(feed).events():
+            row = int(event.request.id)
+            match event:
+                case FrameDone(_, frame):
+                    frames[row].append(png(frame.image))
+                    prompts[row].append(frame.refined_prompt)
+                case StoryFailed(_, error):
+                    errors[row] = one_line(f"{type(error).__name__}: {error}")
+        return {**batch, "frames": frames, "refined_prompts": prompts, "error": errors}
+
+    def _request(self, batch: Batch, row: int) -> StoryRequest:
+        sentences = batch["sentences"][row]
+        if isinstance(sentences, str):
+            raise ValueError("sentences are one text; give a list of texts")
+        seed = int(batch["seed"][row]) if "seed" in batch else 0
+        return StoryRequest(str(row), tuple(str(sentence) for sentence in sentences), seed)
+
+
+def png(picture: Any) -> bytes:
+    """A picture, uint8 [H, W, 3], as a PNG file."""
+    file = BytesIO()
+    Image.fromarray(picture).save(file, "PNG")
+    return file.getvalue()

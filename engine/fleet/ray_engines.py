@@ -1,0 +1,94 @@
+"""Engines as actors of a Ray cluster."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Any
+
+from ..utils.streams import log
+from .host import EngineHost
+from .leases import EngineDied
+from .recipe import Recipe
+
+MISSING = "--ray needs Ray; install it with: pip install 'acdc-engine[ray]'"
+OBJECT_STORE = 200 << 20  # bytes of a cluster that is started here: it holds a few frames at a time
+STILL = "USAGE_STATS"  # Ray's own name for what it would send home
+
+
+class RayEngines:
+    """Each engine is an actor that loads ``recipe`` where there are ``cpus`` and ``gpus`` (a part of one: engines share
+    it). ``address`` is a cluster's; empty: ``$RAY_ADDRESS``, else a cluster on this machine, which is started.
+
+    ``ValueError`` without Ray, where the cluster cannot be reached, and where one that was started here has no place.
+    """
+
+    def __init__(self, recipe: Recipe, address: str = "", *, cpus: float = 1, gpus: float = 0) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise ValueError(MISSING) from None
+        self._ray, self._recipe, self._needs = ray, recipe, {"CPU": cpus, "GPU": gpus}
+        self._began_here = not ray.is_initialized()
+        if self._began_here:
+            self._connect(address)
+        self._warn_of_needs()
+        # Restarts are the driver's; a call of each kind runs at a time, and none waits for a launch.
+        self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD")(EngineHost)
+
+    def start(self, number: int) -> RayEngine:
+        return RayEngine(self._ray, self._actor.remote(self._recipe))
+
+    def close(self) -> None:
+        """Leave the cluster, or end it if it was started here."""
+        if self._began_here:
+            self._ray.shutdown()
+
+    def _connect(self, address: str) -> None:
+        os.environ.setdefault(f"RAY_{STILL}_ENABLED", "0")
+        known = address or os.environ.get("RAY_ADDRESS", "")
+        local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+        try:
+            self._ray.init(known or "local", **({} if known and known != "local" else local))
+        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+            raise ValueError(f"no Ray cluster answers at {known or 'local'!r}: {error}") from None
+
+    def _warn_of_needs(self) -> None:
+        """An engine that no machine has room for waits: clusters grow. One that was started here does not."""
+        has = self._ray.cluster_resources()
+        for name, need in self._needs.items():
+            if need > has.get(name, 0):
+                log(
+                    f"acdc: an engine needs {need:g} {name} and the cluster has {has.get(name, 0):g}; it waits for more"
+                )
+
+
+class RayEngine:
+    """One actor."""
+
+    def __init__(self, ray: Any, actor: Any) -> None:
+        self._ray, self._actor = ray, actor
+
+    def exchange(self, message: bytes) -> Future[bytes]:
+        answer: Future[bytes] = Future()
+        self._actor.exchange.remote(message).future().add_done_callback(lambda done: _pass_on(done, answer))
+        return answer
+
+    def end(self) -> None:
+        with suppress(self._ray.exceptions.RayError):
+            self._ray.kill(self._actor)
+
+
+def _pass_on(done: Future[bytes], answer: Future[bytes]) -> None:
+    error = done.exception()
+    if error is None:
+        answer.set_result(done.result())
+    else:
+        answer.set_exception(EngineDied(_reason(error), blameless=bool(getattr(error, "preempted", False))))
+
+
+def _reason(error: BaseException) -> str:
+    """The first line that says something."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__
