@@ -13,8 +13,8 @@ class EngineProcess(Protocol):
         """Send orders; the future gets the answer, or ``EngineDied``. Returns at once, whatever the process does."""
         ...
 
-    def end(self) -> None:
-        """End the process, however it hangs, and free what it used. May be called again."""
+    def end(self, hangs: bool = False) -> None:
+        """End the process and free what it used; one that ``hangs`` may not even hear of it. May be called again."""
         ...
 
 

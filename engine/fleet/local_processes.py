@@ -55,7 +55,7 @@ class LocalProcess:
     def exchange(self, message: bytes) -> Future[bytes]:
         return self._thread.submit(self._exchange, message)
 
-    def end(self) -> None:
+    def end(self, hangs: bool = False) -> None:
         self._process.kill()
         self._process.join(GRACE_S)
         with suppress(RuntimeError):  # it was ended before

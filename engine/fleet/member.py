@@ -91,9 +91,9 @@ class Member:
         return ""
 
     def lose(self, now: float) -> float:
-        """End the process; returns the seconds until it may start again."""
+        """End the process, which hangs if it still owes an answer; returns the seconds until it may start again."""
         assert self.process is not None, "it has a process"
-        self.process.end()
+        self.process.end(hangs=self.answer is not None and not self.answer.done())
         self.fruitless = 0 if self._frames else self.fruitless + 1
         pause = self.limits.pause(self.fruitless)
         self.start_at = now + pause

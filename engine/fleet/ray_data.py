@@ -25,9 +25,9 @@ class DrawStories:
     It gets ``frames`` (PNG files as bytes), ``refined_prompts`` (texts) and ``error``: empty, or one line that says why
     the story has fewer frames than sentences. A row never ends the batch.
 
-    ``DrawStories("storyworld", engine={"device": "cuda"}, steps=20)``: ``bundle`` and ``engine`` are arguments of
-    ``Engine.from_pretrained``, ``options`` those of a story by their flat names (``strength=0.4``). Raises
-    ``ValueError`` for options that cannot be met.
+    ``DrawStories("storyworld", engine={"device": "cuda"}, strength=0.4)``: ``bundle`` and ``engine`` are arguments of
+    ``Engine.from_pretrained``, ``options`` those of a story by their flat names. Raises ``ValueError`` for options that
+    cannot be met.
     """
 
     def __init__(self, bundle: str = "storyworld", *, engine: Mapping[str, Any] | None = None, **options: Any) -> None:

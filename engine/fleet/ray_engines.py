@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 from concurrent.futures import Future
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from ..utils.streams import log
@@ -35,7 +37,7 @@ class RayEngines:
             self._connect(address)
         self._warn_of_needs()
         # Restarts are the driver's; a call of each kind runs at a time, and none waits for a launch.
-        self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD")(EngineHost)
+        self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD")(RayHost)
 
     def start(self, number: int) -> RayEngine:
         return RayEngine(self._ray, self._actor.remote(self._recipe))
@@ -64,20 +66,47 @@ class RayEngines:
                 )
 
 
+class RayHost(EngineHost):
+    """An engine in an actor."""
+
+    def place(self) -> tuple[str, int]:
+        """The actor's node and its process there."""
+        import ray
+
+        return ray.get_runtime_context().get_node_id(), os.getpid()
+
+
 class RayEngine:
     """One actor."""
 
     def __init__(self, ray: Any, actor: Any) -> None:
         self._ray, self._actor = ray, actor
+        self._place = actor.place.remote()
 
     def exchange(self, message: bytes) -> Future[bytes]:
         answer: Future[bytes] = Future()
         self._actor.exchange.remote(message).future().add_done_callback(lambda done: _pass_on(done, answer))
         return answer
 
-    def end(self) -> None:
+    def end(self, hangs: bool = False) -> None:
         with suppress(self._ray.exceptions.RayError):
             self._ray.kill(self._actor)
+            if hangs and self._ray.wait([self._place], timeout=0)[0]:
+                self._kill(*self._ray.get(self._place))
+
+    def _kill(self, node: str, pid: int) -> None:
+        """``ray.kill`` asks the process to end, and one that is stopped never does: it would keep its GPU."""
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        there = NodeAffinitySchedulingStrategy(node, soft=False)
+        self._ray.remote(num_cpus=0, max_retries=0, scheduling_strategy=there)(kill_engine).remote(pid)
+
+
+def kill_engine(pid: int) -> None:
+    """Kill a process if it is an engine of a fleet: the number may be another's by now."""
+    with suppress(OSError):
+        if RayHost.__name__ in Path(f"/proc/{pid}/cmdline").read_text():
+            os.kill(pid, signal.SIGKILL)
 
 
 def _pass_on(done: Future[bytes], answer: Future[bytes]) -> None:

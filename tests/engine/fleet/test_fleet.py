@@ -41,7 +41,7 @@ class ThreadEngine:
     def exchange(self, message):
         return self.thread.submit(self.host.exchange, message)
 
-    def end(self):
+    def end(self, hangs=False):
         self.engines.ended += 1
         self.thread.shutdown(wait=False)
 
@@ -52,7 +52,7 @@ class Deaf:
     def exchange(self, message):
         return Future()
 
-    def end(self):
+    def end(self, hangs=False):
         pass
 
 

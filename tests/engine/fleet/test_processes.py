@@ -77,6 +77,7 @@ def test_two_kills_and_a_hang_in_the_middle(tmp_path, capsys):
     assert said.count("no launch of it ended for 1.5 s") == 1
 
 
+@pytest.mark.slow
 def test_an_engine_that_is_stopped_is_ended(tmp_path, capsys):
     begun = Counter(fleet_folders(tmp_path, 1, 4, Trouble("s2", 1, "stop")))
     assert [frame for frame, times in begun.items() if times > 1] == [("s2", 1)]
