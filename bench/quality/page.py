@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
-from .evaluate import Evaluation
+from .evaluate import Evaluation, Missing
 from .metric import Figure
 
 NONE = "-"
@@ -35,7 +35,8 @@ def lines(found: Evaluation) -> list[str]:
     """Differences, remarks, failures, and what is missing, one line each."""
     first = found.sets[0].name
     controlled = any(one.controls for figures in found.figures.values() for one in figures.values())
-    said = [LEGEND] if controlled else []
+    said = [f"{one.name}: {one.definition}" for one in found.metrics]
+    said += [LEGEND] if controlled else []
     said += [
         f"{metric}: {name} less {first}: {_signed(row)} over {row['stories']} stories that both drew"
         for name, rows in found.differences.items()
@@ -45,8 +46,15 @@ def lines(found: Evaluation) -> list[str]:
         place = f" of {name}" if len(found.figures) > 1 else ""
         said += [f"{metric}{place}: {remark}" for metric, one in figures.items() for remark in one.remarks]
     said += [f"left out: {line}" for line in found.failures]
-    said += [f"not measured: {one.metric} wants {one.file} ({one.source})" for one in found.missing]
-    return list(dict.fromkeys(said))
+    return list(dict.fromkeys([*said, *missing_lines(found.missing)]))
+
+
+def missing_lines(missing: Sequence[Missing]) -> list[str]:
+    """One line a file, with the metrics that want it."""
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for one in missing:
+        wanted.setdefault((one.file, one.source), []).append(one.metric)
+    return [f"not measured: {', '.join(metrics)}: no {file} ({source})" for (file, source), metrics in wanted.items()]
 
 
 def number(value: float | None) -> str:

@@ -23,7 +23,7 @@ from .metric import Context, Metric
 from .metrics.registry import Choices, make_metrics
 from .network import FrameItem, Looker, Network, weights_of
 from .networks.inception_features import InceptionFeatures
-from .page import print_evaluation
+from .page import missing_lines, print_evaluation
 from .progress import Progress, make_progress
 from .row_cache import RowCache
 from .sets.listing import list_stories
@@ -136,8 +136,7 @@ def check_device(name: str) -> torch.device:
 def check_available(there: Sequence[Metric], missing: Sequence[Missing]) -> None:
     """``ValueError`` where nothing is left to measure."""
     if not there:
-        wanted = "; ".join(f"{one.metric} wants {one.file} ({one.source})" for one in missing)
-        raise ValueError(f"no metric can be measured here: {wanted}")
+        raise ValueError(f"no metric can be measured here; {'; '.join(missing_lines(missing))}")
 
 
 def described(asked: Asked, reference: StorySet | None) -> dict[str, Any] | None:

@@ -83,6 +83,7 @@ METRICS: Mapping[str, Make] = {
         "VBench's: (255 - mean difference of the odd frames from those computed between the even ones) / 255",
         SmoothClips(of.models),
         columns=("frames between",),
+        notice="AMT-S's weights are CC BY-NC 4.0: not for commercial use",
     ),
     "dynamic": lambda of: ClipScores(
         "dynamic",

@@ -111,6 +111,7 @@ class ClipScores:
     definition: str
     network: Network
     columns: Sequence[str] = field(default=())  # names of the row's other numbers
+    notice: str = ""  # terms of the weights, printed with the figure
     needs_reference: bool = False
     needs_equal_n: bool = False
 
@@ -131,6 +132,7 @@ class ClipScores:
         over = mean_interval(values)
         small = sum(min(story.pictures[0].size) < SMALL for story in chosen)
         remarks += [f"{small} clips are enlarged to {SMALL} pixels a side"] if small else []
+        remarks += [self.notice] if self.notice else []
         return Figure(
             self.name,
             over.value,

@@ -17,7 +17,7 @@ BLOCK = (
     (r"mlp\.c_proj\.(\w+)", r"mlp.fc2.\3"),
 )
 RULES: tuple[Rule, ...] = (
-    (r"input_resolution|context_length|vocab_size", ""),
+    (r"input_resolution|context_length|vocab_size|(visual\.)?transformer\.resblocks\.\d+\.attn_mask", ""),
     (r"visual\.conv1\.weight", "vision_model.embeddings.patch_embedding.weight"),
     (r"visual\.class_embedding", "vision_model.embeddings.class_embedding"),
     (r"visual\.positional_embedding", "vision_model.embeddings.position_embedding.weight"),

@@ -82,6 +82,8 @@ class _Reader(pickle.Unpickler):
             return OrderedDict
         if module == "torch.jit._pickle" and name in LISTS:
             return list
+        if (module, name) == ("torch.jit._pickle", "restore_type_tag"):
+            return _untagged
         raise pickle.UnpicklingError(f"it asks for {module}.{name}; only tensors are read")
 
     def persistent_load(self, pid: Any) -> Tensor:
@@ -90,6 +92,10 @@ class _Reader(pickle.Unpickler):
             raise pickle.UnpicklingError("a storage has no type")
         data = bytearray(self._archive.read(f"{self._folder}data/{key}"))
         return torch.frombuffer(data, dtype=dtype) if data else torch.empty(0, dtype=dtype)
+
+
+def _untagged(value: Any, tag: Any) -> Any:
+    return value
 
 
 def _tensor(storage: Tensor, offset: int, size: Any, stride: Any, *more: Any) -> Tensor:

@@ -55,7 +55,7 @@ def test_a_table_and_every_figure(network, drawn, capsys):
         "metric", "value", "95", "%", "interval", "same", "shuffled", "true", "stories", "frames",
     ]  # fmt: skip
     assert [line.split()[0] for line in lines[1:4]] == ["consistency-means", "fd-means", "kid-means"]
-    assert any(line.startswith("not measured: fid wants pt_inception-2015-12-05") for line in lines)
+    assert any(line.startswith("not measured: fid: no pt_inception-2015-12-05") for line in lines)
     assert lines[-1] == "scores.json: all figures"
     found = scores()
     figure = found["figures"]["drawn"]["consistency-means"]
@@ -148,7 +148,7 @@ def test_drafts_and_json(network, drawn, capsys):
         (["drawn", "--metrics", ","], ["--metrics is empty"]),
         (["nowhere"], ["'nowhere' does not exist"]),
         (["drawn", "drawn"], ["'drawn' is given more than once"]),
-        (["drawn", "--metrics", "fid"], ["no metric can be measured", "fid wants pt_inception"]),
+        (["drawn", "--metrics", "fid"], ["no metric can be measured", "fid: no pt_inception"]),
         (["drawn", "--device", "gpu"], ["device 'gpu' cannot be used", "choose cpu"]),
         (["drawn", "--out", "no/scores.json"], ["'no' is not a directory"]),
         (["drawn", "--reference", "nothing.npz"], ["reference 'nothing.npz' does not exist"]),
