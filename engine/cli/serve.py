@@ -137,9 +137,13 @@ def _serve(settings: Settings) -> int:
 
 def _work(settings: Settings) -> int:
     from ..server.logs import set_up_logs
+    from ..server.store.database import Database
     from ..server.worker.kinds import EXECUTORS
     from ..server.worker.loading import load_engine
     from ..server.worker.process import run_worker
 
     set_up_logs(settings.log_level)
+    database = Database(settings.database_url)
+    database.create_tables()
+    database.close()
     return run_worker(settings, uuid.uuid4().hex, load_engine, EXECUTORS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -12,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from ..storage.story_reader import STORY_FILE
 from .errors import ApiError
 from .service import Service
+from .settings_digest import settings_digest
 from .store.records import Job
 
 TYPE = "acdc.story.v1"
 MAX_TOKEN = 1 << 22  # characters
-OF_THE_MACHINE = ("device", "threads", "backend", "attention", "kernels", "init_image")
 
 
 class Continuation(BaseModel):
@@ -26,12 +24,6 @@ class Continuation(BaseModel):
 
     kind: Literal["acdc.story.v1"]
     payload: str = Field(max_length=MAX_TOKEN)
-
-
-def settings_digest(settings: Mapping[str, Any]) -> str:
-    """Equal where stories are drawn alike: of all settings but those that say where and by which kernels."""
-    kept = {name: value for name, value in settings.items() if name not in OF_THE_MACHINE}
-    return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def token_of(here: Service, job: Job) -> dict[str, str] | None:

@@ -98,6 +98,8 @@ class Settings(BaseSettings):
             )
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("ssl_certfile and ssl_keyfile go together; give both")
+        if self.hang_timeout <= self.lease:  # what an engine has finished is known at beats, three a lease
+            raise ValueError(f"hang_timeout {self.hang_timeout:g} is too short; choose more than lease, {self.lease:g}")
         _ = self.engine_options, self.story_options, self.scheduler
         return self
 

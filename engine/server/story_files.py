@@ -10,16 +10,11 @@ from PIL import Image
 
 from ..storage.story_reader import draft_name, image_name
 from .errors import ApiError
+from .partials import partial_name
 
-PARTIALS = "partials"
 FOREVER = {"cache-control": "private, max-age=31536000, immutable"}
 BRIEFLY = {"cache-control": "no-cache"}
 MAX_INDEX = 10_000
-
-
-def partial_name(index: int, number: int) -> str:
-    """The file of partial image ``number`` of frame ``index`` (both from 0), relative to the story's folder."""
-    return f"{PARTIALS}/frame_{index + 1:02d}_{number:02d}.png"
 
 
 def frame_file(folder: Path, index: int) -> Path:

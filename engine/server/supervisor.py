@@ -21,6 +21,7 @@ COMMAND = (sys.executable, "-m", "acdc.engine.server.worker")
 CHECK_S = 0.2
 BEATS_S = 1.0  # between two looks at a worker's beats
 PAUSES_S = (0.0, 1.0, 2.0, 5.0, 10.0, 30.0)  # before a worker starts again, by the times that it died while loading
+LOAD_S = 3600.0  # for reading weights and building plans
 GRACE_S = DRAIN_S + 5
 
 
@@ -102,8 +103,10 @@ class Supervisor(Thread):
         beat, progress = (worker.beat, worker.progress) if worker else (begun, begun)
         if time.time() - beat > self.settings.lease:
             return f"it was silent for {self.settings.lease:g} s"
-        if time.time() - progress > self.settings.hang_timeout:
-            return f"its engine has finished nothing for {self.settings.hang_timeout:g} s"
+        loading = worker is None or worker.state == LOADING
+        limit = max(LOAD_S, self.settings.hang_timeout) if loading else self.settings.hang_timeout
+        if time.time() - progress > limit:
+            return f"its engine has finished nothing for {limit:g} s"
         return ""
 
     def _read(self) -> Worker | None:

@@ -14,10 +14,10 @@ from ...scheduler.events import FrameDone
 from ...storage.story_reader import read_story
 from ...storage.story_writer import StoryWriter, end_ms, shifted, story_title
 from ...utils.atomic import write_png
-from ..continuation import settings_digest
+from ..partials import partial_name
+from ..settings_digest import settings_digest
 from ..store.claims import SUSPECT, Claims
 from ..store.records import Job
-from ..story_files import partial_name
 from .persist import Persistence
 
 

@@ -12,10 +12,18 @@ from tests.helpers.serving_here import client_of, ended, settings_of, worker_of
 KEY = "a-key-that-nobody-guesses"
 
 
-@pytest.fixture
-def client(tmp_path):
-    with client_of(settings_of(tmp_path, api_keys=[KEY, "another"])) as found:
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    with client_of(settings_of(tmp_path_factory.mktemp("serve"), api_keys=[KEY, "another"])) as found:
         yield found
+
+
+@pytest.fixture
+def client(served):
+    """Without its key."""
+    served.headers.pop("authorization", None)
+    served.cookies.clear()
+    return served
 
 
 @pytest.mark.parametrize(
@@ -25,7 +33,6 @@ def client(tmp_path):
     "path", ["/v1/stories", "/v1/models", "/v1/events", "/v1/stories/a/frames/0.png", "/v1/none", "/v1"]
 )
 def test_everything_below_v1_needs_a_key(client, path, given):
-    del client.headers["authorization"]
     answer = client.get(path, headers={"authorization": given} if given is not None else {})
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -36,13 +43,11 @@ def test_everything_below_v1_needs_a_key(client, path, given):
 def test_every_key_opens_and_operation_needs_none(client):
     for key in (KEY, "another"):
         assert client.get("/v1/stories", headers={"authorization": f"Bearer {key}"}).status_code == 200
-    del client.headers["authorization"]
     for path in ("/healthz", "/version", "/metrics", "/docs", "/openapi.json"):
         assert client.get(path).status_code == 200, path
 
 
 def test_a_key_is_exchanged_for_a_cookie_that_scripts_cannot_read(client):
-    del client.headers["authorization"]
     assert client.get("/v1/session").json() == {"required": True, "accepted": False}
     assert client.post("/v1/session", json={"key": "wrong"}).status_code == 401
     answer = client.post("/v1/session", json={"key": KEY})

@@ -1,12 +1,8 @@
 """Claims: each job is one worker's, is drawn on after its worker's death, and fails alone where it kills workers."""
 
 import multiprocessing
-import os
-import shutil
 import subprocess
 import time
-from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
 
@@ -14,8 +10,8 @@ from acdc.engine.server.store.claims import Claims, Lost
 from acdc.engine.server.store.database import Database
 from acdc.engine.server.store.store import Store
 from acdc.engine.server.store.workers import Workers
+from tests.helpers.postgres import HAS_POSTGRES, postgres
 
-POSTGRES = next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))), None)
 JOBS, PROCESSES = 60, 3
 
 
@@ -148,30 +144,7 @@ def test_three_processes_share_the_jobs_of_sqlite(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(POSTGRES is None or not find_spec("psycopg"), reason="Postgres or psycopg is not installed here")
-def test_three_processes_share_the_jobs_of_postgres(tmp_path):
-    with_postgres(tmp_path, lambda url: check_three_processes(url, JOBS))
-
-
-def with_postgres(folder: Path, check) -> None:
-    """Run ``check`` with the address of a fresh Postgres, which listens on a socket in ``folder`` alone."""
-    place = Path("/tmp") / f"acdc-postgres-{os.getpid()}"  # a socket's path has at most 107 bytes
-    place.mkdir(mode=0o777)
-    place.chmod(0o777)
-
-    def run(*command: str) -> None:
-        user = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-        subprocess.run([*user, *command], check=True, cwd="/", stdout=subprocess.DEVNULL)
-
-    assert POSTGRES is not None
-    binaries = POSTGRES.parent
-    try:
-        run(str(binaries / "initdb"), "-D", f"{place}/data", "-A", "trust", "-U", "acdc")
-        options = f"-k {place} -c listen_addresses= -c fsync=off"
-        run(str(binaries / "pg_ctl"), "-D", f"{place}/data", "-o", options, "-w", "-l", f"{place}/log", "start")
-        try:
-            check(f"postgresql+psycopg://acdc@/postgres?host={place}")
-        finally:
-            run(str(binaries / "pg_ctl"), "-D", f"{place}/data", "-m", "immediate", "stop")
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+@pytest.mark.skipif(not HAS_POSTGRES, reason="Postgres or psycopg is not installed here")
+def test_three_processes_share_the_jobs_of_postgres():
+    with postgres() as url:
+        check_three_processes(url, JOBS)

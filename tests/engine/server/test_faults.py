@@ -17,7 +17,7 @@ from tests.helpers.serving_here import client_of, ended, settings_of, worker_of
 TEXTS = ["A fox sat.", "It ran.", "It slept."]
 
 
-@pytest.mark.parametrize("room", range(1, 12, 2))
+@pytest.mark.parametrize("room", [1, 4, 9])
 def test_a_full_disk_holds_a_story_up_and_loses_nothing(tmp_path, monkeypatch, room):
     """After ``room`` files the disk is full, until somebody makes room."""
     settings, left = settings_of(tmp_path), [room]
