@@ -26,7 +26,8 @@ class Outcome:
 
     ``due`` is when the request had to be sent and ``sent`` when it was: later where --max-concurrency held it back.
     ``first_partial`` is the first unfinished picture's arrival (a draft or an estimate), ``frames`` that of every
-    finished one, ``ended`` that of the last byte. ``queue_wait_s`` is how long it waited for the engine, and
+    finished one, ``ended`` that of the last byte. ``deliveries`` are the seconds from each frame's end in the engine
+    to its arrival, by the clocks of both machines. ``queue_wait_s`` is how long it waited for the engine, and
     ``stages_ms`` has the milliseconds of every stage, one mapping a frame; a service that does not say leaves them out.
     """
 
@@ -35,6 +36,7 @@ class Outcome:
     sent: float | None = None
     first_partial: float | None = None
     frames: list[float] = field(default_factory=list)
+    deliveries: list[float] = field(default_factory=list)
     ended: float | None = None
     queue_wait_s: float | None = None
     stages_ms: list[Mapping[str, float]] = field(default_factory=list)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -47,6 +48,8 @@ class StoriesEndpoint:
         elif kind == "frame":
             await fetch_picture(self.client, data["url"])
             outcome.frames.append(now())
+            if data.get("finished_at"):
+                outcome.deliveries.append(time.time() - data["finished_at"])
             outcome.stages_ms.append(data.get("phases_ms") or {})
         elif kind in ("failed", "cancelled"):
             reason = (data.get("error") or {}).get("message", "") if isinstance(data, dict) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -88,9 +89,10 @@ class StoryWork:
 
     def frame(self, done: FrameDone) -> None:
         """A finished frame: to disk, then its event."""
+        finished_at = time.time()
         frame = shifted(done.frame, self.offset_ms)
         self.persist(lambda: self._add(frame))
-        self._event("frame", frame_data(frame, done.latency_ms, done.waited_ms))
+        self._event("frame", {**frame_data(frame, done.latency_ms, done.waited_ms), "finished_at": finished_at})
         self.suspect = False
 
     def finish(self) -> None:
@@ -109,7 +111,8 @@ class StoryWork:
 
 
 def frame_data(frame: Frame, latency_ms: float | None, waited_ms: float | None) -> dict[str, Any]:
-    """Data of the event ``frame``. Times are None where an earlier worker drew the frame."""
+    """Data of the event ``frame``, without ``finished_at``: when the engine had it (seconds since 1970). Times are None
+    where an earlier worker drew the frame."""
     height, width = frame.image.shape[:2]
     return {
         "index": frame.index,

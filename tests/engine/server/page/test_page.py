@@ -39,6 +39,7 @@ def test_drafts_are_seen_before_corrected_frames(page: Page, server: Server) -> 
     ]
     assert all(frame["pictures"][0]["loaded"] > 0 for frame in shown)
     expect(page.locator(".status")).to_contain_text("Finished")
+    expect(page.locator("[aria-live=polite]")).to_contain_text("the story is done")
     assert page.locator(".times .total").count() == 3
     assert colours(page.screenshot()) > empty
     assert page.evaluate("getComputedStyle(document.querySelector('.shown')).imageRendering") == "pixelated"
@@ -59,6 +60,7 @@ def test_a_reload_in_mid_story_shows_what_was(page: Page, server: Server) -> Non
     assert [frame["index"] for frame in frames(page)] == [0, 1, 2]
 
 
+@pytest.mark.slow
 def test_any_picture_on_the_way_can_be_looked_at_again(page: Page, server: Server) -> None:
     page.goto(server.url)
     submit(page, "A hen sat.")
@@ -70,6 +72,7 @@ def test_any_picture_on_the_way_can_be_looked_at_again(page: Page, server: Serve
     expect(page.get_by_role("img", name=re.compile("Frame 1, draft"))).to_be_visible()
 
 
+@pytest.mark.slow
 def test_the_same_story_without_correction_next_to_it(page: Page, server: Server) -> None:
     page.goto(server.url)
     page.get_by_text("Options").click()
@@ -88,6 +91,7 @@ def test_the_same_story_without_correction_next_to_it(page: Page, server: Server
     wait_for_frames(page, 2)
 
 
+@pytest.mark.slow
 def test_an_open_story_goes_on_with_the_next_sentence(page: Page, server: Server) -> None:
     page.goto(server.url)
     page.get_by_text("Options").click()
@@ -103,6 +107,7 @@ def test_an_open_story_goes_on_with_the_next_sentence(page: Page, server: Server
     expect(page.get_by_label("Next sentence")).to_be_hidden()
 
 
+@pytest.mark.slow
 def test_files_of_a_story_can_be_downloaded(page: Page, server: Server) -> None:
     page.goto(server.url)
     submit(page, *SENTENCES)
@@ -115,6 +120,7 @@ def test_files_of_a_story_can_be_downloaded(page: Page, server: Server) -> None:
             assert getattr(picture, "n_frames", 1) == (3 if kind == "GIF" else 1)
 
 
+@pytest.mark.slow
 def test_stories_are_listed_cancelled_and_deleted(page: Page, server: Server) -> None:
     page.goto(server.url)
     sentence = "A goat that will not be drawn to its end."
@@ -162,12 +168,6 @@ def test_a_story_by_keyboard_alone(page: Page, server: Server) -> None:
     assert unnamed == 0
 
 
-def test_progress_is_announced(page: Page, server: Server) -> None:
-    page.goto(server.url)
-    submit(page, "A hen sat.")
-    expect(page.locator("[aria-live=polite]")).to_contain_text("the story is done")
-
-
 def test_a_phone_shows_all_of_it(browser: Browser, server: Server) -> None:
     context = browser.new_context(viewport=PHONE, color_scheme="dark", device_scale_factor=2)  # type: ignore[arg-type]
     page = context.new_page()
@@ -183,6 +183,7 @@ def test_a_phone_shows_all_of_it(browser: Browser, server: Server) -> None:
     context.close()
 
 
+@pytest.mark.slow
 def test_a_refused_story_says_why(browser: Browser, server: Server) -> None:
     page = browser.new_page()  # whose console reports the refusal
     page.goto(server.url)
@@ -200,6 +201,7 @@ def locked(browser: Browser, tmp_path) -> Iterator[Server]:
         yield found
 
 
+@pytest.mark.slow
 def test_a_key_is_asked_for_once_and_kept_in_a_cookie(page: Page, locked: Server) -> None:
     page.goto(locked.url)
     page.get_by_label("Key", exact=True).fill("a-key-of-tests")

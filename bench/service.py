@@ -1,0 +1,128 @@
+"""The service against the engine alone: ``python -m acdc.bench.service --out bench/results/service_cpu_DATE.json``.
+
+The same stories, seeds and options, on the same machine: by ``Engine.generate_many`` in this process, before and after;
+by ``acdc serve`` under the load of ``acdc bench serve`` at a share of that rate, and with all stories at once. Then one
+story alone, whose frames are followed to a client and, where Chromium is installed, to the page.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from math import inf
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import click
+
+from ..engine.engine import Engine
+from ..engine.options import StoryOptions
+from ..engine.request import StoryRequest
+from ..engine.scheduler.run import frames_of
+from ..engine.utils.atomic import make_directory, write_json
+from ..engine.utils.malloc import limit_malloc_arenas
+from ..engine.utils.versions import versions
+from .options import BUNDLE, OUT
+from .overhead.cli import machine
+from .serve.arrivals import arrivals
+from .serve.client import open_client
+from .serve.load import Load, run_load
+from .serve.outcome import Prompt
+from .serve.prompts import prompts_of, read_dataset
+from .serve.stories import StoriesEndpoint
+from .serve.summary import spread, summarise
+from .service_page import frames_in_page
+from .service_process import Served
+
+WARM = 7  # stories, one of each length and wording
+ALONE = 4  # stories, one after another
+
+
+def offline(engine: Engine, prompts: Sequence[Prompt]) -> float:
+    """Frames a second of ``generate_many``, which makes the drafts that the service shows."""
+    requests = [StoryRequest(f"{one.number:04d}", one.sentences, one.seed, partial_images=1) for one in prompts]
+    began = time.perf_counter()
+    count = sum(1 for _ in frames_of(engine.generate_many(requests).events()))
+    return count / (time.perf_counter() - began)
+
+
+def loaded(url: str, prompts: Sequence[Prompt], rate: float, most: int | None = None) -> Load:
+    """What becomes of ``prompts`` at ``rate`` requests a second; ``ValueError`` where one fails."""
+
+    async def run(load: Load) -> None:
+        async with open_client(url, None) as client:
+            send = StoriesEndpoint(client, {}).send
+            await run_load(send, prompts, arrivals(len(prompts), rate, 0), most, load, lambda _: None)
+
+    load = Load()
+    asyncio.run(run(load))
+    if failed := [one.error for one in load.outcomes if not one.succeeded]:
+        raise ValueError(f"{len(failed)} of {len(prompts)} stories failed: {failed[0]}")
+    return load
+
+
+def figures(load: Load, offline_rate: float) -> dict[str, Any]:
+    """The load's figures, with its share of the offline rate."""
+    found = summarise(load)
+    return {**found, "share_of_offline": found["frame_throughput"] / offline_rate, "requests": records(load)}
+
+
+def records(load: Load) -> list[dict[str, Any]]:
+    """Every request, ready for JSON."""
+    return [asdict(one) for one in load.outcomes]
+
+
+@click.command()
+@BUNDLE
+@click.option("--stories", type=click.IntRange(min=7), default=28, show_default=True)
+@click.option("--share", type=click.FloatRange(0.1, 1), default=0.95, show_default=True, help="Of the offline rate.")
+@OUT
+def main(bundle: str, stories: int, share: float, out: Path) -> None:
+    """Measure what the way over HTTP costs."""
+    limit_malloc_arenas()
+    make_directory(out.parent)
+    prompts = prompts_of(read_dataset(None), stories, 0, whole=True)
+    warm = prompts_of(read_dataset(None), WARM, 1 << 20, whole=True)
+    frames = sum(len(one.sentences) for one in prompts)
+    engine = Engine.from_pretrained(bundle)
+    offline(engine, warm)
+    rates = [offline(engine, prompts)]
+    click.echo(f"generate_many: {rates[0]:.2f} frames a second")
+    with tempfile.TemporaryDirectory() as folder, Served(bundle, Path(folder)) as served:
+        loaded(served.url, warm, inf)
+        poisson = loaded(served.url, prompts, share * rates[0] * stories / frames)
+        at_once = loaded(served.url, prompts, inf)
+        alone = loaded(served.url, warm[:ALONE], inf, most=1)
+        page = frames_in_page(served.url, [list(one.sentences) for one in warm[:ALONE]])
+    rates.append(offline(engine, prompts))
+    rate = median(rates)
+    record = {
+        "versions": versions(),
+        "machine": machine(),
+        "settings": engine.settings(StoryOptions()),
+        "stories": stories,
+        "frames": frames,
+        "share": share,
+        "offline_frames_a_second": rates,
+        "poisson": figures(poisson, rate),
+        "at_once": figures(at_once, rate),
+        "alone": figures(alone, rate),
+        "page_delivery_ms": None if page is None else {**spread(page), "samples_ms": page},
+    }
+    write_json(out, record)
+    for name in ("poisson", "at_once", "alone"):
+        found = record[name]
+        click.echo(
+            f"{name}: {found['frame_throughput']:.2f} frames a second, {found['share_of_offline']:.1%} of offline; "
+            f"delivery P50 {found['delivery_ms']['P50']:.1f} ms, P90 {found['delivery_ms']['P90']:.1f} ms"
+        )
+    if page is not None:
+        click.echo(f"to the page: P50 {record['page_delivery_ms']['P50']:.1f} ms")
+
+
+if __name__ == "__main__":
+    main()
