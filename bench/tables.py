@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from .overhead import table as study
+from .service_table import service_table
 from .storyworld.study import few_steps_table as few_steps
 
 RESULTS = Path(__file__).parent / "results"
@@ -265,6 +266,11 @@ def _conditions(result: Mapping[str, Any]) -> str:
     return f"{settings['dtype']}, {settings['threads']} threads, {where}, torch {result['versions']['torch']}"
 
 
+def service_over_http() -> str:
+    """The service under load, against the engine alone."""
+    return service_table(*newest("service_cpu_*.json"))
+
+
 TABLES: Mapping[str, Callable[[], str]] = {
     "overhead": overhead_table,
     "many": many_table,
@@ -278,4 +284,5 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "drift": drift_table,
     "few_steps": few_steps_table,
     "video": video_table,
+    "service": service_over_http,
 }

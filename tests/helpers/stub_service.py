@@ -86,7 +86,8 @@ class StubService:
             if broken in ("failed", "early"):
                 return
             url = f"/v1/stories/{number}/frames/{index}.png"
-            yield "frame", {"index": index, "url": url, "phases_ms": PHASES, "latency_ms": 12.0}
+            made = {"phases_ms": PHASES, "latency_ms": 12.0, "finished_at": time.time()}
+            yield "frame", {"index": index, "url": url, **made}
         yield "end", {"frames": frames}
 
     def image_events(self, number: int, body: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:

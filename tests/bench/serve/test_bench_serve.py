@@ -48,6 +48,7 @@ def test_stories_arrive_frame_by_frame(run: Run) -> None:
     assert [tuple(by_seed[5 + number]) for number in range(7)] == list(EXAMPLES.values())
     assert record["frame_latency_ms"]["samples"] == sum(FRAMES)
     assert record["stage_durations_ms"]["correct"]["mean"] == 8.0
+    assert 0 <= record["delivery_ms"]["P50"] < 1e3 * record["duration_s"]
     assert "replace" not in record["stage_durations_ms"], "a stage that never ran has no duration"
 
 
