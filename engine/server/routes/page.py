@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import FileResponse
 
 from ..errors import ApiError
@@ -17,16 +17,19 @@ NAME = re.compile(rf"[a-z]+\.({'|'.join(TYPES)})")
 FRESH = {"cache-control": "no-cache"}  # asked for again, and answered with 304 while it is the same
 
 
-@router.get("/", response_class=FileResponse)
-def index() -> FileResponse:
+@router.get("/")
+def index(request: Request) -> Response:
     """The page itself."""
-    return file("index.html")
+    return file("index.html", request)
 
 
-@router.get("/page/{name}", response_class=FileResponse)
-def file(name: str) -> FileResponse:
+@router.get("/page/{name}")
+def file(name: str, request: Request) -> Response:
     """One of its files; 404 for any other name."""
-    found = NAME.fullmatch(name)
-    if found is None or not (FOLDER / name).is_file():
+    found, path = NAME.fullmatch(name), FOLDER / name
+    if found is None or not path.is_file():
         raise ApiError(404, f"the page has no file {name[:100]!r}", code="file_not_found")
-    return FileResponse(FOLDER / name, media_type=TYPES[found[1]], headers=FRESH)
+    answer = FileResponse(path, media_type=TYPES[found[1]], headers=FRESH, stat_result=path.stat())
+    if request.headers.get("if-none-match") == answer.headers["etag"]:
+        return Response(status_code=304, headers={**FRESH, "etag": answer.headers["etag"]})
+    return answer

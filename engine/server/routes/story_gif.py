@@ -7,6 +7,7 @@ from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter, Query, Response
+from numpy.typing import NDArray
 from PIL import Image
 
 from ...storage.story_reader import image_name
@@ -28,9 +29,9 @@ def gif(folder: In, frame_duration_ms: Annotated[int, Query(ge=20, le=10_000)] =
     return Response(data, media_type="image/gif", headers=BRIEFLY)
 
 
-def read_frames(folder: Path) -> list[np.ndarray]:
+def read_frames(folder: Path) -> list[NDArray[np.uint8]]:
     """A story's frames, uint8 [H, W, 3] each, up to the first that is missing."""
-    frames: list[np.ndarray] = []
+    frames: list[NDArray[np.uint8]] = []
     while (path := folder / image_name(len(frames))).is_file():
         with Image.open(path) as picture:
             frames.append(np.asarray(picture.convert("RGB")))
