@@ -51,7 +51,7 @@ def offline(engine: Engine, prompts: Sequence[Prompt]) -> float:
 
 
 def loaded(url: str, prompts: Sequence[Prompt], rate: float, most: int | None = None) -> Load:
-    """What becomes of ``prompts`` at ``rate`` requests a second; ``ValueError`` where one fails."""
+    """Outcomes of ``prompts`` at ``rate`` requests a second; ``ValueError`` where one fails."""
 
     async def run(load: Load) -> None:
         async with open_client(url, None) as client:
@@ -79,7 +79,13 @@ def records(load: Load) -> list[dict[str, Any]]:
 @click.command()
 @BUNDLE
 @click.option("--stories", type=click.IntRange(min=7), default=28, show_default=True)
-@click.option("--share", type=click.FloatRange(0.1, 1), default=0.95, show_default=True, help="Of the offline rate.")
+@click.option(
+    "--share",
+    type=click.FloatRange(0.1, 1),
+    default=0.95,
+    show_default=True,
+    help="Share of the offline rate that is sent.",
+)
 @OUT
 def main(bundle: str, stories: int, share: float, out: Path) -> None:
     """Measure what the way over HTTP costs."""

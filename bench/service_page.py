@@ -19,7 +19,7 @@ ALL_SHOWN = "(count) => Object.keys(window.shownAt).length === count"
 
 
 def frames_in_page(url: str, stories: Sequence[Sequence[str]]) -> list[float] | None:
-    """Of every frame of ``stories``, typed into the page one after another; None where there is no Chromium."""
+    """Milliseconds of every frame of ``stories``, typed into the page one after another; None without Chromium."""
     program = shutil.which("chromium")
     if program is None or find_spec("playwright") is None:
         return None
