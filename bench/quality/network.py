@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -12,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from ...engine.utils.file_digest import file_digest
+from ...engine.utils.out_of_memory import is_out_of_memory
 from ...engine.utils.to_one_line import one_line
 from .progress import Progress
 from .row_cache import RowCache
@@ -127,6 +129,17 @@ def weights_of(network: Network) -> dict[str, str]:
     return {name: file_digest(path) for name, path in network.files().items()}
 
 
+@contextmanager
+def said_in_one_line(network: Network) -> Iterator[None]:
+    """Memory that runs out within is a ``ValueError``."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(f"{network.name} ran out of memory; choose --device cpu, or another machine") from None
+
+
 class Looker:
     """Looks at items through networks, of which one at a time is in memory; rows come from the cache where they are.
 
@@ -160,7 +173,8 @@ class Looker:
                 missing = [name for name in batch if name not in found]
                 if not missing:
                     continue
-                rows = compute([items[name].load(read) for name in batch])
+                with said_in_one_line(network):
+                    rows = compute([items[name].load(read) for name in batch])
                 if not np.isfinite(rows).all():
                     raise ValueError(f"{network.name} gave a number that is not finite, for one of {len(batch)} inputs")
                 new = {name: row for name, row in zip(batch, rows, strict=True) if name not in found}

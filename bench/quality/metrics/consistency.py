@@ -85,7 +85,7 @@ class Consistency:
                 "shuffled": self._mean(shuffled(rows)) if len(rows) > 1 else None,
                 "true pairs": self._true_pairs(context),
             },
-            remarks=(f"{left_out} stories of one frame have no pairs",) if left_out else (),
+            remarks=tuple(_remarks(len(longer), left_out)),
         )
 
     def _rows(self, stories: Sequence[Story], context: Context) -> list[Array]:
@@ -102,6 +102,12 @@ class Consistency:
         stories = [] if context.reference is None else context.reference.stories
         several = [story for story in stories if len(story.pictures) > 1]
         return self._mean(self._rows(several, context)) if several else None
+
+
+def _remarks(stories: int, left_out: int) -> list[str]:
+    said = [f"{left_out} stories of one frame have no pairs"] if left_out else []
+    alone = "one story: it has no interval, and no other story to be shuffled with"
+    return [*said, alone] if stories == 1 else said
 
 
 def shuffled(rows: Sequence[Array]) -> list[Array]:

@@ -39,11 +39,12 @@ def dynamic_row(clip: Clip, flow: Run) -> NDArray[np.float32]:
 
 def smooth_row(clip: Clip, middle: Run) -> NDArray[np.float32]:
     """[2]: (255 - mean difference) / 255 of the odd frames from what is computed between the even ones; how many."""
-    differences = []
+    differences, before = [], enlarged(to_float(clip.frame(0)))
     for number in range(1, clip.length - 1, 2):
-        before, true, after = (enlarged(to_float(clip.frame(number + step))) for step in (-1, 0, 1))
+        true, after = (enlarged(to_float(clip.frame(number + step))) for step in (0, 1))
         made = middle(before, after).cpu().to(torch.uint8).double()  # cut off, not rounded
         differences.append(float((made - true.to(torch.uint8)).abs().mean()))
+        before = after  # read once: a movie is decoded in order
     return np.array([(255 - np.mean(differences)) / 255, len(differences)], dtype=np.float32)
 
 

@@ -13,8 +13,8 @@ from acdc.bench.quality.metrics.consistency import Consistency
 from acdc.bench.quality.metrics.distances import Frechet, KernelDistance
 from acdc.bench.quality.metrics.registry import METRICS
 from acdc.engine.cli.main import main
-from tests.bench.quality.folders import Means, noise, pictures, story
 from tests.helpers.cli_runs import STORY, refuse
+from tests.helpers.quality_folders import Means, noise, pictures, story
 
 pytestmark = pytest.mark.usefixtures("own_folder")
 

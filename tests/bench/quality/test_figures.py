@@ -28,7 +28,7 @@ from acdc.bench.quality.sets.story_set import StorySet
 from acdc.bench.quality.sets.survey import survey
 from acdc.bench.quality.statistics import mean_interval, paired_interval, spread_interval, weighted_interval
 from acdc.bench.quality.statistics_file import Statistics, read_statistics, write_statistics
-from tests.bench.quality.folders import Means, noise, pictures
+from tests.helpers.quality_folders import Means, noise, pictures
 
 
 def random(seed: int, *shape: int) -> np.ndarray:
@@ -162,7 +162,8 @@ def test_stories_of_one_frame_have_no_pairs(tmp_path, context, network):
         both = survey("set", list_stories(tmp_path / "set"), cache)
     figure = Consistency("consistency", "", network).measure(both, context)
     assert (figure.stories, figure.low, figure.controls["shuffled"]) == (1, None, None)
-    assert figure.remarks == ("1 stories of one frame have no pairs",)
+    assert figure.remarks[0] == "1 stories of one frame have no pairs"
+    assert figure.remarks[1].startswith("one story: it has no interval")
     alone = StorySet("a", both.stories[:1])
     assert Consistency("consistency", "", network).measure(alone, context).value is None
 
@@ -252,6 +253,17 @@ def test_the_rate_decides_what_is_dynamic(fps, frames, moves, dynamic, looked):
 
     row = dynamic_row(moving(1, frames, fps), flow)
     assert row.tolist() == [dynamic, moves, looked - 1, looked]
+
+
+def test_frames_of_a_clip_are_read_once_and_in_order():
+    """A movie is decoded forwards; a step back would decode it again."""
+    read, clip = [], moving(3, 8)
+    watched = clip._replace(frame=lambda number: read.append(number) or clip.frame(number))
+    smooth_row(watched, lambda first, second: first)
+    assert read == list(range(7))
+    read.clear()
+    dynamic_row(watched, lambda first, second: torch.zeros(1, 2, 16, 16))
+    assert read == list(range(8))
 
 
 def test_a_clip_that_moves_evenly_is_smooth():

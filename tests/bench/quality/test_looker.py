@@ -15,7 +15,7 @@ from acdc.bench.quality.progress import Silent
 from acdc.bench.quality.row_cache import RowCache
 from acdc.bench.quality.sets.listing import list_stories
 from acdc.bench.quality.sets.survey import Looked, survey
-from tests.bench.quality.folders import Means, noise, pictures
+from tests.helpers.quality_folders import Means, noise, pictures
 
 CPU = torch.device("cpu")
 
@@ -97,6 +97,17 @@ def test_a_number_that_is_not_finite_is_refused(items, weights, monkeypatch):
     network = Means(weights)
     monkeypatch.setattr(network, "load", lambda device: lambda frames: np.full((len(frames), 2), np.nan, np.float32))
     with RowCache() as cache, pytest.raises(ValueError, match="means gave a number that is not finite"):
+        Looker(cache, CPU, Silent()).rows(network, items)
+
+
+def test_memory_that_runs_out_is_one_line(items, weights, monkeypatch):
+    network = Means(weights)
+
+    def compute(frames):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(network, "load", lambda device: compute)
+    with RowCache() as cache, pytest.raises(ValueError, match="means ran out of memory; choose --device cpu"):
         Looker(cache, CPU, Silent()).rows(network, items)
 
 

@@ -17,7 +17,7 @@ from acdc.bench.quality.sets.survey import survey
 from acdc.engine.storage.manifest import Failed, Finished
 from acdc.engine.storage.reference_run import ReferencePicture, ReferenceRun
 from acdc.engine.storage.video_io import write_gif, write_mp4
-from tests.bench.quality.folders import noise, pictures, story
+from tests.helpers.quality_folders import noise, pictures, story
 
 
 def read(folder: Path, **how: bool) -> StorySet:
