@@ -36,7 +36,10 @@ IDS = [
     "*",
     "story_1",
 ]
-VALUES = [None, True, False, 0, -1, 1, 2**63, 2**64, 1e308, -0.5, [], {}, [[]], {"a": {}}, [None], "null", *TEXTS]
+VALUES = [
+    None, True, False, 0, -1, 1, 2**63, 2**64, 1e308, -0.5, float("nan"), float("inf"), [], {}, [[]], {"a": {}}, [None],
+    "null", *TEXTS,
+]  # fmt: skip
 FIELDS = [
     "sentences", "id", "seed", "model", "open", "partial_images", "priority", "continuation", "idempotency_key", "acdc",
     "strength", "num_inference_steps", "guidance_scale", "temperature", "top_k", "memory", "memory_url", "correction",
