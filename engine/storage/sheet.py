@@ -4,6 +4,7 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from math import ceil
 
 import numpy as np
@@ -179,8 +180,10 @@ def _place(
     return top + CELL + 14
 
 
+@lru_cache(maxsize=8)
 def _rounded(size: tuple[int, int]) -> Image.Image:
-    """A mask with round corners, drawn at four times the size for smooth edges."""
+    """A mask with round corners, drawn at four times the size for smooth edges; that takes longer than all else on a
+    sheet, and cells are of one size."""
     mask = Image.new("L", (size[0] * 4, size[1] * 4), 0)
     ImageDraw.Draw(mask).rounded_rectangle((0, 0, mask.width - 1, mask.height - 1), RADIUS * 4, 255)
     return mask.resize(size, Image.Resampling.LANCZOS)
