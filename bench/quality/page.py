@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from ...engine.utils.streams import report
 from .evaluate import Evaluation, Missing
 from .metric import Figure
 
 NONE = "-"
-WIDE = 120  # columns of a table that goes to a file or a pipe
+WIDE = 120  # columns at least: a narrow terminal breaks lines, and cuts no digit off
 CONTROLS = {"same frame": "same", "shuffled": "shuffled", "true pairs": "true"}
 COLUMNS = ("metric", "folder", "value", "95 % interval", *CONTROLS.values(), "stories", "frames")
 TEXTS = ("metric", "folder")
@@ -22,13 +24,14 @@ LEGEND = (
 
 
 def print_evaluation(found: Evaluation) -> None:
-    """On standard output."""
+    """On standard output; a reader that is gone loses no figure, because the file is there."""
     console = Console(highlight=False, soft_wrap=True)
-    if not console.is_terminal:
-        console = Console(highlight=False, soft_wrap=True, width=WIDE)
-    console.print(_table(found, many=len(found.sets) > 1))
-    for line in lines(found):
-        console.print(line, markup=False)
+    console.width = max(console.width, WIDE)
+    with console.capture() as text:
+        console.print(_table(found, many=len(found.sets) > 1))
+        for line in lines(found):
+            console.print(line, markup=False)
+    report(text.get().rstrip("\n"))
 
 
 def lines(found: Evaluation) -> list[str]:
@@ -77,7 +80,7 @@ def _table(found: Evaluation, many: bool) -> Table:
 def _cells(metric: str, folder: str, figure: Figure) -> dict[str, str]:
     between = NONE if figure.low is None else f"{number(figure.low)} to {number(figure.high)}"
     controls = [number(figure.controls.get(name)) if figure.controls else "" for name in CONTROLS]
-    values = (metric, folder, number(figure.value), between, *controls, str(figure.stories), str(figure.frames))
+    values = (metric, escape(folder), number(figure.value), between, *controls, str(figure.stories), str(figure.frames))
     return dict(zip(COLUMNS, values, strict=True))
 
 
