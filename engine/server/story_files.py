@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from pathlib import Path
 
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 from PIL import Image
 
 from ..storage.story_reader import draft_name, image_name
@@ -17,41 +17,43 @@ BRIEFLY = {"cache-control": "no-cache"}
 MAX_INDEX = 10_000
 
 
-def frame_file(folder: Path, index: int) -> Path:
-    """The shown frame; ``ApiError`` (404) until it is there."""
-    return _existing(folder / image_name(index), f"frame {index}")
+def frame(folder: Path, index: int) -> bytes:
+    """The shown frame as PNG; ``ApiError`` (404) until it is there."""
+    return _read(folder / image_name(index), f"frame {index}")
 
 
-def draft_file(folder: Path, index: int) -> Path:
+def draft(folder: Path, index: int) -> bytes:
     """The draft: the frame's own, or the first of its partial images while it is under way."""
     whole = folder / draft_name(index)
-    return whole if whole.is_file() else _existing(folder / partial_name(index, 0), f"draft {index}")
+    return _read(whole if whole.is_file() else folder / partial_name(index, 0), f"draft {index}")
 
 
-def estimate_file(folder: Path, index: int, number: int) -> Path:
+def estimate(folder: Path, index: int, number: int) -> bytes:
     """An estimate of the corrected frame."""
-    return _existing(folder / partial_name(index, number), f"estimate {number} of frame {index}")
+    return _read(folder / partial_name(index, number), f"estimate {number} of frame {index}")
 
 
-def png(path: Path) -> FileResponse:
+def as_png(data: bytes) -> Response:
     """A picture that never changes."""
-    return FileResponse(path, media_type="image/png", headers=FOREVER)
+    return Response(data, media_type="image/png", headers=FOREVER)
 
 
-def webp(path: Path) -> Response:
-    """The picture, lossless, as WebP."""
+def as_webp(data: bytes) -> Response:
+    """The picture of a PNG file, lossless, as WebP."""
     buffer = BytesIO()
-    with Image.open(path) as picture:
+    with Image.open(BytesIO(data)) as picture:
         picture.save(buffer, "WEBP", lossless=True, method=2)
     return Response(buffer.getvalue(), media_type="image/webp", headers=FOREVER)
 
 
-def made_file(folder: Path, name: str, media_type: str) -> FileResponse:
+def made_file(folder: Path, name: str, media_type: str) -> Response:
     """A file that is written again when the story goes on."""
-    return FileResponse(_existing(folder / name, name), media_type=media_type, headers=BRIEFLY)
+    return Response(_read(folder / name, name), media_type=media_type, headers=BRIEFLY)
 
 
-def _existing(path: Path, what: str) -> Path:
-    if not path.is_file():
-        raise ApiError(404, f"there is no {what} (yet)", code="file_not_found")
-    return path
+def _read(path: Path, what: str) -> bytes:
+    """Whole, since the story may be deleted while it is sent."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise ApiError(404, f"there is no {what} (yet)", code="file_not_found") from None

@@ -6,12 +6,11 @@ from pathlib import Path as Folder
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Response
-from fastapi.responses import FileResponse
 
 from ...storage.story_reader import STORY_FILE
 from ...storage.story_writer import SHEET_FILE, TRACE_FILE
 from ..service import Service, service
-from ..story_files import MAX_INDEX, draft_file, estimate_file, frame_file, made_file, png, webp
+from ..story_files import MAX_INDEX, as_png, as_webp, draft, estimate, frame, made_file
 from ..submit import get_job
 
 router = APIRouter(prefix="/v1/stories/{name}", tags=["files"])
@@ -26,43 +25,43 @@ In = Annotated[Folder, Depends(folder)]
 Index = Annotated[int, Path(ge=0, le=MAX_INDEX)]
 
 
-@router.get("/frames/{index}.png", response_class=FileResponse)
-def frame_png(index: Index, folder: In) -> FileResponse:
+@router.get("/frames/{index}.png", response_class=Response)
+def frame_png(index: Index, folder: In) -> Response:
     """A finished frame, as it lies on disk; frames count from 0."""
-    return png(frame_file(folder, index))
+    return as_png(frame(folder, index))
 
 
 @router.get("/frames/{index}.webp", response_class=Response)
 def frame_webp(index: Index, folder: In) -> Response:
     """A finished frame as lossless WebP."""
-    return webp(frame_file(folder, index))
+    return as_webp(frame(folder, index))
 
 
-@router.get("/drafts/{index}.png", response_class=FileResponse)
-def draft_png(index: Index, folder: In) -> FileResponse:
+@router.get("/drafts/{index}.png", response_class=Response)
+def draft_png(index: Index, folder: In) -> Response:
     """The draft: the picture that the autoregressive model drew."""
-    return png(draft_file(folder, index))
+    return as_png(draft(folder, index))
 
 
-@router.get("/estimates/{index}/{number}.png", response_class=FileResponse)
-def estimate_png(index: Index, number: Index, folder: In) -> FileResponse:
+@router.get("/estimates/{index}/{number}.png", response_class=Response)
+def estimate_png(index: Index, number: Index, folder: In) -> Response:
     """An estimate of the corrected frame, made on its way."""
-    return png(estimate_file(folder, index, number))
+    return as_png(estimate(folder, index, number))
 
 
-@router.get("/sheet.png", response_class=FileResponse)
-def sheet(folder: In) -> FileResponse:
+@router.get("/sheet.png", response_class=Response)
+def sheet(folder: In) -> Response:
     """The contact sheet, when the story's sentences have their frames."""
     return made_file(folder, SHEET_FILE, "image/png")
 
 
-@router.get("/trace.json", response_class=FileResponse)
-def trace(folder: In) -> FileResponse:
+@router.get("/trace.json", response_class=Response)
+def trace(folder: In) -> Response:
     """The timeline in Chrome's trace format."""
     return made_file(folder, TRACE_FILE, "application/json")
 
 
-@router.get("/story.json", response_class=FileResponse)
-def record(folder: In) -> FileResponse:
+@router.get("/story.json", response_class=Response)
+def record(folder: In) -> Response:
     """The record that ``acdc story`` writes, too: settings, prompts, codes, times."""
     return made_file(folder, STORY_FILE, "application/json")

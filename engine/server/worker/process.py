@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("acdc.serve.worker")
 TICK_S = 0.05
+LOOK_S = 0.25  # between two looks for jobs that were cancelled
 DRAIN_S = 20.0  # for the frames under way, when the worker stops
 MISTAKE, FAILED = 2, 1  # exit codes: the settings cannot be met; the engine has failed
 
@@ -44,7 +45,7 @@ class WorkerProcess:
         self.claims = Claims(self.database, name, settings.lease, settings.max_attempts)
         self.workers, self.wake, self.stopping = Workers(self.database), Event(), Event()
         self.drawing = Drawing(settings, self.claims, load, executors, self.wake)
-        self._beaten, self._beaten_as = 0.0, ""
+        self._beaten, self._beaten_as, self._looked = 0.0, "", 0.0
 
     def stop(self, *_: Any) -> None:
         """Finish the frames under way, then end; the second call ends at once. For signal handlers, too."""
@@ -81,8 +82,9 @@ class WorkerProcess:
                 self._beaten = now
             if not self.drawing.ready.is_set():
                 return
-            if self.drawing.busy:
+            if self.drawing.busy and now - self._looked > LOOK_S:
                 self.drawing.drop(self._jobs() - self.claims.own())
+                self._looked = now
             self._claim()
         except SQLAlchemyError as error:
             LOG.warning("the store failed: %s", type(getattr(error, "orig", None) or error).__name__)
