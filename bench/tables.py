@@ -23,7 +23,7 @@ STUDY_COLUMNS = (
     "exposed LLM", "MiB",
 )  # fmt: skip
 QUALITY_ROWS = ("truth", "plain", "all", "first_2", "no_memory", "diffusion_alone", "full_plain", "full_all")
-SHORT_QUALITY_ROWS = QUALITY_ROWS[:-2]
+SHORT_QUALITY_ROWS = ("plain", "all", "no_memory", "diffusion_alone")
 
 
 def newest(pattern: str) -> tuple[str, dict[str, Any]]:

@@ -1,5 +1,7 @@
-"""The shell blocks of docs/serve.md run against a server, as they are but for the port."""
+"""The shell blocks of docs/serve.md and of README, and README's OpenAI client, run against a server, as they are but
+for the port and for what starts it."""
 
+import base64
 import re
 import shutil
 import subprocess
@@ -9,8 +11,10 @@ import pytest
 
 from tests.helpers.serving import Server, running
 
-PAGE = (Path(__file__).parents[3] / "docs" / "serve.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE, flags=re.DOTALL)
+ROOT = Path(__file__).parents[3]
+PAGE, README = ((ROOT / name).read_text(encoding="utf-8") for name in ("docs/serve.md", "README.md"))
+BLOCKS = re.findall(r"```bash\n(.*?)```", PAGE + README, flags=re.DOTALL)
+(CLIENT,) = re.findall(r"```py\n(.*?)```", README, flags=re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -22,6 +26,7 @@ def server(tmp_path_factory) -> Server:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed here")
 @pytest.mark.parametrize("block", BLOCKS)
 def test_commands_of_the_page_run(block, server, tmp_path):
+    block = re.sub(r"(?m)^\.venv/bin/.*\n", "", block)  # README's way to start it
     script = block.replace("localhost:8000", f"localhost:{server.port}").replace("curl -s", "curl --fail-with-body -s")
     done = subprocess.run(["bash", "-euxo", "pipefail", "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr + done.stdout
@@ -30,6 +35,14 @@ def test_commands_of_the_page_run(block, server, tmp_path):
         assert (tmp_path / "frame.png").read_bytes().startswith(b"\x89PNG")
     if "benny" in block:
         assert server.wait("benny")["sentences"] == ["Benny the beagle sat in a garden.", "He jumped."]
+
+
+def test_readmes_openai_client_gets_a_picture(server, monkeypatch):
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "OPENAI_ORG_ID", "OPENAI_PROJECT_ID"):
+        monkeypatch.delenv(name, raising=False)
+    space: dict[str, str] = {}
+    exec(compile(CLIENT.replace("localhost:8000", f"localhost:{server.port}"), "README.md", "exec"), space)
+    assert base64.b64decode(space["picture"]).startswith(b"\x89PNG")
 
 
 def test_the_page_names_every_route_of_stories(server):
