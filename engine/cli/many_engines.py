@@ -132,7 +132,7 @@ def in_fleet(
     """Start the engines, and end them. A fleet that loses all of them is a ``ClickException``."""
     asked = replace(asked, backend=asked.backend or default_backend(), threads=asked.threads or threads_each(choice))
     drawn = replace(options, memory=options.memory.resolved())  # the driver's environment names the model
-    recipe = EngineRecipe(asked, drawn, scheduler, serial, -(-num_frames // choice.engines))
+    recipe = EngineRecipe(asked, drawn, scheduler, serial, num_frames)  # of all: the backends are those of one process
     try:
         with Fleet(start_engines(choice, recipe), choice.engines, choice.limits) as fleet:
             yield InFleet(fleet, asked, drawn)
@@ -151,7 +151,7 @@ def threads_each(choice: FleetChoice) -> int | None:
     """Threads of an engine where none are given: a share of this machine's cores; 1 on a cluster, whose machines are
     unknown, so that stories do not depend on which one draws them. None: the environment says it."""
     if os.environ.get("OMP_NUM_THREADS"):
-        return None if choice.ray is None else int(os.environ["OMP_NUM_THREADS"])
+        return None if choice.ray is None else int(os.environ["OMP_NUM_THREADS"].split(",")[0])
     if choice.ray is not None:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

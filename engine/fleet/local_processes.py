@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
+from ..utils.malloc import limit_malloc_arenas
 from .host import EngineHost
 from .leases import EngineDied
 from .recipe import Recipe
@@ -91,6 +92,7 @@ def _manner(code: int | None) -> str:
 def _serve(connection: Connection, recipe: Recipe, environment: Mapping[str, str]) -> None:
     """The process: answers until the driver is gone, and leaves at once, whatever its threads are at."""
     os.environ.update(environment)
+    limit_malloc_arenas()
     host = EngineHost(recipe)
     with suppress(EOFError, OSError):
         while True:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from concurrent.futures import Future
@@ -9,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from ..utils.malloc import limit_malloc_arenas
 from ..utils.streams import log
 from .host import EngineHost
 from .leases import EngineDied
@@ -16,7 +18,7 @@ from .recipe import Recipe
 
 MISSING = "--ray needs Ray; install it with: pip install 'acdc-engine[ray]'"
 OBJECT_STORE = 200 << 20  # bytes of a cluster that is started here: it holds a few frames at a time
-STILL = "USAGE_STATS"  # Ray's own name for what it would send home
+LOCAL = "local"  # Ray's address of a new cluster on this machine
 
 
 class RayEngines:
@@ -35,7 +37,7 @@ class RayEngines:
         self._began_here = not ray.is_initialized()
         if self._began_here:
             self._connect(address)
-        self._warn_of_needs()
+        self._remark_on_room()
         # Restarts are the driver's; a call of each kind runs at a time, and none waits for a launch.
         self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD")(RayHost)
 
@@ -48,26 +50,38 @@ class RayEngines:
             self._ray.shutdown()
 
     def _connect(self, address: str) -> None:
-        os.environ.setdefault(f"RAY_{STILL}_ENABLED", "0")
-        known = address or os.environ.get("RAY_ADDRESS", "")
-        local: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        known = address or os.environ.get("RAY_ADDRESS", "") or LOCAL
+        own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
         try:
-            self._ray.init(known or "local", **({} if known and known != "local" else local))
+            self._ray.init(known, logging_level=logging.WARNING, **(own if known == LOCAL else {}))
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            raise ValueError(f"no Ray cluster answers at {known or 'local'!r}: {error}") from None
+            raise ValueError(f"no Ray cluster answers at {known!r}: {error}") from None
+        if known == LOCAL:
+            self._check_room()
 
-    def _warn_of_needs(self) -> None:
-        """An engine that no machine has room for waits: clusters grow. One that was started here does not."""
+    def _check_room(self) -> None:
+        """A cluster that was started here does not grow."""
         has = self._ray.cluster_resources()
         for name, need in self._needs.items():
-            if need > has.get(name, 0):
-                log(
-                    f"acdc: an engine needs {need:g} {name} and the cluster has {has.get(name, 0):g}; it waits for more"
-                )
+            if need > (there := has.get(name, 0)):
+                self.close()
+                raise ValueError(f"an engine needs {need:g} {name} and this machine has {there:g}; choose fewer")
+
+    def _remark_on_room(self) -> None:
+        """Others may grow: engines wait there until they have a place."""
+        has = self._ray.cluster_resources()
+        for name, need in self._needs.items():
+            if need > (there := has.get(name, 0)):
+                log(f"acdc: an engine needs {need:g} {name}; the cluster has {there:g}, and the engines wait for more")
 
 
 class RayHost(EngineHost):
     """An engine in an actor."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        limit_malloc_arenas()
+        super().__init__(recipe)
 
     def place(self) -> tuple[str, int]:
         """The actor's node and its process there."""

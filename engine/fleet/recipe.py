@@ -64,7 +64,7 @@ class EngineRecipe:
     """Loads ``Engine.from_pretrained`` with ``engine`` and draws with ``story``.
 
     ``scheduler`` are fields of ``SchedulerConfig`` that replace the device's defaults, or those of ``serial``;
-    ``num_frames`` is the number of frames that one engine will draw, where it is known.
+    ``num_frames`` is as for ``Engine.from_pretrained``.
     """
 
     engine: EngineOptions

@@ -40,7 +40,10 @@ class FleetRun:
         return self._events()
 
     def begun(self, request: StoryRequest) -> StoryResult:
-        """The story with the frames that it brought along."""
+        """The story with the frames that it brought along. ``ValueError`` for one with options of its own, whose
+        settings its engine alone knows; ``events()`` has its frames."""
+        if request.options:
+            raise ValueError(f"story {request.id!r} has options of its own; read the events of a fleet's run instead")
         made, options = self._describe(), self._options.resolved(self.defaults)
         recorded = made.settings, made.versions, made.start
         return StoryResult(

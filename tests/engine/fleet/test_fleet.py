@@ -237,6 +237,12 @@ def test_cancelled_at_an_engine(fleet_of):
     assert "s1" not in feed
 
 
+def test_settings_of_a_story_with_options_of_its_own_are_not_guessed(fleet_of):
+    request = replace(stories(1)[0], options={"strength": 0.4})
+    with pytest.raises(ValueError, match="story 's0' has options of its own; read the events"):
+        list(fleet_of().generate_many([request]))
+
+
 def test_impossible_limits_are_refused():
     with pytest.raises(ValueError, match="stall_s 0 of a fleet is too small"):
         Limits(stall_s=0)
