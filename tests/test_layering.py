@@ -58,8 +58,8 @@ ALLOWED = {  # room of the engine -> the rooms that it may import; compile, kern
     },
     "storage": {"constraints", "examples", "memory", "options", "outputs", "request", "scheduler"},
     "server": {
-        "constraints", "corrector", "engine", "memory", "options", "outputs", "pipeline", "request", "scheduler",
-        "storage",
+        "constraints", "corrector", "engine", "fleet", "memory", "options", "outputs", "pipeline", "request",
+        "scheduler", "storage",
     },
     "engine": {
         "constraints", "loading", "memory", "models", "options", "outputs", "pipeline", "request", "runtime",

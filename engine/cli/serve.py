@@ -43,6 +43,21 @@ SERVER = option_group(
         "[default: 1]",
     ),
     option(
+        "--ray",
+        is_flag=False,
+        flag_value="auto",
+        metavar="[ADDRESS]",
+        help="Start the workers on the Ray cluster at ADDRESS, which shares --data and the database; without ADDRESS "
+        "on the one that runs on this machine.",
+    ),
+    option(
+        "--gpus-per-worker",
+        type=click.FloatRange(min=0),
+        metavar="G",
+        help="Reserve G of the Ray cluster's GPUs for a worker; a fraction lets workers share one.  [default: 1 with "
+        "--device cuda, else 0]",
+    ),
+    option(
         "--root-path", metavar="PATH", help="Expect this prefix, which a proxy removes from paths.  [default: none]"
     ),
     option(

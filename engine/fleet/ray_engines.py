@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 from concurrent.futures import Future
@@ -14,11 +13,8 @@ from ..utils.malloc import limit_malloc_arenas
 from ..utils.streams import log
 from .host import EngineHost
 from .leases import EngineDied
+from .ray_cluster import LOCAL, connect, import_ray
 from .recipe import Recipe
-
-MISSING = "--ray needs Ray; install it with: pip install 'acdc-engine[ray]'"
-OBJECT_STORE = 200 << 20  # bytes of a cluster that is started here: it holds a few frames at a time
-LOCAL = "local"  # Ray's address of a new cluster on this machine
 
 
 class RayEngines:
@@ -29,14 +25,11 @@ class RayEngines:
     """
 
     def __init__(self, recipe: Recipe, address: str = "", *, cpus: float = 1, gpus: float = 0) -> None:
-        try:
-            import ray
-        except ImportError:
-            raise ValueError(MISSING) from None
+        ray = import_ray()
         self._ray, self._recipe, self._needs = ray, recipe, {"CPU": cpus, "GPU": gpus}
         self._began_here = not ray.is_initialized()
-        if self._began_here:
-            self._connect(address)
+        if self._began_here and connect(ray, address) == LOCAL:
+            self._check_room()
         self._remark_on_room()
         # Restarts are the driver's; a call of each kind runs at a time, and none waits for a launch.
         self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD")(RayHost)
@@ -48,17 +41,6 @@ class RayEngines:
         """Leave the cluster, or end it if it was started here."""
         if self._began_here:
             self._ray.shutdown()
-
-    def _connect(self, address: str) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        known = address or os.environ.get("RAY_ADDRESS", "") or LOCAL
-        own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": OBJECT_STORE}
-        try:
-            self._ray.init(known, logging_level=logging.WARNING, **(own if known == LOCAL else {}))
-        except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
-            raise ValueError(f"no Ray cluster answers at {known!r}: {error}") from None
-        if known == LOCAL:
-            self._check_room()
 
     def _check_room(self) -> None:
         """A cluster that was started here does not grow."""

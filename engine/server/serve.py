@@ -19,6 +19,7 @@ from .settings import Settings
 from .store.database import Database
 from .store.workers import Workers
 from .supervisor import COMMAND, Supervisor
+from .worker.on_ray import on_ray
 
 LOG = logging.getLogger("acdc.serve")
 GRACE_S = 10  # for requests under way at the end
@@ -53,8 +54,11 @@ class Server(uvicorn.Server):
         await asyncio.gather(*(asyncio.to_thread(supervisor.stop) for supervisor in self.supervisors))
 
 
-def serve(settings: Settings, command: Sequence[str] = COMMAND) -> int:
-    """Serve until a signal -> the exit code. ``command`` starts a worker; the worker's id is appended."""
+def serve(settings: Settings, command: Sequence[str] | None = None) -> int:
+    """Serve until a signal -> the exit code. ``command`` starts a worker (None: as the settings say); its id is
+    appended."""
+    if command is None:
+        command = COMMAND if settings.ray is None else on_ray(settings)
     set_up_logs(settings.log_level, access=settings.access_log)
     make_directory(settings.stories)
     database = Database(settings.database_url)

@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     max_pixels: int = Field(1 << 24, ge=1, description="Refuse pictures of more pixels.")
     max_attempts: int = Field(3, ge=1, description="Give a story up that has ended this number of engines.")
     workers: int = Field(1, ge=0, description="Run this number of worker processes here.")
+    ray: str | None = Field(None, description="Start the worker processes on the Ray cluster at this address.")
+    gpus_per_worker: float | None = Field(None, ge=0, description="Reserve this number of the cluster's GPUs for each.")
     lease: float = Field(30, gt=0, description="Take a story from a worker that was silent for this number of seconds.")
     hang_timeout: float = Field(
         900, gt=0, description="End an engine that has finished nothing for this number of seconds."
@@ -100,6 +102,8 @@ class Settings(BaseSettings):
             raise ValueError("ssl_certfile and ssl_keyfile go together; give both")
         if self.hang_timeout <= self.lease:  # what an engine has finished is known at beats, three a lease
             raise ValueError(f"hang_timeout {self.hang_timeout:g} is too short; choose more than lease, {self.lease:g}")
+        if self.gpus_per_worker is not None and self.ray is None:
+            raise ValueError(f"gpus_per_worker {self.gpus_per_worker:g} is for workers on a Ray cluster; give ray")
         _ = self.engine_options, self.story_options, self.scheduler
         return self
 

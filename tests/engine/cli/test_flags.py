@@ -39,8 +39,8 @@ FLAGS = {
     "acdit": "class count json out resume overwrite model vae random-weights device dtype threads seed steps "
     "guidance concurrency",
     "evaluate": "metrics models reference text clip resize drafts single out statistics json device threads",
-    "serve": "host port data api-key served-model-name max-queue workers root-path allowed-origin allowed-host "
-    "ssl-certfile ssl-keyfile disable-access-log log-level config show-config worker "
+    "serve": "host port data api-key served-model-name max-queue workers ray gpus-per-worker root-path "
+    "allowed-origin allowed-host ssl-certfile ssl-keyfile disable-access-log log-level config show-config worker "
     f"{ENGINE} {SAMPLING.removeprefix('seed ')} {TOKENS} {CORRECTION} {FRAMES} {MEMORY} {SHOW_O} slots concurrency set",
     "reproduce": f"stories frames chunk-frames out reference {ENGINE} {SAMPLING} {TOKENS} {CORRECTION} {REST}",
     "vistorybench": "",
