@@ -11,7 +11,7 @@ from typing import Self
 
 from ..options import StoryOptions
 from ..request import StoryRequest
-from ..scheduler.events import Event, FrameDone
+from ..scheduler.events import Event, FrameDone, PartialReady
 from ..scheduler.story_feed import StoryFeed
 from ..utils.streams import log
 from ..utils.to_one_line import one_line
@@ -99,7 +99,7 @@ class Fleet:
             yield from self._turn()
 
     def _turn(self) -> Iterator[Event]:
-        """Start who is to be started, give out stories, and take what the first answers bring."""
+        """Start the engines that are absent, give out stories, and take what the first answers bring."""
         with self._lock:
             names = set(self._cancelled)
         for failed in self._leases.cancel(names):
@@ -113,6 +113,8 @@ class Fleet:
             if member.process is not None and member.answer is None:
                 self._send(member, names, now)
         asked = {member.answer: member for member in self.members if member.answer is not None}
+        if not asked:  # all are absent; the wait for nothing would return at once
+            time.sleep(self._patience(now))
         answered, _ = wait(asked, self._patience(now), FIRST_COMPLETED)
         now = self._clock()
         for answer in answered:
@@ -148,6 +150,8 @@ class Fleet:
             yield from self._lose(member, failure, now)
         except EngineDied as death:
             yield from self._lose(member, death, now)
+        except (KeyError, TypeError, ValueError) as error:
+            yield from self._lose(member, EngineDied(f"its answer cannot be read ({error!r})"), now)
         else:
             if event is not None:
                 yield self._ended(event)
@@ -175,7 +179,7 @@ class Fleet:
 
     def _ended(self, event: Event) -> Event:
         """Forget the cancellation of a story that ends with this event."""
-        if not isinstance(event, FrameDone) or event.last:
+        if not isinstance(event, FrameDone | PartialReady) or (isinstance(event, FrameDone) and event.last):
             with self._lock:
                 self._cancelled.discard(event.request.id)
         return event

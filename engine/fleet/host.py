@@ -8,6 +8,7 @@ way and no others.
 
 from __future__ import annotations
 
+from contextlib import closing
 from threading import Condition, Thread
 from typing import Any
 
@@ -30,6 +31,7 @@ class EngineHost:
         self._event: Record | None = None
         self._error: Record | None = None
         self._events = 0
+        self._stopped = False
         Thread(target=self._work, name="acdc-engine", daemon=True).start()
 
     def exchange(self, message: bytes) -> bytes:
@@ -57,6 +59,13 @@ class EngineHost:
             answer = {"event": self._event, "error": self._error, "progress": progress}
             return pack({**answer, "description": self._description})
 
+    def stop(self) -> None:
+        """End the run between two frames: for a host that shares a process with others."""
+        self._feed.close()
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
     def _news(self, loading: bool) -> bool:
         loaded = loading and self._description is not None
         return loaded or self._event is not None or self._error is not None
@@ -73,8 +82,11 @@ class EngineHost:
             with self._changed:
                 self._run, self._description = run, vars(engine.description)
                 self._changed.notify_all()
-            for event in run.events():
-                self._hand_over(event_record(event))
+            with closing(run.events()) as events:
+                for event in events:
+                    self._hand_over(event_record(event))
+                    if self._stopped:
+                        return
         except BaseException as error:
             self._fail({**error_record(error), "mistake": isinstance(error, MISTAKES)})
 
@@ -82,7 +94,7 @@ class EngineHost:
         with self._changed:
             self._event, self._events = event, self._events + 1
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._event is None)
+            self._changed.wait_for(lambda: self._event is None or self._stopped)
 
     def _fail(self, error: dict[str, Any]) -> None:
         with self._changed:

@@ -1,6 +1,7 @@
 """A fleet's driver over engines on threads: starts, ends, mistakes, feeds and cancellations."""
 
 import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -22,7 +23,7 @@ class ThreadEngines:
     """Engines of this process; ``recipes[i]`` is engine i's, the last one that of all further ones."""
 
     def __init__(self, *recipes):
-        self.recipes, self.started, self.ended = recipes, [], 0
+        self.recipes, self.started = recipes, []
 
     def start(self, number):
         self.started.append(number)
@@ -33,7 +34,7 @@ class ThreadEngines:
 
 
 class ThreadEngine:
-    """An engine that nobody can kill: its thread is left alone when it is ended."""
+    """An engine that cannot be killed: its thread ends after the frame under way."""
 
     def __init__(self, engines, host):
         self.engines, self.host, self.thread = engines, host, ThreadPoolExecutor(1)
@@ -42,7 +43,7 @@ class ThreadEngine:
         return self.thread.submit(self.host.exchange, message)
 
     def end(self, hangs=False):
-        self.engines.ended += 1
+        self.host.stop()
         self.thread.shutdown(wait=False)
 
 
@@ -74,6 +75,15 @@ def fleet_of(tmp_path, notes):
     yield make
     for fleet in fleets:
         fleet.close()
+
+
+@pytest.fixture(autouse=True)
+def threads_end():
+    yield
+    end = time.monotonic() + 10
+    while [thread for thread in threading.enumerate() if thread.name == "acdc-engine"]:
+        assert time.monotonic() < end, "a thread of an engine is left"
+        time.sleep(0.01)
 
 
 def results(run):
@@ -217,6 +227,28 @@ def test_a_feed_is_drawn_as_stories_arrive(fleet_of):
     assert list(events) == []
     assert names == ["s0", "s1", "s2"]
     assert "s0" not in feed
+
+
+def test_an_engine_whose_answers_cannot_be_read_is_ended(tmp_path, notes):
+    class Garbled(ThreadEngines):
+        def start(self, number):
+            engine = super().start(number)
+            if number == 1:
+                engine.host.exchange = lambda message: bytes(8)
+            return engine
+
+    with Fleet(Garbled(FakeRecipe(str(tmp_path), seconds=0.01)), 2, QUICK, note=notes.append) as fleet:
+        assert len(results(fleet.generate_many(stories(20)))) == 20
+    assert all("engine 2: its answer cannot be read" in note for note in notes)
+    assert notes
+
+
+def test_pauses_are_slept(fleet_of):
+    fleet = fleet_of(count=1, limits=replace(QUICK, pause_s=0.3, starts=2), broken=RuntimeError("CUDA error"))
+    begun = time.thread_time()
+    with pytest.raises(NoEngineLeft):
+        _ = fleet.description
+    assert time.thread_time() - begun < 0.15
 
 
 def test_cancelled_at_an_engine(fleet_of):
