@@ -42,12 +42,13 @@ WARM = 7  # stories, one of each length and wording
 ALONE = 4  # stories, one after another
 
 
-def offline(engine: Engine, prompts: Sequence[Prompt]) -> float:
-    """Frames a second of ``generate_many``, which makes the drafts that the service shows."""
+def offline(engine: Engine, prompts: Sequence[Prompt]) -> tuple[float, float]:
+    """Frames a second of ``generate_many``, which makes the drafts that the service shows, and seconds of processors a
+    frame, which mean something on a machine that others use, too."""
     requests = [StoryRequest(f"{one.number:04d}", one.sentences, one.seed, partial_images=1) for one in prompts]
-    began = time.perf_counter()
+    began, taken = time.perf_counter(), time.process_time()
     count = sum(1 for _ in frames_of(engine.generate_many(requests).events()))
-    return count / (time.perf_counter() - began)
+    return count / (time.perf_counter() - began), (time.process_time() - taken) / count
 
 
 def loaded(url: str, prompts: Sequence[Prompt], rate: float, most: int | None = None) -> Load:
@@ -96,15 +97,19 @@ def main(bundle: str, stories: int, share: float, out: Path) -> None:
     frames = sum(len(one.sentences) for one in prompts)
     engine = Engine.from_pretrained(bundle)
     offline(engine, warm)
-    rates = [offline(engine, prompts)]
-    click.echo(f"generate_many: {rates[0]:.2f} frames a second")
+    alone_runs = [offline(engine, prompts)]
+    first_rate = alone_runs[0][0]
+    click.echo(f"generate_many: {first_rate:.2f} frames a second")
     with tempfile.TemporaryDirectory() as folder, Served(bundle, Path(folder)) as served:
         loaded(served.url, warm, inf)
-        poisson = loaded(served.url, prompts, share * rates[0] * stories / frames)
+        taken = served.processor_seconds()
+        poisson = loaded(served.url, prompts, share * first_rate * stories / frames)
         at_once = loaded(served.url, prompts, inf)
+        served_cost = (served.processor_seconds() - taken) / (2 * frames)
         alone = loaded(served.url, warm[:ALONE], inf, most=1)
         page = frames_in_page(served.url, [list(one.sentences) for one in warm[:ALONE]])
-    rates.append(offline(engine, prompts))
+    alone_runs.append(offline(engine, prompts))
+    rates, costs = zip(*alone_runs, strict=True)
     rate = median(rates)
     record = {
         "versions": versions(),
@@ -114,6 +119,7 @@ def main(bundle: str, stories: int, share: float, out: Path) -> None:
         "frames": frames,
         "share": share,
         "offline_frames_a_second": rates,
+        "processor_s_a_frame": {"offline": costs, "service": served_cost},
         "poisson": figures(poisson, rate),
         "at_once": figures(at_once, rate),
         "alone": figures(alone, rate),
@@ -126,6 +132,7 @@ def main(bundle: str, stories: int, share: float, out: Path) -> None:
             f"{name}: {found['frame_throughput']:.2f} frames a second, {found['share_of_offline']:.1%} of offline; "
             f"delivery P50 {found['delivery_ms']['P50']:.1f} ms, P90 {found['delivery_ms']['P90']:.1f} ms"
         )
+    click.echo(f"seconds of processors a frame: {median(costs):.3f} offline, {served_cost:.3f} in the service")
     if page is not None:
         click.echo(f"to the page: P50 {record['page_delivery_ms']['P50']:.1f} ms")
 

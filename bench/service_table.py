@@ -25,6 +25,7 @@ def service_table(name: str, record: Mapping[str, Any]) -> str:
         cells = [f"{found[kind]['P50']:.0f}" for kind in kinds]
         way = f"{found['delivery_ms']['P50']:.0f} (P90 {found['delivery_ms']['P90']:.0f})"
         lines.append(f"| {title} | {found['frame_throughput']:.2f} | {share} | {' | '.join(cells)} | {way} |")
+    costs = record["processor_s_a_frame"]
     page, machine, settings = record["page_delivery_ms"], record["machine"], record["settings"]
     shown = "" if page is None else f" To the picture in Chromium: {page['P50']:.0f} ms (P90 {page['P90']:.0f})."
     lines += [
@@ -32,6 +33,7 @@ def service_table(name: str, record: Mapping[str, Any]) -> str:
         f"{record['stories']} stories, {record['frames']} frames; random times at {record['share']:.0%} of the offline "
         f"rate; {settings['num_inference_steps']} steps, {settings['dtype']}, {settings['threads']} threads, "
         f"{machine['processor']}, torch {record['versions']['torch']}. Milliseconds are P50.{shown} "
+        f"Processors' seconds a frame: {median(costs['offline']):.3f} offline, {costs['service']:.3f} in the service. "
         f"Source: `bench/results/{name}`.",
     ]
     return "\n".join(lines)

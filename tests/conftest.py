@@ -32,6 +32,7 @@ LONG_FILES = {
     "test_tracing.py", "test_processor.py", "test_jit.py", "test_generate_interrupt.py", "test_study_predict.py",
     "test_study_report.py", "test_study_trouble.py", "test_capture_safety.py", "test_pipeline.py",
     "test_whole_correction.py", "test_deepfloyd_bundle.py", "test_packaging.py", "test_equations.py",
+    "test_page.py", "test_page_restart.py",
 }  # fmt: skip
 
 pytest_plugins = ["tests.helpers.engine_fixtures", "tests.helpers.time_limit"]
