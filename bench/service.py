@@ -111,7 +111,7 @@ def main(bundle: str, stories: int, share: float, out: Path) -> None:
     alone_runs.append(offline(engine, prompts))
     rates, costs = zip(*alone_runs, strict=True)
     rate = median(rates)
-    record = {
+    record: dict[str, Any] = {
         "versions": versions(),
         "machine": machine(),
         "settings": engine.settings(StoryOptions()),
