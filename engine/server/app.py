@@ -32,7 +32,6 @@ def create_app(settings: Settings, database: Database) -> FastAPI:
         title="acdc",
         version=acdc_version(),
         summary="Stories that an autoregressive model draws and a diffusion model corrects.",
-        root_path=settings.root_path,
         lifespan=_lifespan,
     )
     signer = load_signer(settings.secret.get_secret_value() if settings.secret else None, settings.data)

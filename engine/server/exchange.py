@@ -14,6 +14,12 @@ DOCS = ("/docs", "/redoc")  # FastAPI's pages, which load their scripts from els
 HEADERS = {"x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "x-frame-options": "DENY"}
 
 
+def path_of(scope: Scope) -> str:
+    """The path without the prefix of a proxy, which the router takes off as well."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 class TooLarge(Exception):
     """The body has more bytes than it may; no handler of the framework knows it."""
 
@@ -71,5 +77,5 @@ class Answer:
         headers["x-request-id"] = self.request_id
         for name, value in HEADERS.items():
             headers.setdefault(name, value)
-        if not self.scope["path"].startswith(DOCS):
+        if not path_of(self.scope).startswith(DOCS):
             headers.setdefault("content-security-policy", POLICY)

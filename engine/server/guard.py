@@ -1,4 +1,4 @@
-"""The first and the last to see a request: who may ask, which headers every answer has, and no traceback in any."""
+"""The outermost layer of the app: it admits requests, adds headers to answers, and keeps tracebacks out of them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from .errors import NO_RETRY, ApiError
-from .exchange import Answer, Body, TooLarge
+from .exchange import Answer, Body, TooLarge, path_of
 from .keys import Keys
 
 LOG, ACCESS = logging.getLogger("acdc.serve"), logging.getLogger("acdc.serve.access")
 GUARDED, OPEN = "/v1/", ("/v1/session",)  # paths that need a key, and those below them that do not
 SAFE_METHODS = ("GET", "HEAD", "OPTIONS")
 LOCAL = ("localhost", "127.0.0.1", "::1")
+CHALLENGE = {"www-authenticate": "Bearer"}
 MAX_ID = 128  # characters of a client's own x-request-id
 
 
@@ -71,17 +72,14 @@ class Guard:
             raise ApiError(400, f"the Host header names {host[:100]!r}, which this server is not", code="invalid_host")
         origin = headers.get("origin")
         if origin is not None and scope["method"] not in SAFE_METHODS and origin not in self.origins:
-            same = urlsplit(origin).netloc.lower() == headers.get("host", "").lower()
+            same = origin.lower().partition("://")[2] == headers.get("host", "").lower()
             if not same:
                 raise ApiError(403, f"pages of {origin[:100]!r} may not use this server", code="forbidden_origin")
         digest = self.keys.accepted(headers)
-        path = scope["path"]
+        path = path_of(scope)
         if digest is None and (path + "/").startswith(GUARDED) and path not in OPEN:
             raise ApiError(401, "no valid API key was given", code="invalid_api_key", headers=CHALLENGE)
         return digest or ""
-
-
-CHALLENGE = {"www-authenticate": "Bearer"}
 
 
 def _request_id(headers: Headers) -> str:

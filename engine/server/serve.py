@@ -99,5 +99,5 @@ def _config(settings: Settings, app: FastAPI) -> uvicorn.Config:
         timeout_graceful_shutdown=GRACE_S,
         ssl_certfile=settings.ssl_certfile,
         ssl_keyfile=str(settings.ssl_keyfile) if settings.ssl_keyfile else None,
-        root_path="",
+        root_path=settings.root_path,
     )

@@ -31,7 +31,7 @@ def client_of(settings: Settings) -> Iterator[TestClient]:
     key = settings.api_keys[0].get_secret_value() if settings.api_keys else ""
     headers = {"authorization": f"Bearer {key}"} if key else {}
     app = create_app(settings, database)
-    with TestClient(app, "http://localhost", raise_server_exceptions=False, headers=headers) as client:
+    with TestClient(app, "http://localhost", False, settings.root_path, headers=headers) as client:
         yield client
     database.close()
 

@@ -47,6 +47,13 @@ def test_every_key_opens_and_operation_needs_none(client):
         assert client.get(path).status_code == 200, path
 
 
+def test_a_prefix_does_not_lead_around_the_key(tmp_path):
+    with client_of(settings_of(tmp_path, api_keys=[KEY], root_path="/acdc")) as client:
+        for path in ("/acdc/v1/stories", "/v1/stories"):
+            assert client.get(path).status_code == 200
+            assert client.get(path, headers={"authorization": "Bearer x"}).status_code == 401
+
+
 def test_a_key_is_exchanged_for_a_cookie_that_scripts_cannot_read(client):
     assert client.get("/v1/session").json() == {"required": True, "accepted": False}
     assert client.post("/v1/session", json={"key": "wrong"}).status_code == 401

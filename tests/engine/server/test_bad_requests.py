@@ -60,7 +60,7 @@ HEADERS = {
     "last-event-id": ["-1", "x", "9" * 40, "1e3", "²", "0"],
     "idempotency-key": ["", "k" * 300, "k", "\t"],
     "host": ["localhost", "evil.example", "", "localhost:99999999", "[", "127.0.0.1"],
-    "origin": ["null", "https://evil.example", "http://localhost", "[", ""],
+    "origin": ["null", "https://evil.example", "http://localhost", "[", "https://[", ""],
     "authorization": ["", "Bearer", "Bearer x", "Basic eDp4", "bearer \xe9"],
     "cookie": ["acdc_session=x", "acdc_session=" + "A" * 200, "=;=", "a" * 5000],
     "x-request-id": ["a", "a" * 1000, "\xe9"],
