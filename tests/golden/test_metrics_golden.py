@@ -58,7 +58,9 @@ def amt() -> nn.Module:
     return filled(AMT(), AMT_NORM)
 
 
-@pytest.mark.parametrize("size", GOLDEN["musiq"])
+@pytest.mark.parametrize(
+    "size", ["256x256", *(pytest.param(s, marks=pytest.mark.slow) for s in ("200x300", "333x517"))]
+)
 def test_musiq(size, musiq):
     height, width = map(int, size.split("x"))
     assert float(musiq(picture(height, width).float())) == pytest.approx(GOLDEN["musiq"][size], abs=2e-5)
@@ -70,7 +72,7 @@ def test_amt(amt):
     assert float(made.std()) == pytest.approx(GOLDEN["amt"]["std"], abs=1e-5)
 
 
-@pytest.mark.parametrize(("updates", "bound"), [(1, 1e-4), (2, 1e-4), (20, 5e-3)])
+@pytest.mark.parametrize(("updates", "bound"), [(1, 1e-4), (2, 1e-4), pytest.param(20, 5e-3, marks=pytest.mark.slow)])
 def test_raft(updates, bound):
     first, second = (2 * picture(128, 160, dx).float() - 1 for dx in (0, 3))
     flow = filled(RAFT())(first, second, updates)[0]

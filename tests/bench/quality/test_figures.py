@@ -227,7 +227,7 @@ def test_what_is_missing_names_file_and_source(tmp_path, network):
 
 
 def moving(step: float, count: int = 16, fps: float | None = None) -> Clip:
-    frame = np.zeros((128, 160, 3), np.uint8)
+    frame = np.zeros((128, 128, 3), np.uint8)
     return Clip(lambda number: np.full_like(frame, round(number * step)), count, fps)
 
 
@@ -247,8 +247,8 @@ def test_the_rate_decides_what_is_dynamic(fps, frames, moves, dynamic, looked):
     pairs = iter([7.0 if number < moves else 1.0 for number in range(frames)])
 
     def flow(first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
-        made = torch.zeros(1, 2, 256, 256)
-        made[0, 0, :13] = 2 * next(pairs)  # of 256 rows these are the largest 5 %
+        made = torch.zeros(1, 2, 64, 64)
+        made[0, 0, :4] = 2 * next(pairs)  # of 64 rows these are more than the largest 5 %
         return made
 
     row = dynamic_row(moving(1, frames, fps), flow)

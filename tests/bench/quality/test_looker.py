@@ -7,7 +7,7 @@ import sqlite3
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acdc.bench.quality.network import ClipItem, FrameItem, Looker, PairItem, TextItem
@@ -128,6 +128,7 @@ def test_a_row_that_is_there_does_not_change(tmp_path):
     assert sqlite3.connect(tmp_path / "a").execute("SELECT kind FROM files").fetchall() == [("picture",)]
 
 
+@settings(max_examples=20)
 @given(st.lists(st.text(max_size=5), max_size=3), st.lists(st.text(max_size=5), max_size=3))
 def test_keys_of_texts_differ_where_texts_do(first, second):
     assert ([TextItem(text).key for text in first] == [TextItem(text).key for text in second]) == (first == second)

@@ -166,7 +166,10 @@ LOADERS = {
 }
 
 
-@pytest.mark.parametrize("name", LOADERS)
+LARGE = ("inception", "musiq", "amt")
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=pytest.mark.slow) if n in LARGE else n for n in LOADERS])
 def test_wrong_keys_are_one_line_with_file_and_key(name, tmp_path):
     kind, load = LOADERS[name]
     state, path = kind().state_dict(), tmp_path / f"{name}.pth"
