@@ -31,7 +31,7 @@ LONG_FILES = {
     "test_readme.py", "test_suite_ends.py", "test_generate_crash.py", "test_run_lock.py", "test_openvino.py",
     "test_tracing.py", "test_processor.py", "test_jit.py", "test_generate_interrupt.py", "test_study_predict.py",
     "test_study_report.py", "test_study_trouble.py", "test_capture_safety.py", "test_pipeline.py",
-    "test_whole_correction.py", "test_deepfloyd_bundle.py", "test_packaging.py", "test_equations.py",
+    "test_restart.py", "test_whole_correction.py", "test_deepfloyd_bundle.py", "test_packaging.py", "test_equations.py",
     "test_page.py", "test_page_restart.py",
 }  # fmt: skip
 
