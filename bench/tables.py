@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .decoding import rules
+from .invariance import table as invariance
 from .overhead import table as study
 from .service_table import service_table
 from .storyworld.study import few_steps_table as few_steps
@@ -155,10 +158,10 @@ def drift_table() -> str:
     return "\n".join([*lines, "", f"{found['stories']} held-out stories. Source: `bench/results/{name}`."])
 
 
-def few_steps_table() -> str:
-    """Quality and cost of corrections of a few steps, distilled and not."""
-    name, found = newest("storyworld_few_steps_2*.json")
-    return f"{few_steps.table(found)} Source: `bench/results/{name}`."
+def with_source(pattern: str, table: Callable[[dict[str, Any]], str]) -> str:
+    """A table that its own module makes of the last result of that kind."""
+    name, found = newest(pattern)
+    return f"{table(found)} Source: `bench/results/{name}`."
 
 
 def video_table() -> str:
@@ -282,7 +285,10 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "cost": cost_table,
     "kernels": kernel_table,
     "drift": drift_table,
-    "few_steps": few_steps_table,
+    "few_steps": partial(with_source, "storyworld_few_steps_2*.json", few_steps.table),
+    "invariance": partial(with_source, "invariance_cpu_2*.json", invariance.table),
+    "invariance_cost": partial(with_source, "invariance_cpu_2*.json", invariance.cost_table),
+    "decoding_rules": partial(with_source, "decoding_rules_cpu_2*.json", rules.table),
     "video": video_table,
     "service": service_over_http,
 }

@@ -82,6 +82,11 @@ def table(found: dict[str, Any]) -> str:
         cells = {row["window"]: row for row in found["rows"] if row["rule"] == name}
         shown = (f"{cells[w]['passes']:.1f} ({cells[w]['ms_a_frame']:.0f} ms)" for w in windows)
         lines.append(f"| {name} | {' | '.join(shown)} |")
+    where = f"{found['machine']['processor']}, eager, {found['threads']} thread(s)"
+    lines += [
+        "",
+        f"Passes (processor time) a frame of {found['frames']} held-out frames, one story at a time; {where}.",
+    ]
     return "\n".join(lines)
 
 

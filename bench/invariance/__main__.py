@@ -55,8 +55,8 @@ def line(row: dict[str, Any]) -> str:
 @click.command()
 @BUNDLE
 @click.option("--folder", type=click.Path(path_type=Path), required=True, help="Keep drawn blocks in this directory.")
-@click.option("--plain", type=click.IntRange(min=1), default=8, show_default=True, help="Blocks of 32 plain stories.")
-@click.option("--corrected", type=click.IntRange(min=0), default=2, show_default=True, help="Blocks with correction.")
+@click.option("--plain", type=click.IntRange(min=1), default=4, show_default=True, help="Blocks of 32 plain stories.")
+@click.option("--corrected", type=click.IntRange(min=0), default=1, show_default=True, help="Blocks with correction.")
 @click.option("--only", default="", help="Conditions, separated by commas.  [default: all]")
 @click.option("--minutes", type=click.FloatRange(min=0), help="Stop drawing after this time.  [default: at the end]")
 @click.option("--rounds", type=click.IntRange(min=1), help="Measure the cost first, in this number of rounds A B B A.")

@@ -16,6 +16,7 @@ class Condition:
     ``batch`` stories are side by side in one call, ``overlapped`` are many at a time by the scheduler, ``killed`` are
     drawn by ``acdc generate``, whose process is killed and resumed. With ``orders`` the stories of a block are drawn
     that number of times, each time in another order and so with other neighbours; 0 is once, in their own order.
+    ``few`` conditions take long, and are drawn over the first block alone.
     ``corrected`` stories have every frame corrected; the others are the ARM's alone.
     """
 
@@ -27,6 +28,7 @@ class Condition:
     decoding: str = "auto"
     threads: int = 1
     orders: int = 0
+    few: bool = False
     corrected: bool = False
 
     @property
@@ -40,21 +42,20 @@ CORRECTED_ALONE = Condition(
     "corrected_alone", "the same with correction", decoding="sequential", corrected=True
 )  # fmt: skip
 PLAIN = (
-    Condition("window", "several codes a pass"),
-    Condition("batch_2", "2 stories side by side", batch=2),
-    Condition("batch_4", "4 stories side by side", batch=4),
+    Condition("window", "several codes a pass", few=True),
+    Condition("batch_2", "2 stories side by side", batch=2, few=True),
+    Condition("batch_4", "4 stories side by side", batch=4, few=True),
     Condition("batch_16", "16 stories side by side", batch=16),
-    Condition("orders_16", "16 side by side, in 5 other orders", batch=16, orders=5),
-    Condition("threads_2", "2 threads", threads=2),
-    Condition("overlapped", "overlapped by the scheduler, in 2 other orders", "overlapped", threads=2, orders=2),
-    Condition("killed", "`acdc generate`, killed and resumed", "killed", threads=2),
-    Condition("plans", "default plans, one story", backend="auto"),
-    Condition("plans_16", "default plans, 16 side by side, in 4 other orders", batch=16, backend="auto", orders=4),
+    Condition("orders_16", "16 side by side", batch=16, orders=8),
+    Condition("threads_2", "2 threads", threads=2, few=True),
+    Condition("overlapped", "overlapped by the scheduler", "overlapped", threads=2, orders=2, few=True),
+    Condition("killed", "`acdc generate`, killed and resumed", "killed", threads=2, few=True),
+    Condition("plans", "default plans, one story", backend="auto", few=True),
+    Condition("plans_16", "default plans, 16 side by side", batch=16, backend="auto", orders=8),
     Condition(
-        "plans_overlapped", "default plans, overlapped, in 2 other orders", "overlapped", backend="auto", threads=2,
-        orders=2,
+        "plans_overlapped", "default plans, overlapped", "overlapped", backend="auto", threads=2, orders=2, few=True
     ),
-)  # fmt: skip
+)
 CORRECTED = (
     Condition("corrected_4", "4 side by side", batch=4, corrected=True),
     Condition("corrected_16", "16 side by side, 2 threads", batch=16, threads=2, corrected=True),

@@ -24,7 +24,7 @@ MADE_WITH, COST = "made_with.json", "cost.json"
 
 @dataclass(frozen=True)
 class Pieces:
-    """Blocks of ``bundle`` in ``folder``: ``plain`` ones a condition, or ``corrected`` ones."""
+    """Blocks of ``bundle`` in ``folder``: ``plain`` ones of a condition, or ``corrected`` ones."""
 
     folder: Path
     bundle: str
@@ -45,8 +45,8 @@ class Pieces:
 
     def blocks(self, condition: Condition) -> list[tuple[int, int]]:
         """(number, turn) of every block that a condition draws."""
-        numbers = range(self.corrected if condition.corrected else self.plain)
-        return list(product(numbers, range(condition.orders or 1)))
+        count = self.corrected if condition.corrected else self.plain
+        return list(product(range(min(count, 1) if condition.few else count), range(condition.orders or 1)))
 
     def path(self, condition: Condition, number: int, turn: int = 0) -> Path:
         """The file of a block."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..quality.evaluate import Evaluation, Missing, available, evaluate
@@ -13,6 +13,7 @@ from ..quality.network import Looker
 from ..quality.progress import make_progress
 from ..quality.row_cache import RowCache
 from ..quality.run import check_device, read_sets
+from ..quality.sets.story_set import StorySet
 from ..quality.statistics_file import SUFFIX, Statistics, read_statistics
 from .judge_network import judge_metrics
 from .tables import Column, Table
@@ -62,12 +63,18 @@ def chosen_of(column: Column, metrics: Sequence[Metric]) -> str | None:
     return next((name for name in column.candidates if name in names), None)
 
 
+def by_name(one: StorySet) -> StorySet:
+    """The stories in the order of their names: a manifest has them in the order in which they ended, and sums over
+    stories, and what is drawn again of them, would depend on it."""
+    return replace(one, stories=tuple(sorted(one.stories, key=lambda story: story.name)))
+
+
 def measure(folders: Sequence[Path], table: Table, measuring: Measuring, bundle: str, out: Path) -> Evaluation:
     """Figures of every row's folder. ``ValueError`` (one line) for a folder or reference that does not fit."""
     metrics, missing = choose_metrics(table, measuring, bundle)
     device, progress = check_device(measuring.device), make_progress()
     with RowCache(out / CACHE) as cache:
-        sets = read_sets(folders, cache, progress)
+        sets = [by_name(one) for one in read_sets(folders, cache, progress)]
         reference = None
         if measuring.reference is not None and measuring.statistics() is None:
             (reference,) = read_sets([measuring.reference], cache, progress)

@@ -15,6 +15,7 @@ from acdc.bench.invariance.blocks import Block, requests
 from acdc.bench.invariance.compare import Count
 from acdc.bench.invariance.conditions import ALONE, CONDITIONS, CORRECTED, PLAIN, Condition
 from acdc.bench.invariance.draw import draw_block
+from acdc.bench.invariance.table import table
 
 pytestmark = pytest.mark.measuring
 QUICK = [one for one in (*PLAIN, *CORRECTED) if one.way != "killed" and one.backend == "eager"]
@@ -147,3 +148,15 @@ def test_the_cost_compares_the_same_work(tiny_engine):
 def test_names_of_conditions_are_their_own():
     assert len(CONDITIONS) == 2 + len(PLAIN) + len(CORRECTED)
     assert all(isinstance(one, Condition) and one.reference in CONDITIONS.values() for one in CONDITIONS.values())
+
+
+def test_the_table_sums_up_and_names_the_widest_gap():
+    row = {"title": "2 threads", "orders": 0, "kills": 0, "corrected": False, "codes": 1000, "encoded": 0}
+    row |= {"changed": 3, "levels": 1, "partings": [{"gap": 2e-5}]}
+    killed_row = {**row, "orders": 2, "kills": 4, "corrected": True, "encoded": 1000, "changed": 0, "partings": []}
+    found = {"rows": [row, killed_row], "bound": 1e-3, "stories": {"frames": 6}, "machine": {"processor": "A CPU"}}
+    page = table(found)
+    assert "| 2 threads | 1,000 | 3 | 1 | 1 |" in page
+    assert "| 2 threads, in 2 other orders, 4 times, with correction | 2,000 | 0 | 0 | 1 |" in page
+    assert "**3 of 3,000 codes changed**, at 1 near ties." in page
+    assert "2.0e-05 (0.001 allowed)" in page
