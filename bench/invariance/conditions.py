@@ -46,12 +46,12 @@ PLAIN = (
     Condition("batch_2", "2 stories side by side", batch=2, few=True),
     Condition("batch_4", "4 stories side by side", batch=4, few=True),
     Condition("batch_16", "16 stories side by side", batch=16),
-    Condition("orders_16", "16 side by side", batch=16, orders=8),
+    Condition("orders_16", "16 side by side", batch=16, orders=11),
     Condition("threads_2", "2 threads", threads=2, few=True),
     Condition("overlapped", "overlapped by the scheduler", "overlapped", threads=2, orders=2, few=True),
     Condition("killed", "`acdc generate`, killed and resumed", "killed", threads=2, few=True),
     Condition("plans", "default plans, one story", backend="auto", few=True),
-    Condition("plans_16", "default plans, 16 side by side", batch=16, backend="auto", orders=8),
+    Condition("plans_16", "default plans, 16 side by side", batch=16, backend="auto", orders=11),
     Condition(
         "plans_overlapped", "default plans, overlapped", "overlapped", backend="auto", threads=2, orders=2, few=True
     ),
