@@ -9,7 +9,6 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from .decoding import rules
 from .invariance import table as invariance
 from .overhead import table as study
 from .service_table import service_table
@@ -287,8 +286,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "drift": drift_table,
     "few_steps": partial(with_source, "storyworld_few_steps_2*.json", few_steps.table),
     "invariance": partial(with_source, "invariance_cpu_2*.json", invariance.table),
-    "invariance_cost": partial(with_source, "invariance_cpu_2*.json", invariance.cost_table),
-    "decoding_rules": partial(with_source, "decoding_rules_cpu_2*.json", rules.table),
     "video": video_table,
     "service": service_over_http,
 }

@@ -42,7 +42,8 @@ def totals(found: Record) -> str:
     rows = found["rows"]
     codes, changed = sum(row["codes"] + row["encoded"] for row in rows), sum(row["changed"] for row in rows)
     partings = sum(len(row["partings"]) for row in rows)
-    return f"**{changed} of {codes:,} codes changed**, at {partings} near ties."
+    parted = f"{partings} stories parted" if partings else "no story parted"
+    return f"**{changed} of {codes:,} codes changed**; {parted}."
 
 
 def cost_table(found: Record) -> str:

@@ -158,5 +158,5 @@ def test_the_table_sums_up_and_names_the_widest_gap():
     page = table(found)
     assert "| 2 threads | 1,000 | 3 | 1 | 1 |" in page
     assert "| 2 threads, in 2 other orders, 4 times, with correction | 2,000 | 0 | 0 | 1 |" in page
-    assert "**3 of 3,000 codes changed**, at 1 near ties." in page
+    assert "**3 of 3,000 codes changed**; 1 stories parted." in page
     assert "2.0e-05 (0.001 allowed)" in page
