@@ -57,7 +57,7 @@ class Lines:
         def count(number: int) -> None:
             nonlocal said
             rate.done += number
-            if rate.clock() - said >= EVERY:
+            if rate.done < total and rate.clock() - said >= EVERY:
                 said = rate.clock()
                 log(f"{name}: {rate.text}")
 

@@ -39,6 +39,7 @@ def test_a_story_of_this_project_has_frames_drafts_and_both_texts(tmp_path):
     assert one.texts("sentence") == ("Sentence 0.", "Sentence 1.", "Sentence 2.")
     assert one.texts("refined")[2] == "Refined Sentence 2."
     assert np.array_equal(frames_of(found)[0], frames)
+    assert all(frame.flags.writeable for frame in frames_of(found)[0])
     assert np.max(frames_of(drafts)) == 0
 
 
