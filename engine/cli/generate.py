@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,11 +12,11 @@ import click
 import cloup
 from cloup import option, option_group
 
-from ..fleet.recipe import Run
 from ..memory import check_memory
 from ..options import StoryOptions
 from ..outputs import StoryResult
 from ..request import StoryRequest
+from ..scheduler.events import Event
 from ..scheduler.policy import SERIAL, SchedulerConfig
 from ..storage.resume_run import Earlier, check_folders, earlier_run, names_to_clear
 from ..storage.run_progress import RunProgress, make_many_progress
@@ -146,6 +146,12 @@ def generate(
         raise click.exceptions.Exit(1)
 
 
+class Events(Protocol):
+    """A run, of which the events are read once."""
+
+    def events(self) -> Generator[Event, None, None]: ...
+
+
 class Drawing(Protocol):
     """One engine or many, as this command uses them."""
 
@@ -155,7 +161,7 @@ class Drawing(Protocol):
     def embeds_guidance(self) -> bool: ...
     def run_info(self, sentences: tuple[str, ...]) -> StoryResult: ...
     def old_fingerprint(self) -> str: ...
-    def generate_many(self, stories: Iterable[StoryRequest]) -> Run: ...
+    def generate_many(self, stories: Iterable[StoryRequest]) -> Events: ...
 
 
 class InProcess:
@@ -173,7 +179,7 @@ class InProcess:
         """The weights' fingerprint as earlier versions recorded it."""
         return self._engine.bundle.old_fingerprint()
 
-    def generate_many(self, stories: Iterable[StoryRequest]) -> Run:
+    def generate_many(self, stories: Iterable[StoryRequest]) -> Events:
         """Draw them."""
         return self._engine.generate_many(stories, options=self._options, pipelining=self._config)
 
@@ -190,7 +196,7 @@ def out_directory(out: str | None, stories: str) -> Path:
     return output_directory(out, f"out/{'stories' if is_input(stories) else Path(stories).stem}")
 
 
-def draw_stories(run: Run, writer: ManyWriter) -> None:
+def draw_stories(run: Events, writer: ManyWriter) -> None:
     """Write what ``run`` makes; Ctrl-C leaves everything that is finished on disk."""
     try:
         with writer, closing(run.events()) as events:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 
 from ..utils.malloc import limit_malloc_arenas
@@ -76,6 +76,7 @@ class LocalProcess:
 def _without_interrupts() -> Iterator[None]:
     """Ctrl-C goes to a terminal's whole group of processes; one that is started here ignores it from its first
     instruction on, since the driver ends it."""
+    resource_tracker.ensure_running()  # its start, which a process's start would cause, unblocks the signal
     usual = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
@@ -91,6 +92,7 @@ def _manner(code: int | None) -> str:
 
 def _serve(connection: Connection, recipe: Recipe, environment: Mapping[str, str]) -> None:
     """The process: answers until the driver is gone, and leaves at once, whatever its threads are at."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(environment)
     limit_malloc_arenas()
     host = EngineHost(recipe)

@@ -55,8 +55,8 @@ class DrawStories:
                 case FrameDone(_, frame):
                     frames[row].append(png(frame.image))
                     prompts[row].append(frame.refined_prompt)
-                case StoryFailed(_, error):
-                    errors[row] = one_line(f"{type(error).__name__}: {error}")
+                case StoryFailed(_, reason):
+                    errors[row] = one_line(f"{type(reason).__name__}: {reason}")
         return {**batch, "frames": frames, "refined_prompts": prompts, "error": errors}
 
     def _request(self, batch: Batch, row: int) -> StoryRequest:

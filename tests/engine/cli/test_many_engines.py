@@ -45,6 +45,7 @@ def test_without_ray(capsys, monkeypatch):
     assert said == "acdc: --ray needs Ray; install it with: pip install 'acdc-engine[ray]'\n"
 
 
+@pytest.mark.slow
 def test_a_bundle_that_no_engine_can_load(capsys):
     said = refuse(capsys, "generate", "--stories", write_file([1]), "--engines", "1", "--bundle", "nothing")
     assert "'nothing'" in said
