@@ -61,6 +61,12 @@ class Claims:
             rows = connection.execute(own.values(lease=time.time() + self.lease).returning(JOBS.c.id))
             return {name for (name,) in rows}
 
+    def give_up(self, names: Collection[str]) -> None:
+        """These jobs were lost, and nothing of them is under way here any more."""
+        lost = and_(JOBS.c.owner == self.owner, JOBS.c.state != RUNNING, JOBS.c.id.in_(names))
+        with self.database.write() as connection:
+            connection.execute(update(JOBS).where(lost).values(owner=None, lease=None))
+
     def own(self) -> set[str]:
         """Ids of all own jobs."""
         with self.database.read() as connection:

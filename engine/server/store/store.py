@@ -134,14 +134,20 @@ class Store:
             return _job(connection, name)
 
     def cancel(self, name: str) -> Job:
-        """End a job now; its worker sees that it has lost it. One that has ended is left as it is."""
+        """End a job now; its worker sees that it has lost it, and then gives it up (``held``). One that has ended is
+        left as it is."""
         with self.database.write() as connection:
             job = _locked(connection, name)
             if job.state not in ENDED:
-                ended = {"state": CANCELLED, "ended": time.time(), "owner": None, "lease": None}
+                ended = {"state": CANCELLED, "ended": time.time()}
                 connection.execute(update(JOBS).where(JOBS.c.id == name).values(ended))
                 append_event(connection, name, "cancelled", {})
             return _job(connection, name)
+
+    def held(self, name: str) -> bool:
+        """May a worker still write files of the job?"""
+        job = self.get(name)
+        return job is not None and job.owner is not None and (job.lease or 0.0) > time.time()
 
     def delete(self, name: str) -> None:
         """Remove a job and its events; its files are the caller's."""

@@ -13,7 +13,7 @@ from sqlalchemy import delete, insert, select, update
 
 from .claims import Claims
 from .database import Database
-from .tables import WORKERS
+from .tables import JOBS, WORKERS
 
 LOADING, READY, BLOCKED = "loading", "ready", "blocked"  # blocked: it cannot write
 
@@ -61,6 +61,7 @@ class Workers:
         """A worker has ended: its jobs go back to the queue -> their number. ``blame`` as for ``Claims.release``."""
         released = Claims(self.database, name).release(blame=blame)
         with self.database.write() as connection:
+            connection.execute(update(JOBS).where(JOBS.c.owner == name).values(owner=None, lease=None))
             connection.execute(delete(WORKERS).where(WORKERS.c.id == name))
         return released
 

@@ -52,6 +52,7 @@ class Drawing(Thread):
         self.draining = False
         self.capacity = 1
         self._feed, self._progress = StoryFeed(), time.time()
+        self._lost: set[str] = set()  # jobs that are not this worker's any more, until nothing of them is under way
         self._many: Many | None = None
         self._sheets = ThreadPoolExecutor(1, "sheets")
 
@@ -87,10 +88,18 @@ class Drawing(Thread):
     def drop(self, names: set[str]) -> None:
         """These jobs are not this worker's any more."""
         for name in names:
+            self._lost.add(name)
             if self.stories.pop(name, None) is not None and self._many is not None:
                 self._many.cancel(name)
             if self.alone is not None and self.alone.job.id == name:
                 self.alone.lost = True
+
+    def given_up(self) -> set[str]:
+        """Lost jobs of which nothing is under way any more; each once."""
+        alone = None if self.alone is None else self.alone.job.id
+        free = {name for name in list(self._lost) if name not in self._feed and name != alone}
+        self._lost -= free
+        return free
 
     def drain(self) -> None:
         """Finish the frames under way, and no more."""
@@ -143,7 +152,7 @@ class Drawing(Thread):
         """Write what has come before the engine is asked for more."""
         self._progress = time.time()
         work = self.stories.get(event.request.id)
-        if work is None:  # dropped meanwhile
+        if work is None or work.request is not event.request:  # dropped meanwhile; its id may have a new story
             return
         try:
             match event:
@@ -169,6 +178,7 @@ class Drawing(Thread):
 
     def _cancel(self, work: StoryWork) -> None:
         assert self._many is not None
+        self._lost.add(work.job.id)
         self.stories.pop(work.job.id, None)
         self._many.cancel(work.job.id)
 
@@ -181,7 +191,7 @@ class Drawing(Thread):
         try:
             work.finish()
         except Lost:
-            pass
+            self._lost.add(work.job.id)
         except Exception as error:
             self._fail(work.job.id, error)
 
@@ -190,7 +200,7 @@ class Drawing(Thread):
             data = self.executors[desk.job.kind](engine, desk.job, desk)
             self.persist(lambda: self.claims.end(desk.job.id, data))
         except Lost:
-            pass
+            self._lost.add(desk.job.id)
         except Exception as error:
             self._fail(desk.job.id, error)
 

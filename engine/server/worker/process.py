@@ -82,8 +82,11 @@ class WorkerProcess:
                 self._beaten = now
             if not self.drawing.ready.is_set():
                 return
-            if self.drawing.busy and now - self._looked > LOOK_S:
-                self.drawing.drop(self._jobs() - self.claims.own())
+            if now - self._looked > LOOK_S:
+                if self.drawing.busy:
+                    self.drawing.drop(self._jobs() - self.claims.own())
+                if lost := self.drawing.given_up():
+                    self.claims.give_up(lost)
                 self._looked = now
             self._claim()
         except SQLAlchemyError as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ class StoryWork:
         self.writer = StoryWriter(self.folder)
         self.suspect = job.attempt > SUSPECT  # until its next frame
 
-    @property
+    @cached_property
     def request(self) -> StoryRequest:
         """For the engine: the story with the frames that are there."""
         body = self.job.body

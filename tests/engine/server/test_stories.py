@@ -5,7 +5,8 @@ import pytest
 
 from acdc.engine.storage.story_reader import read_story
 from tests.helpers.fake_serving import FAILS, REFUSED, frames_of
-from tests.helpers.serving import Server, running
+from tests.helpers.serving import Server, running, wait_for
+from tests.helpers.serving_here import client_of, ended, settings_of, worker_of
 
 TEXTS = ["A fox sat.", "It ran.", "It slept."]
 
@@ -92,6 +93,26 @@ def test_a_deleted_story_leaves_nothing(server):
     assert server.http.delete(f"/v1/stories/{name}").json() == {"id": name, "object": "story.deleted", "deleted": True}
     assert server.http.get(f"/v1/stories/{name}").status_code == 404
     assert not (server.data / "stories" / name).exists()
+
+
+def test_a_deleted_storys_id_is_free_for_another_story(tmp_path):
+    """Deleted while it is drawn; no late frame of the first story gets into the second."""
+    settings, texts = settings_of(tmp_path), ["A fox sat.", "It ran."]
+    with client_of(settings) as client, worker_of(settings, frame_s=0.01) as worker:
+        for number in range(10):
+            body = {"id": "luna", "sentences": [f"A fox {number} sat.", *TEXTS * 5], "seed": number}
+            assert client.post("/v1/stories", json=body).status_code == 201
+            if number % 3:
+                wait_for(lambda: client.get("/v1/stories/luna").json()["frames"])
+            assert client.delete("/v1/stories/luna").status_code == 200
+            body = {"id": "luna", "sentences": texts, "seed": number}
+            assert client.post("/v1/stories", json=body).status_code == 201
+            ended(client, "luna")
+            stored = read_story(settings.stories / "luna")
+            assert [frame.codes for frame in stored.frames] == [frame.codes for frame in frames_of(texts, number)]
+            client.delete("/v1/stories/luna")
+        wait_for(lambda: not worker.drawing.busy)
+    assert list(settings.stories.iterdir()) == []
 
 
 def test_a_repeated_request_gives_the_same_story(server):
