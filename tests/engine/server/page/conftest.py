@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, Page
 from tests.helpers.chromium import LIMIT_MS, SIZE, chromium, collect_errors
 from tests.helpers.serving import Server, running
 
-FRAME_S = 0.4
+FRAME_S = 0.8
 
 
 @pytest.fixture(scope="module")
