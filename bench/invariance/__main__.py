@@ -28,6 +28,7 @@ from .conditions import CONDITIONS, STEPS
 from .cost import cost_of_draws, cost_of_equal_bits, cost_of_frame
 from .margin import BOUND
 from .pieces import COST, Pieces
+from .table import cost_table
 
 LEFT = 75  # exit status: blocks are missing, call again
 
@@ -90,7 +91,10 @@ def main(
             click.echo(line(row))
         stories = {"first_seed": FIRST_SEED, "frames": FRAMES, "block": SIZE, "steps": STEPS}
         made = {"bundle": bundle, "versions": versions(), "machine": machine(), "stories": stories, "bound": BOUND}
-        write_json(out, {**made, "rows": rows, "costs": pieces.costs()})
+        found = {**made, "rows": rows, "costs": pieces.costs()}
+        write_json(out, found)
+    if found["costs"]:
+        click.echo(cost_table(found))
     if any(pieces.missing(condition) for condition in conditions):
         raise click.exceptions.Exit(LEFT)
     if any(parting["gap"] >= BOUND for row in rows for parting in row["partings"]):

@@ -15,7 +15,7 @@ from acdc.bench.invariance.blocks import Block, requests
 from acdc.bench.invariance.compare import Count
 from acdc.bench.invariance.conditions import ALONE, CONDITIONS, CORRECTED, PLAIN, Condition
 from acdc.bench.invariance.draw import draw_block
-from acdc.bench.invariance.table import table
+from acdc.bench.invariance.table import cost_table, table
 
 pytestmark = pytest.mark.measuring
 QUICK = [one for one in (*PLAIN, *CORRECTED) if one.way != "killed" and one.backend == "eager"]
@@ -143,6 +143,22 @@ def test_the_cost_compares_the_same_work(tiny_engine):
     assert (cost.exact(start.session.fork(), start, (4,)) == one).all()
     assert cost.cost_of_frame(tiny_engine, 2, 2)["what"] == "corrected frame"
     assert cost.cost_of_equal_bits(tiny_engine, 2, 2)["stories"] == 2
+
+
+def test_the_table_of_costs_tells_equal_codes_from_equal_bits():
+    row = {
+        "backend": "eager",
+        "stories": 4,
+        "what": "draw",
+        "ms_a_frame": 20.0,
+        "percent": 3.25,
+        "low": -1.0,
+        "high": 4,
+    }
+    found = {"costs": [row, {**row, "what": "every story alone"}], "machine": {"processor": "A CPU"}}
+    lines = cost_table(found).splitlines()
+    assert lines[2] == "| equal codes | draw | eager | 4 | 20.0 | +3.2 % (-1.0 to +4.0) |"
+    assert lines[3].startswith("| equal bits | draw | eager |")
 
 
 def test_names_of_conditions_are_their_own():
