@@ -8,9 +8,8 @@ Pictures may be of any size; what the engine corrects is of the size that its to
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields, replace
-from operator import index as as_integer
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +34,7 @@ from .sdedit.observer import Observer
 from .sdedit.pictures import unpack
 from .sdedit.pixels import check_finite
 from .sdedit.resize import resize, working_size
+from .sdedit.rows import neighbours, numbers_of, texts_of
 
 OWN_LOOP = ("enabled", "first", "every", "feed_back")  # options of a story's loop, which pictures do not have
 
@@ -93,6 +93,15 @@ class Corrector:
         ready = compile_corrector(loaded, Stages(backends, cache or PlanCache(), how.automatic))
         return cls(found, ready, how, backends, merged)
 
+    @classmethod
+    def of_loaded(
+        cls, bundle: Bundle, corrector: StableDiffusion, device: torch.device, dtype: str, attention: str, kernels: str,
+        loras: Sequence[LoraFile] = (),
+    ) -> Corrector:  # fmt: skip
+        """The diffusion model of an engine, as it is in memory, with its plans."""
+        how = choose_execution(device, parse_dtype(dtype), "eager", "exact", attention, kernels)
+        return cls(bundle, corrector, how, how.backends, loras)
+
     @property
     def clip_frames(self) -> int | None:
         """The longest clip that is corrected together; None: the model corrects pictures one by one."""
@@ -126,14 +135,14 @@ class Corrector:
         if batch < 1:
             raise ValueError(f"batch {batch} is too small; choose 1 or more")
         count = len(given.pictures)
-        texts, numbers = _texts(prompts, count), _numbers(index, count)
+        texts, numbers = texts_of(prompts, count), numbers_of(index, count)
         marks = [None] * count if masks is None else list(masks)
         if len(marks) != count:
             raise ValueError(f"{len(marks)} masks for {count} pictures; give one a picture, or None")
         made: list[Any] = []
         self.cut_prompts = []
         kinds = [(picture.pixels.shape, mark is None) for picture, mark in zip(given.pictures, marks, strict=True)]
-        for rows in _neighbours(kinds, batch):
+        for rows in neighbours(kinds, batch):
             pixels = torch.stack([given.pictures[row].pixels for row in rows])
             own = [texts[row] for row in rows], seed, [numbers[row] for row in rows]
 
@@ -165,7 +174,7 @@ class Corrector:
         which leaves still what does not move. ``index`` is the clip's number in a longer one. ``ValueError`` for a clip
         of more than :attr:`clip_frames`.
         """
-        given, chosen, numbers = unpack(frames), self._options(options, values), _numbers(index, 1)
+        given, chosen, numbers = unpack(frames), self._options(options, values), numbers_of(index, 1)
         if len({picture.pixels.shape for picture in given.pictures}) != 1:
             raise ValueError("a clip has one or more frames, all of one size; correct other pictures one by one")
         pixels = torch.stack([picture.pixels for picture in given.pictures])
@@ -264,36 +273,3 @@ class Corrector:
 def _names() -> list[str]:
     """Names of the options that pictures have."""
     return [field.name for field in fields(CorrectionOptions) if field.name not in OWN_LOOP]
-
-
-def _texts(prompts: str | Sequence[str], count: int) -> list[str]:
-    """One prompt a picture."""
-    texts = [prompts] * count if isinstance(prompts, str) else list(prompts)
-    if len(texts) != count:
-        raise ValueError(f"{len(texts)} prompts for {count} pictures; give one for all, or one a picture")
-    for number, text in enumerate(texts, 1):
-        if not isinstance(text, str):
-            raise ValueError(f"prompt {number} is a {type(text).__name__}; give a text")
-    return texts
-
-
-def _numbers(index: int | Sequence[int], count: int) -> list[int]:
-    """The number of each picture, which decides its noise."""
-    numbers = list(index) if isinstance(index, Sequence) else [as_integer(index) + row for row in range(count)]
-    if len(numbers) != count:
-        raise ValueError(f"{len(numbers)} numbers for {count} pictures; give that of the first, or one a picture")
-    if min(numbers, default=0) < 0:
-        raise ValueError(f"index {min(numbers)} is negative; choose 0 or more")
-    return numbers
-
-
-def _neighbours(kinds: Sequence[Any], most: int) -> Iterator[list[int]]:
-    """The numbers of pictures that follow one another and are of one kind, at most that many together."""
-    rows: list[int] = []
-    for row, kind in enumerate(kinds):
-        if rows and (len(rows) == most or kind != kinds[rows[0]]):
-            yield rows
-            rows = []
-        rows.append(row)
-    if rows:
-        yield rows

@@ -51,13 +51,22 @@ def new_sequence(sentences: Any) -> Any:
     return SequenceState(len(sentences), SIDE, lambda text: [])
 
 
+def draws_no_clips(*_: Any) -> None:
+    raise ValueError("this engine draws no clips")
+
+
 class FakeServing:
     """As much of ``Engine`` as a worker asks for."""
 
     name, device, defaults = "fake", SimpleNamespace(type="cpu"), DEFAULTS
     models = SimpleNamespace(
         tokenizer=SimpleNamespace(config=SimpleNamespace(resolution=SIDE), parameters=parameters, decode=decode),
-        arm=SimpleNamespace(stream=SimpleNamespace(codes_per_frame=SIDE), new_sequence=new_sequence),
+        arm=SimpleNamespace(
+            stream=SimpleNamespace(codes_per_frame=SIDE),
+            new_sequence=new_sequence,
+            encode=str.split,
+            video_session=draws_no_clips,
+        ),
     )
 
     def __init__(self, frame_s: float | None = None) -> None:

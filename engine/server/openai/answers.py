@@ -13,7 +13,7 @@ ANSWERED = ("low", "medium", "high", "xhigh", "max")  # qualities that the clien
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of a frame: of its text, of a picture that was sent (none: an edit reads pixels), and the codes drawn."""
+    """Tokens of a frame: those of its sentence, and the codes that were drawn (an edit has neither)."""
 
     text_tokens: int
     image_tokens: int
@@ -94,17 +94,16 @@ def pictures_answer(
     created: int,
     entries: Sequence[dict[str, Any]],
     frames: Sequence[Shown],
-    jobs: Sequence[str],
+    stories: Sequence[str],
     waited: Waited,
 ) -> dict[str, Any]:
-    """The answer to a request for pictures; ``jobs`` are the ids under which /v1/stories knows them."""
+    """The answer to a request for pictures; ``stories`` are the ids under which /v1/stories knows them."""
     usage = sum((frame.usage for frame in frames), NOTHING)
     return {
         "created": created,
         "data": list(entries),
         **look(asked, frames[0].width, frames[0].height),
         "usage": usage.of_pictures(),
-        "story_id": jobs[0],
-        "acdc": {"jobs": list(jobs)},
         "metrics": waited.metrics(frames),
+        **({"story_id": stories[0], "acdc": {"stories": list(stories)}} if stories else {}),
     }

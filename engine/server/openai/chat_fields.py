@@ -42,7 +42,6 @@ class ChatFields(OwnFields):
     modalities: list[Literal["text", "image"]] | None = honoured("has image, where it is given")
     temperature: float | None = honoured("of the autoregressive model's draw")
     seed: int | None = honoured("absent: made from the first sentence, so that a story goes on as it began", ge=0)
-    partial_images: int = honoured("with stream: pictures of the frame on its way", 0, ge=0, le=3)
     max_tokens: int | None = ignored("no effect: a frame's number of tokens is fixed")
     max_completion_tokens: int | None = ignored("no effect: a frame's number of tokens is fixed")
     top_p: float | None = ignored("no effect; acdc.top_p is the draw's")
@@ -72,8 +71,6 @@ class ChatFields(OwnFields):
             raise unsupported("n", self.n, "choose 1; the conversation goes on with one picture")
         if self.modalities is not None and "image" not in self.modalities:
             raise unsupported("modalities", self.modalities, "choose ['image', 'text']")
-        if self.partial_images and not self.stream:
-            raise Refusal(f"partial_images {self.partial_images} needs stream; set stream to true", "partial_images")
 
     def turns(self) -> list[Turn]:
         """The story so far and the sentence to draw, which is the last one and has no picture."""

@@ -3,30 +3,44 @@
 from __future__ import annotations
 
 import base64
+import struct
+import zlib
 from collections.abc import Sequence
 from io import BytesIO
-from typing import Literal
+from pathlib import Path
 
-from PIL import Image, PngImagePlugin
+from PIL import Image
 
-Format = Literal["png", "webp", "jpeg", "gif"]
 MIME = {"png": "image/png", "webp": "image/webp", "jpeg": "image/jpeg", "gif": "image/gif"}
-PNG_LEVEL, BEST = 1, 100
-DURATION_MS = 200
+BEST, DURATION_MS = 100, 200
+KEYWORD = b"acdc"
+END = 12  # bytes of a PNG's last chunk
 
 
-def encode(picture: Image.Image, form: str, quality: int | None = None, text: str | None = None) -> bytes:
-    """One picture as ``png`` (lossless; ``text`` is kept in it under ``acdc``), ``webp`` or ``jpeg`` of a ``quality``
-    from 0 to 100 (None: 100)."""
-    buffer = BytesIO()
+def encode(path: Path, form: str, quality: int | None = None) -> bytes:
+    """A PNG file as it is, or as ``webp`` or ``jpeg`` of a ``quality`` from 0 to 100 (None: 100)."""
     if form == "png":
-        info = PngImagePlugin.PngInfo()
-        if text is not None:
-            info.add_text("acdc", text)
-        picture.save(buffer, "PNG", compress_level=PNG_LEVEL, pnginfo=info)
-    else:
-        picture.save(buffer, form.upper(), quality=BEST if quality is None else quality)
+        return path.read_bytes()
+    buffer = BytesIO()
+    with Image.open(path) as picture:
+        picture.convert("RGB").save(buffer, form.upper(), quality=BEST if quality is None else quality)
     return buffer.getvalue()
+
+
+def with_text(png: bytes, text: str) -> bytes:
+    """A PNG file that carries an ASCII text under ``acdc``; its pixels are not touched."""
+    body = b"tEXt" + KEYWORD + b"\0" + text.encode("ascii")
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    return png[:-END] + chunk + png[-END:]
+
+
+def text_in(png: bytes) -> str | None:
+    """The text of :func:`with_text`; None where there is none."""
+    at = png.rfind(b"tEXt" + KEYWORD + b"\0")
+    if at < 4 or not png.startswith(b"\x89PNG"):
+        return None
+    (length,) = struct.unpack(">I", png[at - 4 : at])
+    return png[at + 5 + len(KEYWORD) : at + 4 + length].decode("ascii", "replace")
 
 
 def animate(pictures: Sequence[Image.Image], duration_ms: int | None = None) -> bytes:

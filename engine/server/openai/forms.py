@@ -50,14 +50,13 @@ def fields_of(texts: Iterable[tuple[str, str]]) -> dict[str, Any]:
             found[name] = value
             continue
         field, key = member.groups()
-        kind: type = dict if key else list
-        held = found.setdefault(field, kind())
-        if not isinstance(held, kind):
-            raise Refusal(f"{field} comes in two forms, as {name} and otherwise; choose one", field)
-        if key:
+        held = found.setdefault(field, {} if key else [])
+        if key and isinstance(held, dict):
             held[key] = from_text(value) if key in MORE_OPTIONS else value
-        else:
+        elif not key and isinstance(held, list):
             held.append(value)
+        else:
+            raise Refusal(f"{field} comes in two forms, as {name} and otherwise; choose one", field)
     return found
 
 

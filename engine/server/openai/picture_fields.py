@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from .fields import OwnFields, honoured, ignored, refused
+from ...options import FLAT_NAMES
+from .fields import MORE_OPTIONS, OwnFields, honoured, ignored, refused
 from .refusal import Refusal, unsupported
 
 Quality = Literal["low", "medium", "high", "xhigh", "max", "auto", "standard", "hd"]
 STEPS: Mapping[str, int] = {"low": 10, "medium": 20, "high": 50, "xhigh": 50, "max": 50, "hd": 50}  # others: bundle's
 FIDELITY: Mapping[str, float] = {"high": 0.4, "low": 0.6}  # t': the less is noised, the more of the picture stays
 MOST_PICTURES, MOST_PARTIALS = 10, 3
+OF_STORIES = ("correct_first", "correct_every", "feed_back")  # pictures have no loop
+OF_CORRECTION = tuple(
+    name
+    for name, path in FLAT_NAMES.items()
+    if path.startswith("correction.") and name in MORE_OPTIONS and name not in OF_STORIES
+)
 
 
 class PictureFields(OwnFields):
@@ -41,6 +48,8 @@ class PictureFields(OwnFields):
             raise unsupported("background", "transparent", "choose opaque or auto")
         if self.output_compression is not None and self.output_format not in ("webp", "jpeg"):
             raise unsupported("output_compression", self.output_compression, "choose output_format webp or jpeg")
+        if self.stream and self.n > 1:
+            raise unsupported("n", self.n, "choose 1 with stream; a stream is of one picture or story")
         if self.partial_images and not self.stream:
             raise Refusal(f"partial_images {self.partial_images} needs stream; set stream to true", "partial_images")
 
@@ -101,6 +110,11 @@ class EditFields(PictureFields):
         for name in ("temperature", "top_k"):
             if getattr(self, name) is not None:
                 raise unsupported(name, getattr(self, name), "an edit draws no tokens; leave it out")
+        for name, value in (self.acdc or {}).items():
+            if name not in OF_CORRECTION:
+                raise unsupported(f"acdc.{name}", value, f"choose among {', '.join(OF_CORRECTION)}")
+        if self.include_drafts:
+            raise unsupported("include_drafts", True, "an edit has none; leave it out")
 
     def options(self) -> dict[str, Any]:
         strength = {} if self.input_fidelity is None else {"strength": FIDELITY[self.input_fidelity]}

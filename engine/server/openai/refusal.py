@@ -6,17 +6,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ...utils.to_one_line import one_line
+from ..errors import ApiError
 
 SHOWN = 80  # characters of a value that a message quotes
 
 
-class Refusal(ValueError):
-    """One line for the user; ``param`` is the field at fault, ``code`` the kind of fault, for programs."""
+class Refusal(ApiError):
+    """400: ``param`` is the field at fault, ``code`` the kind of fault, for programs."""
 
     def __init__(self, message: str, param: str | None = None, code: str = "invalid_value") -> None:
-        super().__init__(one_line(message))
-        self.param, self.code = param, code
+        super().__init__(400, message, param=param, code=code)
 
 
 def unsupported(param: str, value: Any, advice: str) -> Refusal:

@@ -14,11 +14,10 @@ from ...utils.picture import upright
 from .refusal import Refusal
 
 FORMATS = ("PNG", "JPEG", "WEBP")
-LARGEST = 4096 * 4096  # pixels
 MOST_BYTES = 20 * 2**20
 
 
-def read_picture(data: bytes, param: str) -> Image.Image:
+def read_picture(data: bytes, param: str, most_pixels: int) -> Image.Image:
     """An upright picture, RGB or RGBA; :class:`Refusal` for other bytes, and for more pixels or bytes than are
     allowed. Names and content types are the client's word, and not looked at."""
     if len(data) > MOST_BYTES:
@@ -32,8 +31,8 @@ def read_picture(data: bytes, param: str) -> Image.Image:
     except Exception:  # the readers of damaged files raise whatever they meet
         raise Refusal(f"{param} is not a readable picture; send a PNG, JPEG or WebP file", param) from None
     width, height = picture.size
-    if width * height > LARGEST:
-        raise Refusal(f"{param} has {width} x {height} pixels; the limit is {LARGEST} in all", param)
+    if width * height > most_pixels:
+        raise Refusal(f"{param} has {width} x {height} pixels; the limit is {most_pixels} in all", param)
     try:
         rgb, alpha = upright(picture, param)
     except ValueError as error:
@@ -43,7 +42,7 @@ def read_picture(data: bytes, param: str) -> Image.Image:
     return rgb
 
 
-def read_data_url(url: str, param: str) -> Image.Image:
+def read_data_url(url: str, param: str, most_pixels: int) -> Image.Image:
     """The picture in a ``data:`` URL; other URLs are refused: this server fetches nothing."""
     head, comma, body = url.partition(",")
     if not head.startswith("data:image/") or not head.endswith(";base64") or not comma:
@@ -52,7 +51,7 @@ def read_data_url(url: str, param: str) -> Image.Image:
         data = base64.b64decode(body, validate=True)
     except (binascii.Error, ValueError):
         raise Refusal(f"{param} is not valid base64; send data:image/png;base64,...", param) from None
-    return read_picture(data, param)
+    return read_picture(data, param, most_pixels)
 
 
 def mask_of(mask: Image.Image, picture: Image.Image) -> Image.Image:
@@ -64,7 +63,8 @@ def mask_of(mask: Image.Image, picture: Image.Image) -> Image.Image:
     if mask.mode != "RGBA":
         raise Refusal("mask has no transparency; make transparent what may change", "mask")
     white = mask.getchannel("A").point([255 - value for value in range(256)])
-    if white.getextrema()[1] < HALF:
+    brightest = max(level for level, count in enumerate(white.histogram()) if count)
+    if brightest < HALF:
         raise Refusal("mask is opaque, so that nothing may change; make transparent what may change", "mask")
     return white
 

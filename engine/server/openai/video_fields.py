@@ -61,7 +61,7 @@ class VideoFields(OwnFields):
                     raise unsupported(name, getattr(self, name), advice)
         elif self.num_frames is None and (frames := self.lengths(True).num_frames) > MOST_FRAMES:
             raise Refusal(f"seconds {self.seconds} are {frames} frames; the limit is {MOST_FRAMES}", "seconds")
-        elif None not in (self.num_frames, self.seconds, self.fps) and self.num_frames != self.seconds * self.fps:
+        elif self.num_frames and self.seconds and self.fps and self.num_frames != self.seconds * self.fps:
             raise Refusal(f"num_frames {self.num_frames} are not seconds x fps; give two of the three", "num_frames")
 
     def is_clip(self, draws_clips: bool) -> bool:
@@ -74,7 +74,26 @@ class VideoFields(OwnFields):
             frames = len(self.story())
             return Lengths(frames, frames / (self.seconds or frames), 1)
         if self.num_frames is None:
-            fps = self.fps or FPS
-            return Lengths((self.seconds or SECONDS) * fps, fps, self.chunk_frames)
+            whole = self.fps or FPS
+            return Lengths((self.seconds or SECONDS) * whole, whole, self.chunk_frames)
         fps = self.fps or (self.num_frames / self.seconds if self.seconds else FPS)
         return Lengths(self.num_frames, fps, self.chunk_frames)
+
+
+class RemixFields(VideoFields):
+    """The body of ``POST /v1/videos/{id}/remix`` and ``/v1/videos/extensions``: fields that are absent are those of the
+    video that is remixed, the seed among them."""
+
+    extend: bool = honoured("go on after the video's frames instead of drawing them again", False)
+    video_id: str | None = honoured("extensions: the video's id")
+    video: Any = honoured("extensions: the video, as {id}; files are refused")
+
+    def source(self) -> str:
+        """The id of the video to extend."""
+        if isinstance(self.video, dict) and isinstance(self.video.get("id"), str):
+            return str(self.video["id"])
+        if self.video is not None:
+            raise unsupported("video", type(self.video).__name__, "give {'id': ...} or video_id of a video drawn here")
+        if self.video_id is None:
+            raise Refusal("video is missing; give {'id': ...}, or video_id", "video", "missing_required_parameter")
+        return self.video_id

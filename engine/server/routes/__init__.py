@@ -2,6 +2,7 @@
 
 from fastapi import APIRouter
 
+from ..openai import chat, images, videos
 from . import events, health, models, page, session, stories, story_files, story_gif
 
 ROUTERS: tuple[APIRouter, ...] = (
@@ -13,4 +14,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     story_gif.router,
     events.router,
     page.router,
+    images.router,
+    chat.router,
+    videos.router,
 )

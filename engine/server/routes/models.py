@@ -37,6 +37,6 @@ def _model(here: Service) -> dict[str, Any]:
         "parent": None,
         "max_model_len": None,
         "size": info.get("size"),
-        "modalities": ["image"],
+        "modalities": ["image", *(["video"] if info.get("clips") else [])],
         "defaults": info.get("defaults"),
     }

@@ -93,18 +93,21 @@ class Store:
             return int(connection.execute(before).scalar_one())
 
     def jobs(
-        self, kinds: Sequence[str], *, state: str | None = None, after: str | None = None, limit: int = 20
-    ) -> list[Job]:
-        """Jobs of these kinds, the newest first, from the one after ``after`` on."""
+        self, kinds: Sequence[str], *, state: str | None = None, after: str | None = None, limit: int = 20,
+        ascending: bool = False,
+    ) -> list[Job]:  # fmt: skip
+        """Jobs of these kinds, the newest first unless ``ascending``, from the one after ``after`` on."""
         asked = select(JOBS).where(JOBS.c.kind.in_(kinds))
         if state is not None:
             asked = asked.where(JOBS.c.state == state)
         with self.database.read() as connection:
             if after is not None:
                 created = select(JOBS.c.created).where(JOBS.c.id == after).scalar_subquery()
-                same = and_(JOBS.c.created == created, JOBS.c.id < after)
-                asked = asked.where(or_(JOBS.c.created < created, same))
-            rows = connection.execute(asked.order_by(JOBS.c.created.desc(), JOBS.c.id.desc()).limit(limit))
+                beyond = (JOBS.c.id > after) if ascending else (JOBS.c.id < after)
+                later = (JOBS.c.created > created) if ascending else (JOBS.c.created < created)
+                asked = asked.where(or_(later, and_(JOBS.c.created == created, beyond)))
+            order = (JOBS.c.created, JOBS.c.id) if ascending else (JOBS.c.created.desc(), JOBS.c.id.desc())
+            rows = connection.execute(asked.order_by(*order).limit(limit))
             return [Job.of(row) for row in rows]
 
     def counts(self) -> dict[tuple[str, str], int]:

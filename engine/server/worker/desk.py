@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...options import StoryOptions
 from ..store.claims import Claims, Lost
 from ..store.records import Job
 from .persist import Persistence
@@ -17,14 +18,20 @@ if TYPE_CHECKING:
 class Desk:
     """Files go into ``folder`` first (by ``acdc.engine.utils.atomic``), then :meth:`event` says so."""
 
-    def __init__(self, job: Job, folder: Path, claims: Claims, persist: Persistence) -> None:
+    def __init__(self, job: Job, folder: Path, claims: Claims, persist: Persistence, options: StoryOptions) -> None:
+        """``options`` are the server's with the request's own."""
         self.job, self.folder, self._claims, self._persist = job, folder, claims, persist
+        self.options = options
         self.lost = False  # set by the worker's main thread
 
     def event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Append an event. ``Lost`` where the job was cancelled, or is another worker's: let it pass."""
         self.check()
         self._persist(lambda: self._claims.add(self.job.id, kind, data))
+
+    def seen(self, kind: str) -> list[Mapping[str, Any]]:
+        """Data of the events of this kind that earlier attempts have left."""
+        return self._persist(lambda: self._claims.seen(self.job.id, (kind,)))
 
     def check(self) -> None:
         """``Lost`` where there is no need to go on; call it between two steps of long work."""

@@ -20,8 +20,8 @@ from ..settings import Settings
 from ..store.claims import Claims, Lost
 from ..store.records import Job
 from .desk import Desk, Executor
-from .kinds import STORY
-from .loading import carried_frames, describe, scheduler_config
+from .kinds import STORIES
+from .loading import carried_frames, count_tokens, describe, scheduler_config
 from .persist import Persistence
 from .story_work import StoryWork
 
@@ -77,11 +77,10 @@ class Drawing(Thread):
         """Begin a claimed job; from the main thread. One that cannot be begun fails."""
         if job.id in self._feed or job.id in self.stories:  # its last run is not quite over
             self.claims.release([job.id])
-        elif job.kind == STORY:
+        elif job.kind in STORIES:
             self._put_story(job)
         elif job.kind in self.executors:
-            self.alone = Desk(job, self.settings.stories / job.id, self.claims, self.persist)
-            self._feed.close()
+            self._put_alone(job)
         else:
             self._fail(job.id, ValueError(f"this worker knows no jobs of kind {job.kind!r}"))
 
@@ -113,7 +112,8 @@ class Drawing(Thread):
             config = scheduler_config(self.settings, engine)
             self.capacity, self.info = config.stories + config.waiting, describe(self.settings, engine)
             while True:
-                self._carried = partial(carried_frames, engine)
+                self._carried = partial(carried_frames, engine, self.settings.stories)
+                self._count_tokens = partial(count_tokens, engine)
                 self._many = engine.generate_many(self._feed, options=self.settings.story_options, pipelining=config)
                 self.ready.set()
                 with closing(self._many.events()) as events:
@@ -134,10 +134,19 @@ class Drawing(Thread):
             self._sheets.shutdown()
             self.wake.set()
 
+    def _put_alone(self, job: Job) -> None:
+        try:
+            options = self.settings.story_options.replace(**job.body.get("options", {}))
+        except ValueError as error:
+            self._fail(job.id, error)
+            return
+        self.alone = Desk(job, self.settings.stories / job.id, self.claims, self.persist, options)
+        self._feed.close()
+
     def _put_story(self, job: Job) -> None:
         assert self._many is not None
         try:
-            work = StoryWork(job, self.settings.stories, self.claims, self.persist, self._carried)
+            work = StoryWork(job, self.settings.stories, self.claims, self.persist, self._carried, self._count_tokens)
             request = work.request
             work.begin(self._many.begun(request))
             self.stories[job.id] = work

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .clip_work import clip
 from .desk import Executor
+from .edit_work import edit
 
-STORY = "story"  # stories are drawn together (drawing.py)
-EXECUTORS: Mapping[str, Executor] = {}
+STORIES = ("story", "film")  # drawn together (drawing.py); a film is a story that /v1/videos knows
+EXECUTORS: Mapping[str, Executor] = {"edit": edit, "clip": clip}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import fields, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...outputs import Frame
@@ -12,6 +13,8 @@ from ...scheduler.policy import SchedulerConfig
 from ...utils.malloc import limit_malloc_arenas
 from ..settings import Settings
 from ..store.records import Job
+from .clip_work import draws_clips
+from .given import given_frames
 
 if TYPE_CHECKING:
     from ...engine import Engine
@@ -31,11 +34,18 @@ def load_engine(settings: Settings) -> Engine:
     return Engine.from_pretrained(**arguments)
 
 
-def carried_frames(engine: Engine, job: Job) -> list[Frame]:
+def carried_frames(engine: Engine, stories: Path, job: Job) -> list[Frame]:
     """Frames of a story that a client carried here; ``ValueError`` where the model cannot go on with codes alone."""
+    if "given" in job.body:
+        return given_frames(engine, job, stories / job.id)
     from ...pipeline.carried import carried_frames as made
 
     return made(engine.models, job.sentences, job.body["carried"]["frames"])
+
+
+def count_tokens(engine: Engine, sentence: str) -> int:
+    """Number of a sentence's tokens for the autoregressive model."""
+    return len(engine.models.arm.encode(sentence))
 
 
 def scheduler_config(settings: Settings, engine: Engine) -> SchedulerConfig:
@@ -54,5 +64,6 @@ def describe(settings: Settings, engine: Engine) -> dict[str, Any]:
         "codes_per_frame": engine.models.arm.stream.codes_per_frame,
         "settings": engine.settings(settings.story_options),
         "defaults": dict(engine.defaults),
+        "clips": draws_clips(engine),
         "loaded_at": int(time.time()),
     }

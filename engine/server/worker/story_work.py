@@ -32,16 +32,20 @@ class StoryWork:
         claims: Claims,
         persist: Persistence,
         carried: Callable[[Job], list[Frame]],
+        count_tokens: Callable[[str], int],
     ) -> None:
         """Reads the frames that earlier attempts have left in the folder of all ``stories``; ``ValueError`` for damaged
-        ones. ``carried`` makes those that a client carried here."""
+        ones. ``carried`` makes those that a client carried here, ``count_tokens`` counts those of a sentence."""
         self.job, self.folder, self.claims, self.persist = job, stories / job.id, claims, persist
+        self.count_tokens = count_tokens
         stored = read_story(self.folder)
         self.frames: list[Frame] = [] if stored is None else stored.frames
         self.drawn_with = None if stored is None else settings_digest(stored.settings)
         self.on_disk = len(self.frames)
         if (token := job.body.get("carried")) and len(self.frames) < len(token["frames"]):
             self.frames, self.drawn_with = _copied(stories, token) or carried(job), token["settings"]
+        elif len(self.frames) < len(job.body.get("given", ())):
+            self.frames = carried(job)
         if [frame.sentence for frame in self.frames] != job.sentences[: len(self.frames)]:
             raise ValueError(f"the frames in the folder of story {job.id!r} are another story's; choose another id")
         self.writer = StoryWriter(self.folder)
@@ -73,7 +77,7 @@ class StoryWork:
         self.shown = {(d["index"], d.get("number", 0)) for d in self.claims.seen(self.job.id, ("draft", "estimate"))}
         for frame in self.frames:
             if frame.index not in reported:
-                self._event("frame", frame_data(frame, None, None))
+                self._frame_event(frame, frame_data(frame, None, None))
 
     def show(self, picture: PartialImage) -> None:
         """A picture of the frame under way; one that an earlier attempt showed is the same, and is not shown again."""
@@ -92,7 +96,7 @@ class StoryWork:
         finished_at = time.time()
         frame = shifted(done.frame, self.offset_ms)
         self.persist(lambda: self._add(frame))
-        self._event("frame", {**frame_data(frame, done.latency_ms, done.waited_ms), "finished_at": finished_at})
+        self._frame_event(frame, frame_data(frame, done.latency_ms, done.waited_ms) | {"finished_at": finished_at})
         self.suspect = False
 
     def finish(self) -> None:
@@ -105,6 +109,9 @@ class StoryWork:
     def _add(self, frame: Frame) -> None:
         del self.story.frames[frame.index :]  # what a write that failed has left
         self.writer.add(self.story, frame)
+
+    def _frame_event(self, frame: Frame, data: Mapping[str, Any]) -> None:
+        self._event("frame", {**data, "text_tokens": self.count_tokens(frame.sentence)})
 
     def _event(self, kind: str, data: Mapping[str, Any]) -> None:
         self.persist(lambda: self.claims.add(self.job.id, kind, data))

@@ -20,7 +20,7 @@ def test_an_answer_has_what_the_clients_type_has_and_more():
     assert [image.b64_json for image in typed.data] == ["YQ==", "Yg=="]
     assert typed.data[0].revised_prompt == "One, red."
     assert (typed.data[1].seed, typed.data[1].draft_b64_json) == (7, "Yw==")
-    assert typed.story_id == "a"
+    assert (typed.story_id, typed.acdc) == ("a", {"stories": ["a", "b"]})
     assert typed.metrics["stage_durations"] == {"draw": 2.4, "correct": 1.2}
     plain = GenerationFields(prompt="One.", quality="standard")
     assert "quality" not in pictures_answer(plain, 1, entries, FRAMES, ["a"], Waited(0, 1))

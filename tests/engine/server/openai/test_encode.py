@@ -6,24 +6,34 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from acdc.engine.server.openai.encode import animate, base64_of, data_url, encode
+from acdc.engine.server.openai.encode import animate, base64_of, data_url, encode, text_in, with_text
+from tests.helpers.openai_pictures import png
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), np.uint8)
 PICTURES = [Image.fromarray(one) for one in PIXELS]
 
 
-def test_png_is_lossless_and_carries_a_text():
-    found = Image.open(BytesIO(encode(PICTURES[0], "png", text="a token")))
+@pytest.fixture
+def path(tmp_path):
+    (tmp_path / "a.png").write_bytes(png(PIXELS[0]))
+    return tmp_path / "a.png"
+
+
+def test_a_png_is_the_file_and_may_carry_a_text(path):
+    plain = encode(path, "png")
+    assert plain == path.read_bytes()
+    found = Image.open(BytesIO(with_text(plain, "a token")))
     assert np.array_equal(np.asarray(found), PIXELS[0])
     assert found.text == {"acdc": "a token"}
-    assert Image.open(BytesIO(encode(PICTURES[0], "png"))).text == {}
+    assert text_in(with_text(with_text(plain, "first"), "a token")) == "a token"
+    assert text_in(plain) is text_in(b"") is text_in(b"tEXtacdc\0") is None
 
 
 @pytest.mark.parametrize("form", ["webp", "jpeg"])
-def test_lossy_formats_follow_the_quality(form):
-    best, worst = encode(PICTURES[0], form), encode(PICTURES[0], form, 0)
+def test_lossy_formats_follow_the_quality(form, path):
+    best, worst = encode(path, form), encode(path, form, 0)
     assert len(worst) < len(best)
-    assert encode(PICTURES[0], form, 100) == best
+    assert encode(path, form, 100) == best
     opened = Image.open(BytesIO(best))
     assert (opened.format, opened.size) == (form.upper(), (12, 8))
 

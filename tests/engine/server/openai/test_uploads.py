@@ -14,7 +14,13 @@ from PIL import Image
 
 from acdc.engine.server.openai import uploads
 from acdc.engine.server.openai.refusal import Refusal
-from acdc.engine.server.openai.uploads import mask_of, png_of, read_data_url, read_picture
+from acdc.engine.server.openai.uploads import mask_of, png_of
+
+MOST_PIXELS = 1 << 24
+
+
+def read_picture(data, param="image"):
+    return uploads.read_picture(data, param, MOST_PIXELS)
 
 
 def picture(mode="RGB", size=(12, 8)):
@@ -61,6 +67,11 @@ def test_other_bytes_are_refused(data):
     assert caught.value.param == "image"
 
 
+def test_too_many_pixels_are_refused():
+    with pytest.raises(Refusal, match="12 x 8 pixels; the limit is 95"):
+        uploads.read_picture(file_of(picture(), "PNG"), "image", 95)
+
+
 def test_too_many_bytes_are_refused(monkeypatch):
     monkeypatch.setattr(uploads, "MOST_BYTES", 10)
     with pytest.raises(Refusal, match="the limit is 10"):
@@ -100,7 +111,7 @@ def test_the_workers_copy_is_lossless_and_on_white():
 
 def test_data_urls_are_read_and_others_never_fetched():
     url = "data:image/png;base64," + base64.b64encode(file_of(picture(), "PNG")).decode()
-    assert np.array_equal(np.asarray(read_data_url(url, "messages")), np.asarray(picture()))
+    assert np.array_equal(np.asarray(uploads.read_data_url(url, "messages", MOST_PIXELS)), np.asarray(picture()))
     for bad in ("https://example.com/a.png", "file:///etc/passwd", "data:image/png,abc", "data:image/png;base64,??"):
         with pytest.raises(Refusal):
-            read_data_url(bad, "messages")
+            uploads.read_data_url(bad, "messages", MOST_PIXELS)

@@ -1,0 +1,53 @@
+"""A video's files: the film, a picture of it, and all its pictures on one sheet."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from ...storage.story_reader import image_name
+from ...storage.story_writer import SHEET_FILE
+from ...storage.video_io import encode_mp4, no_mp4_reason
+from ...utils.atomic import write_bytes
+from ..errors import NO_RETRY, ApiError
+
+MP4 = "video.mp4"
+QUALITY = 90
+FINEST = 1000  # the largest denominator of a rate
+
+
+def film(folder: Path, frames: int, fps: float) -> Path:
+    """The MP4, which is made when it is first asked for; ``ApiError`` (501) where PyAV is missing."""
+    path = folder / MP4
+    if not path.is_file():
+        if (reason := no_mp4_reason()) is not None:
+            raise ApiError(501, reason, code="mp4_unavailable", headers=NO_RETRY)
+        pictures = (_pixels(folder / image_name(index)) for index in range(frames))
+        write_bytes(path, encode_mp4(pictures, Fraction(fps).limit_denominator(FINEST)))
+    return path
+
+
+def thumbnail(folder: Path) -> bytes:
+    """The first frame as WebP."""
+    return _as(folder / image_name(0), "WEBP")
+
+
+def sheet(folder: Path) -> bytes:
+    """The contact sheet as JPEG."""
+    return _as(folder / SHEET_FILE, "JPEG")
+
+
+def _as(path: Path, form: str) -> bytes:
+    buffer = BytesIO()
+    with Image.open(path) as picture:
+        picture.convert("RGB").save(buffer, form, quality=QUALITY)
+    return buffer.getvalue()
+
+
+def _pixels(path: Path) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
