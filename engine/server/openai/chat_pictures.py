@@ -13,6 +13,7 @@ from ..service import Service
 from ..store.records import Job
 from .chat_fields import Turn
 from .encode import data_url, text_in, with_text
+from .model_info import model_info
 from .uploads import png_of, read_data_url
 
 PURPOSE = "acdc.chat.frame.v1"
@@ -46,12 +47,9 @@ def record_in(here: Service, turn: Turn, index: int) -> dict[str, Any]:
     return content if content["weights"] == weights_of(here) else {}
 
 
-def weights_of(here: Service) -> str | None:
+def weights_of(here: Service) -> str:
     """The fingerprint of the model that is served now."""
-    worker = here.ready_worker()
-    settings = worker.info.get("settings", {}) if worker else {}
-    weights = settings.get("weights")
-    return None if weights is None else str(weights)
+    return str(model_info(here)["settings"]["weights"])
 
 
 def picture_url(here: Service, job: Job, index: int, path: Path) -> str:

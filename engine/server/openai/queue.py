@@ -11,11 +11,12 @@ from PIL import Image
 
 from ...request import StoryRequest
 from ...utils.atomic import write_bytes
-from ..errors import ApiError, refusing, unavailable
+from ..errors import ApiError, refusing
 from ..service import Service
 from ..store.records import Job
 from ..submit import check_model, idempotency_key, new_id, new_seed, submit
 from .fields import OwnFields
+from .model_info import model_info
 from .picture_fields import EditFields, GenerationFields, check_size
 from .sent_files import IMAGE, MASK
 from .uploads import png_of
@@ -35,10 +36,7 @@ def check_served(here: Service, asked: Any) -> None:
     """``ApiError`` for a model that is not served (404), and a size that the bundle does not draw (400)."""
     check_model(here, asked.model)
     if asked.size not in (None, "auto"):
-        worker = here.ready_worker()
-        if worker is None:
-            raise unavailable("the model is being loaded; try again", "loading")
-        check_size(asked.size, [worker.info["size"]])
+        check_size(asked.size, [model_info(here)["size"]])
 
 
 def story_body(

@@ -9,10 +9,11 @@ from typing import Any
 from fastapi import Request
 
 from ...storage.story_reader import FRAMES, STORY_FILE
-from ..errors import NO_RETRY, ApiError, unavailable
+from ..errors import NO_RETRY, ApiError
 from ..service import Service
 from ..store.records import CANCELLED, DONE, FAILED, QUEUED, RUNNING, WAITING, Job
 from ..submit import check_model, is_id, new_id, new_seed, submit
+from .model_info import model_info
 from .queue import check_served, story_body, submit_with_files
 from .refusal import Refusal, unsupported
 from .video_fields import RemixFields, VideoFields
@@ -27,10 +28,7 @@ STATUS: Mapping[str, str] = {
 
 def draws_clips(here: Service) -> bool:
     """Does the model that is served draw moving pictures? ``ApiError`` (503) while it is loaded."""
-    worker = here.ready_worker()
-    if worker is None:
-        raise unavailable("the model is being loaded; try again", "loading")
-    return bool(worker.info.get("clips"))
+    return bool(model_info(here)["clips"])
 
 
 def get_video(here: Service, name: str) -> Job:
@@ -77,6 +75,7 @@ def _body(here: Service, asked: VideoFields, clips: bool, seed: int) -> dict[str
     param = "prompt" if asked.sentences is None else "sentences"
     story, lengths = story_body(here, asked, asked.story(), seed, 0, param), asked.lengths(clips)
     shown = {"prompt": asked.prompt, "num_frames": lengths.num_frames, "fps": lengths.fps}
+    shown["size"] = model_info(here)["size"]
     return {**story, "video": {**shown, "seconds": lengths.seconds, "chunk_frames": lengths.chunk_frames}}
 
 
@@ -108,12 +107,11 @@ def _extend(here: Service, source: Job, kind: str, body: dict[str, Any], name: s
 def video_object(here: Service, job: Job) -> dict[str, Any]:
     """A video as the client's type has it, and more by vLLM-Omni's names."""
     video, events = job.body["video"], here.store.events(job.id, kinds=("frame",))
-    worker = here.ready_worker()
     stages: dict[str, float] = {}
     for event in events:
         for phase, milliseconds in event.data["phases_ms"].items():
             stages[phase] = round(stages.get(phase, 0.0) + milliseconds / 1e3, 4)
-    size = f"{events[0].data['width']}x{events[0].data['height']}" if events else worker and worker.info.get("size")
+    size = f"{events[0].data['width']}x{events[0].data['height']}" if events else video["size"]
     ended = None if job.ended is None else int(job.ended)
     took = None if job.started is None or job.ended is None else round(job.ended - job.started, 3)
     return {

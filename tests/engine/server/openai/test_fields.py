@@ -123,8 +123,8 @@ def test_a_refusal_names_the_field(model, body, param, code):
 
 
 def test_forms_carry_numbers_as_texts():
-    fields = read(EditFields, {**CAT, "n": "2", "stream": "true", "seed": "7", "strength": "0.3"}, strict=False)
-    assert (fields.n, fields.stream, fields.seed, fields.strength) == (2, True, 7, 0.3)
+    fields = read(EditFields, {**CAT, "n": "2", "stream": "false", "seed": "7", "strength": "0.3"}, strict=False)
+    assert (fields.n, fields.stream, fields.seed, fields.strength) == (2, False, 7, 0.3)
     assert refusal(EditFields, {**CAT, "n": "many"}, strict=False).param == "n"
 
 
