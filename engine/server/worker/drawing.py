@@ -111,11 +111,11 @@ class Drawing(Thread):
             engine = self.load(self.settings)
             config = scheduler_config(self.settings, engine)
             self.capacity, self.info = config.stories + config.waiting, describe(self.settings, engine)
+            self._carried = partial(carried_frames, engine, self.settings.stories)
+            self._count_tokens = partial(count_tokens, engine)
+            self._many = engine.generate_many(self._feed, options=self.settings.story_options, pipelining=config)
+            self.ready.set()
             while True:
-                self._carried = partial(carried_frames, engine, self.settings.stories)
-                self._count_tokens = partial(count_tokens, engine)
-                self._many = engine.generate_many(self._feed, options=self.settings.story_options, pipelining=config)
-                self.ready.set()
                 with closing(self._many.events()) as events:
                     for event in events:
                         self._take(event)
@@ -124,10 +124,10 @@ class Drawing(Thread):
                     return
                 self._run_alone(engine, self.alone)
                 self._feed = StoryFeed()
+                self._many = engine.generate_many(self._feed, options=self.settings.story_options, pipelining=config)
+                self.alone = None  # the main thread puts stories from here on
                 if self.draining:
                     return
-                self._many = None
-                self.alone = None
         except BaseException as error:
             self.error = error
         finally:
