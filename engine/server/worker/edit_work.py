@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from ...options import CorrectionOptions
@@ -27,15 +29,13 @@ HUNDREDTHS = 2
 def edit(engine: Engine, job: Job, desk: Desk) -> dict[str, Any]:
     """Correct each upload under the prompt, ``n`` times with seeds that follow one another: picture i of seed s has the
     noise that ``acdc correct`` gives it. Pictures of an earlier attempt are kept."""
-    corrector, body, begun = corrector_of(engine), job.body, time.perf_counter()
-    options = options_of(desk)
-    shown = {data["index"] for data in desk.seen("frame")}
-    for index in range(body["images"] * body["n"]):
+    body, begun, shown = job.body, time.perf_counter(), {data["index"] for data in desk.seen("frame")}
+    pictures = body["images"] * body["n"]
+    for index in range(pictures):
         desk.check()
-        number, more = divmod(index, body["n"])
         if index not in shown:
-            _edit_one(corrector, options, desk, number, index, body["seed"] + more)
-    return {"frames": body["images"] * body["n"], "seconds": round(time.perf_counter() - begun, HUNDREDTHS)}
+            _edit_one(engine, desk, index)
+    return {"frames": pictures, "seconds": round(time.perf_counter() - begun, HUNDREDTHS)}
 
 
 def options_of(desk: Desk) -> CorrectionOptions:
@@ -46,35 +46,37 @@ def options_of(desk: Desk) -> CorrectionOptions:
     return replace(chosen, **loop)
 
 
-def corrector_of(engine: Engine) -> Corrector:
-    """The engine's diffusion model, its weights and plans, for pictures of any size."""
+def corrector_of(engine: Engine, size: tuple[int, int]) -> Corrector:
+    """The engine's diffusion model for pictures of this size: with its plans where frames have it, and without for
+    others, since a plan for every size that clients send would fill the memory."""
     from ...corrector import Corrector
 
+    side = engine.models.tokenizer.config.resolution
+    model = engine.models.corrector if size == (side, side) else engine.copies.loaded.corrector
     how = engine.device, engine.dtype, engine.attention, engine.kernels
-    return Corrector.of_loaded(engine.bundle, engine.models.corrector, *how, engine.loras)
+    return Corrector.of_loaded(engine.bundle, model, *how, engine.loras)
 
 
-def _edit_one(corrector: Corrector, options: CorrectionOptions, desk: Desk, number: int, index: int, seed: int) -> None:
-    """Upload ``number`` as picture ``index``: estimates on its way, then the picture; files first, then events."""
+def _edit_one(engine: Engine, desk: Desk, index: int) -> None:
+    """Picture ``index`` of all: estimates on its way, then the picture; files first, then events."""
     body = desk.job.body
+    number, more = divmod(index, body["n"])
     with Image.open(desk.folder / IMAGE.format(number)) as upload:
         picture = upload.convert("RGB")
-    mask = None
-    if body["masked"] and number == 0:
-        with Image.open(desk.folder / MASK) as white:
-            mask = np.asarray(white.convert("L"))
+    mask = _mask(desk) if body["masked"] and number == 0 else None
+    seen = {data["number"] for data in desk.seen("estimate") if data["index"] == index}
 
     def show(_: int, estimate: int, pixels: Image.Image) -> None:
-        path = desk.folder / partial_name(index, estimate)
-        if not path.is_file():  # an earlier attempt has shown it
-            desk.write(lambda: _write(path, pixels))
-            desk.event("estimate", {"index": index, "number": estimate})
         desk.check()
+        if estimate not in seen:
+            desk.write(lambda: _write(desk.folder / partial_name(index, estimate), pixels))
+            desk.event("estimate", {"index": index, "number": estimate})
 
-    begun = time.perf_counter()
+    corrector, seed, begun = corrector_of(engine, picture.size), body["seed"] + more, time.perf_counter()
     wanted = body["partial_images"] + 1  # number 0 is the upload, which the client has
     look = {"partial_images": wanted, "on_partial": show} if wanted > 1 else {}
-    made = corrector(picture, body["prompt"], seed=seed, index=number, options=options, masks=[mask], **look)
+    how = {"seed": seed, "index": number, "options": options_of(desk), "masks": [mask], **look}
+    made = corrector(picture, body["prompt"], **how)
     milliseconds = round((time.perf_counter() - begun) * 1e3, 3)
     desk.write(lambda: _write(desk.folder / image_name(index), made))
     (cut,) = corrector.cut_prompts
@@ -84,6 +86,12 @@ def _edit_one(corrector: Corrector, options: CorrectionOptions, desk: Desk, numb
     desk.event("frame", {**data, "phases_ms": {"correct": milliseconds}})
 
 
-def _write(path: Any, picture: Image.Image) -> None:
+def _mask(desk: Desk) -> NDArray[np.uint8]:
+    """White where the first upload may change: uint8 [H, W]."""
+    with Image.open(desk.folder / MASK) as white:
+        return np.asarray(white.convert("L"))
+
+
+def _write(path: Path, picture: Image.Image) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     write_png(path, picture)
