@@ -75,7 +75,7 @@ def _edit_one(engine: Engine, desk: Desk, index: int) -> None:
     corrector, seed, begun = corrector_of(engine, picture.size), body["seed"] + more, time.perf_counter()
     wanted = body["partial_images"] + 1  # number 0 is the upload, which the client has
     look = {"partial_images": wanted, "on_partial": show} if wanted > 1 else {}
-    how = {"seed": seed, "index": number, "options": options_of(desk), "masks": [mask], **look}
+    how: dict[str, Any] = {"seed": seed, "index": number, "options": options_of(desk), "masks": [mask], **look}
     made = corrector(picture, body["prompt"], **how)
     milliseconds = round((time.perf_counter() - begun) * 1e3, 3)
     desk.write(lambda: _write(desk.folder / image_name(index), made))
