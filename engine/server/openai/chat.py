@@ -18,7 +18,7 @@ from .answers import Shown
 from .bodies import documented, read_json
 from .chat_fields import ChatFields
 from .chat_pictures import PARAM, given_in, picture_url
-from .pictures import folder_of, picture_file, shown_of
+from .pictures import folder_of, picture_of, shown_of
 from .queue import STORY, story_body, submit_with_files
 from .sent_files import GIVEN
 from .sse import DONE, EventStream, message
@@ -69,8 +69,8 @@ def queue_chat(here: Service, request: Request, asked: ChatFields) -> Job:
 
 async def drawn_of(here: Service, job: Job, event: StoredEvent) -> Drawn:
     """The last frame of a story."""
-    path = picture_file(folder_of(here, job), event)
-    url = await asyncio.to_thread(picture_url, here, job, event.data["index"], path)
+    png = picture_of(folder_of(here, job), event)
+    url = await asyncio.to_thread(picture_url, here, job, event.data["index"], png)
     return Drawn(shown_of(job, event), url)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, NamedTuple
 
 from ...storage.story_reader import STORY_FILE
@@ -52,11 +51,11 @@ def weights_of(here: Service) -> str:
     return str(model_info(here)["settings"]["weights"])
 
 
-def picture_url(here: Service, job: Job, index: int, path: Path) -> str:
+def picture_url(here: Service, job: Job, index: int, png: bytes) -> str:
     """A frame as a data URL whose PNG carries its signed token."""
     record = json.loads((here.settings.stories / job.id / STORY_FILE).read_text(encoding="utf-8"))
     frame = record["frames"][index]
     content = {name: frame[name] for name in ("codes", "draft_codes", "corrected")}
     content |= {"index": index, "sentence": job.sentences[index], "prompt": record["refined_prompts"][index]}
     content |= {"weights": record["settings"].get("weights")}
-    return data_url(with_text(path.read_bytes(), here.signer.sealed(PURPOSE, content)), "png")
+    return data_url(with_text(png, here.signer.sealed(PURPOSE, content)), "png")

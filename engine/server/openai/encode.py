@@ -7,7 +7,6 @@ import struct
 import zlib
 from collections.abc import Sequence
 from io import BytesIO
-from pathlib import Path
 
 from PIL import Image
 
@@ -17,12 +16,12 @@ KEYWORD = b"acdc"
 END = 12  # bytes of a PNG's last chunk
 
 
-def encode(path: Path, form: str, quality: int | None = None) -> bytes:
-    """A PNG file as it is, or as ``webp`` or ``jpeg`` of a ``quality`` from 0 to 100 (None: 100)."""
+def encode(png: bytes, form: str, quality: int | None = None) -> bytes:
+    """A PNG file's bytes as they are, or as ``webp`` or ``jpeg`` of a ``quality`` from 0 to 100 (None: 100)."""
     if form == "png":
-        return path.read_bytes()
+        return png
     buffer = BytesIO()
-    with Image.open(path) as picture:
+    with Image.open(BytesIO(png)) as picture:
         picture.convert("RGB").save(buffer, form.upper(), quality=BEST if quality is None else quality)
     return buffer.getvalue()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
+from io import BytesIO
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -19,7 +20,7 @@ from .bodies import documented, read_fields, read_json
 from .events import Kind, Partial, completed_event, partial_event
 from .forms import Form, read_form
 from .picture_fields import EditFields, GenerationFields, PictureFields
-from .pictures import encoded, entries_of, folder_of, picture_file, shown_of, waited_for
+from .pictures import encoded, entries_of, folder_of, picture_of, shown_of, waited_for
 from .queue import STORY, Uploads, queue_edit, queue_generation
 from .refusal import Refusal, unsupported
 from .sse import EventStream, message
@@ -100,24 +101,24 @@ async def _stream(
             async for event in events_of(here, job, pictures):
                 if event.kind not in ("draft", "estimate", "frame"):
                     continue
-                picture = await encoded(picture_file(folder, event), asked)
+                png = picture_of(folder, event)
+                picture = await encoded(png, asked)
                 if event.kind == "frame":
                     seen += 1
                     last, frame = seen == pictures, shown_of(job, event)
                     data = completed_event(kind, asked, frame, picture, int(event.created), last=last)
                 else:
-                    data = partial_event(kind, asked, _partial(here, job, event), picture, int(event.created))
+                    data = partial_event(kind, asked, _partial(job, event, png), picture, int(event.created))
                 yield message(data, data["type"])
             owner.finished.add(job.id)
         except ApiError as error:
             yield message(error.body, "error")
 
 
-def _partial(here: Service, job: Job, event: StoredEvent) -> Partial:
+def _partial(job: Job, event: StoredEvent, png: bytes) -> Partial:
     """A partial image by its event; of an edit they count from the first estimate."""
-    data, folder = event.data, folder_of(here, job)
-    number = data.get("number", 0)
-    with Image.open(picture_file(folder, event)) as picture:
+    data, number = event.data, event.data.get("number", 0)
+    with Image.open(BytesIO(png)) as picture:
         width, height = picture.size
     if job.kind == STORY:
         return Partial(data["index"], number, job.sentences[data["index"]], width, height)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
 
+from .. import story_files
 from ..service import Service
 from ..store.records import Job, StoredEvent
-from ..story_files import draft_file, estimate_file, frame_file
 from .answers import Shown, Usage, Waited
 from .encode import animate, base64_of, encode
 from .picture_fields import GenerationFields, PictureFields
@@ -44,36 +45,38 @@ def waited_for(jobs: Sequence[Job], events: Sequence[Sequence[StoredEvent]]) -> 
     return Waited(max(0.0, first - min(job.created for job in jobs)), max(0.0, last - first))
 
 
-def picture_file(folder: Path, event: StoredEvent) -> Path:
-    """The file that an event speaks of: a frame, a draft, an estimate."""
+def picture_of(folder: Path, event: StoredEvent) -> bytes:
+    """The PNG file that an event announces: a frame's, a draft's, an estimate's."""
     index = event.data["index"]
     if event.kind == "frame":
-        return frame_file(folder, index)
-    return draft_file(folder, index) if event.kind == "draft" else estimate_file(folder, index, event.data["number"])
+        return story_files.frame(folder, index)
+    if event.kind == "draft":
+        return story_files.draft(folder, index)
+    return story_files.estimate(folder, index, event.data["number"])
 
 
-async def encoded(path: Path, asked: PictureFields) -> str:
+async def encoded(png: bytes, asked: PictureFields) -> str:
     """A picture in the client's format, in base64; a thread makes it."""
-    return base64_of(await asyncio.to_thread(encode, path, asked.output_format, asked.output_compression))
+    return base64_of(await asyncio.to_thread(encode, png, asked.output_format, asked.output_compression))
 
 
 async def entries_of(here: Service, job: Job, asked: PictureFields, frames: Sequence[Shown]) -> list[dict[str, object]]:
     """Elements of ``data``, one a frame, or one animation of all."""
     folder = folder_of(here, job)
     if isinstance(asked, GenerationFields) and asked.output_format == "gif":
-        paths = [frame_file(folder, frame.index) for frame in frames]
-        return [frames[-1].entry(base64_of(await asyncio.to_thread(animation, paths, asked.frame_duration_ms)))]
+        whole = await asyncio.to_thread(animation, folder, frames, asked.frame_duration_ms)
+        return [frames[-1].entry(base64_of(whole))]
     found = []
     for frame in frames:
-        draft = await encoded(draft_file(folder, frame.index), asked) if asked.include_drafts else None
-        found.append(frame.entry(await encoded(frame_file(folder, frame.index), asked), draft))
+        draft = await encoded(story_files.draft(folder, frame.index), asked) if asked.include_drafts else None
+        found.append(frame.entry(await encoded(story_files.frame(folder, frame.index), asked), draft))
     return found
 
 
-def animation(paths: Sequence[Path], duration_ms: int | None) -> bytes:
-    """A GIF of files."""
+def animation(folder: Path, frames: Sequence[Shown], duration_ms: int | None) -> bytes:
+    """A GIF of frames."""
     pictures = []
-    for path in paths:
-        with Image.open(path) as picture:
+    for frame in frames:
+        with Image.open(BytesIO(story_files.frame(folder, frame.index))) as picture:
             pictures.append(picture.convert("RGB"))
     return animate(pictures, duration_ms)

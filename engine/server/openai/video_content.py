@@ -9,45 +9,45 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...storage.story_reader import image_name
 from ...storage.story_writer import SHEET_FILE
 from ...storage.video_io import encode_mp4, no_mp4_reason
 from ...utils.atomic import write_bytes
 from ..errors import NO_RETRY, ApiError
+from ..story_files import frame
 
 MP4 = "video.mp4"
 QUALITY = 90
 FINEST = 1000  # the largest denominator of a rate
 
 
-def film(folder: Path, frames: int, fps: float) -> Path:
+def film(folder: Path, frames: int, fps: float) -> bytes:
     """The MP4, which is made when it is first asked for; ``ApiError`` (501) where PyAV is missing."""
     path = folder / MP4
     if not path.is_file():
         if (reason := no_mp4_reason()) is not None:
             raise ApiError(501, reason, code="mp4_unavailable", headers=NO_RETRY)
-        pictures = (_pixels(folder / image_name(index)) for index in range(frames))
+        pictures = (_pixels(folder, index) for index in range(frames))
         write_bytes(path, encode_mp4(pictures, Fraction(fps).limit_denominator(FINEST)))
-    return path
+    return path.read_bytes()
 
 
 def thumbnail(folder: Path) -> bytes:
     """The first frame as WebP."""
-    return _as(folder / image_name(0), "WEBP")
+    return _as(frame(folder, 0), "WEBP")
 
 
 def sheet(folder: Path) -> bytes:
     """The contact sheet as JPEG."""
-    return _as(folder / SHEET_FILE, "JPEG")
+    return _as((folder / SHEET_FILE).read_bytes(), "JPEG")
 
 
-def _as(path: Path, form: str) -> bytes:
+def _as(png: bytes, form: str) -> bytes:
     buffer = BytesIO()
-    with Image.open(path) as picture:
+    with Image.open(BytesIO(png)) as picture:
         picture.convert("RGB").save(buffer, form, quality=QUALITY)
     return buffer.getvalue()
 
 
-def _pixels(path: Path) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
-    with Image.open(path) as picture:
+def _pixels(folder: Path, index: int) -> np.ndarray[tuple[int, int, int], np.dtype[np.uint8]]:
+    with Image.open(BytesIO(frame(folder, index))) as picture:
         return np.asarray(picture.convert("RGB"))

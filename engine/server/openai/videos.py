@@ -6,7 +6,6 @@ import asyncio
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import FileResponse
 
 from ..service import Here
 from ..store.records import DONE
@@ -97,7 +96,7 @@ def content(name: str, here: Here, variant: Literal["video", "thumbnail", "sprit
         return Response(thumbnail(folder), media_type="image/webp")
     if variant == "spritesheet":
         return Response(sheet(folder), media_type="image/jpeg")
-    return FileResponse(film(folder, video["num_frames"], video["fps"]), media_type="video/mp4")
+    return Response(film(folder, video["num_frames"], video["fps"]), media_type="video/mp4")
 
 
 @router.post("/{name}/remix", openapi_extra=documented(RemixFields, "application/json"))

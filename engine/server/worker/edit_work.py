@@ -15,8 +15,8 @@ from ...options import CorrectionOptions
 from ...storage.story_reader import image_name
 from ...utils.atomic import write_png
 from ..openai.sent_files import IMAGE, MASK
+from ..partials import partial_name
 from ..store.records import Job
-from ..story_files import partial_name
 from .desk import Desk
 
 if TYPE_CHECKING:

@@ -13,15 +13,12 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (3, 8, 12, 3), np.uint8)
 PICTURES = [Image.fromarray(one) for one in PIXELS]
 
 
-@pytest.fixture
-def path(tmp_path):
-    (tmp_path / "a.png").write_bytes(png(PIXELS[0]))
-    return tmp_path / "a.png"
+FILE = png(PIXELS[0])
 
 
-def test_a_png_is_the_file_and_may_carry_a_text(path):
-    plain = encode(path, "png")
-    assert plain == path.read_bytes()
+def test_a_png_is_the_file_and_may_carry_a_text():
+    plain = encode(FILE, "png")
+    assert plain == FILE
     found = Image.open(BytesIO(with_text(plain, "a token")))
     assert np.array_equal(np.asarray(found), PIXELS[0])
     assert found.text == {"acdc": "a token"}
@@ -30,10 +27,10 @@ def test_a_png_is_the_file_and_may_carry_a_text(path):
 
 
 @pytest.mark.parametrize("form", ["webp", "jpeg"])
-def test_lossy_formats_follow_the_quality(form, path):
-    best, worst = encode(path, form), encode(path, form, 0)
+def test_lossy_formats_follow_the_quality(form):
+    best, worst = encode(FILE, form), encode(FILE, form, 0)
     assert len(worst) < len(best)
-    assert encode(path, form, 100) == best
+    assert encode(FILE, form, 100) == best
     opened = Image.open(BytesIO(best))
     assert (opened.format, opened.size) == (form.upper(), (12, 8))
 
