@@ -12,7 +12,7 @@ from ...engine.utils.streams import report
 from .evaluate import Evaluation, Missing
 from .metric import Figure
 
-NONE = "-"
+NONE, SMALL = "-", 1e-3
 WIDE = 120  # columns at least: a narrow terminal breaks lines, and cuts no digit off
 CONTROLS = {"same frame": "same", "shuffled": "shuffled", "true pairs": "true"}
 COLUMNS = ("metric", "folder", "value", "95 % interval", *CONTROLS.values(), "stories", "frames")
@@ -61,7 +61,9 @@ def missing_lines(missing: Sequence[Missing]) -> list[str]:
 
 
 def number(value: float | None) -> str:
-    """Four digits that count."""
+    """Four digits after the point, fewer of large values; small ones as powers of ten."""
+    if value is not None and 0 < abs(value) < SMALL:
+        return f"{value:.1e}"
     return NONE if value is None else f"{value:.4f}" if abs(value) < 100 else f"{value:.2f}"
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from acdc.bench.quality import page
 from acdc.bench.quality.metrics import registry
 from acdc.bench.quality.metrics.consistency import Consistency
 from acdc.bench.quality.metrics.distances import Frechet, KernelDistance
@@ -133,6 +134,13 @@ def test_what_this_project_draws_is_read(network, tiny, capsys):
     assert found["figures"]["many"]["consistency-means"]["by_story"].keys() == {"000001", "000002"}
 
 
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "-"), (0.0, "0.0000"), (0.71344, "0.7134"), (-2e-5, "-2.0e-05"), (220.871, "220.87")]
+)
+def test_numbers_keep_what_counts(value, text):
+    assert page.number(value) == text
+
+
 def test_drafts_and_json(network, drawn, capsys):
     assert main(["evaluate", "drawn", "--drafts", "--json", "--metrics", "consistency-means"]) == 0
     printed = json.loads(capsys.readouterr().out)
@@ -171,8 +179,8 @@ def test_a_folder_of_which_nothing_can_be_read(network, capsys):
 
 def test_every_metric_of_the_documentation_is_there():
     """docs/evaluate.md has a row for each."""
-    page = (Path(__file__).parents[3] / "docs" / "evaluate.md").read_text(encoding="utf-8")
-    assert [name for name in METRICS if f"| `{name}` |" not in page] == []
+    written = (Path(__file__).parents[3] / "docs" / "evaluate.md").read_text(encoding="utf-8")
+    assert [name for name in METRICS if f"| `{name}` |" not in written] == []
 
 
 @pytest.mark.slow
