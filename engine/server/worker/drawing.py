@@ -46,7 +46,8 @@ class Drawing(Thread):
         super().__init__(name="drawing", daemon=True)
         self.settings, self.claims, self.load, self.executors, self.wake = settings, claims, load, executors, wake
         self.persist = Persistence()
-        self.ready, self.error, self.info = Event(), None, dict[str, Any]()
+        self.ready, self.info = Event(), dict[str, Any]()
+        self.error: BaseException | None = None
         self.stories: dict[str, StoryWork] = {}
         self.alone: Desk | None = None  # a job of another kind, waiting for the stories or under way
         self.draining = False
@@ -54,9 +55,8 @@ class Drawing(Thread):
         self._feed, self._progress = StoryFeed(), time.time()
         self._lost: set[str] = set()  # jobs that are not this worker's any more, until nothing of them is under way
         self._many: Many | None = None
+        self._last_ran: list[Any] = []  # the launch that was the last one when somebody asked
         self._sheets = ThreadPoolExecutor(1, "sheets")
-
-    error: BaseException | None
 
     @property
     def busy(self) -> int:
@@ -70,8 +70,6 @@ class Drawing(Thread):
         if (self._last_ran != ran) or not self.busy:
             self._last_ran, self._progress = ran, time.time()
         return max(self._progress, self.persist.since)
-
-    _last_ran: list[Any] = []  # noqa: RUF012
 
     def put(self, job: Job) -> None:
         """Begin a claimed job; from the main thread. One that cannot be begun fails."""
