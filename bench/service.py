@@ -37,6 +37,7 @@ from .serve.stories import StoriesEndpoint
 from .serve.summary import spread, summarise
 from .service_page import frames_in_page
 from .service_process import Served
+from .service_table import service_table
 
 WARM = 7  # stories, one of each length and wording
 ALONE = 4  # stories, one after another
@@ -126,15 +127,7 @@ def main(bundle: str, stories: int, share: float, out: Path) -> None:
         "page_delivery_ms": None if page is None else {**spread(page), "samples_ms": page},
     }
     write_json(out, record)
-    for name in ("poisson", "at_once", "alone"):
-        found = record[name]
-        click.echo(
-            f"{name}: {found['frame_throughput']:.2f} frames a second, {found['share_of_offline']:.1%} of offline; "
-            f"delivery P50 {found['delivery_ms']['P50']:.1f} ms, P90 {found['delivery_ms']['P90']:.1f} ms"
-        )
-    click.echo(f"seconds of processors a frame: {median(costs):.3f} offline, {served_cost:.3f} in the service")
-    if page is not None:
-        click.echo(f"to the page: P50 {record['page_delivery_ms']['P50']:.1f} ms")
+    click.echo(service_table(out.name, record))
 
 
 if __name__ == "__main__":

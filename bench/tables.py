@@ -11,7 +11,6 @@ from typing import Any
 
 from .invariance import table as invariance
 from .overhead import table as study
-from .service_table import service_table
 from .storyworld.study import few_steps_table as few_steps
 
 RESULTS = Path(__file__).parent / "results"
@@ -268,11 +267,6 @@ def _conditions(result: Mapping[str, Any]) -> str:
     return f"{settings['dtype']}, {settings['threads']} threads, {where}, torch {result['versions']['torch']}"
 
 
-def service_over_http() -> str:
-    """The service under load, against the engine alone."""
-    return service_table(*newest("service_cpu_*.json"))
-
-
 TABLES: Mapping[str, Callable[[], str]] = {
     "overhead": overhead_table,
     "many": many_table,
@@ -287,5 +281,4 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "few_steps": partial(with_source, "storyworld_few_steps_2*.json", few_steps.table),
     "invariance": partial(with_source, "invariance_cpu_2*.json", invariance.table),
     "video": video_table,
-    "service": service_over_http,
 }
