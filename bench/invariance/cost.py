@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...engine.engine import Engine
 from ...engine.models.causal.session import ArmSession
-from ...engine.models.decode import DecodeState, draw
+from ...engine.models.decode import DecodeState, begun, draw
 from ...engine.models.decode_pass import first_guesses
 from ...engine.utils.rng import Purpose, gumbel, make_keys, normal
 from ..decoding.frames import POLICY, Start, starts
@@ -38,8 +38,9 @@ def in_order(session: ArmSession, start: Start, windows: Sequence[int]) -> Tenso
     params = replace(POLICY, allowed=(0, arm.stream.codebook_size), forced=arm.stream.forced)
     noise = torch.empty(stories, arm.stream.slots, arm.model.config.vision_vocab).exponential_().log_().neg_()
     assert session.last_logits is not None, "the frame was begun"
-    first = first_guesses(session.last_logits, params, start.keys, noise, start.previous, arm.stream.slots, False)
-    session.frame = DecodeState.begin(params, first, noise, session.cache, max(windows))
+    known = session.last_logits, params, start.keys, noise, start.previous
+    first = first_guesses(*known, arm.stream.slots, max(windows), use_triton=False)
+    session.frame = DecodeState(params, *begun(first, max(windows)), noise, session.cache)
     draw(session.frame, partial(arm.draw_pass, params), arm.stream.slots, windows)
     return session.finish()
 
