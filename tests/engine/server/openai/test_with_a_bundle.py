@@ -5,6 +5,7 @@ import os
 import signal
 import zlib
 
+import httpx2
 import numpy as np
 import pytest
 
@@ -112,7 +113,10 @@ def test_a_conversation_goes_on_as_if_it_had_never_stopped(client, engine):
     foreign = "data:image/png;base64," + base64.b64encode(png(wanted[0])).decode()
     messages[1]["images"][0]["image_url"]["url"] = foreign  # the tokenizer encodes it
     answer = client.chat.completions.create(model="storyworld", messages=messages[:3], extra_body=extra)
-    assert np.array_equal(pixels(answer.choices[0].message.images[0]["image_url"]["url"].partition(",")[2]), wanted[1])
+    own = answer.choices[0].message.acdc
+    kept = httpx2.get(f"{client.base_url}stories/{own['story_id']}/frames/0.png").content
+    assert np.array_equal(pixels(base64.b64encode(kept).decode()), wanted[0])  # the story goes on after this picture
+    assert own["frame_index"] == 1
 
 
 def test_clips_are_those_of_acdc_video_and_survive_their_worker(tmp_path):
