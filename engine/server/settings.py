@@ -55,6 +55,7 @@ class Settings(BaseSettings):
     workers: int = Field(1, ge=0, description="Run this number of worker processes here.")
     ray: str | None = Field(None, description="Start the worker processes on the Ray cluster at this address.")
     gpus_per_worker: float | None = Field(None, ge=0, description="Reserve this number of the cluster's GPUs for each.")
+    warm_up: bool = Field(True, description="Draw a frame before /health says that the model is there.")
     lease: float = Field(30, gt=0, description="Take a story from a worker that was silent for this number of seconds.")
     hang_timeout: float = Field(
         900, gt=0, description="End an engine that has finished nothing for this number of seconds."

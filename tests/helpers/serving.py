@@ -103,7 +103,7 @@ def start(
 ) -> Server:
     """Start a server over ``data`` -> it, as soon as it answers; ``settings`` by the names of ``Settings``."""
     if fake:
-        given = {"data": str(data), "port": port, "access_log": False, **settings}
+        given = {"data": str(data), "port": port, "access_log": False, "warm_up": False, **settings}
         command = [sys.executable, str(ROOT / "tests" / "helpers" / "serve_fake.py"), json.dumps(given)]
     else:
         options = {"engine.backend": "eager", "correction.num_inference_steps": 4, **settings.pop("options", {})}

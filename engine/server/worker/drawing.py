@@ -12,6 +12,7 @@ from functools import partial
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 
+from ...request import StoryRequest
 from ...scheduler.events import AlreadyComplete, Cancelled, FrameDone, PartialReady, StoryFailed
 from ...scheduler.events import Event as EngineEvent
 from ...scheduler.story_feed import StoryFeed
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ...scheduler.run import Many
 
 LOG = logging.getLogger("acdc.serve.worker")
+WARM_UP = StoryRequest("warm-up", ("A fox sat in the snow.",))
 
 
 class Drawing(Thread):
@@ -112,7 +114,10 @@ class Drawing(Thread):
             self._carried = partial(carried_frames, engine, self.settings.stories)
             self._count_tokens = partial(count_tokens, engine)
             self._many = engine.generate_many(self._feed, options=self.settings.story_options, pipelining=config)
-            self.ready.set()
+            if self.settings.warm_up:
+                self._feed.put(WARM_UP)
+            else:
+                self.ready.set()
             while True:
                 with closing(self._many.events()) as events:
                     for event in events:
@@ -155,9 +160,19 @@ class Drawing(Thread):
             self.stories.pop(job.id, None)
             self._fail(job.id, error)
 
+    def _warmed(self, event: EngineEvent) -> None:
+        """Plans are built and their memory is there; an engine that cannot draw is none."""
+        if isinstance(event, StoryFailed):
+            raise event.error
+        self.ready.set()
+        self.wake.set()
+
     def _take(self, event: EngineEvent) -> None:
         """Write what has come before the engine is asked for more."""
         self._progress = time.time()
+        if event.request is WARM_UP:
+            self._warmed(event)
+            return
         work = self.stories.get(event.request.id)
         if work is None or work.request is not event.request:  # dropped meanwhile; its id may have a new story
             return

@@ -5,11 +5,14 @@ import sys
 import time
 from itertools import pairwise, product
 
+from acdc.engine.request import StoryRequest
 from acdc.engine.server import supervisor
 from acdc.engine.server.store.database import Database
 from acdc.engine.server.store.workers import Workers
 from acdc.engine.server.supervisor import Supervisor
-from tests.helpers.fake_serving import DEFAULTS, FAILS
+from acdc.engine.server.worker import drawing
+from acdc.engine.server.worker.process import FAILED, WorkerProcess
+from tests.helpers.fake_serving import DEFAULTS, FAILS, FakeServing
 from tests.helpers.serving import wait_for
 from tests.helpers.serving_here import client_of, ended, settings_of, worker_of
 
@@ -38,6 +41,26 @@ def test_health_says_when_a_model_is_there(tmp_path):
             assert client.get("/v1/models/storyworld").json() == model
             assert client.get("/v1/models/gpt-image-1").json()["error"]["code"] == "model_not_found"
         wait_for(lambda: client.get("/health").status_code == 503)
+
+
+def test_a_worker_draws_a_frame_before_it_is_ready(tmp_path):
+    """A user's first frame waits for no plan; the frame is nobody's story."""
+    settings = settings_of(tmp_path, warm_up=True)
+    with client_of(settings) as client:
+        name = client.post("/v1/stories", json={"id": "warm-up", "sentences": ["A fox sat."]}).json()["id"]
+        begun = time.monotonic()
+        with worker_of(settings, frame_s=0.5):
+            assert time.monotonic() - begun > 0.5
+            assert len(ended(client, name)["frames"]) == 1
+        assert [story["id"] for story in client.get("/v1/stories").json()["data"]] == [name]
+
+
+def test_an_engine_that_cannot_draw_its_first_frame_is_none(tmp_path, monkeypatch):
+    monkeypatch.setattr(drawing, "WARM_UP", StoryRequest("warm-up", (FAILS,)))
+    worker = WorkerProcess(settings_of(tmp_path, warm_up=True), "here", lambda _: FakeServing(0.0), {})
+    worker.database.create_tables()
+    assert worker.run() == FAILED
+    assert not worker.drawing.ready.is_set()
 
 
 def test_metrics_count_what_happened(tmp_path):
