@@ -5,7 +5,7 @@ Ranges of activations come from a calibration: inputs of the stage in correction
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,6 +19,7 @@ from .builder import PlanRefused
 from .cache import PlanCache
 from .installed import installed
 from .key import plan_key
+from .processor import instructions
 from .proof import Proof
 from .spec import Plan, StageSpec
 
@@ -27,6 +28,7 @@ SAMPLES = "samples.safetensors"  # only while NNCF runs
 LIMIT_SECONDS = 3600.0
 MAKER = "1"  # counts up when the same stage and samples are quantized otherwise
 STAGES = ("unet",)
+VNNI = {"avx_vnni", "avx512_vnni"}
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ class _SampleProof(Proof):
         return self.samples[0]
 
 
+def saturates(found: Collection[str]) -> bool:
+    """Do two products of eight bits overflow their sum of sixteen on a processor with these instructions? On x86 before
+    VNNI they do, where weights use more than half of their range."""
+    return "avx2" in found and not VNNI & set(found)
+
+
 def unsupported_reasons(spec: StageSpec) -> list[str]:
     """Those of float32, no NNCF, or a stage without samples."""
     reasons = openvino.unsupported_reasons(spec)
@@ -70,7 +78,8 @@ def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
     calibration = run.calibration
     assert isinstance(calibration, Calibration), "the stages that can be in int8 have one"
     proof = _SampleProof(run, spec, calibration)
-    made_by = f"{installed('openvino')}-{installed('nncf')}-{MAKER}-{calibration.digest}"
+    halved = saturates(instructions())
+    made_by = f"{installed('openvino')}-{installed('nncf')}-{MAKER}{'-halved' * halved}-{calibration.digest}"
 
     def build(folder: Path) -> None:
         source = openvino.ir(proof, cache)
@@ -82,7 +91,7 @@ def make_plan(run: nn.Module, spec: StageSpec, cache: PlanCache) -> Plan:
         save_file(samples, folder / SAMPLES)
         where = {"source": str(source), "samples": str(folder / SAMPLES), "target": str(folder)}
         try:
-            cache.run(QUANTIZE, where, LIMIT_SECONDS)
+            cache.run(QUANTIZE, {**where, "halved": halved}, LIMIT_SECONDS)
         except PlanRefused as error:
             raise PlanRefused(
                 f"backend 'openvino-int8' cannot build {spec}: NNCF {installed('nncf')} {error}"

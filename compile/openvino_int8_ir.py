@@ -8,12 +8,12 @@ from pathlib import Path
 from .openvino_ir import FILE
 
 
-def quantize_ir(source: str, samples: str, target: str) -> None:
+def quantize_ir(source: str, samples: str, target: str, halved: bool) -> None:
     """Write the IR in the folder ``source``, quantized, into ``target``.
 
     ``samples`` is a safetensors file with tensors named "row index" for the inputs of each row. Weights are symmetric,
     one scale an output channel; activations have one scale a tensor. Smooth quantization (arXiv 2211.10438) moves
-    outliers of the linear layers' inputs into their weights.
+    outliers of the linear layers' inputs into their weights. ``halved`` weights use half of their range.
     """
     os.environ["NNCF_CI"] = "1"  # it reports its use over the network otherwise
     import nncf
@@ -29,6 +29,9 @@ def quantize_ir(source: str, samples: str, target: str) -> None:
         nncf.Dataset(inputs),
         subset_size=rows,
         model_type=nncf.ModelType.TRANSFORMER,  # attention stays in floating point; smooth quantization is on
-        advanced_parameters=nncf.AdvancedQuantizationParameters(disable_bias_correction=True),
+        advanced_parameters=nncf.AdvancedQuantizationParameters(
+            disable_bias_correction=True,
+            overflow_fix=nncf.OverflowFix.ENABLE if halved else None,
+        ),
     )
     openvino.save_model(quantized, str(Path(target) / FILE), compress_to_fp16=False)

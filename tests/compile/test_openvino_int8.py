@@ -7,7 +7,7 @@ from acdc.bench import workloads
 from acdc.compile import openvino_int8
 from acdc.compile.backends import compile_stage, unsupported_reasons
 from acdc.compile.cache import PlanCache
-from acdc.compile.openvino_int8 import Calibration
+from acdc.compile.openvino_int8 import Calibration, saturates
 from acdc.compile.openvino_ir import FILE
 from acdc.compile.spec import StageSpec
 from acdc.engine.engine import Engine
@@ -62,6 +62,15 @@ def test_a_missing_package_and_another_stage_are_refused_by_name(tiny_path, tiny
 
 @pytest.mark.toolchain
 @torch.no_grad()
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [("avx2", True), ("avx2 avx512f", True), ("avx2 avx_vnni", False), ("avx2 avx512_vnni", False), ("asimd", False)],
+)
+def test_weights_use_half_of_their_range_where_products_saturate(found, expected):
+    """AMD EPYC with AVX2: the error of a tiny UNet was .29 with all of it."""
+    assert saturates(found.split()) is expected
+
+
 def test_the_plan_is_near_eager_in_int8_and_is_kept(tiny_engine, tmp_path):
     pytest.importorskip("nncf")
     _, run, inputs = unet_stage(tiny_engine, 1)
