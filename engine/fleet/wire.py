@@ -38,7 +38,7 @@ def unpack(message: bytes) -> Any:
 
     try:
         return json.loads(message[PREFIX:start], object_hook=look_up)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ValueError(f"a message of {len(message)} bytes is damaged: {error}") from None
 
 

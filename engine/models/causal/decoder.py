@@ -60,6 +60,10 @@ class Decoder(nn.Module, ABC):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config, self.kv_buffers, self.use_triton = config, Buffers(), False
+
+    def add_blocks(self, config: DecoderConfig) -> None:
+        """Blocks and the norm after them. Families add their embeddings before and their heads after: a seed gives a
+        model of random weights in this order."""
         self.rope = Rotary(config.head_dim, config.max_position, config.rope_theta)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.layers))
         self.ln_f = RMSNorm(config.hidden, config.norm_eps)

@@ -49,6 +49,7 @@ class Emu3(Decoder):
     def __init__(self, config: Emu3Config) -> None:
         super().__init__(config)
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
+        self.add_blocks(config)
         self.vision_head = nn.Linear(config.hidden, config.vision_vocab, bias=False)
 
     def embed(self, ids: Tensor, is_vision: Tensor) -> Tensor:

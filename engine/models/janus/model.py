@@ -66,6 +66,7 @@ class Janus(Decoder):
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
         self.code_vectors = nn.Embedding(config.vision_vocab, config.code_dim)
         self.aligner = Aligner(config)
+        self.add_blocks(config)
         self.head_hidden = nn.Linear(config.hidden, config.projection)
         self.vision_head = nn.Linear(config.projection, config.vision_vocab)
 

@@ -38,6 +38,7 @@ class LWM(Decoder):
         super().__init__(config)
         self.wte = nn.Embedding(config.text_vocab, config.hidden)
         self.vte = nn.Embedding(config.vision_vocab, config.hidden)
+        self.add_blocks(config)
         self.lm_head = nn.Linear(config.hidden, config.text_vocab, bias=False)
         self.vision_head = nn.Linear(config.hidden, config.vision_vocab, bias=False)
 

@@ -146,7 +146,8 @@ class TestMistakes:
         [
             (
                 ["sing"],
-                "story, generate, video, correct, reference, acdit, write-stories, info, compile, cache, overhead, "
+                "story, generate, video, correct, reference, acdit, evaluate, serve, reproduce, vistorybench, "
+                "write-stories, info, compile, cache, overhead, bench, "
                 "plan",
             ),
             (["--xyzzy"], "--xyzzy"),

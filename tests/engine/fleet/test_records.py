@@ -1,5 +1,7 @@
 """Messages of a fleet: what was packed comes back, to the last pixel."""
 
+from contextlib import suppress
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -116,5 +118,16 @@ def test_nothing_else_is_sent(value):
 
 @given(st.binary(max_size=60))
 def test_other_bytes_are_refused(data):
+    """But for those that happen to be a message."""
+    found = None
+    with suppress(ValueError):
+        found = pack(unpack(data))
+    assert found is None or unpack(found) == unpack(data)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\0" * 7, pack({"a": 1})[:-1], (15).to_bytes(8) + b'{"uint8 at": 3}'], ids=range(4)
+)
+def test_damaged_messages_are_refused(data):
     with pytest.raises(ValueError, match="bytes is damaged"):
         unpack(data)
