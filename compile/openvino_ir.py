@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
+
+# OpenVINO's conversion runs without its telemetry: that reports over the network, from a process that it forks off any
+# thread, and which hangs for ever where another thread reads standard input, as a service's worker does.
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 FILE = "plan.xml"  # plan.bin, with the weights, lies in the same folder
 RECIPE = "3"  # counts up when another model is compiled of the same IR
