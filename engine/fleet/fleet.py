@@ -1,4 +1,4 @@
-"""A run over many stories by many engines, which may come and go."""
+"""A run over many stories by many engines. An engine may die and start again at any time."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Fleet:
         self._leases = Leases((), self.limits.deaths)
         self._described: Description | None = None
         self._cancelled: set[str] = set()
-        self._last_words = ""
+        self._last_failure = ""
         self._lock = Lock()
 
     def __enter__(self) -> Self:
@@ -106,7 +106,7 @@ class Fleet:
             yield self._ended(failed)
         now = self._clock()
         if all(member.left_out for member in self.members):
-            raise NoEngineLeft(f"no engine is left; {self._last_words}")
+            raise NoEngineLeft(f"no engine is left; {self._last_failure}")
         for member in self.members:
             if member.process is None and not member.left_out and now >= member.start_at:
                 member.begin(self._engines.start(member.number))
@@ -165,7 +165,7 @@ class Fleet:
             raise EngineDied(f"it would draw in another way: {difference}")
 
     def _lose(self, member: Member, death: EngineDied, now: float) -> Iterator[Event]:
-        self._last_words = f"engine {member.number + 1}: {one_line(str(death))}"
+        self._last_failure = f"engine {member.number + 1}: {one_line(str(death))}"
         count = self._leases.count(member.number)
         pause = member.lose(now)
         failed = self._leases.give_back(member.number, death)
@@ -173,7 +173,7 @@ class Fleet:
         then = (
             "it is left out" if member.left_out else f"it starts again in {pause:g} s" if pause else "it starts again"
         )
-        self._note(f"acdc: {self._last_words}{what}; {then}")
+        self._note(f"acdc: {self._last_failure}{what}; {then}")
         for failure in failed:
             yield self._ended(failure)
 

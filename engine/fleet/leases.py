@@ -22,12 +22,12 @@ from .records import Record, parse_event
 
 
 class EngineDied(RuntimeError):
-    """An engine's process has ended, or was ended. ``blameless`` stories of it count no death: its machine was taken
-    away."""
+    """An engine's process has ended, or was ended. ``preempted``: its machine was taken away, which
+    counts against none of its stories."""
 
-    def __init__(self, reason: str, blameless: bool = False) -> None:
+    def __init__(self, reason: str, preempted: bool = False) -> None:
         super().__init__(reason)
-        self.blameless = blameless
+        self.preempted = preempted
 
 
 @dataclass(eq=False)
@@ -124,7 +124,7 @@ class Leases:
         leases, failed = list(self.held.pop(engine, {}).values()), []
         for lease in reversed(leases):
             lease.offset_ms = end_ms(lease.frames)
-            if not death.blameless:
+            if not death.preempted:
                 lease.deaths, lease.died_on = lease.deaths + 1, engine
             if lease.deaths >= self._deaths:
                 reason = f"its engine died {lease.deaths} times at frame {len(lease.remaining.done) + 1}, the last time"

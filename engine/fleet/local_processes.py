@@ -35,7 +35,7 @@ class LocalProcesses:
 
 class LocalProcess:
     """One process, at the other end of a pair of sockets. A thread sends and receives: a process that is stopped in the
-    middle of a message holds up nobody else."""
+    middle of a message delays no other engine."""
 
     def __init__(self, recipe: Recipe, number: int, environment: Mapping[str, str]) -> None:
         context = get_context("spawn")

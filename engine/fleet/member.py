@@ -103,7 +103,7 @@ class Member:
 
 
 class EngineFailed(EngineDied):
-    """An engine's own last words; ``mistake``: loading it again would not help."""
+    """The failure that an engine reported before it ended; ``mistake``: loading it again would not help."""
 
     def __init__(self, message: str, kind: str, mistake: bool) -> None:
         super().__init__(message if mistake else f"{kind}: {message}")

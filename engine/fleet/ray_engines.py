@@ -110,7 +110,7 @@ def _pass_on(done: Future[bytes], answer: Future[bytes]) -> None:
     if error is None:
         answer.set_result(done.result())
     else:
-        answer.set_exception(EngineDied(_reason(error), blameless=bool(getattr(error, "preempted", False))))
+        answer.set_exception(EngineDied(_reason(error), preempted=bool(getattr(error, "preempted", False))))
 
 
 def _reason(error: BaseException) -> str:

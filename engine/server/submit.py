@@ -17,7 +17,7 @@ MAX_KEY = 255  # characters of an Idempotency-Key
 
 
 def new_id(kind: str) -> str:
-    """``story_3f...``: nobody can guess it."""
+    """``story_3f...``, which cannot be guessed."""
     return f"{kind}_{secrets.token_hex(12)}"
 
 

@@ -253,7 +253,7 @@ def test_numbers_that_are_not_finite_stop_it(tiny_path):
 
 
 def test_a_mask_keeps_the_pixels_outside_of_it(exact):
-    """At sizes that are padded and enlarged, too; a mask of everything changes nothing of the correction."""
+    """At sizes that are padded and enlarged, too; a mask of everything leaves the correction as it is."""
     for height, width in ((16, 20), (15, 18)):
         (picture,) = pictures((height, width))
         mask = np.zeros((height, width), np.uint8)

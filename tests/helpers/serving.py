@@ -66,7 +66,7 @@ class Server:
         return sorted(direct)
 
     def kill(self) -> None:
-        """As a power cut would: neither server nor workers may say goodbye."""
+        """As a power cut would: neither server nor workers run their shutdown."""
         for pid in self.workers():
             os.kill(pid, signal.SIGKILL)
         self.process.kill()

@@ -20,7 +20,7 @@ Result = TypeVar("Result")
 
 
 class ClientLeft(ApiError):
-    """Nobody reads the answer."""
+    """The client has left."""
 
     def __init__(self) -> None:
         super().__init__(499, "the client has closed the connection", code="client_closed_request")
@@ -92,7 +92,8 @@ class Owned:
 
 @contextmanager
 def owned(here: Service, jobs: Sequence[Job], *, kept: bool = False, removed: bool = False) -> Iterator[Owned]:
-    """Cancel what is not finished at the end of the block, unless it is ``kept``; ``removed``: nothing of them stays.
+    """Cancel what is not finished at the end of the block, unless it is ``kept``; with ``removed`` remove the
+    files as well.
 
     It waits for nothing, so that it works in a task that is cancelled."""
     owner, loop = Owned(jobs), asyncio.get_running_loop()

@@ -42,7 +42,7 @@ export class Compose {
     $("count").textContent = count ? `${plural(count, "sentence")}, ${plural(count, "frame")}` : "No sentence yet";
   }
 
-  // A story that may still grow has nothing of equal length to be compared with.
+  // An open story may grow: its plain version would have fewer frames.
   exclude() {
     $("against").disabled = $("open").checked;
   }

@@ -13,7 +13,7 @@ from .database import Database
 from .records import DONE, FAILED, QUEUED, RUNNING, WAITING, Job
 from .tables import EVENTS, JOBS
 
-SUSPECT = 2  # attempts without a frame after which a job runs alone, so that it takes no other down with it
+SUSPECT = 2  # attempts without a frame after which a job runs alone, so that its end harms no other job
 
 
 class Lost(RuntimeError):
@@ -62,7 +62,7 @@ class Claims:
             return {name for (name,) in rows}
 
     def give_up(self, names: Collection[str]) -> None:
-        """These jobs were lost, and nothing of them is under way here any more."""
+        """These jobs were lost, and no launch of theirs is under way here any more."""
         lost = and_(JOBS.c.owner == self.owner, JOBS.c.state != RUNNING, JOBS.c.id.in_(names))
         with self.database.write() as connection:
             connection.execute(update(JOBS).where(lost).values(owner=None, lease=None))

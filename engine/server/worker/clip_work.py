@@ -18,7 +18,7 @@ from .story_work import frame_data
 if TYPE_CHECKING:
     from ...engine import Engine
 
-FIRST = 1  # chunks that are corrected where nobody says which, as in the paper
+FIRST = 1  # chunks that are corrected by default, as in the paper
 
 
 def draws_clips(engine: Engine) -> bool:

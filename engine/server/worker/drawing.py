@@ -55,7 +55,7 @@ class Drawing(Thread):
         self.draining = False
         self.capacity = 1
         self._feed, self._progress = StoryFeed(), time.time()
-        self._lost: set[str] = set()  # jobs that are not this worker's any more, until nothing of them is under way
+        self._lost: set[str] = set()  # jobs that are not this worker's any more, until their last launch has ended
         self._many: Many | None = None
         self._last_ran: list[Any] = []  # the launch that was the last one when somebody asked
         self._sheets = ThreadPoolExecutor(1, "sheets")
@@ -161,7 +161,7 @@ class Drawing(Thread):
             self._fail(job.id, error)
 
     def _warmed(self, event: EngineEvent) -> None:
-        """Plans are built and their memory is there; an engine that cannot draw is none."""
+        """Plans are built and their memory is there; an engine that cannot draw fails here."""
         if isinstance(event, StoryFailed):
             raise event.error
         self.ready.set()

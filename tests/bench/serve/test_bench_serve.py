@@ -71,7 +71,7 @@ def test_a_limit_holds_requests_back_and_says_for_how_long(run: Run) -> None:
     assert "Held Back by --max-concurrency" in out
 
 
-def test_without_a_limit_nobody_waits_for_an_answer(run: Run) -> None:
+def test_without_a_limit_no_request_waits_for_an_answer(run: Run) -> None:
     with StubService(pause=0.02) as service:
         _, record, _ = run(service, "--num-prompts", "6")
     assert record["peak_concurrent_requests"] == 6

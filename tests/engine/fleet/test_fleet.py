@@ -177,7 +177,7 @@ def test_an_engine_that_would_draw_otherwise_is_left_out(fleet_of, tmp_path, not
     assert notes[0].endswith("; it is left out")
 
 
-def test_an_engine_without_a_place_holds_up_nobody(tmp_path, notes):
+def test_an_engine_without_a_place_delays_no_other(tmp_path, notes):
     class OnePlace(ThreadEngines):
         def start(self, number):
             return super().start(number) if number == 0 else Deaf()
@@ -281,4 +281,4 @@ def test_impossible_limits_are_refused():
 
 
 def test_an_engine_that_died_says_so():
-    assert not EngineDied("it ended").blameless
+    assert not EngineDied("it ended").preempted

@@ -96,7 +96,7 @@ def test_any_deaths_lose_nothing(actions, most):
     for engine, what, dies in actions:
         machines.fill(engine, most)
         if dies:
-            machines.kill(engine, EngineDied("its node is gone", blameless=True))
+            machines.kill(engine, EngineDied("its node is gone", preempted=True))
         else:
             machines.draw(engine, what)
     machines.finish(most)

@@ -57,7 +57,7 @@ def test_a_stopped_process_is_killed(tmp_path):
     wait_for(lambda: not Path(f"/proc/{stopped}/cmdline").exists())
 
 
-def test_an_engine_that_the_cluster_has_no_room_for_holds_up_nobody(tmp_path):
+def test_an_engine_that_the_cluster_has_no_room_for_delays_no_other(tmp_path):
     with Fleet(RayEngines(FakeRecipe(str(tmp_path)), cpus=1), 3) as fleet:
         ended = list(fleet.generate_many(stories(20)))
     assert len([one for one in ended if isinstance(one, StoryResult)]) == 20

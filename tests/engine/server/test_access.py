@@ -9,7 +9,7 @@ from acdc.engine.server.settings import read_settings
 from acdc.engine.server.signing import Signer, load_signer
 from tests.helpers.serving_here import client_of, ended, settings_of, worker_of
 
-KEY = "a-key-that-nobody-guesses"
+KEY = "a-long-random-key"
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""Requests that nobody should send: each is answered by one line of OpenAI's shape, never 422, 500 or a traceback."""
+"""Malformed requests: each is answered by one line of OpenAI's shape, never 422, 500 or a traceback."""
 
 import json
 import random

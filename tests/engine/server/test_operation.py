@@ -44,7 +44,7 @@ def test_health_says_when_a_model_is_there(tmp_path):
 
 
 def test_a_worker_draws_a_frame_before_it_is_ready(tmp_path):
-    """A user's first frame waits for no plan; the frame is nobody's story."""
+    """A user's first frame waits for no plan; the frame belongs to no story of the API."""
     settings = settings_of(tmp_path, warm_up=True)
     with client_of(settings) as client:
         name = client.post("/v1/stories", json={"id": "warm-up", "sentences": ["A fox sat."]}).json()["id"]

@@ -93,7 +93,7 @@ def test_a_server_that_is_stopped_hands_its_stories_to_the_next_one(tmp_path):
     assert server.process.wait(30) == -signal.SIGTERM
     with running(tmp_path) as again:
         check(again, names)
-        assert max(event["data"].get("attempt", 0) for event in again.events(next(iter(names)))) == 1  # nobody died
+        assert max(event["data"].get("attempt", 0) for event in again.events(next(iter(names)))) == 1  # no worker died
 
 
 @pytest.mark.slow
