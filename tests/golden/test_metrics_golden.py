@@ -18,6 +18,12 @@ from acdc.bench.quality.networks import clip, dino, musiq_scores
 from acdc.bench.quality.networks.aesthetic import aesthetic
 from acdc.bench.quality.networks.amt import AMT
 from acdc.bench.quality.networks.clips import padded, smooth_row
+from acdc.bench.quality.networks.efficientnet import (
+    PACKAGE,
+    EfficientNetFeatures,
+    EfficientNetLite0,
+    load_efficientnet,
+)
 from acdc.bench.quality.networks.image_reward import RULES, ImageReward
 from acdc.bench.quality.networks.inception import Inception2015
 from acdc.bench.quality.networks.inception_features import classic
@@ -87,6 +93,29 @@ def test_inception_and_the_classic_resize():
     assert float(found.mean()) == pytest.approx(golden["mean"], rel=1e-4)
     assert float(found.std()) == pytest.approx(golden["std"], rel=1e-4)
     assert found[:4].tolist() == pytest.approx(golden["first"], rel=1e-4)
+
+
+@pytest.fixture(scope="module")
+def waves() -> torch.Tensor:
+    return (4 * picture(224, 224) - 2).float()
+
+
+def test_efficientnet(waves):
+    model, golden = filled(EfficientNetLite0()), GOLDEN["efficientnet"]["formula"]
+    features, logits = model.features(waves)[0], model(waves)[0]
+    assert [float(features.mean()), float(features.std())] == pytest.approx(golden["features"], rel=1e-4)
+    assert features[:4].tolist() == pytest.approx(golden["first"], **SAME)
+    assert [float(logits.mean()), float(logits.std())] == pytest.approx(golden["logits"], **SAME)
+
+
+def test_efficientnet_of_its_published_weights(waves):
+    pytest.importorskip(PACKAGE, reason="the package of weights, an extra of tests")
+    (path,) = EfficientNetFeatures(None).files().values()
+    model, golden = load_efficientnet(path), GOLDEN["efficientnet"]["published"]
+    features, best = model.features(waves), model(waves)[0].topk(3)
+    assert [float(features.mean()), float(features.std())] == pytest.approx(golden["features"], rel=1e-4)
+    assert best.indices.tolist() == golden["classes"]
+    assert best.values.tolist() == pytest.approx(golden["scores"], rel=1e-4)
 
 
 def test_image_reward():
