@@ -69,7 +69,7 @@ async def settle(send: Send, prompt: Prompt, outcome: Outcome, now: Callable[[],
         outcome.error = str(error)
     except httpx2.HTTPError as error:
         outcome.error = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, LookupError, TypeError, AttributeError) as error:  # JSON of another shape
         outcome.error = f"the answer is not understood ({type(error).__name__}: {error})"
     finally:
         outcome.ended = now()

@@ -30,7 +30,7 @@ class Plan:
 
     def __post_init__(self) -> None:
         check_seed(self.seed)
-        check_seed(self.seed + self.num_prompts + self.num_warmups)
+        check_seed(self.seed + self.num_prompts + self.num_warmups - 1)
         if self.partial_images and self.endpoint_type != IMAGES:
             raise ValueError(f"--partial-images is for {IMAGES}; a story's events bring its drafts without it")
 

@@ -17,7 +17,7 @@ METRICS = {"stage_durations": {"draw": 0.004, "correct": 0.008}, "queue_wait_s":
 
 class StubService:
     """``broken`` maps a request's number (from 0, as it arrives) to what goes wrong with it: ``status``, ``failed``,
-    ``early`` or ``short``. ``pause`` is the time in seconds that a frame takes."""
+    ``early``, ``short`` or ``shape`` (JSON of another shape). ``pause`` is the time in seconds that a frame takes."""
 
     def __init__(self, broken: dict[int, str] | None = None, pause: float = 0.0) -> None:
         self.broken, self.pause = broken or {}, pause
@@ -64,7 +64,8 @@ class StubService:
             self.stream(handler, self.image_events(number, body))
         else:
             time.sleep(self.pause)
-            answer = {"created": 1, "data": [{"b64_json": B64}], "metrics": METRICS}
+            picture = B64 if self.broken.get(number) == "shape" else {"b64_json": B64}
+            answer = {"created": 1, "data": [picture], "metrics": METRICS}
             send(handler, 200, "application/json", json.dumps(answer).encode())
 
     def get(self, handler: BaseHTTPRequestHandler) -> None:
@@ -74,10 +75,12 @@ class StubService:
         else:
             send(handler, 200, "image/png", PNG)
 
-    def story_events(self, number: int, frames: int) -> Iterable[tuple[str, dict[str, Any]]]:
+    def story_events(self, number: int, frames: int) -> Iterable[tuple[str, Any]]:
         broken = self.broken.get(number)
         yield "queued", {"position": 0}
         yield "started", {"attempt": 1}
+        if broken == "shape":
+            yield "frame", "a text"
         for index in range(frames - (broken == "short")):
             yield "draft", {"index": index, "url": f"/v1/stories/{number}/drafts/{index}.png"}
             time.sleep(self.pause)
@@ -90,7 +93,7 @@ class StubService:
             yield "frame", {"index": index, "url": url, **made}
         yield "end", {"frames": frames}
 
-    def image_events(self, number: int, body: dict[str, Any]) -> Iterable[tuple[str, dict[str, Any]]]:
+    def image_events(self, number: int, body: dict[str, Any]) -> Iterable[tuple[str, Any]]:
         for index in range(body["partial_images"]):
             yield "image_generation.partial_image", {"b64_json": B64, "partial_image_index": index}
         time.sleep(self.pause)
@@ -99,7 +102,7 @@ class StubService:
         elif self.broken.get(number) != "early":
             yield "image_generation.completed", {"b64_json": B64, "metrics": METRICS}
 
-    def stream(self, handler: BaseHTTPRequestHandler, events: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    def stream(self, handler: BaseHTTPRequestHandler, events: Iterable[tuple[str, Any]]) -> None:
         handler.send_response(200)
         handler.send_header("Content-Type", "text/event-stream; charset=utf-8")
         handler.send_header("Connection", "close")
@@ -109,7 +112,8 @@ class StubService:
             self.peak = max(self.peak, self.running)
         handler.wfile.write(b": hello\n\n")
         for number, (kind, data) in enumerate(events):
-            text = f"id: {number}\nevent: {kind}\ndata: {json.dumps({'type': kind, **data})}\n\n"
+            content = {"type": kind, **data} if isinstance(data, dict) else data
+            text = f"id: {number}\nevent: {kind}\ndata: {json.dumps(content)}\n\n"
             handler.wfile.write(text.encode())
             handler.wfile.flush()
         with self.lock:

@@ -84,6 +84,7 @@ def test_without_a_limit_no_request_waits_for_an_answer(run: Run) -> None:
         ("failed", "the story was failed: out of memory"),
         ("early", "the events ended before the story did"),
         ("short", "frames arrived for"),
+        ("shape", "the answer is not understood"),
     ],
 )
 def test_a_failed_story_is_counted_and_named(run: Run, broken: str, message: str) -> None:
@@ -107,6 +108,13 @@ def test_pictures_of_any_openai_endpoint(run: Run) -> None:
     assert {body["prompt"] for body in service.bodies} == set(sentences[:8])
     assert {(body["model"], body["n"]) for body in service.bodies} == {("m", 1)}
     assert record["time_to_first_partial_ms"]["samples"] == 0
+
+
+def test_an_endpoint_with_another_idea_of_an_answer_fails_that_request_alone(run: Run) -> None:
+    with StubService({1: "shape"}) as service:
+        code, record, _ = run(service, "--endpoint-type", "openai-images", "--num-prompts", "3", "--num-warmups", "0")
+    assert (code, record["completed"], record["failed"]) == (1, 2, 1)
+    assert "the answer is not understood" in "".join(record["errors"])
 
 
 def test_streamed_pictures_have_a_first_partial(run: Run) -> None:
