@@ -11,7 +11,6 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -70,12 +69,8 @@ def loaded(url: str, prompts: Sequence[Prompt], rate: float, most: int | None = 
 def figures(load: Load, offline_rate: float) -> dict[str, Any]:
     """The load's figures, with its share of the offline rate."""
     found = summarise(load)
-    return {**found, "share_of_offline": found["frame_throughput"] / offline_rate, "requests": records(load)}
-
-
-def records(load: Load) -> list[dict[str, Any]]:
-    """Every request, ready for JSON."""
-    return [asdict(one) for one in load.outcomes]
+    requests = [one.record() for one in load.outcomes]
+    return {**found, "share_of_offline": found["frame_throughput"] / offline_rate, "requests": requests}
 
 
 @click.command()

@@ -23,6 +23,14 @@ class Served:
 
     def __enter__(self) -> Served:
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, text=True)
+        try:
+            self._wait_until_ready()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def _wait_until_ready(self) -> None:
         assert self.process.stdout is not None
         line = self.process.stdout.readline()
         if " at http" not in line:
@@ -33,7 +41,6 @@ class Served:
             if time.monotonic() > end or self.process.poll() is not None:
                 raise ValueError(f"the service has no model after {READY_S:.0f} s")
             time.sleep(0.2)
-        return self
 
     def processor_seconds(self) -> float:
         """Seconds of processors that the service and its workers have taken so far (Linux)."""
@@ -46,5 +53,8 @@ class Served:
         return seconds
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        self._end()
+
+    def _end(self) -> None:
         self.process.terminate()
         self.process.wait(60)

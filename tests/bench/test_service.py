@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from acdc.bench import service
+from acdc.bench.service_process import Served
 from acdc.bench.service_table import TITLES, service_table
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.options import StoryOptions
@@ -70,3 +72,11 @@ def test_a_story_that_fails_ends_the_measurement(stub: StubService, tmp_path: Pa
     with pytest.raises(ValueError, match="1 of 7 stories failed"):
         CliRunner().invoke(service.main, ["--stories", "7", "--out", str(tmp_path / "x.json")], catch_exceptions=False)
     assert not (tmp_path / "x.json").exists()
+
+
+def test_a_service_that_does_not_start_is_ended(tmp_path: Path) -> None:
+    served = Served("storyworld", tmp_path)
+    served.command = [sys.executable, "-c", "import time; print('no bundle', flush=True); time.sleep(60)"]
+    with pytest.raises(ValueError, match="the service does not start; it said 'no bundle"), served:
+        pass
+    assert served.process.poll() is not None
