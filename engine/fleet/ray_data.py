@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from io import BytesIO
 from typing import Any
-
-from PIL import Image
 
 from ..options import EngineOptions, make_options
 from ..request import StoryRequest
 from ..scheduler.events import FrameDone, StoryFailed
 from ..scheduler.story_feed import StoryFeed
+from ..utils.atomic import png_bytes
 from ..utils.to_one_line import one_line
 from .recipe import EngineRecipe
 
@@ -21,9 +19,9 @@ Batch = dict[str, Any]
 class DrawStories:
     """Loads one engine, and draws the rows of a batch together.
 
-    A row has ``sentences`` (a list of texts) and, if wanted, ``seed`` (an integer, 0 without); its other columns stay.
-    It gets ``frames`` (PNG files as bytes), ``refined_prompts`` (texts) and ``error``: empty, or one line that says why
-    the story has fewer frames than sentences. A row never ends the batch.
+    A row has ``sentences`` (a list of texts) and, if wanted, ``seed`` (an integer; 0 where it is missing or null); its
+    other columns stay. It gets ``frames`` (PNG files as bytes), ``refined_prompts`` (texts) and ``error``: empty, or
+    one line that says why the story has fewer frames than sentences. A row never ends the batch.
 
     ``DrawStories("storyworld", engine={"device": "cuda"}, strength=0.4)``: ``bundle`` and ``engine`` are arguments of
     ``Engine.from_pretrained``, ``options`` those of a story by their flat names. Raises ``ValueError`` for options that
@@ -46,14 +44,14 @@ class DrawStories:
         for row in range(rows):
             try:
                 feed.put(self._request(batch, row))
-            except ValueError as error:
+            except (TypeError, ValueError, OverflowError) as error:
                 errors[row] = one_line(str(error))
         feed.close()
         for event in self._engine.run(feed).events():
             row = int(event.request.id)
             match event:
                 case FrameDone(_, frame):
-                    frames[row].append(png(frame.image))
+                    frames[row].append(png_bytes(frame.image))
                     prompts[row].append(frame.refined_prompt)
                 case StoryFailed(_, reason):
                     errors[row] = one_line(f"{type(reason).__name__}: {reason}")
@@ -63,12 +61,19 @@ class DrawStories:
         sentences = batch["sentences"][row]
         if isinstance(sentences, str):
             raise ValueError("sentences are one text; give a list of texts")
-        seed = int(batch["seed"][row]) if "seed" in batch else 0
-        return StoryRequest(str(row), tuple(str(sentence) for sentence in sentences), seed)
+        texts = tuple(() if sentences is None else sentences)
+        if wrong := [text for text in texts if not isinstance(text, str)]:
+            raise ValueError(f"sentence {wrong[0]!r} is not text; give a list of texts")
+        return StoryRequest(str(row), texts, as_seed(batch["seed"][row]) if "seed" in batch else 0)
 
 
-def png(picture: Any) -> bytes:
-    """A picture, uint8 [H, W, 3], as a PNG file."""
-    file = BytesIO()
-    Image.fromarray(picture).save(file, "PNG")
-    return file.getvalue()
+def as_seed(value: Any) -> int:
+    """The seed of a row: a table holds None or NaN where there is none, and floats where some rows have none.
+
+    ``ValueError`` for a number that is not an integer, ``OverflowError`` for infinity, ``TypeError`` for another kind.
+    """
+    if value is None or value != value:
+        return 0
+    if value != int(value):
+        raise ValueError(f"seed {value!r} is not an integer")
+    return int(value)

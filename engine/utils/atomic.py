@@ -38,10 +38,15 @@ def write_json(path: Path, content: Any) -> None:
 
 def write_png(path: Path, image: NDArray[np.uint8] | Image.Image) -> None:
     """Replace ``path`` by ``image`` (uint8 [H, W, 3] or a PIL image), lossless."""
+    write_bytes(path, png_bytes(image))
+
+
+def png_bytes(image: NDArray[np.uint8] | Image.Image) -> bytes:
+    """A PNG file of ``image``, which is as for :func:`write_png`."""
     picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
     buffer = BytesIO()
     picture.save(buffer, format="PNG", compress_level=PNG_LEVEL)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def check_parent(option: str, name: str) -> None:

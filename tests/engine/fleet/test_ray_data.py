@@ -38,6 +38,34 @@ def test_seeds_may_be_left_out(draw):
     assert one == other
 
 
+@pytest.mark.parametrize("missing", [None, float("nan")])
+def test_seeds_that_a_table_lacks_are_zero(draw, missing):
+    """Columns of integers with nulls are floats."""
+    one, other, seeded = draw({"sentences": [["A dog."]] * 3, "seed": [missing, 0.0, 7.0]})["frames"]
+    assert one == other != seeded
+
+
+@pytest.mark.parametrize(
+    ("row", "said"),
+    [
+        ({"sentences": None}, "no sentence given"),
+        ({"sentences": ["A dog.", None]}, "sentence None is not text"),
+        ({"sentences": 3}, "'int' object is not iterable"),
+        ({"seed": 7.5}, "seed 7.5 is not an integer"),
+        ({"seed": float("inf")}, "cannot convert float infinity"),
+        ({"seed": "first"}, "invalid literal for int"),
+        ({"seed": [1]}, "int() argument must be"),
+        ({"seed": -1}, "seed -1 is out of range"),
+    ],
+)
+def test_a_row_never_ends_the_batch(draw, row, said):
+    rows = [{"sentences": ["A dog."], "seed": 3, **row}, {"sentences": ["A cat."], "seed": 3}]
+    made = draw({name: [one[name] for one in rows] for name in ("sentences", "seed")})
+    assert [len(frames) for frames in made["frames"]] == [0, 1]
+    assert said in made["error"][0]
+    assert made["error"][1] == ""
+
+
 def test_a_batch_without_sentences(draw):
     with pytest.raises(ValueError, match="a row has no 'sentences'; its columns are id"):
         draw({"id": [1]})
