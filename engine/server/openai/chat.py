@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from functools import partial
 from typing import Any, NamedTuple
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 
-from ...utils.atomic import write_bytes
 from ..errors import ApiError
 from ..service import Here, Service
 from ..store.records import Job, StoredEvent
@@ -19,10 +19,10 @@ from .bodies import documented, read_json
 from .chat_fields import ChatFields
 from .chat_pictures import PARAM, given_in, picture_url
 from .pictures import folder_of, picture_of, shown_of
-from .queue import STORY, story_body, submit_with_files
+from .queue import STORY, story_body, submit_with_files, write_files
 from .sent_files import GIVEN
 from .sse import DONE, EventStream, message
-from .work import all_events_of, events_of, owned, while_connected
+from .work import Owned, all_events_of, events_of, while_connected
 
 router = APIRouter(prefix="/v1/chat", tags=["openai"])
 
@@ -41,10 +41,10 @@ async def complete(request: Request, here: Here) -> Response:
     asked.check()
     check_model(here, asked.model)
     job = await asyncio.to_thread(queue_chat, here, request, asked)
-    kept = idempotency_key(request) is not None
+    owner = Owned(here, [job], kept=idempotency_key(request) is not None)
     if asked.stream:
-        return EventStream(_stream(here, asked, job, kept))
-    with owned(here, [job], kept=kept) as owner:
+        return EventStream(_stream(here, asked, job, owner), owner)
+    with owner:
         events = await while_connected(request, all_events_of(here, job, len(job.sentences)))
         owner.finished.add(job.id)
         drawn = await drawn_of(here, job, events[-1])
@@ -58,13 +58,10 @@ def queue_chat(here: Service, request: Request, asked: ChatFields) -> Job:
     turns = asked.turns()
     given = given_in(here, turns)
     body = story_body(here, asked, [turn.sentence for turn in turns], asked.story_seed(), 0, PARAM)
-    name = new_id(STORY)
-    for number, frame in enumerate(given):
-        path = here.settings.stories / name / GIVEN.format(number)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_bytes(path, frame.png)
+    body["given"] = [frame.record for frame in given]
+    write = partial(write_files, files={GIVEN.format(number): frame.png for number, frame in enumerate(given)})
     sent = asked.model_dump(exclude_unset=True, mode="json")
-    return submit_with_files(here, request, STORY, {**body, "given": [frame.record for frame in given]}, name, sent)
+    return submit_with_files(here, request, STORY, body, new_id(STORY), sent, write)
 
 
 async def drawn_of(here: Service, job: Job, event: StoredEvent) -> Drawn:
@@ -82,22 +79,21 @@ def said(drawn: Drawn, job: Job) -> dict[str, Any]:
     return {"content": frame.refined_prompt, "images": images, "acdc": own}
 
 
-async def _stream(here: Service, asked: ChatFields, job: Job, kept: bool) -> AsyncGenerator[bytes, None]:
+async def _stream(here: Service, asked: ChatFields, job: Job, owner: Owned) -> AsyncGenerator[bytes, None]:
     """Chunks: the role, the picture, the end, and the usage where it is asked for."""
     head = _head(here, job, "chat.completion.chunk")
-    with owned(here, [job], kept=kept) as owner:
-        try:
-            yield message({**head, "choices": [_choice({"role": "assistant", "content": ""}, None)]})
-            events = [event async for event in events_of(here, job, len(job.sentences))]
-            owner.finished.add(job.id)
-            drawn = await drawn_of(here, job, events[-1])
-            yield message({**head, "choices": [_choice(said(drawn, job), None)]})
-            yield message({**head, "choices": [_choice({}, "stop")]})
-            if (asked.stream_options or {}).get("include_usage"):
-                yield message({**head, "choices": [], "usage": drawn.frame.usage.of_chat()})
-            yield DONE
-        except ApiError as error:
-            yield message(error.body)
+    try:
+        yield message({**head, "choices": [_choice({"role": "assistant", "content": ""}, None)]})
+        events = [event async for event in events_of(here, job, len(job.sentences))]
+        owner.finished.add(job.id)
+        drawn = await drawn_of(here, job, events[-1])
+        yield message({**head, "choices": [_choice(said(drawn, job), None)]})
+        yield message({**head, "choices": [_choice({}, "stop")]})
+        if (asked.stream_options or {}).get("include_usage"):
+            yield message({**head, "choices": [], "usage": drawn.frame.usage.of_chat()})
+        yield DONE
+    except ApiError as error:
+        yield message(error.body)
 
 
 def _head(here: Service, job: Job, kind: str) -> dict[str, Any]:

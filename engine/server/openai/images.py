@@ -25,7 +25,7 @@ from .queue import STORY, Uploads, queue_edit, queue_generation
 from .refusal import Refusal, unsupported
 from .sse import EventStream, message
 from .uploads import mask_of, read_picture
-from .work import all_events_of, events_of, owned, while_connected
+from .work import Owned, all_events_of, events_of, while_connected
 
 router = APIRouter(prefix="/v1/images", tags=["openai"])
 MOST_IMAGES = 16
@@ -69,10 +69,10 @@ async def _answer(
     here: Service, request: Request, kind: Kind, asked: PictureFields, jobs: Sequence[Job], pictures: int
 ) -> Response:
     """``pictures`` of each job, as events or in one answer."""
-    kept, removed = idempotency_key(request) is not None, kind == "image_edit"
+    owner = Owned(here, jobs, kept=idempotency_key(request) is not None, removed=kind == "image_edit")
     if asked.stream:
-        return EventStream(_stream(here, kind, asked, jobs[0], pictures, kept))
-    with owned(here, jobs, kept=kept, removed=removed) as owner:
+        return EventStream(_stream(here, kind, asked, jobs[0], pictures, owner), owner)
+    with owner:
         work = asyncio.gather(*(all_events_of(here, job, pictures) for job in jobs))
         found = await while_connected(request, work)
         owner.finished.update(job.id for job in jobs)
@@ -92,27 +92,26 @@ async def _whole(
 
 
 async def _stream(
-    here: Service, kind: Kind, asked: PictureFields, job: Job, pictures: int, kept: bool
+    here: Service, kind: Kind, asked: PictureFields, job: Job, pictures: int, owner: Owned
 ) -> AsyncGenerator[bytes, None]:
     """Partial images and finished ones, as they come; an error ends the stream."""
     seen, folder = 0, folder_of(here, job)
-    with owned(here, [job], kept=kept, removed=kind == "image_edit") as owner:
-        try:
-            async for event in events_of(here, job, pictures):
-                if event.kind not in ("draft", "estimate", "frame"):
-                    continue
-                png = picture_of(folder, event)
-                picture = await encoded(png, asked)
-                if event.kind == "frame":
-                    seen += 1
-                    last, frame = seen == pictures, shown_of(job, event)
-                    data = completed_event(kind, asked, frame, picture, int(event.created), last=last)
-                else:
-                    data = partial_event(kind, asked, _partial(job, event, png), picture, int(event.created))
-                yield message(data, data["type"])
-            owner.finished.add(job.id)
-        except ApiError as error:
-            yield message(error.body, "error")
+    try:
+        async for event in events_of(here, job, pictures):
+            if event.kind not in ("draft", "estimate", "frame"):
+                continue
+            png = picture_of(folder, event)
+            picture = await encoded(png, asked)
+            if event.kind == "frame":
+                seen += 1
+                last, frame = seen == pictures, shown_of(job, event)
+                data = completed_event(kind, asked, frame, picture, int(event.created), last=last)
+            else:
+                data = partial_event(kind, asked, _partial(job, event, png), picture, int(event.created))
+            yield message(data, data["type"])
+        owner.finished.add(job.id)
+    except ApiError as error:
+        yield message(error.body, "error")
 
 
 def _partial(job: Job, event: StoredEvent, png: bytes) -> Partial:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastapi import Request
@@ -12,6 +15,7 @@ from PIL import Image
 from ...request import StoryRequest
 from ...utils.atomic import write_bytes
 from ..errors import ApiError, refusing
+from ..removal import UNLIMITED, remove
 from ..service import Service
 from ..store.records import Job
 from ..submit import check_model, idempotency_key, new_id, new_seed, submit
@@ -20,7 +24,6 @@ from .model_info import model_info
 from .picture_fields import EditFields, GenerationFields, check_size
 from .sent_files import IMAGE, MASK
 from .uploads import png_of
-from .work import remove
 
 STORY, EDIT = "story", "edit"
 
@@ -77,7 +80,7 @@ def queue_all(
             jobs.append(submit(here, request, kind, body, asked={**sent, "number": number}, idempotency=own)[0])
     except ApiError:
         for job in jobs if key is None else ():
-            remove(here, job.id)
+            remove(here, job.id, within=UNLIMITED)
         raise
     return jobs
 
@@ -93,28 +96,36 @@ def queue_edit(here: Service, request: Request, asked: EditFields, uploads: Uplo
     body |= {"images": len(uploads.images), "n": asked.n, "masked": uploads.mask is not None}
     with refusing("prompt"):
         StoryRequest(new_id(EDIT), (asked.prompt,), seed)
-    name = new_id(EDIT)
-    folder = here.settings.stories / name
-    (folder / IMAGE).parent.mkdir(parents=True)
     files = {IMAGE.format(number): png_of(image) for number, image in enumerate(uploads.images)}
     files |= {} if uploads.mask is None else {MASK: png_of(uploads.mask)}
-    for file, data in files.items():
-        write_bytes(folder / file, data)
     digests = {file: hashlib.sha256(data).hexdigest() for file, data in files.items()}
     sent = {**asked.model_dump(exclude_unset=True, mode="json"), "files": digests}
-    return submit_with_files(here, request, EDIT, body, name, sent)
+    return submit_with_files(here, request, EDIT, body, new_id(EDIT), sent, partial(write_files, files=files))
 
 
 def submit_with_files(
-    here: Service, request: Request, kind: str, body: Mapping[str, Any], name: str, sent: Mapping[str, Any]
+    here: Service,
+    request: Request,
+    kind: str,
+    body: Mapping[str, Any],
+    name: str,
+    sent: Mapping[str, Any],
+    write: Callable[[Path], None],
 ) -> Job:
-    """The job ``name``, whose files lie in its folder; they are removed where it is refused, and where another job
-    answers the same request."""
+    """The job ``name``; ``write`` puts its files into its folder before it is queued. They are removed where it is not,
+    whatever the reason, and where another job answers the same request."""
+    folder, job = here.settings.stories / name, None
     try:
+        write(folder)
         job, _ = submit(here, request, kind, body, name=name, asked=sent)
-    except ApiError:
-        remove(here, name)
-        raise
-    if job.id != name:
-        remove(here, name)
-    return job
+        return job
+    finally:
+        if job is None or job.id != name:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Files by their names relative to the job's folder."""
+    for name, data in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(folder / name, data)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from fastapi import Request
@@ -64,11 +66,12 @@ def queue_remix(here: Service, request: Request, asked: RemixFields, source: Job
     body = _body(here, asked, clips, seed)
     body["options"] = {**source.body["options"], **body["options"]}
     body["video"]["remixed_from"] = source.id
-    name = new_id("video")
-    if asked.extend:
-        _extend(here, source, kind, body, name)
     sent = {"source": source.id, **asked.model_dump(exclude_unset=True, mode="json")}
-    return submit_with_files(here, request, kind, body, name, sent)
+    if not asked.extend:
+        return submit(here, request, kind, body, name=new_id("video"), asked=sent)[0]
+    _extend(here, source, kind, body)
+    write = partial(_copy_frames, here.settings.stories / source.id)
+    return submit_with_files(here, request, kind, body, new_id("video"), sent, write)
 
 
 def _body(here: Service, asked: VideoFields, clips: bool, seed: int) -> dict[str, Any]:
@@ -79,8 +82,8 @@ def _body(here: Service, asked: VideoFields, clips: bool, seed: int) -> dict[str
     return {**story, "video": {**shown, "seconds": lengths.seconds, "chunk_frames": lengths.chunk_frames}}
 
 
-def _extend(here: Service, source: Job, kind: str, body: dict[str, Any], name: str) -> None:
-    """Frames of ``source`` come first; ``body`` becomes that of the longer video, whose folder has them."""
+def _extend(here: Service, source: Job, kind: str, body: dict[str, Any]) -> None:
+    """Frames of ``source`` come first: ``body`` becomes that of the longer video."""
     if kind != source.kind:
         raise unsupported("extend", True, f"{source.id} is a {source.kind}, and the words make a {kind}")
     if source.state != DONE:
@@ -99,7 +102,10 @@ def _extend(here: Service, source: Job, kind: str, body: dict[str, Any], name: s
     video["num_frames"] += earlier["num_frames"]
     video["chunk_frames"], video["fps"] = earlier["chunk_frames"], earlier["fps"]
     video["seconds"] = f"{video['num_frames'] / video['fps']:g}"
-    before, folder = here.settings.stories / source.id, here.settings.stories / name
+
+
+def _copy_frames(before: Path, folder: Path) -> None:
+    """The longer video's folder begins with the frames of the one ``before``."""
     shutil.copytree(before / FRAMES, folder / FRAMES)
     shutil.copyfile(before / STORY_FILE, folder / STORY_FILE)
 

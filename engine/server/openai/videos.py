@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 
+from ..removal import remove
 from ..service import Here
 from ..store.records import DONE
 from .bodies import Fields, documented, read_fields, read_json
@@ -15,7 +16,6 @@ from .refusal import unsupported
 from .video_content import film, sheet, thumbnail
 from .video_fields import RemixFields, VideoFields
 from .video_jobs import KINDS, get_video, not_ready, queue_remix, queue_video, video_object
-from .work import remove
 
 router = APIRouter(prefix="/v1/videos", tags=["openai"])
 POLL_MS = {"openai-poll-after-ms": "500"}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import Request
 
 from ..errors import NO_RETRY, ApiError, too_many, unavailable
 from ..follow import follow
+from ..removal import UNLIMITED, remove
 from ..service import Service
 from ..store.records import Job, StoredEvent
 
@@ -84,32 +85,27 @@ async def _left(request: Request) -> None:
 
 
 class Owned:
-    """Jobs that live as long as their request. ``finished`` ones have all their pictures."""
+    """Jobs that live as long as their request: a context at whose end those that are not ``finished``, which have all
+    their pictures, are cancelled, unless they are ``kept``; ``removed`` ones go with their files, finished or not.
 
-    def __init__(self, jobs: Sequence[Job]) -> None:
-        self.jobs, self.finished = jobs, set[str]()
+    Its end waits for nothing, so that it works in a task that is cancelled."""
 
+    def __init__(self, here: Service, jobs: Sequence[Job], *, kept: bool = False, removed: bool = False) -> None:
+        self.here, self.jobs, self.kept, self.removed = here, jobs, kept, removed
+        self.finished = set[str]()
 
-@contextmanager
-def owned(here: Service, jobs: Sequence[Job], *, kept: bool = False, removed: bool = False) -> Iterator[Owned]:
-    """Cancel what is not finished at the end of the block, unless it is ``kept``; with ``removed`` remove the
-    files as well.
+    def __enter__(self) -> Owned:
+        return self
 
-    It waits for nothing, so that it works in a task that is cancelled."""
-    owner, loop = Owned(jobs), asyncio.get_running_loop()
-    try:
-        yield owner
-    finally:
-        for job in () if kept else jobs:
-            if removed:
-                loop.run_in_executor(None, remove, here, job.id)
-            elif job.id not in owner.finished:
-                loop.run_in_executor(None, here.store.cancel, job.id)
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for job in () if self.kept else self.jobs:
+            over = job.id in self.finished
+            if self.removed:
+                loop.run_in_executor(None, partial(remove, self.here, job.id, cancel=not over, within=UNLIMITED))
+            elif not over:
+                loop.run_in_executor(None, self._cancel, job.id)
 
-
-def remove(here: Service, name: str) -> None:
-    """End a job, and remove it with its files."""
-    with suppress(LookupError):  # somebody else has removed it
-        here.store.cancel(name)
-        here.store.delete(name)
-    shutil.rmtree(here.settings.stories / name, ignore_errors=True)
+    def _cancel(self, name: str) -> None:
+        with suppress(LookupError):  # another request has removed it
+            self.here.store.cancel(name)

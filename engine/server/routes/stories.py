@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import time
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
@@ -12,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from ...request import StoryRequest
 from ..continuation import Continuation, read_continuation, token_of
 from ..errors import NO_RETRY, ApiError, refusing
+from ..removal import remove
 from ..service import Here, Service
 from ..store.records import STATES, Job
 from ..store.store import Closed
@@ -21,7 +20,6 @@ from ..submit import check_model, get_job, is_id, new_id, new_seed, submit
 
 router = APIRouter(prefix="/v1/stories", tags=["stories"])
 KIND = "story"
-GIVE_UP_S = 10.0  # for its worker to give a story up that is to be deleted
 DRAFTS = 1  # partial images of a frame that asks for no number
 
 
@@ -158,14 +156,7 @@ def cancel(name: str, here: Here) -> dict[str, Any]:
 def delete(name: str, here: Here) -> dict[str, Any]:
     """End the story if it is not over, and remove it with all its files."""
     job = get_job(here, name, KIND)
-    here.store.cancel(job.id)
-    end = time.monotonic() + GIVE_UP_S
-    while here.store.held(job.id):
-        if time.monotonic() > end:
-            raise ApiError(409, f"story {name!r} is under way; delete it again", code="story_ending", headers=NO_RETRY)
-        time.sleep(0.02)
-    here.store.delete(job.id)
-    shutil.rmtree(here.settings.stories / job.id, ignore_errors=True)
+    remove(here, job.id)
     return {"id": job.id, "object": "story.deleted", "deleted": True}
 
 

@@ -39,7 +39,8 @@ class Desk:
             raise Lost(f"job {self.job.id!r} is not this worker's any more")
 
     def write(self, action: Callable[[], None]) -> None:
-        """Write files: repeated while the disk is full."""
+        """Write files: repeated while the disk is full. ``Lost`` as for :meth:`event`: nobody would remove them."""
+        self.check()
         self._persist(action)
 
 

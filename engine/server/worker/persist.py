@@ -24,12 +24,12 @@ class Persistence:
 
     def __call__(self, write: Callable[[], Result]) -> Result:
         """The result of ``write``, which is repeated while the disk or the store refuses; raises when the worker
-        stops meanwhile, and whatever else it raises."""
+        stops meanwhile, and whatever else it raises: a folder that somebody has removed will not come back."""
         while True:
             try:
                 result = write()
             except (OSError, OperationalError) as error:
-                if self.stopped:
+                if self.stopped or isinstance(error, FileNotFoundError):
                     raise
                 reason = getattr(error, "strerror", None) or str(getattr(error, "orig", None) or error)
                 if not self.blocked:
