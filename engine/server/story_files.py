@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 from fastapi.responses import Response
 from PIL import Image
 
-from ..storage.story_reader import draft_name, image_name
+from ..outputs import StoryResult
+from ..storage.perfetto import trace_events
+from ..storage.sheet import draw_sheet
+from ..storage.story_reader import draft_name, image_name, read_story
+from ..utils.atomic import PNG_LEVEL
 from .errors import ApiError
 from .partials import partial_name
 
@@ -49,6 +54,27 @@ def as_webp(data: bytes) -> Response:
 def made_file(folder: Path, name: str, media_type: str) -> Response:
     """A file that is written again when the story goes on."""
     return Response(_read(folder / name, name), media_type=media_type, headers=BRIEFLY)
+
+
+def sheet(folder: Path) -> bytes:
+    """The contact sheet of the frames that are there, as PNG. It is drawn when it is asked for: a worker that drew all
+    of them would draw fewer frames."""
+    story = _story(folder)
+    buffer = BytesIO()
+    draw_sheet(story, story.sentences[0]).save(buffer, "PNG", compress_level=PNG_LEVEL)
+    return buffer.getvalue()
+
+
+def trace(folder: Path) -> dict[str, Any]:
+    """The timeline of the frames that are there, in Chrome's trace format."""
+    return trace_events(_story(folder))
+
+
+def _story(folder: Path) -> StoryResult:
+    story = read_story(folder)
+    if story is None or not story.frames:
+        raise ApiError(404, "the story has no frame (yet)", code="file_not_found")
+    return story
 
 
 def _read(path: Path, what: str) -> bytes:

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ...storage.story_writer import SHEET_FILE
 from ...storage.video_io import encode_mp4, no_mp4_reason
 from ...utils.atomic import write_bytes
+from .. import story_files
 from ..errors import NO_RETRY, ApiError
 from ..story_files import frame
 
@@ -38,7 +38,7 @@ def thumbnail(folder: Path) -> bytes:
 
 def sheet(folder: Path) -> bytes:
     """The contact sheet as JPEG."""
-    return _as((folder / SHEET_FILE).read_bytes(), "JPEG")
+    return _as(story_files.sheet(folder), "JPEG")
 
 
 def _as(png: bytes, form: str) -> bytes:

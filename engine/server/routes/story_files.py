@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path as Folder
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
 
 from ...storage.story_reader import STORY_FILE
-from ...storage.story_writer import SHEET_FILE, TRACE_FILE
 from ..service import Service, service
-from ..story_files import MAX_INDEX, as_png, as_webp, draft, estimate, frame, made_file
+from ..story_files import BRIEFLY, MAX_INDEX, as_png, as_webp, draft, estimate, frame, made_file
+from ..story_files import sheet as drawn_sheet
+from ..story_files import trace as trace_events_of
 from ..submit import get_job
 
 router = APIRouter(prefix="/v1/stories/{name}", tags=["files"])
@@ -51,14 +52,15 @@ def estimate_png(index: Index, number: Index, folder: In) -> Response:
 
 @router.get("/sheet.png", response_class=Response)
 def sheet(folder: In) -> Response:
-    """The contact sheet, when the story's sentences have their frames."""
-    return made_file(folder, SHEET_FILE, "image/png")
+    """The contact sheet of the frames so far."""
+    return Response(drawn_sheet(folder), media_type="image/png", headers=BRIEFLY)
 
 
-@router.get("/trace.json", response_class=Response)
-def trace(folder: In) -> Response:
-    """The timeline in Chrome's trace format."""
-    return made_file(folder, TRACE_FILE, "application/json")
+@router.get("/trace.json")
+def trace(folder: In, response: Response) -> dict[str, Any]:
+    """The timeline of the frames so far, in Chrome's trace format."""
+    response.headers.update(BRIEFLY)
+    return trace_events_of(folder)
 
 
 @router.get("/story.json", response_class=Response)

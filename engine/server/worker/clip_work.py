@@ -44,7 +44,6 @@ def clip(engine: Engine, job: Job, desk: Desk) -> dict[str, Any]:
         if frame.index not in reported:
             _report(engine, desk, frame)
     _draw(engine, desk, result, options, chunk_frames, reported)
-    desk.write(lambda: _finish(desk, result))
     return {"frames": len(result.frames), "seconds": round(end_ms(result.frames) / 1e3, 3)}
 
 
@@ -81,10 +80,6 @@ def _draw(
             if frame.index not in reported:  # of a chunk that a kill cut short
                 _report(engine, desk, frame)
         desk.check()
-
-
-def _finish(desk: Desk, result: StoryResult) -> None:
-    StoryWriter(desk.folder).finish(result, result.sentences[0])
 
 
 def _add(writer: StoryWriter, result: StoryResult, frame: Frame) -> None:

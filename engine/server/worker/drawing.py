@@ -6,7 +6,6 @@ import logging
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from functools import partial
 from threading import Event, Thread
@@ -58,7 +57,6 @@ class Drawing(Thread):
         self._lost: set[str] = set()  # jobs that are not this worker's any more, until their last launch has ended
         self._many: Many | None = None
         self._last_ran: list[Any] = []  # the launch that was the last one when somebody asked
-        self._sheets = ThreadPoolExecutor(1, "sheets")
 
     @property
     def busy(self) -> int:
@@ -122,7 +120,6 @@ class Drawing(Thread):
                 with closing(self._many.events()) as events:
                     for event in events:
                         self._take(event)
-                self._sheets.submit(int).result()  # those before it are written
                 if self.alone is None:
                     return
                 self._run_alone(engine, self.alone)
@@ -134,7 +131,6 @@ class Drawing(Thread):
         except BaseException as error:
             self.error = error
         finally:
-            self._sheets.shutdown()
             self.wake.set()
 
     def _put_alone(self, job: Job) -> None:
@@ -205,11 +201,7 @@ class Drawing(Thread):
         self._many.cancel(work.job.id)
 
     def _finish(self, work: StoryWork) -> None:
-        """The sheet is drawn by another thread, while the engine goes on."""
         self.stories.pop(work.job.id, None)
-        self._sheets.submit(self._settle, work)
-
-    def _settle(self, work: StoryWork) -> None:
         try:
             work.finish()
         except Lost:

@@ -13,7 +13,7 @@ from ...outputs import Frame, PartialImage, StoryResult
 from ...request import StoryRequest
 from ...scheduler.events import FrameDone
 from ...storage.story_reader import read_story
-from ...storage.story_writer import StoryWriter, end_ms, shifted, story_title
+from ...storage.story_writer import StoryWriter, end_ms, shifted
 from ...utils.atomic import write_png
 from ..partials import partial_name
 from ..settings_digest import settings_digest
@@ -100,8 +100,7 @@ class StoryWork:
         self.suspect = False
 
     def finish(self) -> None:
-        """All sentences have their frames: sheet and trace, then the story's last event, or that it waits for more."""
-        self.persist(lambda: self.writer.finish(self.story, story_title(self.job.id)))
+        """All sentences have their frames: the story's last event, or that it waits for more."""
         frames = self.story.frames
         data = {"frames": len(frames), "seconds": round(end_ms(frames) / 1e3, 3)}
         self.persist(lambda: self.claims.settle(self.job.id, len(frames), data))

@@ -1,8 +1,14 @@
 """Stories over HTTP from end to end: routes, worker, events, files."""
 
+import json
+from io import BytesIO
+
 import numpy as np
 import pytest
+from PIL import Image
 
+from acdc.engine.storage.perfetto import trace_events
+from acdc.engine.storage.sheet import draw_sheet
 from acdc.engine.storage.story_reader import read_story
 from tests.helpers.fake_serving import FAILS, REFUSED, frames_of
 from tests.helpers.serving import Server, running, wait_for
@@ -51,8 +57,23 @@ def test_pictures_are_the_files_on_disk(server):
         assert server.http.get(frame["url"]).content == image
         draft = (folder / f"frames/frame_{number:02d}_draft.png").read_bytes()
         assert server.http.get(frame["draft_url"]).content == draft
-    for file in ("sheet.png", "trace.json", "story.json"):
-        assert server.http.get(f"{story['url']}/{file}").content == (folder / file).read_bytes()
+    assert server.http.get(f"{story['url']}/story.json").content == (folder / "story.json").read_bytes()
+
+
+def test_sheet_and_trace_are_made_of_the_frames_that_are_there(server):
+    name = server.submit(*TEXTS)
+    url, stored = server.wait(name)["url"], read_story(server.data / "stories" / name)
+    sheet = Image.open(BytesIO(server.http.get(f"{url}/sheet.png").content))
+    assert np.array_equal(sheet, draw_sheet(stored, TEXTS[0]))
+    assert server.http.get(f"{url}/trace.json").json() == json.loads(json.dumps(trace_events(stored)))
+
+
+@pytest.mark.parametrize("file", ["sheet.png", "trace.json"])
+def test_a_story_without_frames_has_no_sheet_and_no_trace(tmp_path, file):
+    with client_of(settings_of(tmp_path)) as client:
+        url = client.post("/v1/stories", json={"sentences": TEXTS}).json()["url"]
+        answer = client.get(f"{url}/{file}")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (404, "file_not_found")
 
 
 def test_an_open_story_waits_for_sentences_until_it_is_closed(server):
