@@ -23,8 +23,9 @@ def test_a_video_that_is_deleted_while_it_is_drawn_leaves_nothing(tmp_path):
     with client_of(settings) as client, worker_of(settings, frame_s=0.01) as worker:
         for number in range(6):
             video = client.post("/v1/videos", json={"prompt": "\n".join(TEXTS * 3), "seed": number}).json()
-            wait_for(lambda name=video["id"]: client.get(f"/v1/videos/{name}").json()["progress"] >= 11 * number)
-            assert client.delete(f"/v1/videos/{video['id']}").status_code == 200
+            url = f"/v1/videos/{video['id']}"
+            wait_for(lambda url=url, least=11 * number: client.get(url).json()["progress"] >= least)
+            assert client.delete(url).status_code == 200
         wait_for(lambda: not worker.drawing.busy)
         assert not worker.drawing.persist.blocked
     assert list(settings.stories.iterdir()) == []
