@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from .metric import Context, Figure, Metric, nothing
+from .metric import Context, Figure, Metric
 from .network import MissingWeights, weights_of
 from .sets.story_set import StorySet
 from .statistics import paired_interval
@@ -79,7 +79,7 @@ def evaluate(
     for metric in metrics:
         for one in sets:
             refuse = refused and metric.needs_equal_n
-            figures[one.name][metric.name] = nothing(metric.name, refused) if refuse else metric.measure(one, context)
+            figures[one.name][metric.name] = metric.nothing(refused) if refuse else metric.measure(one, context)
     first = sets[0]
     differences = {one.name: found for one in sets[1:] if (found := _differences(first, one, figures))}
     return Evaluation(sets, metrics, figures, missing, differences)
@@ -111,7 +111,7 @@ def _differences(
         shared = [story for story in same if story in base and story in figure.by_story]
         if len(shared) > 1:
             over = paired_interval([figure.by_story[s] for s in shared], [base[s] for s in shared])
-            found[name] = {**asdict(over), "stories": len(shared)}
+            found[name] = {**over._asdict(), "stories": len(shared)}
     return found
 
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, TypeVar
 
-from .network import Looker, Network
-from .sets.story_set import StorySet, Text
-from .statistics import Interval
+import numpy as np
+from numpy.typing import NDArray
+
+from .items import FrameItem
+from .looker import Looker
+from .network import Network
+from .sets.story_set import Story, StorySet, Text
+
+Row = TypeVar("Row", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -32,11 +39,6 @@ class Figure:
     details: Mapping[str, Any] = field(default_factory=dict)
     remarks: Sequence[str] = ()
 
-    @property
-    def interval(self) -> Interval | None:
-        """The value with its interval."""
-        return None if self.value is None else Interval(self.value, self.low, self.high)
-
 
 @dataclass(frozen=True)
 class Context:
@@ -47,36 +49,45 @@ class Context:
     reference: StorySet | None = None
     text: Text = "sentence"
 
+    def frame_rows(self, network: Network, stories: Sequence[Story]) -> list[NDArray[np.float32]]:
+        """The rows of each story's frames, ``[F, D]``."""
+        items = [FrameItem(picture) for story in stories for picture in story.pictures]
+        return by_story(self.looker.rows(network, items), stories)
 
-class Metric(Protocol):
-    """``name`` as ``--metrics`` takes it; ``definition`` is one line for the table of results."""
+
+def by_story(values: NDArray[Row], stories: Sequence[Story]) -> list[NDArray[Row]]:
+    """One value a frame, story after story, as one array a story."""
+    return np.split(values, np.cumsum([len(story.pictures) for story in stories])[:-1])
+
+
+@dataclass(frozen=True)
+class Metric(ABC):
+    """``name`` as ``--metrics`` takes it; ``definition`` is one line for the table of results; ``network`` gives the
+    rows that the definition is over."""
+
+    name: str
+    definition: str
+    network: Network
 
     @property
-    def name(self) -> str: ...
-
-    @property
-    def definition(self) -> str: ...
+    def networks(self) -> Sequence[Network]:
+        """Every network whose files the metric wants."""
+        return (self.network,)
 
     @property
     def needs_reference(self) -> bool:
         """Is it a distance from a reference set?"""
-        ...
+        return False
 
     @property
     def needs_equal_n(self) -> bool:
         """Do its values depend on the number of frames, so that sets of other numbers do not compare?"""
-        ...
+        return False
 
-    @property
-    def networks(self) -> Sequence[Network]:
-        """The networks that it looks through; each says which files it wants."""
-        ...
-
+    @abstractmethod
     def measure(self, stories: StorySet, context: Context) -> Figure:
         """The figure of a set. ``ValueError`` (one line) where weights do not fit or a number is not finite."""
-        ...
 
-
-def nothing(metric: str, why: str) -> Figure:
-    """The figure of a set that a metric cannot measure."""
-    return Figure(metric, None, remarks=(why,))
+    def nothing(self, why: str) -> Figure:
+        """The figure of a set that the metric cannot measure."""
+        return Figure(self.name, None, remarks=(why,))

@@ -1,24 +1,17 @@
-"""A network that metrics look through, and the rows that it gives for frames, texts and clips."""
+"""A network that metrics look through: the files that its authors publish, and one row of numbers for each input."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from ...engine.utils.file_digest import file_digest
-from ...engine.utils.out_of_memory import is_out_of_memory
-from ...engine.utils.to_one_line import one_line
-from .progress import Progress
-from .row_cache import RowCache
-from .sets.frame_reader import FrameReader
-from .sets.story_set import Picture
 
 Compute = Callable[[Sequence[Any]], NDArray[np.float32]]  # inputs of n items -> [n, D]
 
@@ -31,166 +24,26 @@ class MissingWeights(ValueError):
         self.file, self.source = file, source
 
 
-class Network(Protocol):
+class Network(ABC):
     """Computes one row of numbers for each item. ``name`` and ``preprocessing`` are printed with every figure;
-    ``batch`` items are computed together."""
+    ``batch`` items are computed together; ``models`` is the folder of published weights."""
 
     name: str
     preprocessing: str
     batch: int
 
+    def __init__(self, models: Path | None = None) -> None:
+        self.models = models
+
+    @abstractmethod
     def files(self) -> Mapping[str, Path]:
         """Weights by the name that their authors gave them; :class:`MissingWeights` where one is not there."""
-        ...
 
+    @abstractmethod
     def load(self, device: torch.device) -> Compute:
         """The network in float32 on its device; ``ValueError`` (one line: file, key) for weights that do not fit."""
-        ...
-
-
-class Item(Protocol):
-    """One input. ``key`` names its contents; ``load`` reads it."""
-
-    @property
-    def key(self) -> str:
-        """Digest of the contents."""
-        ...
-
-    def load(self, read: FrameReader) -> Any:
-        """The input that the network takes."""
-        ...
-
-
-class FrameItem(NamedTuple):
-    """A frame, uint8 [H, W, 3]."""
-
-    picture: Picture
-
-    @property
-    def key(self) -> str:
-        return self.picture.key
-
-    def load(self, read: FrameReader) -> NDArray[np.uint8]:
-        return read(self.picture)
-
-
-class TextItem(NamedTuple):
-    """A text."""
-
-    text: str
-
-    @property
-    def key(self) -> str:
-        return hashlib.sha256(self.text.encode("utf-8", "backslashreplace")).hexdigest()
-
-    def load(self, read: FrameReader) -> str:
-        return self.text
-
-
-class PairItem(NamedTuple):
-    """A frame with its text."""
-
-    picture: Picture
-    text: str
-
-    @property
-    def key(self) -> str:
-        return f"{self.picture.key}:{TextItem(self.text).key}"
-
-    def load(self, read: FrameReader) -> tuple[NDArray[np.uint8], str]:
-        return read(self.picture), self.text
-
-
-class Clip(NamedTuple):
-    """Frames of a clip, read when they are asked for; ``fps`` is None for a folder of frames."""
-
-    frame: Callable[[int], NDArray[np.uint8]]
-    length: int
-    fps: float | None
-
-
-class ClipItem(NamedTuple):
-    """The frames of a story, in order."""
-
-    pictures: tuple[Picture, ...]
-    fps: float | None
-
-    @property
-    def key(self) -> str:
-        parts = "\n".join([str(self.fps), *(picture.key for picture in self.pictures)])
-        return hashlib.sha256(parts.encode()).hexdigest()
-
-    def load(self, read: FrameReader) -> Clip:
-        return Clip(lambda number: read(self.pictures[number]), len(self.pictures), self.fps)
 
 
 def weights_of(network: Network) -> dict[str, str]:
     """SHA-256 of each file of a network."""
     return {name: file_digest(path) for name, path in network.files().items()}
-
-
-@contextmanager
-def said_in_one_line(network: Network) -> Iterator[None]:
-    """Memory that runs out within is a ``ValueError``."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise ValueError(f"{network.name} ran out of memory; choose --device cpu, or another machine") from None
-
-
-class Looker:
-    """Looks at items through networks, of which one at a time is in memory; rows come from the cache where they are.
-
-    Items are computed in batches that depend on their list alone, so that a resumed run repeats each batch whole and
-    rounds as an uninterrupted one.
-    """
-
-    def __init__(self, cache: RowCache, device: torch.device, progress: Progress) -> None:
-        self.cache, self.device, self.progress = cache, device, progress
-        self._loaded: tuple[str, Compute] | None = None
-        self._digests: dict[str, str] = {}
-
-    def rows(self, network: Network, items: Sequence[Item]) -> NDArray[np.float32]:
-        """One row an item, ``[n, D]``; ``ValueError`` names the network that gave a number that is not finite."""
-        digest = self._digest(network)
-        keys = [item.key for item in items]
-        unique = dict(zip(keys, items, strict=True))
-        found = self.cache.get(digest, list(unique))
-        if len(found) < len(unique):
-            self._compute(network, digest, unique, found)
-        return np.stack([found[key] for key in keys]) if keys else np.zeros((0, 0), np.float32)
-
-    def _compute(
-        self, network: Network, digest: str, items: Mapping[str, Item], found: dict[str, NDArray[np.float32]]
-    ) -> None:
-        names, read = list(items), FrameReader()
-        compute = self._load(network, digest)
-        with self.progress.task(network.name, len(items), len(found)) as done, torch.inference_mode():
-            for start in range(0, len(names), network.batch):
-                batch = names[start : start + network.batch]
-                missing = [name for name in batch if name not in found]
-                if not missing:
-                    continue
-                with said_in_one_line(network):
-                    rows = compute([items[name].load(read) for name in batch])
-                if not np.isfinite(rows).all():
-                    raise ValueError(f"{network.name} gave a number that is not finite, for one of {len(batch)} inputs")
-                new = {name: row for name, row in zip(batch, rows, strict=True) if name not in found}
-                self.cache.put(digest, new)
-                found |= new
-                done(len(new))
-
-    def _load(self, network: Network, digest: str) -> Compute:
-        if self._loaded is None or self._loaded[0] != digest:
-            self._loaded = None  # frees the memory before the next one needs it
-            self._loaded = (digest, network.load(self.device))
-        return self._loaded[1]
-
-    def _digest(self, network: Network) -> str:
-        named = f"{network.name}\n{network.preprocessing}"
-        if named not in self._digests:
-            weights = sorted(weights_of(network).items())
-            self._digests[named] = hashlib.sha256(one_line(f"{named} {weights}").encode()).hexdigest()
-        return self._digests[named]

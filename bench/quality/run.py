@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ...compile.installed import installed
@@ -19,9 +20,10 @@ from ...engine.utils.streams import log, report
 from ...engine.utils.versions import versions
 from .evaluate import Evaluation, Missing, available, evaluate
 from .frechet import moments
+from .looker import Looker
 from .metric import Context, Metric
 from .metrics.registry import Choices, make_metrics
-from .network import FrameItem, Looker, Network, weights_of
+from .network import Network, weights_of
 from .networks.inception_features import InceptionFeatures
 from .page import missing_lines, print_evaluation
 from .progress import Progress, make_progress
@@ -81,7 +83,7 @@ def run_evaluation(asked: Asked, target: Path, as_json: bool = False) -> bool:
         found = evaluate(sets, there, context, missing)
         if asked.statistics is not None:
             network = InceptionFeatures(asked.models, asked.resize)
-            write_statistics(asked.statistics, statistics_of(sets[0], network, context.looker))
+            write_statistics(asked.statistics, statistics_of(sets[0], network, context))
     record = {**found.record(), "reference": described(asked, reference), "settings": settings(asked, device)}
     record["versions"] = library_versions()
     write_json(target, record)
@@ -114,10 +116,10 @@ def read_sets(
     return sets
 
 
-def statistics_of(stories: StorySet, network: Network, looker: Looker) -> Statistics:
+def statistics_of(stories: StorySet, network: Network, context: Context) -> Statistics:
     """Mean and covariance of a set's frames."""
-    rows = looker.rows(network, [FrameItem(picture) for picture in stories.pictures])
     (weights,) = weights_of(network).values()
+    rows = np.concatenate(context.frame_rows(network, stories.stories))
     return Statistics(moments(rows), network.preprocessing, weights)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,7 @@ LEVEL, SAMPLES, SEED = 0.95, 4000, 0
 DEVIATIONS = 1.959964  # of a normal distribution, which hold 95 % of it
 
 
-@dataclass(frozen=True)
-class Interval:
+class Interval(NamedTuple):
     """A value and its interval; ``low`` and ``high`` are None where one story alone says nothing about others."""
 
     value: float

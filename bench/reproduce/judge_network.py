@@ -17,13 +17,13 @@ from PIL import Image
 from ..quality.metric import Metric
 from ..quality.metrics.consistency import Consistency
 from ..quality.metrics.distances import Frechet
-from ..quality.network import Compute, MissingWeights
+from ..quality.network import Compute, MissingWeights, Network
 
 FOLDER = Path(__file__).parents[1] / "storyworld" / "judge"
 FILE = "judge.safetensors"
 
 
-class JudgeFeatures:
+class JudgeFeatures(Network):
     """Its last feature before the heads, as :class:`..quality.network.Network`."""
 
     name = "storyworld judge"

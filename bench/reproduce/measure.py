@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..quality.evaluate import Evaluation, Missing, available, evaluate
+from ..quality.looker import Looker
 from ..quality.metric import Context, Metric
 from ..quality.metrics.registry import METRICS, Choices, make_metrics
-from ..quality.network import Looker
 from ..quality.progress import make_progress
 from ..quality.row_cache import RowCache
 from ..quality.run import check_device, read_sets

@@ -11,9 +11,9 @@ import torch
 from torch import nn
 
 from acdc.bench.quality.frechet import frechet_distance
+from acdc.bench.quality.items import Clip
 from acdc.bench.quality.metrics.consistency import next_and_first
 from acdc.bench.quality.metrics.distances import kernel_interval
-from acdc.bench.quality.network import Clip
 from acdc.bench.quality.networks import clip, dino, musiq_scores
 from acdc.bench.quality.networks.aesthetic import aesthetic
 from acdc.bench.quality.networks.amt import AMT

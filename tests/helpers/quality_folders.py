@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from acdc.bench.quality.network import Compute
+from acdc.bench.quality.network import Compute, Network
 
 Frames = list[NDArray[np.uint8]]
 
@@ -41,7 +41,7 @@ def story(folder: Path, frames: Sequence[NDArray[np.uint8]], sentences: Sequence
     return folder
 
 
-class Means:
+class Means(Network):
     """Mean colour of frames; counts its batches, and may stop at one as a killed run does."""
 
     name, preprocessing, batch = "means", "none", 4

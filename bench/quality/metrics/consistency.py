@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from ..metric import Context, Figure, nothing
-from ..network import FrameItem, Network
+from ..metric import Context, Figure, Metric
 from ..sets.story_set import Story, StorySet
 from ..statistics import mean_interval, weighted_interval
 
@@ -43,28 +42,18 @@ def next_and_first(rows: Array) -> Array:
 
 
 @dataclass(frozen=True)
-class Consistency:
+class Consistency(Metric):
     """Mean of ``pairs`` over a story's frames. Over stories it is the mean of stories, or, with ``over_pairs``, that of
     all pairs, as VBench has it."""
 
-    name: str
-    definition: str
-    network: Network
     pairs: Pairs = consecutive
     over_pairs: bool = False
-    needs_reference: bool = False
-    needs_equal_n: bool = False
-
-    @property
-    def networks(self) -> Sequence[Network]:
-        """As :class:`..metric.Metric`."""
-        return (self.network,)
 
     def measure(self, stories: StorySet, context: Context) -> Figure:
         """As :class:`..metric.Metric`; stories of one frame have no pairs and are left out."""
         longer = [story for story in stories.stories if len(story.pictures) > 1]
         if not longer:
-            return nothing(self.name, "no story of two or more frames")
+            return self.nothing("no story of two or more frames")
         rows = self._rows(longer, context)
         values = [self.pairs(one) for one in rows]
         means = np.array([value.mean() for value in values])
@@ -73,9 +62,7 @@ class Consistency:
         left_out = len(stories.stories) - len(longer)
         return Figure(
             self.name,
-            over.value,
-            over.low,
-            over.high,
+            *over,
             stories=len(longer),
             frames=int(counts.sum()) + len(longer),
             by_story={story.name: float(mean) for story, mean in zip(longer, means, strict=True)},
@@ -89,9 +76,7 @@ class Consistency:
         )
 
     def _rows(self, stories: Sequence[Story], context: Context) -> list[Array]:
-        items = [FrameItem(picture) for story in stories for picture in story.pictures]
-        rows = context.looker.rows(self.network, items).astype(np.float64)
-        return np.split(rows, np.cumsum([len(story.pictures) for story in stories])[:-1])
+        return [rows.astype(np.float64) for rows in context.frame_rows(self.network, stories)]
 
     def _mean(self, rows: Sequence[Array]) -> float:
         values = [self.pairs(one) for one in rows]

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ..frechet import frechet_distance, moments, moments_distance
 from ..kernel_distance import cubic, gaussian, grouped, kernel_sums
-from ..metric import Context, Figure, nothing
-from ..network import FrameItem, Network, weights_of
+from ..metric import Context, Figure, Metric
+from ..network import weights_of
 from ..sets.story_set import StorySet
 from ..statistics import Interval, spread_interval
 from ..statistics_file import Statistics
@@ -23,47 +23,35 @@ GROUPS = 256  # of neighbouring stories, drawn again together where there are mo
 FRECHET_SAMPLES, FRECHET_FRAMES = 200, 600  # resamples of a Frechet distance, and frames up to which they are computed
 
 
-def rows_by_story(stories: StorySet, network: Network, context: Context) -> list[Array]:
-    """Rows of each story."""
-    rows = context.looker.rows(network, [FrameItem(picture) for picture in stories.pictures])
-    return np.split(rows, np.cumsum([len(story.pictures) for story in stories.stories])[:-1])
-
-
 @dataclass(frozen=True)
-class Frechet:
+class Frechet(Metric):
     """Frechet distance (FID with Inception's features). It falls as n grows, so that only distances of equal n compare.
 
     ``statistics`` are those of a file, in the place of the reference's frames.
     """
 
-    name: str
-    definition: str
-    network: Network
     statistics: Statistics | None = None
-    needs_equal_n: bool = True
-
-    @property
-    def networks(self) -> Sequence[Network]:
-        """As :class:`..metric.Metric`."""
-        return (self.network,)
 
     @property
     def needs_reference(self) -> bool:
         """Not where a file has the statistics."""
         return self.statistics is None
 
+    @property
+    def needs_equal_n(self) -> bool:
+        """Always."""
+        return True
+
     def measure(self, stories: StorySet, context: Context) -> Figure:
         """As :class:`..metric.Metric`."""
         if len(stories.pictures) < 2:
-            return nothing(self.name, "a Frechet distance needs two frames at least")
-        own = rows_by_story(stories, self.network, context)
+            return self.nothing("a Frechet distance needs two frames at least")
+        own = context.frame_rows(self.network, stories.stories)
         found, n = self._distance(own, context)
         frames = sum(map(len, own))
         return Figure(
             self.name,
-            found.value,
-            found.low,
-            found.high,
+            *found,
             stories=len(own),
             frames=frames,
             details={"reference_frames": n},
@@ -75,7 +63,7 @@ class Frechet:
         if self.statistics is not None:
             return self._from_file(together, self.statistics)
         assert context.reference is not None, "the caller checks that there is a reference"
-        others = rows_by_story(context.reference, self.network, context)
+        others = context.frame_rows(self.network, context.reference.stories)
         reference = np.concatenate(others)
         value = frechet_distance(together, reference)
         if max(len(together), len(reference)) > FRECHET_FRAMES or min(len(own), len(others)) < 2:
@@ -112,34 +100,27 @@ def _remarks(n: int, reference: int | None, width: int, found: Interval) -> list
 
 
 @dataclass(frozen=True)
-class KernelDistance:
+class KernelDistance(Metric):
     """KID, all pairs, unbiased; or CMMD, 1000 times the biased MMD^2 of normalised embeddings."""
 
-    name: str
-    definition: str
-    network: Network
     kind: Literal["kid", "cmmd"] = "kid"
-    needs_reference: bool = True
-    needs_equal_n: bool = False
 
     @property
-    def networks(self) -> Sequence[Network]:
-        """As :class:`..metric.Metric`."""
-        return (self.network,)
+    def needs_reference(self) -> bool:
+        """Always; a file of statistics has no rows."""
+        return True
 
     def measure(self, stories: StorySet, context: Context) -> Figure:
         """As :class:`..metric.Metric`."""
         if context.reference is None:
-            return nothing(self.name, "statistics of a file do not do; give --reference a folder of pictures")
-        own, others = (rows_by_story(one, self.network, context) for one in (stories, context.reference))
+            return self.nothing("statistics of a file do not do; give --reference a folder of pictures")
+        own, others = (context.frame_rows(self.network, one.stories) for one in (stories, context.reference))
         if min(sum(map(len, part)) for part in (own, others)) < 2:
-            return nothing(self.name, "it takes two frames a side at least")
+            return self.nothing("it takes two frames a side at least")
         found = kernel_interval(own, others, self.kind)
         return Figure(
             self.name,
-            found.value,
-            found.low,
-            found.high,
+            *found,
             stories=len(own),
             frames=sum(map(len, own)),
             details={"reference_frames": sum(map(len, others))},

@@ -12,14 +12,14 @@ from ..networks.clip import CLIPImages, CLIPTexts
 from ..networks.clip_scores import DynamicClips, SmoothClips
 from ..networks.dino import DINOFeatures
 from ..networks.efficientnet import EfficientNetFeatures
-from ..networks.image_reward import Rewards as RewardNetwork
+from ..networks.image_reward import Rewards
 from ..networks.inception_features import InceptionFeatures
 from ..networks.musiq_scores import MUSIQScores
 from ..sets.story_set import Resize
 from ..statistics_file import Statistics
 from .consistency import Consistency, next_and_first
 from .distances import Frechet, KernelDistance
-from .scores import ClipScores, ClipSim, FrameScores, Rewards
+from .scores import ClipScores, ClipSim, FrameScores, PairScores
 
 
 @dataclass(frozen=True)
@@ -44,8 +44,8 @@ METRICS: Mapping[str, Make] = {
         CLIPImages(of.models, of.clip),
         CLIPTexts(of.models, of.clip),
     ),
-    "image-reward": lambda of: Rewards(
-        "image-reward", "mean reward of frame and text, over frames, then stories", RewardNetwork(of.models)
+    "image-reward": lambda of: PairScores(
+        "image-reward", "mean reward of frame and text, over frames, then stories", Rewards(of.models)
     ),
     "fid": lambda of: Frechet(
         "fid",
@@ -92,10 +92,10 @@ METRICS: Mapping[str, Make] = {
         columns=("moving pairs", "pairs", "frames"),
     ),
     "aesthetic": lambda of: FrameScores(
-        "aesthetic", "VBench's: LAION's score / 10, over frames", AestheticScores(of.models), lambda rows: rows[:, 0]
+        "aesthetic", "VBench's: LAION's score / 10, over frames", AestheticScores(of.models)
     ),
     "imaging": lambda of: FrameScores(
-        "imaging", "VBench's: MUSIQ / 100, over frames", MUSIQScores(of.models), lambda rows: rows[:, 0] / 100
+        "imaging", "VBench's: MUSIQ / 100, over frames", MUSIQScores(of.models), scale=100
     ),
     "consistency-efflite0": lambda of: Consistency(
         "consistency-efflite0",

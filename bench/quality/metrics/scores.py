@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from ..metric import Context, Figure, nothing
-from ..network import ClipItem, FrameItem, Network, PairItem, TextItem
+from ..items import ClipItem, PairItem, TextItem
+from ..metric import Context, Figure, Metric, by_story
+from ..network import Network
 from ..sets.story_set import Story, StorySet
 from ..statistics import mean_interval
 from .consistency import cosines, curve
@@ -20,105 +21,76 @@ SMALL = 128  # pixels a side, below which clips are enlarged
 
 
 @dataclass(frozen=True)
-class ClipSim:
-    """100 x the cosine of a frame's embedding and its text's; mean over frames, then stories. It is not cut at 0."""
+class ClipSim(Metric):
+    """100 x the cosine of a frame's embedding and its text's; mean over frames, then stories. It is not cut at 0.
 
-    name: str
-    definition: str
-    images: Network
+    ``network`` embeds frames, ``texts`` texts.
+    """
+
     texts: Network
-    needs_reference: bool = False
-    needs_equal_n: bool = False
 
     @property
     def networks(self) -> Sequence[Network]:
-        """As :class:`..metric.Metric`."""
-        return (self.images, self.texts)
+        """Both."""
+        return (self.network, self.texts)
 
     def measure(self, stories: StorySet, context: Context) -> Figure:
-        """As :class:`..metric.Metric`; the control pairs each frame with another story's text."""
+        """As :class:`..metric.Metric`; the control compares each frame with a text of the next story."""
         chosen, left_out = with_texts(stories, context)
         if not chosen:
-            return nothing(self.name, NO_TEXT)
-        frames = context.looker.rows(self.images, [FrameItem(p) for story in chosen for p in story.pictures])
-        texts = [text for story in chosen for text in story.texts(context.text)]
-        rows = context.looker.rows(self.texts, [TextItem(text) for text in texts])
-        ends = np.cumsum([len(story.pictures) for story in chosen])[:-1]
-        values = np.split(100 * cosines(frames, rows), ends)
-        others = np.roll(rows, len(chosen[0].pictures), axis=0) if len(chosen) > 1 else None
-        control = None if others is None else float(100 * cosines(frames, others).mean())
-        return over_frames(self.name, chosen, values, left_out, controls={"shuffled": control})
+            return self.nothing(NO_TEXT)
+        texts = [TextItem(text) for story in chosen for text in story.texts(context.text)]
+        rows = by_story(context.looker.rows(self.texts, texts), chosen)
+        frames = context.frame_rows(self.network, chosen)
+        control = None
+        if len(chosen) > 1:
+            others = (
+                np.resize(other, (len(own), other.shape[1]))
+                for own, other in zip(rows, [*rows[1:], rows[0]], strict=True)
+            )
+            control = float(np.mean([value.mean() for value in similarities(frames, others)]))
+        return over_frames(self.name, chosen, similarities(frames, rows), left_out, {"shuffled": control})
 
 
 @dataclass(frozen=True)
-class Rewards:
-    """Mean reward of frames for their texts, over frames, then over stories."""
+class FrameScores(Metric):
+    """Mean of the network's score of a frame, over ``scale``: over frames, then over stories."""
 
-    name: str
-    definition: str
-    network: Network
-    needs_reference: bool = False
-    needs_equal_n: bool = False
+    scale: float = 1.0
 
-    @property
-    def networks(self) -> Sequence[Network]:
+    def measure(self, stories: StorySet, context: Context) -> Figure:
         """As :class:`..metric.Metric`."""
-        return (self.network,)
+        rows = context.frame_rows(self.network, stories.stories)
+        return over_frames(self.name, stories.stories, [one[:, 0].astype(np.float64) / self.scale for one in rows])
+
+
+@dataclass(frozen=True)
+class PairScores(Metric):
+    """Mean of the network's score of a frame for its text, over frames, then over stories."""
 
     def measure(self, stories: StorySet, context: Context) -> Figure:
         """As :class:`..metric.Metric`."""
         chosen, left_out = with_texts(stories, context)
         if not chosen:
-            return nothing(self.name, NO_TEXT)
+            return self.nothing(NO_TEXT)
         pairs = [
             PairItem(picture, text)
             for story in chosen
             for picture, text in zip(story.pictures, story.texts(context.text), strict=True)
         ]
         rows = context.looker.rows(self.network, pairs)[:, 0].astype(np.float64)
-        values = np.split(rows, np.cumsum([len(story.pictures) for story in chosen])[:-1])
-        return over_frames(self.name, chosen, values, left_out)
+        return over_frames(self.name, chosen, by_story(rows, chosen), left_out)
 
 
 @dataclass(frozen=True)
-class FrameScores:
-    """Mean of ``score`` of a frame's row, over frames, then over stories."""
+class ClipScores(Metric):
+    """Mean over clips of the first number of a clip's row. A clip has frames of one size, three or more.
 
-    name: str
-    definition: str
-    network: Network
-    score: Callable[[Array], Array]  # rows [N, D] -> [N]
-    needs_reference: bool = False
-    needs_equal_n: bool = False
+    ``columns`` are names of the row's other numbers, ``notice`` the terms of the weights, printed with the figure.
+    """
 
-    @property
-    def networks(self) -> Sequence[Network]:
-        """As :class:`..metric.Metric`."""
-        return (self.network,)
-
-    def measure(self, stories: StorySet, context: Context) -> Figure:
-        """As :class:`..metric.Metric`."""
-        rows = context.looker.rows(self.network, [FrameItem(picture) for picture in stories.pictures])
-        ends = np.cumsum([len(story.pictures) for story in stories.stories])[:-1]
-        return over_frames(self.name, stories.stories, np.split(self.score(rows.astype(np.float64)), ends))
-
-
-@dataclass(frozen=True)
-class ClipScores:
-    """Mean over clips of the first number of a clip's row. A clip has frames of one size, three or more."""
-
-    name: str
-    definition: str
-    network: Network
-    columns: Sequence[str] = field(default=())  # names of the row's other numbers
-    notice: str = ""  # terms of the weights, printed with the figure
-    needs_reference: bool = False
-    needs_equal_n: bool = False
-
-    @property
-    def networks(self) -> Sequence[Network]:
-        """As :class:`..metric.Metric`."""
-        return (self.network,)
+    columns: Sequence[str] = ()
+    notice: str = ""
 
     def measure(self, stories: StorySet, context: Context) -> Figure:
         """As :class:`..metric.Metric`; stories that are not clips are left out."""
@@ -126,18 +98,15 @@ class ClipScores:
         left_out = len(stories.stories) - len(chosen)
         remarks = [f"{left_out} stories have less than three frames of one size"] if left_out else []
         if not chosen:
-            return nothing(self.name, remarks[0])
+            return self.nothing(remarks[0])
         rows = context.looker.rows(self.network, [ClipItem(story.pictures, story.fps) for story in chosen])
         values = rows[:, 0].astype(np.float64)
-        over = mean_interval(values)
         small = sum(min(story.pictures[0].size) < SMALL for story in chosen)
         remarks += [f"{small} clips are enlarged to {SMALL} pixels a side"] if small else []
         remarks += [self.notice] if self.notice else []
         return Figure(
             self.name,
-            over.value,
-            over.low,
-            over.high,
+            *mean_interval(values),
             stories=len(chosen),
             frames=sum(len(story.pictures) for story in chosen),
             by_story={story.name: float(value) for story, value in zip(chosen, values, strict=True)},
@@ -158,21 +127,23 @@ def with_texts(stories: StorySet, context: Context) -> tuple[list[Story], list[s
     return chosen, [f"{missing} stories have no text for each frame"] if missing else []
 
 
+def similarities(frames: Iterable[ArrayLike], texts: Iterable[ArrayLike]) -> list[Array]:
+    """100 x the cosine of each frame and its text, story by story."""
+    return [100 * cosines(*both) for both in zip(frames, texts, strict=True)]
+
+
 def over_frames(
     name: str,
     stories: Sequence[Story],
     values: Sequence[Array],
     remarks: Sequence[str] = (),
-    controls: dict[str, float | None] | None = None,
+    controls: Mapping[str, float | None] | None = None,
 ) -> Figure:
     """The mean over frames of each story, then over stories."""
     means = np.array([one.mean() for one in values])
-    over = mean_interval(means)
     return Figure(
         name,
-        over.value,
-        over.low,
-        over.high,
+        *mean_interval(means),
         stories=len(stories),
         frames=sum(map(len, values)),
         by_story={story.name: float(mean) for story, mean in zip(stories, means, strict=True)},

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..network import Compute
-from .clip import CLIPImages, embedding, load_clip, prepared
+from ..network import Compute, Network
+from .clip import CLIPImages
 from .find import find_file
 from .weights_file import fill, read_weights
 
@@ -33,14 +33,15 @@ def aesthetic(head: nn.Linear, found: Tensor) -> Tensor:
     return torch.as_tensor(head(F.normalize(found, dim=-1)) / OF)
 
 
-class AestheticScores:
+class AestheticScores(Network):
     """Scores of frames, as :class:`..network.Network`."""
 
     name = "CLIP ViT-L/14 with LAION's linear head"
     batch = 16
 
     def __init__(self, models: Path | None) -> None:
-        self.models, self.clip = models, CLIPImages(models, "vit-l-14", "tensor")
+        super().__init__(models)
+        self.clip = CLIPImages(models, "vit-l-14", "tensor")
         self.preprocessing = self.clip.preprocessing
 
     def files(self) -> Mapping[str, Path]:
@@ -49,12 +50,9 @@ class AestheticScores:
 
     def load(self, device: torch.device) -> Compute:
         """As :class:`..network.Network`."""
-        model = load_clip(*self.clip.files().values()).to(device)
-        head = load_head(self.files()[FILE]).to(device)
+        embeddings, head = self.clip.load(device), load_head(self.files()[FILE])
 
         def compute(pictures: Sequence[NDArray[np.uint8]]) -> NDArray[np.float32]:
-            pixels = prepared(pictures, self.clip.variant.size, self.clip.way).to(device)
-            found = embedding(model.get_image_features(pixel_values=pixels))
-            return np.asarray(aesthetic(head, found).cpu().numpy())
+            return np.asarray(aesthetic(head, torch.from_numpy(embeddings(pictures))).numpy())
 
         return compute

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +14,16 @@ from PIL import Image
 from torch import Tensor
 
 from ....engine.utils.weights import read_json
-from ..network import Compute, MissingWeights
+from ..network import Compute, MissingWeights, Network
 from .clip_names import END, from_openai, openai_config
 from .clip_vocabulary import find_tokenizer, tokenizer_files
-from .find import find_file
+from .find import find_file, need_transformers
 from .preprocess import CLIP_MEAN, CLIP_STD, centre, normalized, pil_square, plain_resize, shorter_side, to_float
 from .torchscript import is_torchscript, read_torchscript
 from .weights_file import fill, read_weights
 
 if TYPE_CHECKING:
     from transformers import CLIPModel
-
-EXTRA = "pip install 'acdc-engine[metrics]'"
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,7 @@ WAYS = {
 
 def clip_files(models: Path | None, variant: Variant) -> dict[str, Path]:
     """The file of weights, and the configuration of a hub's directory; :class:`..network.MissingWeights` else."""
-    if find_spec("transformers") is None:
-        raise MissingWeights("the package transformers", EXTRA)
+    need_transformers()
     source = f"hf download {variant.repository}, or OpenAI's {variant.file}"
     for name in ("model.safetensors", "pytorch_model.bin"):
         try:
@@ -115,13 +111,14 @@ def embedding(found: Any) -> Tensor:
     return torch.as_tensor(found if isinstance(found, Tensor) else found.pooler_output)
 
 
-class CLIPImages:
+class CLIPImages(Network):
     """Projected embeddings of frames, not normalised, as :class:`..network.Network`."""
 
     batch = 32
 
     def __init__(self, models: Path | None, variant: str = "vit-b-32", way: str = "pil") -> None:
-        self.models, self.variant, self.way = models, VARIANTS[variant], way
+        super().__init__(models)
+        self.variant, self.way = VARIANTS[variant], way
         self.name, self.preprocessing = self.variant.name, WAYS[way].format(size=self.variant.size)
 
     def files(self) -> Mapping[str, Path]:
@@ -139,14 +136,15 @@ class CLIPImages:
         return compute
 
 
-class CLIPTexts:
+class CLIPTexts(Network):
     """Projected embeddings of texts, as :class:`..network.Network`; a long text is cut at 77 tokens."""
 
     batch = 64
     preprocessing = "77 tokens of CLIP's byte pairs"
 
     def __init__(self, models: Path | None, variant: str = "vit-b-32") -> None:
-        self.models, self.variant = models, VARIANTS[variant]
+        super().__init__(models)
+        self.variant = VARIANTS[variant]
         self.name = f"{self.variant.name}, texts"
 
     def files(self) -> Mapping[str, Path]:

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..network import Clip, Compute
+from ..items import Clip
+from ..network import Compute, Network
 from .amt import AMT, MULTIPLE
 from .clips import dynamic_row, padded, smooth_row
 from .find import find_file, first_found
@@ -40,15 +41,12 @@ def load_amt(path: Path) -> AMT:
     return model
 
 
-class DynamicClips:
+class DynamicClips(Network):
     """Verdicts on whether clips move, as :class:`..network.Network`; rows of :func:`.clips.dynamic_row`."""
 
     name = "RAFT (large)"
     preprocessing = "8 frames a second of clips with a rate, every frame else; sides below 128 enlarged; 20 updates"
     batch = 1
-
-    def __init__(self, models: Path | None) -> None:
-        self.models = models
 
     def files(self) -> Mapping[str, Path]:
         """As :class:`..network.Network`."""
@@ -69,16 +67,13 @@ class DynamicClips:
         return compute
 
 
-class SmoothClips:
+class SmoothClips(Network):
     """Scores of every second frame against what lies between its neighbours, as :class:`..network.Network`; rows of
     :func:`.clips.smooth_row`."""
 
     name = "AMT-S"
     preprocessing = "the clip's own size; sides below 128 enlarged"
     batch = 1
-
-    def __init__(self, models: Path | None) -> None:
-        self.models = models
 
     def files(self) -> Mapping[str, Path]:
         """As :class:`..network.Network`."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..network import Clip
+from ..items import Clip
 from .preprocess import plain_resize, to_float
 
 RATE, SHARE, MOVED, OF_16 = 8, 0.05, 6, 4  # frames a second; largest flows; pixels of 256; pairs of 16 frames

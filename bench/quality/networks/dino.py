@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..network import Compute, MissingWeights
-from .clip import EXTRA
-from .find import find_file
+from ..network import Compute, Network
+from .find import find_file, need_transformers
 from .preprocess import IMAGENET_MEAN, IMAGENET_STD, normalized, plain_resize, shorter_side, to_float
 from .renaming import Rule, renamed
 from .weights_file import fill, read_weights
@@ -58,20 +56,16 @@ def prepared(picture: NDArray[np.uint8]) -> Tensor:
     return normalized(pixels, IMAGENET_MEAN, IMAGENET_STD)
 
 
-class DINOFeatures:
+class DINOFeatures(Network):
     """The class token of frames after the last norm, as :class:`..network.Network`."""
 
     name = "DINO ViT-B/16"
     preprocessing = "bilinear without antialiasing, shorter side 224, not cropped, ImageNet mean and deviation"
     batch = 16
 
-    def __init__(self, models: Path | None) -> None:
-        self.models = models
-
     def files(self) -> Mapping[str, Path]:
         """As :class:`..network.Network`."""
-        if find_spec("transformers") is None:
-            raise MissingWeights("the package transformers", EXTRA)
+        need_transformers()
         return {FILE: find_file(self.models, FILE, SOURCE)}
 
     def load(self, device: torch.device) -> Compute:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..network import Compute, MissingWeights
+from ..network import Compute, MissingWeights, Network
 from .find import find_file
 from .preprocess import IMAGENET_MEAN, IMAGENET_STD, pil_square
 from .weights_file import fill, read_weights
@@ -90,15 +90,12 @@ class EfficientNetLite0(nn.Module):
         return torch.as_tensor(self._fc(self.features(pixels)))
 
 
-class EfficientNetFeatures:
+class EfficientNetFeatures(Network):
     """Pooled features of frames, as :class:`..network.Network`."""
 
     name = "EfficientNet-Lite0"
     preprocessing = "PIL bicubic 224, centre crop, ImageNet mean and deviation"
     batch = 32
-
-    def __init__(self, models: Path | None) -> None:
-        self.models = models
 
     def files(self) -> Mapping[str, Path]:
         """Under --models, or in the installed package of weights."""

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 from ....engine.loading.model_store import find_model
 from ..network import MissingWeights
+
+EXTRA = "pip install 'acdc-engine[metrics]'"
+
+
+def need_transformers() -> None:
+    """:class:`MissingWeights` where the package is not installed."""
+    if find_spec("transformers") is None:
+        raise MissingWeights("the package transformers", EXTRA)
 
 
 def find_file(models: Path | None, file: str, source: str, repository: str | None = None) -> Path:

@@ -6,7 +6,6 @@ BLIP's picture encoder and text encoder through transformers, then five linear l
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +15,8 @@ from numpy.typing import NDArray
 from tokenizers import BertWordPieceTokenizer
 from torch import Tensor, nn
 
-from ..network import Compute, MissingWeights
-from .clip import EXTRA
-from .find import find_file
+from ..network import Compute, Network
+from .find import find_file, need_transformers
 from .preprocess import CLIP_MEAN, CLIP_STD, pil_square
 from .renaming import Rule, renamed
 from .weights_file import fill, read_weights
@@ -105,20 +103,16 @@ def load_tokenizer(path: Path, size: int = TEXT["vocab_size"]) -> BertWordPieceT
     return tokenizer
 
 
-class Rewards:
+class Rewards(Network):
     """The reward of a frame for its text, as :class:`..network.Network` of pairs."""
 
     name = "ImageReward"
     preprocessing = "PIL bicubic 224, centre crop, CLIP mean and deviation; 35 word pieces"
     batch = 16
 
-    def __init__(self, models: Path | None) -> None:
-        self.models = models
-
     def files(self) -> Mapping[str, Path]:
         """As :class:`..network.Network`."""
-        if find_spec("transformers") is None:
-            raise MissingWeights("the package transformers", EXTRA)
+        need_transformers()
         source = f"hf download {REPOSITORY} {FILE}"
         words = f"hf download {TOKENIZER} {VOCABULARY}, into {TOKENIZER} under --models"
         return {

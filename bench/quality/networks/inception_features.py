@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from ..network import Compute
+from ..network import Compute, Network
 from ..sets.story_set import Resize
 from .find import first_found
 from .inception import Inception2015
@@ -28,14 +28,15 @@ RESIZES: Mapping[Resize, str] = {
 }
 
 
-class InceptionFeatures:
+class InceptionFeatures(Network):
     """Pooled features, 2048 a frame, as :class:`..network.Network`."""
 
     name = "Inception-v3 (2015)"
     batch = 16
 
     def __init__(self, models: Path | None, resize: Resize = "classic") -> None:
-        self.models, self.resize = models, resize
+        super().__init__(models)
+        self.resize = resize
         self.preprocessing = RESIZES[resize]
 
     def files(self) -> Mapping[str, Path]:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..network import Compute
+from ..network import Compute, Network
 from .find import find_file
 from .musiq import MUSIQ
 from .preprocess import plain_resize, to_float
@@ -36,15 +36,12 @@ def prepared(picture: NDArray[np.uint8]) -> Tensor:
     return to_float(picture) / 255
 
 
-class MUSIQScores:
+class MUSIQScores(Network):
     """Scores of frames, 0 to 100, as :class:`..network.Network`."""
 
     name = "MUSIQ (SPAQ)"
     preprocessing = "longer side at most 512, bilinear without antialiasing"
     batch = 8
-
-    def __init__(self, models: Path | None) -> None:
-        self.models = models
 
     def files(self) -> Mapping[str, Path]:
         """As :class:`..network.Network`."""

@@ -12,10 +12,10 @@ from PIL import Image
 
 from acdc.bench.quality.evaluate import available, evaluate
 from acdc.bench.quality.frechet import moments
+from acdc.bench.quality.looker import Looker
 from acdc.bench.quality.metric import Context
 from acdc.bench.quality.metrics.consistency import Consistency
 from acdc.bench.quality.metrics.distances import Frechet, KernelDistance
-from acdc.bench.quality.network import Looker
 from acdc.bench.quality.progress import Silent
 from acdc.bench.quality.row_cache import RowCache
 from acdc.bench.quality.sets.listing import list_stories

@@ -10,7 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acdc.bench.quality.network import ClipItem, FrameItem, Looker, PairItem, TextItem
+from acdc.bench.quality.items import ClipItem, FrameItem, PairItem, TextItem
+from acdc.bench.quality.looker import Looker
 from acdc.bench.quality.progress import Silent
 from acdc.bench.quality.row_cache import RowCache
 from acdc.bench.quality.sets.listing import list_stories

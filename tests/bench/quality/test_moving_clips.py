@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from acdc.bench.quality.network import Clip
+from acdc.bench.quality.items import Clip
 from acdc.bench.quality.networks.clips import dynamic_row, padded, smooth_row
 from acdc.bench.quality.networks.inception_features import classic, clean
 from acdc.bench.quality.progress import Rate
