@@ -1,11 +1,13 @@
-"""A frame without networks: its pictures and codes are functions of seed, sentence, index and the frames before it."""
+"""Frames and runs without networks: pictures and codes are functions of seed, sentence, index and the frames before."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Sequence
 
 import numpy as np
 
-from acdc.engine.outputs import Frame, Span
+from acdc.engine.outputs import Frame, Phase, Span
+from acdc.engine.request import StoryRequest
+from acdc.engine.scheduler.events import Event, FrameDone
 
 
 def draw(
@@ -23,3 +25,29 @@ def draw(
     codes = [tuple(rng.integers(0, 32, 16).tolist()) for _ in range(2)]
     shown, entered = (image, codes[1]) if corrected else (draft, codes[0])
     return Frame(index, sentence, f"Prompt: {sentence}", None, corrected, draft, shown, codes[0], entered, spans)
+
+
+def next_frame(request: StoryRequest, frames: Sequence[Frame], corrected: bool = True) -> Frame:
+    """The frame of ``request`` that comes after ``frames``; it takes 10 ms."""
+    index = len(frames)
+    spans = (Span(Phase.SAMPLE, 10.0 * (index - len(request.done)), 10.0),)
+    history = [frame.codes for frame in frames]
+    return draw(request.sentences[index], index, request.seed, history, corrected, spans)
+
+
+def in_turns(
+    take: Callable[[], StoryRequest | None], count: int, step: Callable[[StoryRequest, list[Frame]], Event]
+) -> Generator[Event, None, None]:
+    """Events of the stories that ``take`` gives until it gives None and those before have ended: at most ``count`` at a
+    time, a frame of each in turn. ``step`` makes the next event of a story with these frames."""
+    begun: list[tuple[StoryRequest, list[Frame]]] = []
+    while True:
+        while len(begun) < count and (request := take()) is not None:
+            begun.append((request, list(request.done)))
+        if not begun:
+            return
+        request, frames = begun.pop(0)
+        event = step(request, frames)
+        yield event
+        if isinstance(event, FrameDone) and not event.last:
+            begun.append((request, [*frames, event.frame]))

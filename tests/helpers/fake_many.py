@@ -4,12 +4,12 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from acdc.engine.options import StoryOptions
-from acdc.engine.outputs import Frame, Phase, Span
+from acdc.engine.outputs import Frame
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.events import AlreadyComplete, Event, FrameDone, StoryFailed
 from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.fake_engine import FakeEngine
-from tests.helpers.fake_frame import draw
+from tests.helpers.fake_frame import in_turns, next_frame
 
 
 class FakeRun:
@@ -22,18 +22,8 @@ class FakeRun:
         self.closed = False
 
     def events(self) -> Iterator[Event]:
-        flying: list[tuple[StoryRequest, list[Frame]]] = []
         try:
-            while True:
-                while len(flying) < self.config.stories and (request := next(self.requests, None)) is not None:
-                    flying.append((request, list(request.done)))
-                if not flying:
-                    return
-                request, frames = flying.pop(0)
-                event = self._step(request, frames)
-                yield event
-                if isinstance(event, FrameDone) and not event.last:
-                    flying.append((request, [*frames, event.frame]))
+            yield from in_turns(lambda: next(self.requests, None), self.config.stories, self._step)
         finally:
             self.closed = True
 
@@ -45,11 +35,7 @@ class FakeRun:
             raise self.engine.stop
         if (request.id, index) in self.engine.failures:
             return StoryFailed(request, self.engine.failures[request.id, index])
-        start = 10.0 * (index - len(request.done))
-        spans = (Span(Phase.SAMPLE, start, 10.0),)
-        history = [frame.codes for frame in frames]
-        corrected = self.options.corrects(index)
-        frame = draw(request.sentences[index], index, request.seed, history, corrected, spans)
+        frame = next_frame(request, frames, self.options.corrects(index))
         self.engine.made.append((request.id, index))
         return FrameDone(request, frame, 10.0, 0.0)
 

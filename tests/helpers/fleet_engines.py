@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from acdc.engine.fleet.recipe import Description
-from acdc.engine.outputs import Frame, Phase, Ran, Span
+from acdc.engine.outputs import Frame, Phase, Ran
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.events import AlreadyComplete, Event, FrameDone, StoryFailed
 from acdc.engine.scheduler.story_feed import StoryFeed
-from tests.helpers.fake_frame import draw
+from tests.helpers.fake_frame import in_turns, next_frame
 
 SETTINGS = {"bundle": "fake", "threads": 1}
 LOG = "drawn.txt"
@@ -70,22 +70,12 @@ class FakeFeedRun:
         self.cancelled.add(name)
 
     def events(self) -> Generator[Event, None, None]:
-        begun: list[tuple[StoryRequest, list[Frame]]] = []
-        while True:
-            while len(begun) < self.recipe.stories and (request := self.feed.take()) is not None:
-                begun.append((request, list(request.done)))
-            if not begun:
-                if self.feed.ended:
-                    return
-                time.sleep(0.005)
-                continue
-            request, frames = begun.pop(0)
-            event = self._step(request, frames)
-            yield event
-            if isinstance(event, FrameDone) and not event.last:
-                begun.append((request, [*frames, event.frame]))
-            else:
-                self.feed.release(request.id)
+        while not self.feed.ended:
+            for event in in_turns(self.feed.take, self.recipe.stories, self._step):
+                yield event
+                if not isinstance(event, FrameDone) or event.last:
+                    self.feed.release(event.request.id)
+            time.sleep(0.005)
 
     def _step(self, request: StoryRequest, frames: list[Frame]) -> Event:
         if len(frames) == len(request.sentences):
@@ -98,9 +88,7 @@ class FakeFeedRun:
                 note(self.recipe.folder, str(trouble), "troubles.txt")
                 suffer(trouble.what)
         time.sleep(self.recipe.seconds)
-        spans = (Span(Phase.SAMPLE, 10.0 * (len(frames) - len(request.done)), 10.0),)
-        history = [frame.codes for frame in frames]
-        frame = draw(request.sentences[len(frames)], len(frames), request.seed, history, True, spans)
+        frame = next_frame(request, frames)
         self.timeline.append(Ran(0, Phase.SAMPLE, (request.id,), 0.0, time.monotonic()))
         return FrameDone(request, frame, 10.0, 0.0)
 

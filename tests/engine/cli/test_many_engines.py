@@ -87,8 +87,8 @@ def test_two_engines_write_the_folders_of_one_process(capsys, tiny):
     assert capsys.readouterr().out.startswith("many: 3 stories, 4 frames, ")
     assert main([*asked, "--out", "one"]) == 0
     assert_same("many", "one")
-    assert main([*asked, "--out", "one", "--resume", "--engines", "1"]) == 0
-    assert capsys.readouterr().out.endswith("one: the 3 stories are finished, nothing to resume\n")
+    assert main([*asked, "--out", "many", "--resume"]) == 0
+    assert capsys.readouterr().out.endswith("many: the 3 stories are finished, nothing to resume\n")
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ from acdc.engine.fleet.records import event_record
 from acdc.engine.outputs import Phase, Span
 from acdc.engine.scheduler.events import AlreadyComplete, Cancelled, FrameDone, StoryFailed
 from acdc.engine.scheduler.story_feed import StoryFeed
-from tests.helpers.fake_frame import draw
+from tests.helpers.fake_frame import draw, next_frame
 from tests.helpers.fleet_engines import stories
 
 ENGINES = 3
@@ -48,10 +48,8 @@ class Machines:
             return
         made = AlreadyComplete(request)
         if len(frames) < len(request.sentences):
-            history = [frame.codes for frame in frames]
-            frame = draw(request.sentences[len(frames)], len(frames), request.seed, history)
-            made = FrameDone(request, frame, 1.0, 0.0)
-            frames.append(frame)
+            frames.append(next_frame(request, frames))
+            made = FrameDone(request, frames[-1], 1.0, 0.0)
         event = self.leases.take(engine, event_record(made))
         assert event is not None
         if isinstance(event, FrameDone):

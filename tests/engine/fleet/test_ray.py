@@ -15,7 +15,7 @@ from acdc.engine.fleet.fleet import Fleet
 from acdc.engine.fleet.ray_data import DrawStories
 from acdc.engine.fleet.ray_engines import RayEngines
 from acdc.engine.outputs import StoryResult
-from tests.engine.fleet.test_processes import IMPATIENT, OneProcess, wait_for, write
+from tests.engine.fleet.test_processes import SHORT, OneProcess, wait_for, write
 from tests.helpers.fleet_engines import FakeRecipe, Trouble, drawn, lines, stories
 from tests.helpers.generate_runs import assert_same, write_file
 
@@ -94,7 +94,7 @@ def folders(path: Path, engines: int, count: int, *troubles: Trouble) -> Counter
     requests = stories(count)
     frames = sum(len(request.sentences) for request in requests)
     write(OneProcess(requests), path / "one", count, frames)
-    with Fleet(RayEngines(FakeRecipe(str(path), troubles=troubles), cpus=0.5), engines, IMPATIENT) as fleet:
+    with Fleet(RayEngines(FakeRecipe(str(path), troubles=troubles), cpus=0.5), engines, SHORT) as fleet:
         write(fleet.generate_many(requests), path / "many", count, frames)
     assert_same(path / "many", path / "one")
     return Counter(drawn(path))
