@@ -11,22 +11,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
+from ..cosines import cosines
 from ..metric import Context, Figure, Metric
 from ..sets.story_set import Story, StorySet
-from ..statistics import mean_interval, weighted_interval
+from ..statistics import mean_interval
 
 Array = NDArray[np.float64]
 Pairs = Callable[[Array], Array]  # rows of a story [F, D] -> a value for each pair [F - 1]
-TINY = 1e-12
-
-
-def cosines(first: ArrayLike, second: ArrayLike) -> Array:
-    """Cosine of rows, ``[..., D]`` twice -> ``[...]``."""
-    a, b = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
-    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    return np.asarray((a * b).sum(axis=-1) / np.maximum(norms, TINY))
 
 
 def consecutive(rows: Array) -> Array:
@@ -58,7 +51,7 @@ class Consistency(Metric):
         values = [self.pairs(one) for one in rows]
         means = np.array([value.mean() for value in values])
         counts = np.array([len(value) for value in values])
-        over = weighted_interval(means, counts) if self.over_pairs else mean_interval(means)
+        over = mean_interval(means, counts if self.over_pairs else None)
         left_out = len(stories.stories) - len(longer)
         return Figure(
             self.name,

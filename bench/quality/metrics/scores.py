@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ..cosines import cosines
 from ..items import ClipItem, PairItem, TextItem
 from ..metric import Context, Figure, Metric, by_story
 from ..network import Network
 from ..sets.story_set import Story, StorySet
 from ..statistics import mean_interval
-from .consistency import cosines, curve
+from .consistency import curve
 
 Array = NDArray[np.float64]
 NO_TEXT = "no story has a text for each frame; give prompts.txt"

@@ -8,6 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from ...quality import frechet
+from ...quality.cosines import cosines
+from ...quality.statistics import resampled_means
+
 Array = NDArray[np.float64]
 
 
@@ -42,31 +46,13 @@ def correct(predicted: ArrayLike, truth: ArrayLike) -> Array:
     return (a == b).astype(np.float64)
 
 
-def _root(matrix: Array) -> Array:
-    """Square root of a symmetric positive semi-definite matrix; rounding's negative eigenvalues count as 0."""
-    values, vectors = np.linalg.eigh(matrix)
-    return (vectors * np.sqrt(values.clip(0))) @ vectors.T
-
-
 def frechet_distance(first: ArrayLike, second: ArrayLike) -> float:
-    """Frechet distance of the Gaussians fitted to two feature sets ``[N, D]`` (FID, arXiv 1706.08500, Eq. 6).
-
-    |mu_a - mu_b|^2 + tr A + tr B - 2 tr (A^1/2 B A^1/2)^1/2. Its bias depends on N, so both must have the same N:
-    ValueError otherwise, or for fewer than two rows.
-    """
+    """Frechet distance of two feature sets ``[N, D]``. Its bias depends on N, so both must have the same N: ValueError
+    otherwise, or for fewer than two rows."""
     a, b = _floats(first, 2, "first"), _floats(second, 2, "second")
     if a.shape != b.shape or len(a) < 2:
         raise ValueError(f"feature sets must have one shape [N >= 2, D], got {list(a.shape)} and {list(b.shape)}")
-    cov_a, cov_b = (np.atleast_2d(np.cov(x, rowvar=False)) for x in (a, b))
-    root_a = _root(cov_a)
-    cross = np.sqrt(np.linalg.eigvalsh(root_a @ cov_b @ root_a).clip(0)).sum()
-    gap = a.mean(axis=0) - b.mean(axis=0)
-    return float(max(0.0, gap @ gap + np.trace(cov_a) + np.trace(cov_b) - 2 * cross))
-
-
-def _cosine(a: Array, b: Array) -> Array:
-    norms = np.linalg.norm(a, axis=-1) * np.linalg.norm(b, axis=-1)
-    return (a * b).sum(axis=-1) / np.maximum(norms, 1e-12)
+    return max(0.0, frechet.frechet_distance(a, b))
 
 
 def frame_consistency(embeddings: ArrayLike) -> Array:
@@ -74,7 +60,7 @@ def frame_consistency(embeddings: ArrayLike) -> Array:
     x = _floats(embeddings, 3, "embeddings")
     if x.shape[1] < 2:
         raise ValueError("embeddings must hold at least 2 frames a story, got 1")
-    return _cosine(x[:, :-1], x[:, 1:]).mean(axis=1)
+    return cosines(x[:, :-1], x[:, 1:]).mean(axis=1)
 
 
 def text_image_similarity(images: ArrayLike, texts: ArrayLike) -> Array:
@@ -82,7 +68,7 @@ def text_image_similarity(images: ArrayLike, texts: ArrayLike) -> Array:
     a, b = _floats(images, 3, "images"), _floats(texts, 3, "texts")
     if a.shape != b.shape:
         raise ValueError(f"images is {list(a.shape)} but texts is {list(b.shape)}")
-    return _cosine(a, b)
+    return cosines(a, b)
 
 
 def background_change(frames: ArrayLike, rows: float = 0.3) -> Array:
@@ -118,9 +104,7 @@ def bootstrap(values: ArrayLike, level: float = 0.95, samples: int = 4000, seed:
     x = _floats(values, 1, "values")
     if not 0 < level < 1:
         raise ValueError(f"level must be between 0 and 1, got {level}")
-    rng = np.random.default_rng(seed)
-    means = np.array([x[rng.integers(0, len(x), len(x))].mean() for _ in range(samples)])
-    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(resampled_means(x, np.ones(len(x)), samples, seed), [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(x.mean()), float(low), float(high))
 
 
