@@ -33,8 +33,8 @@ class ApiError(Exception):
         code: str | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> None:
-        super().__init__(message)
         self.status, self.message, self.param, self.code = status, one_line(message), param, code
+        super().__init__(self.message)
         self.headers = dict(headers or {})
 
     @property

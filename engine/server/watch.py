@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -14,6 +15,7 @@ from .store.store import Store
 
 LOG = logging.getLogger("acdc.serve")
 BUSY_S, IDLE_S = 0.05, 0.5  # between two polls, with and without streams
+LOOK_S = 0.005  # between two looks whether the store was written, while there are streams
 MAX_PENDING = 10_000  # events that a slow client may leave unread before its stream ends; it may come again
 Events = asyncio.Queue[StoredEvent | None]
 
@@ -54,6 +56,7 @@ class Watcher:
         """Poll until it is cancelled. A store that fails is asked again."""
         last: int | None = None
         while True:
+            written = self.store.database.written()
             try:
                 if last is None:
                     last = await asyncio.to_thread(self.store.last_number)
@@ -65,9 +68,17 @@ class Watcher:
                 last = event.number
                 self._hand_out(event)
             if not found:
-                self._wake.clear()
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), BUSY_S if self.streams else IDLE_S)
+                await self._sleep(written)
+
+    async def _sleep(self, written: int | None) -> None:
+        """Until it is time for the next poll: at once where the store was written after the last one began."""
+        self._wake.clear()
+        end = time.monotonic() + (BUSY_S if self.streams else IDLE_S)
+        while (left := end - time.monotonic()) > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), min(left, LOOK_S) if self.streams else left)
+            if self._wake.is_set() or self.store.database.written() != written:
+                return
 
     def _hand_out(self, event: StoredEvent) -> None:
         if self.on_event is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -28,7 +29,9 @@ class Database:
         except (ArgumentError, NoSuchModuleError, ModuleNotFoundError) as error:
             reason = f"{type(error).__name__}; choose sqlite:///FILE or postgresql+psycopg://USER@HOST/NAME"
             raise ValueError(f"the database's URL is refused: {reason}") from None
+        self._log = None
         if parsed.get_backend_name() == "sqlite":
+            self._log = f"{parsed.database}-wal"
             event.listen(self.engine, "connect", _prepare_sqlite)
             event.listen(self.engine, "begin", _begin_sqlite)
         self._writer = self.engine.execution_options(writes=True)
@@ -44,6 +47,13 @@ class Database:
         """A transaction that may write; on SQLite one at a time, from its first statement on."""
         with self._writer.begin() as connection:
             yield connection
+
+    def written(self) -> int | None:
+        """A number that changes when any process writes, cheap to ask for; None where only a query can tell."""
+        try:
+            return None if self._log is None else os.stat(self._log).st_mtime_ns
+        except OSError:
+            return None
 
     def create_tables(self) -> None:
         """Make what is missing; ``ValueError`` for a store of another version."""

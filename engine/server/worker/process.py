@@ -99,7 +99,7 @@ class WorkerProcess:
         self._beaten_as = state
 
     def _state(self) -> str:
-        if self.drawing.persist.blocked:
+        if self.drawing.recorder.persist.blocked:
             return BLOCKED
         return READY if self.drawing.ready.is_set() else LOADING
 
@@ -122,7 +122,7 @@ class WorkerProcess:
         return {*list(self.drawing.stories), *(() if alone is None else (alone.job.id,))}
 
     def _drain(self) -> None:
-        self.drawing.persist.stopped = True
+        self.drawing.recorder.persist.stopped = True
         self.drawing.drain()
         self.drawing.join(DRAIN_S)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import cached_property, partial
@@ -91,9 +90,8 @@ class StoryWork:
         else:
             self._event("estimate", {"index": picture.index, "number": picture.number, "step": picture.step})
 
-    def frame(self, done: FrameDone) -> None:
-        """A finished frame: to disk, then its event."""
-        finished_at = time.time()
+    def frame(self, done: FrameDone, finished_at: float) -> None:
+        """A frame that the engine had ``finished_at`` (seconds since 1970): to disk, then its event."""
         frame = shifted(done.frame, self.offset_ms)
         self.persist(lambda: self._add(frame))
         self._frame_event(frame, frame_data(frame, done.latency_ms, done.waited_ms) | {"finished_at": finished_at})

@@ -35,7 +35,7 @@ def test_a_full_disk_holds_a_story_up_and_loses_nothing(tmp_path, monkeypatch, r
         monkeypatch.setattr(module, name, limited(getattr(module, name)))
     with client_of(settings) as client, worker_of(settings) as worker:
         name = client.post("/v1/stories", json={"sentences": TEXTS, "seed": 5}).json()["id"]
-        wait_for(lambda: worker.drawing.persist.blocked)
+        wait_for(lambda: worker.drawing.recorder.persist.blocked)
         wait_for(lambda: client.get("/health").json().get("error", {}).get("code") == "blocked")
         left[0] = 1000
         story = ended(client, name)

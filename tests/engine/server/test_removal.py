@@ -27,7 +27,7 @@ def test_a_video_that_is_deleted_while_it_is_drawn_leaves_nothing(tmp_path):
             wait_for(lambda url=url, least=11 * number: client.get(url).json()["progress"] >= least)
             assert client.delete(url).status_code == 200
         wait_for(lambda: not worker.drawing.busy)
-        assert not worker.drawing.persist.blocked
+        assert not worker.drawing.recorder.persist.blocked
     assert list(settings.stories.iterdir()) == []
 
 
