@@ -13,6 +13,7 @@ from cloup import option, option_group
 
 from ..fleet.engines import Engines
 from ..fleet.fleet import Fleet, NoEngineLeft
+from ..fleet.gpus import gpus_each, visible_gpus
 from ..fleet.limits import Limits
 from ..fleet.local_processes import LocalProcesses
 from ..fleet.ray_engines import RayEngines
@@ -74,15 +75,7 @@ def fleet_choice(
             if value is not None:
                 raise ValueError(f"{name} {value:g} is for engines in processes of their own; give --engines N")
         return None
-    on_gpu = options.device != "cpu"
-    if options.device not in ("cpu", "cuda"):
-        raise ValueError(f"--device {options.device} goes with one engine; choose cpu, or cuda: each has its own GPUs")
-    chosen = float(on_gpu) if gpus is None else gpus
-    if (chosen > 0) != on_gpu:
-        raise ValueError(f"--gpus-per-engine {chosen:g} does not go with --device {options.device}; choose the other")
-    if chosen % 1 and (ray is None or chosen > 1):
-        where = "with --ray" if ray is None else "below 1"
-        raise ValueError(f"--gpus-per-engine {chosen:g} is a fraction, which goes {where} only; choose a whole number")
+    chosen = gpus_each("--gpus-per-engine", gpus, options.device, ray=ray is not None)
     limits = Limits() if timeout is None else Limits(stall_s=timeout)
     return FleetChoice(engines or 1, ray, chosen, limits)
 
@@ -132,7 +125,8 @@ def in_fleet(
     """Start the engines, and end them. A fleet that loses all of them is a ``ClickException``."""
     asked = replace(asked, backend=asked.backend or default_backend(), threads=asked.threads or threads_each(choice))
     drawn = replace(options, memory=options.memory.resolved())  # the driver's environment names the model
-    recipe = EngineRecipe(asked, drawn, scheduler, serial, num_frames)  # of all: the backends are those of one process
+    # Frames of the whole run, not of one engine: auto then chooses the backends that one process would.
+    recipe = EngineRecipe(asked, drawn, scheduler, serial, num_frames)
     try:
         with Fleet(start_engines(choice, recipe), choice.engines, choice.limits) as fleet:
             yield InFleet(fleet, asked, drawn)
@@ -156,12 +150,3 @@ def threads_each(choice: FleetChoice) -> int | None:
         return 1
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, cores // choice.engines)
-
-
-def visible_gpus(engines: int, each: int) -> list[list[str]]:
-    """The GPUs of each engine, among those that this process may use."""
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    names = [str(number) for number in range(engines * each)] if allowed is None else allowed.split(",")
-    if len(names) < engines * each:
-        raise ValueError(f"--engines {engines} need {engines * each} GPUs; $CUDA_VISIBLE_DEVICES has {len(names)}")
-    return [names[first : first + each] for first in range(0, engines * each, each)]

@@ -22,8 +22,8 @@ from .member import EngineFailed, Member
 from .recipe import Description
 from .run import FleetRun
 
-TURN_S = 0.5  # at the most, between two looks at clocks
-IDLE_S = 0.05  # between two questions to an engine without stories, where a story may arrive at any time
+TURN_S = 0.5  # the longest wait for answers before the limits are checked again
+IDLE_S = 0.05  # an idle engine's wait before it answers, where a story may arrive at any time
 
 
 class NoEngineLeft(RuntimeError):
@@ -114,11 +114,11 @@ class Fleet:
                 self._send(member, names, now)
         asked = {member.answer: member for member in self.members if member.answer is not None}
         if not asked:  # all are absent; the wait for nothing would return at once
-            time.sleep(self._patience(now))
-        answered, _ = wait(asked, self._patience(now), FIRST_COMPLETED)
+            time.sleep(self._timeout(now))
+        answered, _ = wait(asked, self._timeout(now), FIRST_COMPLETED)
         now = self._clock()
         for answer in answered:
-            yield from self._hear(asked[answer], now)
+            yield from self._receive(asked[answer], now)
         for member in (asked[answer] for answer in asked.keys() - answered):
             if reason := member.overdue(now):
                 yield from self._lose(member, EngineDied(reason), now)
@@ -133,14 +133,14 @@ class Fleet:
         wait_s = min(IDLE_S, self.limits.answer_s) if idle else self.limits.answer_s
         member.send(stories, [name for name in held if name in cancelled], len(held), wait_s, now)
 
-    def _patience(self, now: float) -> float:
+    def _timeout(self, now: float) -> float:
         """Seconds until there is something to do besides waiting for answers."""
         starts = [one.start_at - now for one in self.members if one.process is None and not one.left_out]
         return max(0.0, min([TURN_S, *starts]))
 
-    def _hear(self, member: Member, now: float) -> Iterator[Event]:
+    def _receive(self, member: Member, now: float) -> Iterator[Event]:
         try:
-            record = member.hear(now)
+            record = member.receive(now)
             if member.description is not None:
                 self._check(member, member.description)
             event = None if record is None else self._leases.take(member.number, record)

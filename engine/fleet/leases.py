@@ -136,6 +136,8 @@ class Leases:
 
     def cancel(self, names: Collection[str]) -> list[StoryFailed]:
         """End those of ``names`` that no engine has."""
+        if not names:  # the usual case: the queues are left as they are
+            return []
         cancelled = [lease.request for lease in self.waiting if lease.request.id in names]
         self.waiting = deque(lease for lease in self.waiting if lease.request.id not in names)
         if self.feed is not None:

@@ -1,4 +1,4 @@
-"""Limits of a fleet's patience with its engines."""
+"""When an engine of a fleet is ended or started again, and when a story is given up."""
 
 from __future__ import annotations
 
@@ -30,6 +30,6 @@ class Limits:
             if not value > 0:
                 raise ValueError(f"{name} {value} of a fleet is too small; choose more than 0")
 
-    def pause(self, fruitless: int) -> float:
-        """Seconds before an engine starts again after ``fruitless`` ends in a row without a frame."""
-        return min(self.pause_s * 2 ** (fruitless - 1), self.longest_pause_s) if fruitless else 0.0
+    def pause(self, crashes: int) -> float:
+        """Seconds before an engine starts again after ``crashes`` ends in a row without a frame."""
+        return min(self.pause_s * 2 ** (crashes - 1), self.longest_pause_s) if crashes else 0.0

@@ -15,7 +15,7 @@ from .wire import pack, unpack
 
 
 class Member:
-    """Engine ``number`` of the fleet. It is absent between two processes; ``fruitless`` of its processes in a row have
+    """Engine ``number`` of the fleet. It is absent between two processes; ``crashes`` of its processes in a row have
     ended without a frame. Times are those of the driver's clock, in seconds."""
 
     def __init__(self, number: int, limits: Limits) -> None:
@@ -23,7 +23,7 @@ class Member:
         self.process: EngineProcess | None = None
         self.answer: Future[bytes] | None = None
         self.description: Description | None = None
-        self.fruitless = 0
+        self.crashes = 0
         self.start_at = 0.0
         self.left_out = False
         self._reset()
@@ -57,7 +57,7 @@ class Member:
             self._moved = now  # until here it had reason to wait
         self._asked, self._written, self._has_stories = now, False, held > 0
 
-    def hear(self, now: float) -> Record | None:
+    def receive(self, now: float) -> Record | None:
         """The event of its answer, if there is one. ``EngineDied`` if it has ended, ``ValueError`` or ``OSError`` if it
         cannot be loaded for a reason that is its user's."""
         assert self.answer is not None, "it has answered"
@@ -94,10 +94,10 @@ class Member:
         """End the process, which hangs if it still owes an answer; returns the seconds until it may start again."""
         assert self.process is not None, "it has a process"
         self.process.end(hangs=self.answer is not None and not self.answer.done())
-        self.fruitless = 0 if self._frames else self.fruitless + 1
-        pause = self.limits.pause(self.fruitless)
+        self.crashes = 0 if self._frames else self.crashes + 1
+        pause = self.limits.pause(self.crashes)
         self.start_at = now + pause
-        self.left_out = self.left_out or self.fruitless >= self.limits.starts
+        self.left_out = self.left_out or self.crashes >= self.limits.starts
         self._reset()
         return pause
 

@@ -28,9 +28,8 @@ class RayEngines:
         ray = import_ray()
         self._ray, self._recipe, self._needs = ray, recipe, {"CPU": cpus, "GPU": gpus}
         self._began_here = not ray.is_initialized()
-        if self._began_here and connect(ray, address) == LOCAL:
-            self._check_room()
-        self._remark_on_room()
+        started = self._began_here and connect(ray, address) == LOCAL
+        self._check_room(may_grow=not started)
         # Restarts are the driver's; a call of each kind runs at a time, and none waits for a launch.
         self._actor = ray.remote(num_cpus=cpus, num_gpus=gpus, max_restarts=0, scheduling_strategy="SPREAD")(RayHost)
 
@@ -42,20 +41,16 @@ class RayEngines:
         if self._began_here:
             self._ray.shutdown()
 
-    def _check_room(self) -> None:
-        """A cluster that was started here does not grow."""
+    def _check_room(self, may_grow: bool) -> None:
+        """In a cluster that may grow, engines wait until they have a place; one that was started here does not."""
         has = self._ray.cluster_resources()
         for name, need in self._needs.items():
-            if need > (there := has.get(name, 0)):
+            if need <= (there := has.get(name, 0)):
+                continue
+            if not may_grow:
                 self.close()
                 raise ValueError(f"an engine needs {need:g} {name} and this machine has {there:g}; choose fewer")
-
-    def _remark_on_room(self) -> None:
-        """Others may grow: engines wait there until they have a place."""
-        has = self._ray.cluster_resources()
-        for name, need in self._needs.items():
-            if need > (there := has.get(name, 0)):
-                log(f"acdc: an engine needs {need:g} {name}; the cluster has {there:g}, and the engines wait for more")
+            log(f"acdc: an engine needs {need:g} {name}; the cluster has {there:g}, and the engines wait for more")
 
 
 class RayHost(EngineHost):

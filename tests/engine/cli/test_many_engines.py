@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from acdc.engine.cli.main import main
-from acdc.engine.cli.many_engines import FleetChoice, fleet_choice, threads_each, visible_gpus
+from acdc.engine.cli.many_engines import FleetChoice, fleet_choice, threads_each
+from acdc.engine.fleet.gpus import visible_gpus
 from acdc.engine.fleet.limits import Limits
 from acdc.engine.options import EngineOptions
 from tests.helpers.cli_runs import refuse
