@@ -8,6 +8,7 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx2
 
+from ...engine.utils.to_one_line import one_line
 from .outcome import RequestFailed
 from .plan import KEY_VARIABLE
 
@@ -60,9 +61,9 @@ def check_status(answer: httpx2.Response) -> None:
 
 
 def message_of(text: str) -> str:
-    """The message of an error of OpenAI's shape, or else the beginning of the text."""
+    """The message of an error of OpenAI's shape, or else the text's beginning, as one line that a terminal can show."""
     try:
         found = json.loads(text)["error"]["message"]
     except (ValueError, KeyError, TypeError):
         found = text
-    return " ".join(str(found).split())[:200]
+    return one_line(str(found))[:200]

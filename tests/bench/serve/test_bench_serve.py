@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from acdc.bench.serve.client import message_of
 from acdc.engine.cli.main import main
 from acdc.engine.examples import EXAMPLES
 from tests.helpers.cli_runs import refuse
@@ -95,6 +96,11 @@ def test_a_failed_story_is_counted_and_named(run: Run, broken: str, message: str
     assert message in "".join(record["errors"])
     assert message in out
     assert record["time_to_first_frame_ms"]["samples"] == 2
+
+
+@pytest.mark.parametrize("text", ['{"error": {"message": "no\\u001b[31m\\nmodel"}}', "no\x1b[31m\nmodel"])
+def test_a_message_of_the_service_cannot_write_to_the_terminal(text: str) -> None:
+    assert message_of(text) == r"no\x1b[31m model"
 
 
 def test_pictures_of_any_openai_endpoint(run: Run) -> None:
