@@ -14,6 +14,7 @@ from contextlib import suppress
 from threading import Thread
 from typing import Any
 
+from ...fleet.gpus import gpus_each
 from ...fleet.ray_cluster import connect, import_ray
 from ...utils.streams import log
 from ..settings import Settings
@@ -45,10 +46,11 @@ class Place:
 
 
 def on_ray(settings: Settings) -> Sequence[str]:
-    """The command that starts a worker as the settings say; ``ValueError`` without Ray."""
-    import_ray()
+    """The command that starts a worker as the settings say; ``ValueError`` without Ray, and for GPUs that do not go
+    with the device."""
     engine = settings.engine_options
-    gpus = float(engine.device != "cpu") if settings.gpus_per_worker is None else settings.gpus_per_worker
+    gpus = gpus_each("--gpus-per-worker", settings.gpus_per_worker, engine.device, ray=True)
+    import_ray()
     return (*WORKER[:2], f"{WORKER[2]}.on_ray", str(settings.ray), str(engine.threads or 1), str(gpus))
 
 

@@ -25,6 +25,13 @@ def test_gpus_are_those_of_a_cluster(tmp_path):
         read_settings(data=tmp_path, gpus_per_worker=1)
 
 
+@pytest.mark.parametrize(("device", "gpus"), [("cpu", 1), ("cuda", 0), ("cuda:1", 1)])
+def test_gpus_go_with_the_device(tmp_path, device, gpus):
+    settings = read_settings(data=tmp_path, ray="auto", gpus_per_worker=gpus, options={"engine.device": device})
+    with pytest.raises(ValueError, match=f"--device {device} "):
+        on_ray(settings)
+
+
 @pytest.mark.slow
 def test_a_worker_on_the_cluster_draws_and_may_be_killed(tmp_path):
     ray = pytest.importorskip("ray", reason="Ray is not installed: pip install -c constraints.txt '.[ray]'")
