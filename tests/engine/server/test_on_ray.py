@@ -28,7 +28,7 @@ def test_gpus_are_those_of_a_cluster(tmp_path):
 @pytest.mark.parametrize(("device", "gpus"), [("cpu", 1), ("cuda", 0), ("cuda:1", 1)])
 def test_gpus_go_with_the_device(tmp_path, device, gpus):
     settings = read_settings(data=tmp_path, ray="auto", gpus_per_worker=gpus, options={"engine.device": device})
-    with pytest.raises(ValueError, match=f"--device {device} "):
+    with pytest.raises(ValueError, match=f"--device {device}\\b"):
         on_ray(settings)
 
 
