@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from acdc.engine.options import StoryOptions
-from acdc.engine.outputs import Frame, PartialImage, Phase, Ran, Span, StoryResult
+from acdc.engine.outputs import Frame, PartialImage, Phase, Ran, StoryResult
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.events import AlreadyComplete, Cancelled, FrameDone, PartialReady, StoryFailed
 from acdc.engine.scheduler.policy import SchedulerConfig
 from acdc.engine.scheduler.story_feed import StoryFeed
-from tests.helpers.fake_frame import draw
+from tests.helpers.fake_frame import next_frame
 
 DEFAULTS = {"strength": 0.5, "num_inference_steps": 10, "guidance_scale": 3.0, "context": "window"}
 KILLS, HANGS, FAILS, REFUSED = "It kills.", "It sleeps forever.", "It fails.", "It is refused."
@@ -26,10 +26,9 @@ SIDE = 16
 
 def frames_of(sentences, seed: int) -> list[Frame]:
     """The story as it must come out."""
-    frames: list[Frame] = []
-    for index, sentence in enumerate(sentences):
-        spans = (Span(Phase.SAMPLE, 10.0 * index, 10.0),)
-        frames.append(draw(sentence, index, seed, [frame.codes for frame in frames], True, spans))
+    request, frames = StoryRequest("story", tuple(sentences), seed), list[Frame]()
+    for _ in sentences:
+        frames.append(next_frame(request, frames))
     return frames
 
 
@@ -133,8 +132,7 @@ class FakeFeedRun:
             yield StoryFailed(request, error)
             return True
         corrected = self.options.replace(**request.options).corrects(index)
-        spans = (Span(Phase.SAMPLE, 10.0 * (index - len(request.done)), 10.0),)
-        frame = draw(sentence, index, request.seed, [one.codes for one in frames], corrected, spans)
+        frame = next_frame(request, frames, corrected)
         wanted = request.partial_images if isinstance(request.partial_images, int) else len(request.partial_images) + 1
         for number in range(wanted if corrected else 0):
             time.sleep(self.engine.frame_s / (wanted + 1))
