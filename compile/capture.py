@@ -9,11 +9,11 @@ device, where a tensor on another device than the stage's shows.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
+from torch._guards import TracingContext, tracing
 from torch._ops import OpOverload
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.func import functional_call
@@ -48,7 +48,9 @@ def trace(run: nn.Module, spec: StageSpec, device: str) -> fx.Graph:
 
     On the meta device the tensors are plain ones, elsewhere fake ones. Raises what the stage raises.
     """
-    mode = nullcontext() if device == META else FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
+    fake = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
+    # make_fx notes every result's shape in a fake mode, and would make a mode for each result if it found none.
+    mode = tracing(TracingContext(fake)) if device == META else fake
     with torch.no_grad(), mode:
         state = {name: torch.empty_like(value, device=device) for name, value in _state(run)}
         inputs = tuple(torch.empty(given.shape, dtype=given.dtype, device=device) for given in spec.inputs)

@@ -60,8 +60,6 @@ def test_a_missing_package_and_another_stage_are_refused_by_name(tiny_path, tiny
         Engine.from_pretrained(tiny_path, backend="openvino-int8")
 
 
-@pytest.mark.toolchain
-@torch.no_grad()
 @pytest.mark.parametrize(
     ("found", "expected"),
     [("avx2", True), ("avx2 avx512f", True), ("avx2 avx_vnni", False), ("avx2 avx512_vnni", False), ("asimd", False)],
@@ -71,6 +69,8 @@ def test_weights_use_half_of_their_range_where_products_saturate(found, expected
     assert saturates(found.split()) is expected
 
 
+@pytest.mark.toolchain
+@torch.no_grad()
 def test_the_plan_is_near_eager_in_int8_and_is_kept(tiny_engine, tmp_path):
     pytest.importorskip("nncf")
     _, run, inputs = unet_stage(tiny_engine, 1)

@@ -52,16 +52,16 @@ def near(x, weight, scales, bias):
 
 
 @given(
-    rows=st.sampled_from([1, 2, 3, 16, 17, 70]),
+    rows=st.sampled_from([1, 2, 16, 17, 40]),
     outputs=st.sampled_from([1, 5, 33, 64, 70]),
-    inputs=st.sampled_from([1, 7, 64, 150, 544]),
+    inputs=st.sampled_from([1, 7, 64, 150, 288]),
     kind=st.sampled_from(KINDS),
     dtype=st.sampled_from(list(TOLERANCE)),
     biased=st.booleans(),
     seed=st.integers(0, 99),
 )
 @example(rows=3, outputs=33, inputs=1, kind=None, dtype=torch.float16, biased=False, seed=93)  # products near 1e-5
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_kernel_equals_reference(rows, outputs, inputs, kind, dtype, biased, seed):
     inputs = -(-inputs // 32) * 32 if kind == ("int8", 32) else inputs
     x = random(rows, inputs, seed=seed).to(dtype)

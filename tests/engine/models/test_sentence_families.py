@@ -163,10 +163,14 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     small_systems(tmp_path / "systems", monkeypatch)
 
 
+INT8 = {"quantization": "int8"}
 PLANS = "arm_prefill=openvino,arm_draw=openvino,tokenizer_decoder=openvino,tokenizer_encoder=openvino"
 
 
-@pytest.mark.parametrize("way", [{"backend": PLANS}, {"quantization": "int8"}], ids=["plans", "int8"])
+@pytest.mark.parametrize(
+    "way",
+    [pytest.param({"backend": PLANS}, marks=pytest.mark.toolchain, id="plans"), pytest.param(INT8, id="int8")],
+)
 def test_plans_and_weights_of_a_byte_draw_frames(small: None, engine: Engine, way: dict[str, Any]) -> None:
     """OpenVINO's greedy codes are those of eager PyTorch; int8 is lossy, and every code is one of the codebook."""
     options: dict[str, Any] = {**QUICK, "temperature": 0.0, "arm_guidance_scale": 3.0, "decoding": "parallel"}
