@@ -23,6 +23,7 @@ from ...engine.models.decode_pass import first_guesses
 from ...engine.utils.rng import Purpose, gumbel, make_keys, normal
 from ..decoding.frames import POLICY, Start, starts
 from ..parts import arm_of, tokenizer_of
+from .table import EQUAL_BITS
 
 Draw = Callable[[ArmSession, Start, Sequence[int]], object]
 
@@ -86,7 +87,7 @@ def cost_of_equal_bits(engine: Engine, stories: int, rounds: int) -> dict[str, A
     together = partial(_timed, exact, frames, arm.tokens_per_pass("auto", stories))
     with torch.inference_mode():
         ratios, alone_ms = paired(rounds, one_by_one, together)
-    row = {"backend": arm.draw_backend, "stories": stories, "what": "every story alone"}
+    row = {"backend": arm.draw_backend, "stories": stories, "what": EQUAL_BITS}
     return {**row, "ms_a_frame": alone_ms / len(frames) / stories, **percent(ratios)}
 
 

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 
 Record = Mapping[str, Any]
+REFERENCE = "one story at a time, one code a pass, eager, one thread"
+EQUAL_BITS = "every story alone"  # of rows that measure equal bits, not equal codes
 
 
 def table(found: Record) -> str:
@@ -34,9 +36,6 @@ def _title(row: Record) -> str:
     return ", ".join(said)
 
 
-REFERENCE = "one story at a time, one code a pass, eager, one thread"
-
-
 def totals(found: Record) -> str:
     """Sums over all rows, as a sentence."""
     rows = found["rows"]
@@ -55,6 +54,3 @@ def cost_table(found: Record) -> str:
         cost = f"{row['percent']:+.1f} % ({row['low']:+.1f} to {row['high']:+.1f})"
         lines.append(f"| {promise} | {work} | {row['backend']} | {row['stories']} | {row['ms_a_frame']:.1f} | {cost} |")
     return "\n".join([*lines, "", f"Processor time, one thread, {found['machine']['processor']}."])
-
-
-EQUAL_BITS = "every story alone"

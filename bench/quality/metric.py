@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from .extractor import Extractor
 from .items import FrameItem
-from .looker import Looker
 from .network import Network
 from .sets.story_set import Story, StorySet, Text
 
@@ -42,17 +42,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Context:
-    """Shared inputs of metrics: ``looker`` gives rows, ``reference`` are stories to compare with, ``text`` chooses the
-    prompts that pictures are compared with."""
+    """Shared inputs of metrics: ``extractor`` gives rows, ``reference`` are stories to compare with, ``text`` chooses
+    the prompts that pictures are compared with."""
 
-    looker: Looker
+    extractor: Extractor
     reference: StorySet | None = None
     text: Text = "sentence"
 
     def frame_rows(self, network: Network, stories: Sequence[Story]) -> list[NDArray[np.float32]]:
         """The rows of each story's frames, ``[F, D]``."""
         items = [FrameItem(picture) for story in stories for picture in story.pictures]
-        return by_story(self.looker.rows(network, items), stories)
+        return by_story(self.extractor.rows(network, items), stories)
 
 
 def by_story(values: NDArray[Row], stories: Sequence[Story]) -> list[NDArray[Row]]:

@@ -1,4 +1,4 @@
-"""A network that metrics look through: the files that its authors publish, and one row of numbers for each input."""
+"""A network of metrics: the files that its authors publish, and one row of numbers for each input."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Numbers that networks gave, kept in one SQLite file: a run that was killed continues, and gives the same table.
 
 rows(network, item, value)   float32, little-endian; ``network`` is a digest of what computes, ``item`` of the input
-files(digest, ...)           what a look at a file found
+files(digest, ...)           facts of a file that was read
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .sets.survey import Looked
+from .sets.survey import FileFacts
 
 Rows = NDArray[np.float32]
 TABLES = """
@@ -70,13 +70,13 @@ class RowCache:
                 ((network, item, row.astype("<f4").tobytes()) for item, row in rows.items()),
             )
 
-    def looked(self, digest: str) -> Looked | None:
+    def facts(self, digest: str) -> FileFacts | None:
         """As :class:`.sets.survey.KnownFiles`."""
         asked = "SELECT height, width, count, fps, kind FROM files WHERE digest = ?"
         row = self._file.execute(asked, (digest,)).fetchone()
-        return None if row is None else Looked(*row)
+        return None if row is None else FileFacts(*row)
 
-    def remember(self, digest: str, found: Looked) -> None:
+    def remember(self, digest: str, found: FileFacts) -> None:
         """As :class:`.sets.survey.KnownFiles`; on disk with the next rows, or at the latest with :meth:`save`."""
         self._file.execute("INSERT OR IGNORE INTO files VALUES (?, ?, ?, ?, ?, ?)", (digest, *found))
 

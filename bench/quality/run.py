@@ -16,22 +16,22 @@ from ...compile.installed import installed
 from ...engine.cli.inputs import set_threads
 from ...engine.runtime.float32 import exact_float32
 from ...engine.utils.atomic import write_json
-from ...engine.utils.streams import log, report
+from ...engine.utils.streams import report
 from ...engine.utils.versions import versions
 from .evaluate import Evaluation, Missing, available, evaluate
+from .extractor import Extractor
 from .frechet import moments
-from .looker import Looker
 from .metric import Context, Metric
 from .metrics.registry import Choices, make_metrics
 from .network import Network, weights_of
 from .networks.inception_features import InceptionFeatures
 from .page import missing_lines, print_evaluation
-from .progress import Progress, make_progress
+from .progress import make_progress
+from .reference import find_reference
 from .row_cache import RowCache
-from .sets.listing import list_stories
+from .sets.read_sets import read_sets
 from .sets.story_set import Resize, StorySet, Text
-from .sets.survey import survey
-from .statistics_file import SUFFIX, Statistics, read_statistics, write_statistics
+from .statistics_file import Statistics, write_statistics
 
 CACHE = ".rows.sqlite3"
 
@@ -61,12 +61,9 @@ def run_evaluation(asked: Asked, target: Path, as_json: bool = False) -> bool:
     """
     device = check_device(asked.device)
     set_threads(asked.threads)
-    statistics = None
-    if asked.reference is not None and asked.reference.suffix == SUFFIX:
-        statistics = read_statistics(asked.reference)
-    metrics = make_metrics(asked.metrics, Choices(asked.models, asked.clip, asked.resize, statistics))
-    has_pictures = asked.reference is not None and statistics is None
-    there, missing = available(metrics, has_pictures)
+    source = find_reference(asked.reference)
+    metrics = make_metrics(asked.metrics, Choices(asked.models, asked.clip, asked.resize, source.statistics))
+    there, missing = available(metrics, source.folder is not None)
     check_available(there, missing)
     if asked.statistics is not None:
         InceptionFeatures(asked.models, asked.resize).files()  # before the work, not after it
@@ -74,12 +71,8 @@ def run_evaluation(asked: Asked, target: Path, as_json: bool = False) -> bool:
     kept = target.with_name(f"{target.stem}{CACHE}")
     with resumable(kept), RowCache(kept) as cache:
         sets = read_sets(asked.folders, cache, progress, asked.drafts, asked.single)
-        reference = None
-        if has_pictures and asked.reference is not None:
-            (reference,) = read_sets([asked.reference], cache, progress, single=asked.single)
-            for line in reference.failures:
-                log(f"acdc: left out of the reference: {line}")
-        context = Context(Looker(cache, device, progress), reference, asked.text)
+        reference = source.read(cache, progress, asked.single)
+        context = Context(Extractor(cache, device, progress), reference, asked.text)
         found = evaluate(sets, there, context, missing)
         if asked.statistics is not None:
             network = InceptionFeatures(asked.models, asked.resize)
@@ -98,22 +91,6 @@ def resumable(kept: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         raise KeyboardInterrupt(f"interrupted; the same command continues from {kept}") from None
-
-
-def read_sets(
-    folders: Sequence[Path], cache: RowCache, progress: Progress, drafts: bool = False, single: bool = False
-) -> list[StorySet]:
-    """The stories of each folder, every file of which was read once. ``ValueError`` for a folder without any."""
-    names = [str(folder) for folder in folders]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"{name!r} is given more than once")
-    listed = [list_stories(folder, drafts, single) for folder in folders]
-    total = sum(len(story.files) for listing in listed for story in listing.stories)
-    with progress.task("reading files", total, 0) as done:
-        sets = [survey(name, one, cache, lambda: done(1)) for name, one in zip(names, listed, strict=True)]
-    cache.save()
-    return sets
 
 
 def statistics_of(stories: StorySet, network: Network, context: Context) -> Statistics:

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..quality.evaluate import Evaluation, Missing, available, evaluate
-from ..quality.looker import Looker
+from ..quality.extractor import Extractor
 from ..quality.metric import Context, Metric
 from ..quality.metrics.registry import METRICS, Choices, make_metrics
 from ..quality.progress import make_progress
+from ..quality.reference import Reference, find_reference
 from ..quality.row_cache import RowCache
-from ..quality.run import check_device, read_sets
+from ..quality.run import CACHE, check_device
+from ..quality.sets.read_sets import read_sets
 from ..quality.sets.story_set import StorySet
-from ..quality.statistics_file import SUFFIX, Statistics, read_statistics
 from .judge_network import judge_metrics
-from .tables import Column, Table
+from .tables import Table
 
 JUDGED = "storyworld"  # bundles whose pictures the judge knows: their names begin so
-CACHE = ".rows.sqlite3"
 
 
 @dataclass(frozen=True)
@@ -30,16 +30,12 @@ class Measuring:
     reference: Path | None = None
     device: str = "cpu"
 
-    def statistics(self) -> Statistics | None:
-        """The reference's statistics, where it is a file of them."""
-        given = self.reference is not None and self.reference.suffix == SUFFIX
-        return read_statistics(self.reference) if given and self.reference is not None else None
 
-
-def choose_metrics(table: Table, measuring: Measuring, bundle: str) -> tuple[list[Metric], list[Missing]]:
+def choose_metrics(
+    table: Table, models: Path | None, reference: Reference, bundle: str
+) -> tuple[list[Metric], list[Missing]]:
     """For each column the first of its candidates that can be measured; and what the better ones want."""
-    statistics = measuring.statistics()
-    has_pictures = measuring.reference is not None and statistics is None
+    choices = Choices(models, statistics=reference.statistics)
     own = judge_metrics() if bundle.startswith(JUDGED) else {}
     chosen: list[Metric] = []
     missing: list[Missing] = []
@@ -47,20 +43,13 @@ def choose_metrics(table: Table, measuring: Measuring, bundle: str) -> tuple[lis
         for name in column.candidates:
             if name not in METRICS and name not in own:
                 continue
-            choices = Choices(measuring.models, statistics=statistics)
             metric = own[name] if name in own else make_metrics([name], choices)[0]
-            there, wanted = available([metric], has_pictures)
+            there, wanted = available([metric], reference.folder is not None)
             missing += wanted
             if there:
                 chosen += there
                 break
     return chosen, list(dict.fromkeys(missing))
-
-
-def chosen_of(column: Column, metrics: Sequence[Metric]) -> str | None:
-    """The metric that fills a column; None where none does."""
-    names = {metric.name for metric in metrics}
-    return next((name for name in column.candidates if name in names), None)
 
 
 def by_name(one: StorySet) -> StorySet:
@@ -71,11 +60,10 @@ def by_name(one: StorySet) -> StorySet:
 
 def measure(folders: Sequence[Path], table: Table, measuring: Measuring, bundle: str, out: Path) -> Evaluation:
     """Figures of every row's folder. ``ValueError`` (one line) for a folder or reference that does not fit."""
-    metrics, missing = choose_metrics(table, measuring, bundle)
+    reference = find_reference(measuring.reference)
+    metrics, missing = choose_metrics(table, measuring.models, reference, bundle)
     device, progress = check_device(measuring.device), make_progress()
     with RowCache(out / CACHE) as cache:
         sets = [by_name(one) for one in read_sets(folders, cache, progress)]
-        reference = None
-        if measuring.reference is not None and measuring.statistics() is None:
-            (reference,) = read_sets([measuring.reference], cache, progress)
-        return evaluate(sets, metrics, Context(Looker(cache, device, progress), reference), missing)
+        context = Context(Extractor(cache, device, progress), reference.read(cache, progress))
+        return evaluate(sets, metrics, context, missing)

@@ -9,7 +9,7 @@ from acdc.bench.decoding.coupled import coupled, coupled_draw
 from acdc.bench.decoding.frames import starts
 
 pytestmark = pytest.mark.measuring
-DRAWS = 40_000
+DRAWS, FRAMES = 40_000, 100
 
 
 @pytest.mark.parametrize("certain", [False, True])
@@ -50,17 +50,21 @@ def test_a_frame_is_drawn_in_as_many_passes_as_it_has_codes_at_most(tiny_engine,
 
 
 def test_codes_of_many_frames_follow_the_model(tiny_engine):
-    """The second code's frequencies after a given first, in frames drawn by SCD and by one code after another."""
+    """The second code after a given first: frames drawn by SCD from even drafts, against the model's distribution."""
     start = starts(tiny_engine, 1, 2)[1]
-    frames = [coupled_draw(start, None, 16, seed)[0][0] for seed in range(300)]
-    first = frames[0][0]
-    assert all(frame[0] == first for frame in frames), "the first code is known before any pass"
+    codes = torch.stack([coupled_draw(start, None, 16, seed)[0][0, :2] for seed in range(FRAMES)])
+    assert (codes[:, 0] == codes[0, 0]).all(), "the first code is known before any pass"
     session = start.session.fork()
-    ids = first.view(1, 1)
+    ids = codes[:1, :1]
     hidden = session.arm.model(ids, torch.ones_like(ids, dtype=torch.bool), session.cache)
     p = session.arm.model.vision_logits(hidden[:, -1])[0, : session.arm.stream.codebook_size].softmax(-1)
-    found = torch.stack(frames)[:, 1].bincount(minlength=len(p)) / len(frames)
-    assert (found - p).abs().max() < 5 * float((p * (1 - p) / len(frames)).sqrt().max())
+    bound = len(p) + 6 * (2 * len(p)) ** 0.5  # six deviations of a chi-squared of that many degrees
+    assert chi_squared(codes[:, 1].bincount(minlength=len(p)) / FRAMES, p) < bound
+    assert chi_squared(torch.full_like(p, 1 / len(p)), p) > 2 * bound, "the drafts themselves would be found out"
+
+
+def chi_squared(found: torch.Tensor, p: torch.Tensor) -> float:
+    return FRAMES * float(((found - p) ** 2 / p).sum())
 
 
 def test_the_command_prints_a_row_a_rule(tiny_path, tmp_path):

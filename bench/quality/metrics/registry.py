@@ -24,7 +24,7 @@ from .scores import ClipScores, ClipSim, FrameScores, PairScores
 
 @dataclass(frozen=True)
 class Choices:
-    """Settings that decide which networks metrics look through: ``clip`` of frame-consistency and clip-sim, ``resize``
+    """Settings that decide which networks metrics use: ``clip`` of frame-consistency and clip-sim, ``resize``
     of fid and kid; ``statistics`` are a reference's, for fid."""
 
     models: Path | None = None

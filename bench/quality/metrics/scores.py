@@ -41,7 +41,7 @@ class ClipSim(Metric):
         if not chosen:
             return self.nothing(NO_TEXT)
         texts = [TextItem(text) for story in chosen for text in story.texts(context.text)]
-        rows = by_story(context.looker.rows(self.texts, texts), chosen)
+        rows = by_story(context.extractor.rows(self.texts, texts), chosen)
         frames = context.frame_rows(self.network, chosen)
         control = None
         if len(chosen) > 1:
@@ -79,7 +79,7 @@ class PairScores(Metric):
             for story in chosen
             for picture, text in zip(story.pictures, story.texts(context.text), strict=True)
         ]
-        rows = context.looker.rows(self.network, pairs)[:, 0].astype(np.float64)
+        rows = context.extractor.rows(self.network, pairs)[:, 0].astype(np.float64)
         return over_frames(self.name, chosen, by_story(rows, chosen), left_out)
 
 
@@ -100,7 +100,7 @@ class ClipScores(Metric):
         remarks = [f"{left_out} stories have less than three frames of one size"] if left_out else []
         if not chosen:
             return self.nothing(remarks[0])
-        rows = context.looker.rows(self.network, [ClipItem(story.pictures, story.fps) for story in chosen])
+        rows = context.extractor.rows(self.network, [ClipItem(story.pictures, story.fps) for story in chosen])
         values = rows[:, 0].astype(np.float64)
         small = sum(min(story.pictures[0].size) < SMALL for story in chosen)
         remarks += [f"{small} clips are enlarged to {SMALL} pixels a side"] if small else []

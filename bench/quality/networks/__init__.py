@@ -1,1 +1,1 @@
-"""Networks that metrics look through, with the files that their authors publish."""
+"""Networks of metrics, with the files that their authors publish."""

@@ -19,10 +19,10 @@ Run = Callable[[Tensor, Tensor], Tensor]  # two frames [1, 3, H, W] in 0 to 255 
 
 
 def dynamic_row(clip: Clip, flow: Run) -> NDArray[np.float32]:
-    """[4]: 1 if the clip is dynamic, else 0; pairs that move, pairs, frames that were looked at.
+    """[4]: 1 if the clip is dynamic, else 0; pairs that move, pairs, frames that were taken.
 
     A pair moves where the mean of the largest 5 % of flows exceeds 6 pixels of 256; the clip is dynamic where 4 of 16
-    do (rounded to even), counted by frames. A clip with a rate is looked at with 8 frames a second.
+    do (rounded to even), counted by frames. A clip with a rate gives 8 frames a second.
     """
     step = 1 if clip.fps is None else max(1, round(clip.fps / RATE))
     kept = range(0, clip.length, step)

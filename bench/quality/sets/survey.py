@@ -18,7 +18,7 @@ from .story_set import Picture, Story, StorySet
 SOURCES = {"picture": "frames", "animation": "animation", "movie": "movie"}
 
 
-class Looked(NamedTuple):
+class FileFacts(NamedTuple):
     """A file's contents: height and width, the number of frames, frames a second (None: a still), how it is stored."""
 
     height: int
@@ -31,12 +31,12 @@ class Looked(NamedTuple):
 class KnownFiles(Protocol):
     """Remembers files by their digest, so that a resumed run does not decode them again."""
 
-    def looked(self, digest: str) -> Looked | None:
-        """An earlier look, None if there was none."""
+    def facts(self, digest: str) -> FileFacts | None:
+        """Facts of a file that was read before; None for one that was not."""
         ...
 
-    def remember(self, digest: str, found: Looked) -> None:
-        """Keep a look."""
+    def remember(self, digest: str, found: FileFacts) -> None:
+        """Keep what a file holds."""
         ...
 
 
@@ -52,25 +52,25 @@ def survey(name: str, listing: Listing, known: KnownFiles, on_file: Callable[[],
 
 
 def _story(files: StoryFiles, known: KnownFiles, on_file: Callable[[], None]) -> Story:
-    looks = []
+    read = []
     for path in files.files:
         digest = _digest(path)
-        found = known.looked(digest)
+        found = known.facts(digest)
         if found is None:
-            found = _look(path)
+            found = _read(path)
             known.remember(digest, found)
-        looks.append((path, digest, found))
+        read.append((path, digest, found))
         on_file()
-    path, digest, first = looks[0]
-    if len(looks) == 1 and first.kind != "picture":
+    path, digest, first = read[0]
+    if len(read) == 1 and first.kind != "picture":
         pictures = [Picture(path, digest, (first.height, first.width), place) for place in range(first.frames)]
     else:
-        pictures = [_still(path, digest, found) for path, digest, found in looks]
+        pictures = [_still(path, digest, found) for path, digest, found in read]
     sentences, refined = (_one_each(texts, len(pictures)) for texts in (files.sentences, files.refined))
     return Story(files.name, tuple(pictures), sentences, refined, first.fps, SOURCES[first.kind])
 
 
-def _still(path: Path, digest: str, found: Looked) -> Picture:
+def _still(path: Path, digest: str, found: FileFacts) -> Picture:
     if found.frames > 1:
         raise ValueError(f"{path.name} holds {found.frames} frames among single pictures; give each clip its folder")
     return Picture(path, digest, (found.height, found.width))
@@ -85,13 +85,13 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _look(path: Path) -> Looked:
+def _read(path: Path) -> FileFacts:
     source = find_picture(str(path))
     if source.kind == "picture":
         with read_picture(path, "picture") as picture:
-            return Looked(picture.height, picture.width, 1, None, source.kind)
+            return FileFacts(picture.height, picture.width, 1, None, source.kind)
     count, size = _counted(read_frames(source), path)
-    return Looked(*size, count, clip_rate(source), source.kind)
+    return FileFacts(*size, count, clip_rate(source), source.kind)
 
 
 def _counted(frames: Iterable[Any], path: Path) -> tuple[int, tuple[int, int]]:

@@ -106,6 +106,14 @@ def test_a_story_that_cannot_be_read_is_a_line_and_exit_code_1(network, drawn, c
     assert len(found["sets"][0]["failures"]) == 1
 
 
+def test_a_picture_of_the_reference_that_cannot_be_read_is_a_line(network, drawn, capsys):
+    Path("reference/broken.png").write_bytes(b"broken")
+    argv = ["evaluate", "drawn", "--reference", "reference", "--single", "--metrics", "kid-means"]
+    assert main(argv) == 0
+    assert "left out of the reference: broken.png: " in capsys.readouterr().err
+    assert scores()["figures"]["drawn"]["kid-means"]["details"] == {"reference_frames": 9}
+
+
 def test_a_named_metric_without_weights_is_exit_code_1_and_the_others_are_measured(network, drawn):
     assert main(["evaluate", "drawn", "--metrics", "fid,consistency-means"]) == 1
     found = scores()
@@ -121,8 +129,8 @@ def test_unequal_numbers_are_refused_and_said(network, drawn, capsys):
 
 
 def test_what_this_project_draws_is_read(network, tiny, capsys):
-    """A story, many stories and a video of a tiny bundle, as their commands write them."""
-    small = ["--bundle", tiny, "--steps", "2"]
+    """A story and many stories of a tiny bundle, as their commands write them."""
+    small = ["--bundle", tiny, "--no-correction"]
     assert main(["story", *STORY[:2], "--out", "one", *small]) == 0
     Path("stories.jsonl").write_text("".join(json.dumps({"sentences": STORY[n:]}) + "\n" for n in (0, 1)))
     assert main(["generate", "--stories", "stories.jsonl", "--out", "many", *small]) == 0

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from acdc.bench.quality.evaluate import available, evaluate
+from acdc.bench.quality.extractor import Extractor
 from acdc.bench.quality.frechet import moments
-from acdc.bench.quality.looker import Looker
 from acdc.bench.quality.metric import Context
 from acdc.bench.quality.metrics.consistency import Consistency
 from acdc.bench.quality.metrics.distances import Frechet, KernelDistance
@@ -28,7 +28,7 @@ from tests.helpers.quality_folders import Means, noise, pictures
 @pytest.fixture
 def context(tmp_path):
     with RowCache(tmp_path / "rows.sqlite3") as cache:
-        yield Context(Looker(cache, torch.device("cpu"), Silent()))
+        yield Context(Extractor(cache, torch.device("cpu"), Silent()))
 
 
 @pytest.fixture
@@ -50,7 +50,7 @@ def stories(folder: Path, count: int, frames: int, spread: int = 20) -> StorySet
 def test_controls_order_as_they_must(tmp_path, context, network):
     drawn, other = stories(tmp_path / "a", 5, 4), stories(tmp_path / "b", 4, 3)
     metric = Consistency("consistency", "", network)
-    figure = metric.measure(drawn, Context(context.looker, other))
+    figure = metric.measure(drawn, Context(context.extractor, other))
     assert figure.controls["same frame"] == pytest.approx(1)
     assert figure.controls["shuffled"] < figure.value < 1
     assert figure.controls["true pairs"] == pytest.approx(metric.measure(other, context).value)
@@ -74,7 +74,7 @@ def test_stories_of_one_frame_have_no_pairs(tmp_path, context, network):
 def test_unequal_numbers_of_frames_are_not_compared(tmp_path, context, network):
     few, many = stories(tmp_path / "few", 2, 2), stories(tmp_path / "many", 3, 2)
     metrics = [Frechet("fd", "", network), KernelDistance("kid", "", network), Consistency("c", "", network)]
-    found = evaluate([few, many], metrics, Context(context.looker, stories(tmp_path / "reference", 3, 2)))
+    found = evaluate([few, many], metrics, Context(context.extractor, stories(tmp_path / "reference", 3, 2)))
     for name, row in found.figures.items():
         assert row["fd"].value is None, name
         assert row["fd"].remarks[0].startswith("refused: it falls with the number of frames")
@@ -85,10 +85,10 @@ def test_unequal_numbers_of_frames_are_not_compared(tmp_path, context, network):
 
 def test_a_distance_says_its_numbers_of_frames(tmp_path, context, network):
     own, reference = stories(tmp_path / "a", 3, 2), stories(tmp_path / "b", 4, 3)
-    figure = Frechet("fd", "", network).measure(own, Context(context.looker, reference))
+    figure = Frechet("fd", "", network).measure(own, Context(context.extractor, reference))
     assert any("6 frames against 12" in remark for remark in figure.remarks)
     assert figure.low < figure.value < figure.high
-    alone = Frechet("fd", "", network).measure(reference, Context(context.looker, reference))
+    alone = Frechet("fd", "", network).measure(reference, Context(context.extractor, reference))
     assert alone.value == pytest.approx(0, abs=1e-6)
 
 
@@ -99,7 +99,7 @@ def test_statistics_of_a_file_take_the_references_place(tmp_path, context, netwo
     write_statistics(tmp_path / "b.npz", Statistics(moments(rows), "none", weights))
     metric = Frechet("fd", "", network, read_statistics(tmp_path / "b.npz"))
     assert not metric.needs_reference
-    wanted = Frechet("fd", "", network).measure(own, Context(context.looker, reference))
+    wanted = Frechet("fd", "", network).measure(own, Context(context.extractor, reference))
     assert metric.measure(own, context).value == pytest.approx(wanted.value, abs=1e-6)
     write_statistics(tmp_path / "c.npz", Statistics(moments(rows), "another resize", weights))
     with pytest.raises(ValueError, match="statistics are of resize 'another resize', here it is 'none'"):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from acdc.bench.quality.looker import Looker
+from acdc.bench.quality.extractor import Extractor
 from acdc.bench.quality.metric import Context
 from acdc.bench.quality.metrics.scores import ClipScores, ClipSim, FrameScores, PairScores
 from acdc.bench.quality.network import Compute, Network
@@ -53,7 +53,7 @@ def stories_in(folder: Path) -> StorySet:
 @pytest.fixture
 def context():
     with RowCache() as cache:
-        yield Context(Looker(cache, torch.device("cpu"), Silent()))
+        yield Context(Extractor(cache, torch.device("cpu"), Silent()))
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_refined_prompts_are_taken_where_they_are_asked_for(tmp_path, context, w
     pairs = PairScores("reward", "", Formula(weights, "pairs", lambda pair: [pair[0].max() + len(pair[1])]))
     found = stories_in(tmp_path / "set")
     assert pairs.measure(found, context).value == 200 + len("red")
-    assert pairs.measure(found, Context(context.looker, text="refined")).value == 200 + len("Refined red")
+    assert pairs.measure(found, Context(context.extractor, text="refined")).value == 200 + len("Refined red")
 
 
 def test_a_score_of_frames_is_their_mean_over_its_scale(tmp_path, context, weights):

@@ -20,7 +20,7 @@ from .sets.frame_reader import FrameReader
 
 
 @contextmanager
-def said_in_one_line(network: Network) -> Iterator[None]:
+def memory_in_one_line(network: Network) -> Iterator[None]:
     """Memory that runs out within is a ``ValueError``."""
     try:
         yield
@@ -30,8 +30,8 @@ def said_in_one_line(network: Network) -> Iterator[None]:
         raise ValueError(f"{network.name} ran out of memory; choose --device cpu, or another machine") from None
 
 
-class Looker:
-    """Looks at items through networks, of which one at a time is in memory; rows come from the cache where they are.
+class Extractor:
+    """Rows of items by networks, of which one at a time is in memory; rows come from the cache where they are.
 
     Items are computed in batches that depend on their list alone, so that a resumed run repeats each batch whole and
     rounds as an uninterrupted one.
@@ -63,7 +63,7 @@ class Looker:
                 missing = [name for name in batch if name not in found]
                 if not missing:
                     continue
-                with said_in_one_line(network):
+                with memory_in_one_line(network):
                     rows = compute([items[name].load(read) for name in batch])
                 if not np.isfinite(rows).all():
                     raise ValueError(f"{network.name} gave a number that is not finite, for one of {len(batch)} inputs")

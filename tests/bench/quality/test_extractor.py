@@ -10,12 +10,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from acdc.bench.quality.extractor import Extractor
 from acdc.bench.quality.items import ClipItem, FrameItem, PairItem, TextItem
-from acdc.bench.quality.looker import Looker
 from acdc.bench.quality.progress import Silent
 from acdc.bench.quality.row_cache import RowCache
 from acdc.bench.quality.sets.listing import list_stories
-from acdc.bench.quality.sets.survey import Looked, survey
+from acdc.bench.quality.sets.survey import FileFacts, survey
 from tests.helpers.quality_folders import Means, noise, pictures
 
 CPU = torch.device("cpu")
@@ -43,7 +43,7 @@ def weights(tmp_path):
 def test_equal_pictures_are_computed_once_and_rows_keep_their_order(items, weights):
     network = Means(weights)
     with RowCache() as cache:
-        rows = Looker(cache, CPU, Silent()).rows(network, items)
+        rows = Extractor(cache, CPU, Silent()).rows(network, items)
     assert network.batches == 3  # of 10 different pictures
     assert np.array_equal(rows[0], rows[10])
     assert np.allclose(rows, [noise(0, 10)[n % 10].mean((0, 1)) / 255 for n in range(11)])
@@ -57,29 +57,29 @@ def test_a_killed_run_continues_and_gives_the_same_rows(items, weights, tmp_path
 
     path = tmp_path / "rows.sqlite3"
     with pytest.raises(Killed), RowCache(path) as cache:
-        Looker(cache, CPU, Silent()).rows(Means(weights, kill), items)
+        Extractor(cache, CPU, Silent()).rows(Means(weights, kill), items)
     resumed = Means(weights)
     with RowCache(path) as cache:
-        rows = Looker(cache, CPU, Silent()).rows(resumed, items)
+        rows = Extractor(cache, CPU, Silent()).rows(resumed, items)
     with RowCache() as cache:
-        whole = Looker(cache, CPU, Silent()).rows(Means(weights), items)
+        whole = Extractor(cache, CPU, Silent()).rows(Means(weights), items)
     assert np.array_equal(rows, whole)
     assert resumed.batches == 3 - stop
     with RowCache(path) as cache:
         again = Means(weights)
-        assert np.array_equal(Looker(cache, CPU, Silent()).rows(again, items), whole)
+        assert np.array_equal(Extractor(cache, CPU, Silent()).rows(again, items), whole)
     assert (again.loads, again.batches) == (0, 0)
 
 
 def test_other_weights_and_another_preprocessing_have_rows_of_their_own(items, weights, tmp_path):
     with RowCache(tmp_path / "rows.sqlite3") as cache:
-        Looker(cache, CPU, Silent()).rows(Means(weights), items)
+        Extractor(cache, CPU, Silent()).rows(Means(weights), items)
         other = Means(weights)
         other.preprocessing = "upside down"
-        Looker(cache, CPU, Silent()).rows(other, items)
+        Extractor(cache, CPU, Silent()).rows(other, items)
         weights.write_bytes(b"other weights")
         third = Means(weights)
-        Looker(cache, CPU, Silent()).rows(third, items)
+        Extractor(cache, CPU, Silent()).rows(third, items)
     assert other.batches == third.batches == 3
 
 
@@ -87,10 +87,10 @@ def test_one_network_at_a_time_is_loaded(items, weights):
     first, second = Means(weights), Means(weights)
     second.name = "others"
     with RowCache() as cache:
-        looker = Looker(cache, CPU, Silent())
+        extractor = Extractor(cache, CPU, Silent())
         for network in (first, first, second):
-            looker.rows(network, items[:2])
-        looker.rows(first, items)
+            extractor.rows(network, items[:2])
+        extractor.rows(first, items)
     assert (first.loads, second.loads) == (2, 1)
 
 
@@ -98,7 +98,7 @@ def test_a_number_that_is_not_finite_is_refused(items, weights, monkeypatch):
     network = Means(weights)
     monkeypatch.setattr(network, "load", lambda device: lambda frames: np.full((len(frames), 2), np.nan, np.float32))
     with RowCache() as cache, pytest.raises(ValueError, match="means gave a number that is not finite"):
-        Looker(cache, CPU, Silent()).rows(network, items)
+        Extractor(cache, CPU, Silent()).rows(network, items)
 
 
 def test_memory_that_runs_out_is_one_line(items, weights, monkeypatch):
@@ -109,7 +109,7 @@ def test_memory_that_runs_out_is_one_line(items, weights, monkeypatch):
 
     monkeypatch.setattr(network, "load", lambda device: compute)
     with RowCache() as cache, pytest.raises(ValueError, match="means ran out of memory; choose --device cpu"):
-        Looker(cache, CPU, Silent()).rows(network, items)
+        Extractor(cache, CPU, Silent()).rows(network, items)
 
 
 def test_a_cache_that_is_something_else_is_one_line(tmp_path):
@@ -124,7 +124,7 @@ def test_a_row_that_is_there_does_not_change(tmp_path):
         cache.put("net", {"x": np.array([1.0], np.float32)})
         cache.put("net", {"x": np.array([2.0], np.float32)})
         assert cache.get("net", ["x", "y"])["x"].tolist() == [1.0]
-        cache.remember("d", Looked(2, 3, 1, None, "picture"))
+        cache.remember("d", FileFacts(2, 3, 1, None, "picture"))
         cache.save()
     assert sqlite3.connect(tmp_path / "a").execute("SELECT kind FROM files").fetchall() == [("picture",)]
 
