@@ -27,7 +27,7 @@ from ...engine.engine import Engine
 from ...engine.loading.bundle import embedded_names
 from ...engine.options import StoryOptions, make_options
 from ...engine.request import StoryRequest
-from ...engine.scheduler.run import for_device
+from ...engine.scheduler.policy import for_device
 from ..overhead.bounds import Floors
 from ..overhead.energy import Meter, find_meter
 from ..overhead.figures import RunSample, summarise

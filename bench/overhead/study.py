@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ...engine.options import StoryOptions
 from ...engine.outputs import Ran
 from ...engine.request import StoryRequest
-from ...engine.scheduler.run import for_device
+from ...engine.scheduler.policy import for_device
 from ...engine.utils.to_one_line import one_line
 from ...engine.utils.versions import versions
 from .bounds import Floors

@@ -17,7 +17,7 @@ from ..options import StoryOptions
 from ..outputs import StoryResult
 from ..request import StoryRequest
 from ..scheduler.events import Event
-from ..scheduler.policy import SERIAL, SchedulerConfig
+from ..scheduler.policy import SERIAL, SchedulerConfig, for_device
 from ..storage.resume_run import Earlier, check_folders, earlier_run, names_to_clear
 from ..storage.run_progress import RunProgress, make_many_progress
 from ..storage.run_writer import ManyWriter, frames_to_make
@@ -219,8 +219,6 @@ def summary(tally: RunProgress) -> str:
 
 def scheduler_config(given: Given, device: torch.device, *, serial: bool, batch: int | None) -> SchedulerConfig:
     """The device's defaults, or those of ``serial``, with the given options in their place."""
-    from ..scheduler.run import for_device
-
     return replace(SERIAL if serial else for_device(None, device), **scheduler_values(given, batch))
 
 

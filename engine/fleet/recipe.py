@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from ..options import EngineOptions, StoryOptions
 from ..outputs import Ran
 from ..scheduler.events import Event
-from ..scheduler.policy import SERIAL, SchedulerConfig
+from ..scheduler.policy import SERIAL, SchedulerConfig, for_device
 from ..scheduler.story_feed import StoryFeed
 from ..utils.versions import versions
 
@@ -86,8 +86,6 @@ class EngineRecipe:
 
     def config(self, device: torch.device) -> SchedulerConfig:
         """The limits of a run on ``device``."""
-        from ..scheduler.run import for_device
-
         return replace(SERIAL if self.serial else for_device(None, device), **self.scheduler)
 
 

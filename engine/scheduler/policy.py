@@ -8,11 +8,14 @@ are shown early, and their memory is free early.
 from __future__ import annotations
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol
 
 from ..outputs import Phase
+
+if TYPE_CHECKING:
+    import torch
 
 Unit = Literal["arm", "dm"]
 UNITS: dict[Phase, Unit] = {
@@ -26,6 +29,11 @@ UNITS: dict[Phase, Unit] = {
 ORDER = tuple(Phase)
 FORMER_NAMES = {"run_ahead": "prompt_lookahead", "quantum": "max_passes_per_launch", "share": "split_across_slots"}
 PATIENCE = 16  # launches that may go before a story that is ready
+GPU_DEFAULTS = {
+    "split_across_slots": False,
+    "draw_batch": 16,
+    "max_passes_per_launch": 64,
+}  # one reading of the weights for all that are drawn
 
 
 @dataclass(frozen=True)
@@ -71,6 +79,13 @@ class SchedulerConfig:
 SERIAL = SchedulerConfig(
     slots=1, stories=1, waiting=0, draw_batch=1, correct_batch=1, prompt_lookahead=0, merge_replace=False
 )
+
+
+def for_device(config: SchedulerConfig | None, device: torch.device) -> SchedulerConfig:
+    """``config``, or what suits the device: on a CPU computing is the limit, on a GPU reading the weights."""
+    if config is not None:
+        return config
+    return SchedulerConfig() if device.type == "cpu" else replace(SchedulerConfig(), **GPU_DEFAULTS)  # type: ignore[arg-type]
 
 
 class Ready(Protocol):

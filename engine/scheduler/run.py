@@ -20,16 +20,10 @@ from ..runtime.compiled import compile_models
 from .events import Event, FrameDone, StoryFailed
 from .executor import Slot
 from .loop import PipelinedLoop
-from .policy import SchedulerConfig
+from .policy import SchedulerConfig, for_device
 from .results import results_of
 from .slot_phases import SlotPhases
 from .story_feed import StoryFeed
-
-GPU_DEFAULTS = {
-    "split_across_slots": False,
-    "draw_batch": 16,
-    "max_passes_per_launch": 64,
-}  # one reading of the weights for all that are drawn
 
 
 class SlotModels:
@@ -135,13 +129,6 @@ def begin(
         chosen = replace(chosen, calls=1)  # one model, which answers one after another
     slots = [(slot, SlotPhases(models, options, chosen)) for slot, models in copies.slots(chosen.slots, device)]
     return PipelinedLoop(slots, options, chosen, load_memory, requests, options_of)
-
-
-def for_device(config: SchedulerConfig | None, device: torch.device) -> SchedulerConfig:
-    """``config``, or what suits the device: on a CPU computing is the limit, on a GPU reading the weights."""
-    if config is not None:
-        return config
-    return SchedulerConfig() if device.type == "cpu" else replace(SchedulerConfig(), **GPU_DEFAULTS)  # type: ignore[arg-type]
 
 
 def as_requests(stories: Iterable[StoryRequest | Sequence[str]], seed: int) -> Iterator[StoryRequest]:

@@ -10,7 +10,7 @@ from ...outputs import Frame, StoryResult
 from ...storage.story_reader import read_story
 from ...storage.story_writer import StoryWriter, end_ms, shifted
 from ...utils.versions import versions
-from ..continuation import settings_digest
+from ..settings_digest import settings_digest
 from ..store.records import Job
 from .desk import Desk
 from .story_work import frame_data

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...outputs import Frame
-from ...scheduler.policy import SchedulerConfig
+from ...scheduler.policy import SchedulerConfig, for_device
 from ...utils.malloc import limit_malloc_arenas
 from ..settings import Settings
 from ..store.records import Job
@@ -50,8 +50,6 @@ def count_tokens(engine: Engine, sentence: str) -> int:
 
 def scheduler_config(settings: Settings, engine: Engine) -> SchedulerConfig:
     """The device's defaults, with what the settings give."""
-    from ...scheduler.run import for_device
-
     return replace(for_device(None, engine.device), **settings.scheduler)
 
 

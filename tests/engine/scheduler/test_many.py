@@ -13,8 +13,8 @@ from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Phase, StoryResult
 from acdc.engine.request import MAX_ID, StoryRequest
 from acdc.engine.scheduler.events import Cancelled, FrameDone, StoryFailed
-from acdc.engine.scheduler.policy import SchedulerConfig
-from acdc.engine.scheduler.run import SlotModels, as_requests, for_device, frames_of
+from acdc.engine.scheduler.policy import SchedulerConfig, for_device
+from acdc.engine.scheduler.run import SlotModels, as_requests, frames_of
 
 CPU = torch.device("cpu")
 STORIES = [["A cat sat.", "It ran."], ["A dog slept."], ["An owl flew.", "It sang.", "It slept."]]
