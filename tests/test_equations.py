@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
@@ -23,22 +25,26 @@ COMPUTED_BY = {
 }
 
 
-def labelled(equation: int) -> set[str]:
-    """The functions of the engine whose docstrings name the equation."""
-    found = set()
+@pytest.fixture(scope="module")
+def labelled() -> dict[int, set[str]]:
+    """Equation -> the functions of the engine whose docstrings name it."""
+    found = defaultdict(set)
     for path in ENGINE.rglob("*.py"):
+        if "Eq. " not in (text := path.read_text(encoding="utf-8")):
+            continue
         module = ".".join(path.relative_to(ENGINE).with_suffix("").parts)
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.FunctionDef) and f"Eq. {equation}" in (ast.get_docstring(node) or ""):
-                found.add(f"{module}.{node.name}")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                for number in re.findall(r"Eq\. (\d+)", ast.get_docstring(node) or ""):
+                    found[int(number)].add(f"{module}.{node.name}")
     return found
 
 
 @pytest.mark.parametrize("equation", COMPUTED_BY)
-def test_an_equation_is_found_where_it_is_computed(equation: int) -> None:
-    assert labelled(equation) >= COMPUTED_BY[equation]
+def test_an_equation_is_found_where_it_is_computed(labelled: dict[int, set[str]], equation: int) -> None:
+    assert labelled[equation] >= COMPUTED_BY[equation]
 
 
 @pytest.mark.parametrize("equation", COMPUTED_BY)
-def test_each_has_its_phase(equation: int) -> None:
-    assert {name for name in labelled(equation) if name.startswith("pipeline.phases.")}
+def test_each_has_its_phase(labelled: dict[int, set[str]], equation: int) -> None:
+    assert {name for name in labelled[equation] if name.startswith("pipeline.phases.")}

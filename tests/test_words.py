@@ -58,7 +58,7 @@ LEFT_OUT = ("bench/results/", "engine/bundles/")  # measured records and weights
 
 
 def texts() -> dict[str, str]:
-    """Path -> text of every file of the repository that people write."""
+    """Path -> text, as words, of every file of the repository that people write."""
     git = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=False)
     listed = git.stdout.split() or [  # a source archive has no index
         path.relative_to(ROOT).as_posix()
@@ -66,7 +66,7 @@ def texts() -> dict[str, str]:
         if not any(part.startswith(".") for part in path.relative_to(ROOT).parts)
     ]
     names = [name for name in listed if name.endswith(SUFFIXES) and not name.startswith(LEFT_OUT)]
-    return {name: (ROOT / name).read_text(encoding="utf-8") for name in names if (ROOT / name).exists()}
+    return {name: as_words((ROOT / name).read_text(encoding="utf-8")) for name in names if (ROOT / name).exists()}
 
 
 @pytest.fixture(scope="module")
@@ -76,9 +76,13 @@ def written() -> dict[str, str]:
     return found
 
 
+def as_words(text: str) -> str:
+    """``text`` with the names of its functions as words."""
+    return re.sub(r"def \w+", lambda name: name[0].replace("_", " "), text)
+
+
 def hits(rule: str, text: str) -> list[int]:
     """Lines (from 1) at which a rule is broken. A row of a table that quotes the rules (docs/log.md) does not count."""
-    text = re.sub(r"def \w+", lambda name: name[0].replace("_", " "), text)  # names are read as words
     lines = text.splitlines()
     found = [text.count("\n", 0, match.start()) for match in re.finditer(RULES[rule][0], text, re.MULTILINE)]
     return [line + 1 for line in found if not QUOTED.match(lines[line])]
