@@ -85,6 +85,7 @@ class TestBuild:
         assert file.read_bytes() == whole
         assert ["damaged" in record.getMessage() for record in caplog.records if record.name == "acdc"] == [True]
 
+    @pytest.mark.toolchain
     def test_other_weights_are_another_engine(self, plans):
         """No stale plan: A, then B, then A again."""
         files = [TENSORRT_RTX.stored(Scale(factor), SPEC, plans) / FILE for factor in (2.0, 3.0, 2.0)]
@@ -104,6 +105,7 @@ class TestBuild:
         assert "\n" not in str(error.value)
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.toolchain
     def test_what_one_build_measures_is_kept_for_the_next(self, tmp_path):
         """The package for RTX keeps the calls, though it measures nothing."""
         path = tmp_path / "timings"

@@ -153,9 +153,10 @@ def test_parts_and_repetitions_of_maps(way):
         near(found, group_norm_silu_reference(x, groups, weight, bias, eps))
         layout = torch.contiguous_format if x is turned else torch.channels_last
         assert found.is_contiguous(memory_format=layout)
-        torch.library.opcheck(
-            group_norm_silu, (x, groups, weight, bias, eps), test_utils=("test_schema", "test_faketensor")
-        )
+        if way is whole_groups:  # neither the schema nor the shapes depend on it
+            torch.library.opcheck(
+                group_norm_silu, (x, groups, weight, bias, eps), test_utils=("test_schema", "test_faketensor")
+            )
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -29,6 +29,7 @@ from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule
 from tests.helpers.lcm_bundle import guided_lcm
+from tests.helpers.studies import quickly
 
 CHAT = {"memory": "chat", "memory_model": "m", "memory_url": "https://example.org/v1"}
 OPTIONS = make_options(context="window", guidance_scale=3.0).resolved(FALLBACKS)
@@ -193,7 +194,7 @@ def test_other_stories_have_the_lengths_that_are_asked_for():
     assert len({story[0] for story in stories_of([1])}) == len(BUILT_IN)
 
 
-def test_a_study_predicts_first_and_its_record_serves_to_plan(tiny_path, tmp_path, monkeypatch):
+def test_a_study_predicts_first_and_its_record_serves_to_plan(tiniest_path, tmp_path, monkeypatch):
     order = []
 
     def noting(name, function):
@@ -201,12 +202,10 @@ def test_a_study_predicts_first_and_its_record_serves_to_plan(tiny_path, tmp_pat
 
     monkeypatch.setattr(calibration, "calibrate", noting("calibrated", calibration.calibrate))
     monkeypatch.setattr(study, "measure", noting("measured", study.measure))
-    monkeypatch.setattr("acdc.bench.overhead.predict.REPEATS", 1)
-    monkeypatch.setattr("acdc.bench.overhead.floors.MATRIX", {"cpu": 256})
-    monkeypatch.setattr("acdc.bench.overhead.floors.COPY_BYTES", 2**20)
     sizes = ["--stories", "1", "--frames", "2", "--rounds", "1", "--concurrency", "1", "--steps", "2"]
-    argv = ["overhead", "--study", "--bundle", str(tiny_path), *sizes, "--sweep", "none"]
-    assert main([*argv, "--out", str(tmp_path / "tiny")]) == 0
+    argv = ["overhead", "--study", "--bundle", str(tiniest_path), *sizes, "--sweep", "none"]
+    with quickly():
+        assert main([*argv, "--out", str(tmp_path / "tiny")]) == 0
     assert order == ["calibrated", "measured"]
     record = json.loads((tmp_path / "tiny.json").read_text())
     models = {one["name"]: CostModel.from_dict(one["costs"]) for one in record["costs"]}

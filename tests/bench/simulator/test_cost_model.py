@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from acdc.bench.simulator.calibrate import calibrate
 from acdc.bench.simulator.cost_model import CostModel, between
 from acdc.bench.simulator.simulator import simulate
+from acdc.engine.engine import Engine
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import UNITS, SchedulerConfig
@@ -114,16 +115,16 @@ def test_a_phase_that_was_not_measured_is_named():
 
 
 CONFIGURATIONS = [
-    ({}, SchedulerConfig(), [1, 2, 4], 15),
-    ({"context": "full"}, SchedulerConfig(slots=3, max_passes_per_launch=4, merge_replace=False), [1, 2], 15),
-    ({"correction": False}, SchedulerConfig(slots=1, draw_batch=2), [1, 2, 4], 15),
+    ({}, SchedulerConfig(), [1, 2, 4], 3),
+    ({"context": "full"}, SchedulerConfig(slots=3, max_passes_per_launch=2, merge_replace=False), [1, 2], 3),
+    ({"correction": False}, SchedulerConfig(slots=1, draw_batch=2), [1, 2, 4], 3),
 ]
 
 
 @pytest.mark.parametrize(("chosen", "config", "batches", "passes"), CONFIGURATIONS)
-def test_an_engine_is_measured(tiny_engine, chosen, config, batches, passes):
+def test_an_engine_is_measured(tiniest_path, chosen, config, batches, passes):
     options = make_options(num_inference_steps=2, decoding="sequential", **chosen)
-    costs = calibrate(tiny_engine, options, config, repeats=1)
+    costs = calibrate(Engine.from_pretrained(tiniest_path), options, config, repeats=1)
     walks = phase_schedule(options, config)
     walked = {phase for index in range(6) for phase in walks(6)(index)}
     assert set(costs.seconds) == walked

@@ -24,7 +24,7 @@ from tests.helpers.many_stories import PHASES, SMALL, STORIES, TEXTS, Forgetful,
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 FULL = {"context": "full"}
-APART = SchedulerConfig(slots=2, stories=5, max_passes_per_launch=9, merge_replace=False)
+APART = SchedulerConfig(slots=2, stories=5, max_passes_per_launch=5, merge_replace=False)
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -76,11 +76,11 @@ def test_a_story_that_cannot_begin_fails_alone(exact_engine, alone):
     """Too long for the model, frames of another tokenizer, no memory to be had."""
     long = StoryRequest("long", (" ".join(["extraordinarily"] * 40),), 1)
     frame = alone(STORIES[2])[0]
-    foreign = replace(STORIES[2], done=[replace(frame, codes=(99,) * 16)])
+    foreign = replace(STORIES[2], done=[replace(frame, codes=(99,) * 9)])
     frames, failed = ended(many_of(exact_engine, SMALL, [long, STORIES[1], foreign]))
     assert {name: type(error) for name, error in failed.items()} == {"long": ValueError, "story-2": ValueError}
     assert "the limit (max_text_tokens) is 400" in str(failed["long"])
-    assert "16 codes from 0 to 31" in str(failed["story-2"])
+    assert "9 codes from 0 to 31" in str(failed["story-2"])
     same(frames["story-1"], alone(STORIES[1]))
 
     def none() -> Memory:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 from weakref import ReferenceType, ref
@@ -17,6 +17,7 @@ from acdc.engine.models.kv_buffers import SharedPair
 from acdc.engine.models.kv_cache import KVCache
 from acdc.engine.models.lwm.family import Arm
 from tests.helpers.small_arm import CONTEXTS, STREAM, make_arm
+from tests.helpers.studies import little_garbage
 from tests.helpers.tellers import (
     Teller,
     again,
@@ -71,6 +72,8 @@ def test_any_batch_draws_what_each_draws_alone(arm, stories, context, guided, se
 def test_a_draw_is_parted_after_any_pass(arm, context, guided):
     """Four in one draw; after that number of passes two of them go over to a fifth that has just begun."""
     options = options_of(context, guided)
+    five = [teller(arm, seed) for seed in range(4)] + [teller(arm, 4, ["hij"])]
+    expected = [alone(arm, one.texts, one.seed, one.fixes, options)[:1] for one in five]
     for passes in range(STREAM.codes_per_frame):
         four, fifth = [teller(arm, seed) for seed in range(4)], teller(arm, 4, ["hij"])
         prefill(arm, four, options)
@@ -82,8 +85,7 @@ def test_a_draw_is_parted_after_any_pass(arm, context, guided):
         draw_on(arm, both, None)
         if others:
             draw_on(arm, others, None)
-        for one in (*four, fifth):
-            assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)[:1]
+        assert [one.drawn for one in (*four, fifth)] == expected
 
 
 def test_who_is_left_of_a_group_stays_in_its_buffers(arm):
@@ -124,6 +126,12 @@ def test_corrected_codes_leave_the_cache_before_their_frame(arm):
     assert one.sequence.cache.owned == one.sequence.cache.lengths.tolist() == [4 + 7]
 
 
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counted]:
+    with little_garbage():
+        yield Counted(monkeypatch)
+
+
 class Counted:
     """Pairs of buffers under way: those that were taken and are neither given back nor forgotten."""
 
@@ -144,9 +152,9 @@ class Counted:
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_groups_give_their_buffers_back(arm, context, monkeypatch):
+def test_groups_give_their_buffers_back(arm, context, counted):
     """Drawn together, parted and finished: only sequences hold tensors then."""
-    counted, options = Counted(monkeypatch), options_of(context, True)
+    options = options_of(context, True)
     four = [teller(arm, seed) for seed in range(4)]
     prefill(arm, four, options)
     draw_on(arm, four, 2)
@@ -163,9 +171,9 @@ def test_groups_give_their_buffers_back(arm, context, monkeypatch):
 
 @pytest.mark.parametrize("guided", [False, True])
 @pytest.mark.parametrize("at_once", [False, True])
-def test_stories_that_stay_together_stay_in_their_buffers(arm, guided, at_once, monkeypatch):
+def test_stories_that_stay_together_stay_in_their_buffers(arm, guided, at_once, counted):
     """In full context: nothing is allocated and nothing copied from frame to frame; in another order it is."""
-    counted, options = Counted(monkeypatch), options_of("full", guided)
+    options = options_of("full", guided)
     three = [teller(arm, seed, ["ab", "cd", "ef", "gh"]) for seed in range(3)]
 
     def a_frame(together: Sequence[Teller]) -> int:
@@ -214,9 +222,9 @@ def test_who_goes_on_while_the_others_are_drawn_takes_a_copy(arm):
 
 
 @pytest.mark.parametrize("context", CONTEXTS)
-def test_a_failure_in_the_middle_leaves_the_others_where_they_are(arm, context, monkeypatch):
+def test_a_failure_in_the_middle_leaves_the_others_where_they_are(arm, context, counted, monkeypatch):
     """Two of four go over to another group, which has no room for the second. They begin again, the others go on."""
-    counted, options, copies = Counted(monkeypatch), options_of(context, False), 0
+    options, copies = options_of(context, False), 0
     four, paste = [teller(arm, seed) for seed in range(4)], KVCache.paste
     prefill(arm, four, options)
     assert four[0].group is not None
