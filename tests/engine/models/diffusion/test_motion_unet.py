@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import Any
 
 import diffusers
@@ -70,7 +71,7 @@ def test_clips_do_not_see_their_neighbours() -> None:
 
 @torch.no_grad()
 def test_modules_that_add_nothing_leave_the_unet_of_pictures() -> None:
-    ours, _ = motion_pair("v1-5-2-like", torch.float64)
+    ours = deepcopy(motion_pair("v1-5-2-like", torch.float64)[0])
     still, _ = unet_pair("sd1-like", torch.float64)
     latents, context, step = clip_of(ours, 2, 3), normal(2, 5, 24), torch.tensor([400])
     wanted = still(latents.flatten(0, 1), step, context.repeat_interleave(3, 0)).unflatten(0, (2, 3))
