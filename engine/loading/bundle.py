@@ -30,6 +30,7 @@ import torch
 from ..models.model_set import Models
 from ..options import FLAT_NAMES, Lora, StoryOptions, as_loras, make_options
 from ..utils.weights import read_json
+from .fallbacks import FALLBACKS
 from .families import KINDS, ComponentSpec
 from .fingerprint import fingerprint, old_fingerprint
 from .model_store import find_model
@@ -43,17 +44,6 @@ DTYPES = {
     "bfloat16": torch.bfloat16,
     "float16": torch.float16,
     "float64": torch.float64,
-}
-# The paper's strength, steps and guidance (section 4) and each sampler's neutral value, where a bundle says nothing.
-FALLBACKS: Mapping[str, Any] = {
-    "strength": 0.5,
-    "num_inference_steps": 50,
-    "guidance_scale": 7.5,
-    "temperature": 1.0,
-    "top_k": 0,
-    "top_p": 1.0,
-    "arm_guidance_scale": 1.0,
-    "context": "full",
 }
 
 

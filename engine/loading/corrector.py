@@ -8,7 +8,8 @@ from ..models.diffusion.animatediff import ADAPTER
 from ..models.diffusion.deepfloyd.model import PIPELINES as DEEPFLOYD
 from ..models.diffusion.deepfloyd.model import STAGE_ONE
 from ..utils.weights import read_json
-from .bundle import FALLBACKS, Bundle, find_bundle
+from .bundle import Bundle, find_bundle
+from .fallbacks import FALLBACKS
 from .families import KINDS, ComponentSpec
 from .videocrafter2 import is_published
 

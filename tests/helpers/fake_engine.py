@@ -1,18 +1,21 @@
 """An engine without networks: pictures and codes are functions of seed, sentence and index."""
 
+from __future__ import annotations
+
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any
-
-import pytest
+from typing import TYPE_CHECKING, Any
 
 from acdc.engine.constraints import NONE, Constraints, digest
-from acdc.engine.loading.bundle import FALLBACKS
+from acdc.engine.loading.fallbacks import FALLBACKS
 from acdc.engine.options import StoryOptions
 from acdc.engine.outputs import Frame, Phase, Span
 from tests.helpers.fake_frame import draw
+
+if TYPE_CHECKING:
+    import pytest
 
 
 class Killed(BaseException):

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acdc.compile.cache import PlanCache
 from acdc.engine.engine import Engine
-from acdc.engine.loading.bundle import FALLBACKS
+from acdc.engine.loading.fallbacks import FALLBACKS
 from acdc.engine.models.show_o.family import ShowOArm
 from acdc.engine.models.show_o.model import ShowO, ShowOConfig
 from acdc.engine.models.tokenizers.magvit2 import MAGVIT2

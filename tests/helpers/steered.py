@@ -11,7 +11,7 @@ import torch
 import transformers
 from torch import Tensor
 
-from acdc.engine.loading.bundle import FALLBACKS
+from acdc.engine.loading.fallbacks import FALLBACKS
 from acdc.engine.models.diffusion.stable_diffusion import StableDiffusion
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.sdedit.correction import Correction

@@ -19,7 +19,7 @@ from acdc.bench.overhead.variants import (
     overlapped,
 )
 from acdc.bench.simulator.simulated_memory import Simulated
-from acdc.engine.loading.bundle import FALLBACKS
+from acdc.engine.loading.fallbacks import FALLBACKS
 from acdc.engine.memory.rules import Rules
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.scheduler.policy import SchedulerConfig

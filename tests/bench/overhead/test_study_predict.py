@@ -21,7 +21,7 @@ from acdc.bench.simulator.stories import BUILT_IN, SEED, stories_of
 from acdc.engine.cli.main import main
 from acdc.engine.engine import Engine
 from acdc.engine.examples import EXAMPLES
-from acdc.engine.loading.bundle import FALLBACKS
+from acdc.engine.loading.fallbacks import FALLBACKS
 from acdc.engine.memory.rules import Rules
 from acdc.engine.options import StoryOptions, make_options
 from acdc.engine.outputs import Phase

@@ -13,7 +13,7 @@ from acdc.bench.overhead.sweeps import Point
 from acdc.bench.overhead.variants import main_variants
 from acdc.bench.simulator.simulator import simulate
 from acdc.engine.cli.main import main
-from acdc.engine.loading.bundle import FALLBACKS
+from acdc.engine.loading.fallbacks import FALLBACKS
 from acdc.engine.options import make_options
 from acdc.engine.scheduler.policy import SchedulerConfig
 from acdc.engine.scheduler.scheduler import phase_schedule

@@ -1,6 +1,7 @@
 """The command line: what it writes, how it is interrupted, what the small commands print."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from acdc.engine.cli.main import main
 from acdc.engine.examples import EXAMPLES
 from acdc.engine.runtime.backends import STAGES
+from tests.helpers.acdc_fake import COMMAND
 from tests.helpers.cli_runs import STORY, files, refuse, without_times
 from tests.helpers.fake_engine import Killed
 
@@ -94,12 +96,12 @@ class TestInterrupt:
         assert words in last[0]
         assert len(without_times("out/story")["frames"]) == stop_at if stop_at else not Path("out").exists()
 
-    def test_a_real_signal(self, tiny):
-        argv = [sys.executable, "-m", "acdc.engine", "story", *(["A cat sat in a garden."] * 200)]
-        argv += ["--bundle", tiny, "--out", "o", "--steps", "4"]
+    def test_a_real_signal(self):
+        argv = [*COMMAND, "story", *(["A cat sat in a garden."] * 200), "--out", "o", "--steps", "40"]
         # A shell that starts the tests in the background lets them, and what they start, ignore the signal.
         heeding = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
-        command = subprocess.Popen(argv, stderr=subprocess.PIPE, preexec_fn=heeding)
+        slow = {**os.environ, "FAKE_FRAME_S": "0.1"}
+        command = subprocess.Popen(argv, stderr=subprocess.PIPE, env=slow, preexec_fn=heeding)
         waiting_since = time.monotonic()
         while not Path("o/story.json").exists() and time.monotonic() - waiting_since < 100:
             time.sleep(0.02)
@@ -108,7 +110,7 @@ class TestInterrupt:
         assert command.returncode == 130
         lines = errors.decode().splitlines()
         assert "interrupted after" in lines[-1]
-        assert lines[0] == "acdc: the correction runs 2 of 4 steps of ddim, from timestep 251"
+        assert lines[0] == "acdc: the correction runs 25 of 40 steps of ddim, from timestep 501"
         assert all(line.startswith("frame ") for line in lines[1:-1])
         assert without_times("o")["frames"]
 

@@ -114,11 +114,11 @@ class TestResume:
 
     @pytest.mark.parametrize("correction", [(), ("--no-correction",), ("--correct-every", "2")])
     @pytest.mark.parametrize("context", ["window", "full"])
-    def test_the_real_engine_after_a_kill_at_every_frame(self, tiniest, monkeypatch, correction, context):
+    def test_the_real_engine_after_a_kill_at_every_later_frame(self, tiniest, monkeypatch, correction, context):
         argv = ["story", *STORY, "--bundle", tiniest, "--steps", "4", "--context", context, *correction]
         assert main([*argv, "--out", "whole"]) == 0
         add = story_command.StoryWriter.add
-        for stop_at in range(3):
+        for stop_at in (1, 2):  # at 0 nothing of the engine's is there to go on from
 
             def kill(writer, story, frame, stop_at=stop_at):
                 if frame.index == stop_at:

@@ -23,6 +23,7 @@ from acdc.engine.scheduler.policy import SERIAL, SchedulerConfig
 from acdc.engine.scheduler.slot_phases import SlotPhases
 from acdc.engine.storage.run_writer import MAX_PENDING_SHEETS
 from acdc.engine.storage.stories_file import read_requests
+from tests.helpers.acdc_fake import COMMAND
 from tests.helpers.cli_runs import files, without_times
 from tests.helpers.generate_runs import TEXTS, assert_same, manifest, write_file
 
@@ -86,9 +87,9 @@ class TestWritten:
         assert len(held) == 5
         assert max(held) - before <= (3 + MAX_PENDING_SHEETS + 2) * 2
 
-    def test_stories_from_standard_input(self, tiny):
+    def test_stories_from_standard_input(self):
         story = json.dumps({"sentences": [TEXTS[0]]})
-        argv = [sys.executable, "-m", "acdc.engine", "generate", "--stories", "-", "--bundle", tiny, "--steps", "4"]
+        argv = [*COMMAND, "generate", "--stories", "-", "--steps", "4"]
         ran = subprocess.run(argv, input=story, capture_output=True, text=True, check=True)
         assert ran.stdout.startswith("out/stories: 1 stories, 1 frames, ")
         ran = subprocess.run(argv, input=story + "\n{}", capture_output=True, text=True, check=False)

@@ -11,8 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from acdc.engine.cli import generate as generate_command
 from acdc.engine.cli.main import main
 from acdc.engine.storage.manifest import read_manifest
+from tests.helpers.acdc_fake import COMMAND
+from tests.helpers.fake_many import FakeMany
 from tests.helpers.generate_runs import assert_same, write_file
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -22,14 +25,14 @@ PATIENCE = 300.0  # seconds until a run must have begun to draw, on the most cro
 class Runs:
     """One command, killed and resumed in the same folder until it is finished; compared with the same undisturbed."""
 
-    def __init__(self, tiny: str, seed: int) -> None:
+    def __init__(self, program: list[str], options: list[str], seed: int, drawing: float | None = None) -> None:
+        """``program`` is ``acdc``; ``drawing`` is how long it draws, in seconds (None: as long as this process)."""
         self.random, self.out, self.whole = random.Random(seed), Path("o"), Path("whole")
-        # In float64 a story is the same with whomever it shares a launch.
-        self.options = ["--bundle", tiny, "--dtype", "float64", "--steps", "4", "--concurrency", "4"]
+        self.program, self.options = program, [*options, "--concurrency", "4"]
         self.start = 0.0  # seconds until a process begins to draw
         begun = time.monotonic()
         self._run(self.whole)
-        self.drawing = time.monotonic() - begun
+        self.drawing = drawing or time.monotonic() - begun
 
     def kill_somewhere(self) -> bool:
         """Was the run killed? Otherwise it was quicker, and is compared with the undisturbed one."""
@@ -82,7 +85,7 @@ class Runs:
 
     @contextmanager
     def _process(self, out: Path, *more: str) -> Iterator[subprocess.Popen[bytes]]:
-        command, quiet = [sys.executable, "-m", "acdc.engine", *self._arguments(out, *more)], subprocess.DEVNULL
+        command, quiet = [*self.program, *self._arguments(out, *more)], subprocess.DEVNULL
         process = subprocess.Popen(command, stdout=quiet, stderr=quiet)
         try:
             yield process
@@ -103,19 +106,32 @@ def stamps(out: Path) -> dict[Path, int]:
     return found
 
 
-def crash(tiny: str, kills: int, frames: list[int], seed: int) -> None:
-    write_file(frames)
-    runs = Runs(tiny, seed)
+def crash(runs: Runs, kills: int) -> None:
     made = 0
     while made < kills:
         made += runs.kill_somewhere()
     runs.finish()
 
 
-def test_three_kills(tiny):
-    crash(tiny, 3, [2, 1, 3, 1, 2, 1], seed=1)
+def crash_models(tiny: str, kills: int, frames: list[int], seed: int) -> None:
+    write_file(frames)
+    # In float64 a story is the same with whomever it shares a launch.
+    options = ["--bundle", tiny, "--dtype", "float64", "--steps", "4"]
+    crash(Runs([sys.executable, "-m", "acdc.engine"], options, seed), kills)
+
+
+def test_three_kills(monkeypatch):
+    monkeypatch.setattr(generate_command, "load_engine", lambda given, **_: FakeMany())
+    monkeypatch.setenv("FAKE_FRAME_S", "0.05")
+    frames = [2, 1, 3, 1, 2, 1]
+    write_file(frames)
+    crash(Runs(COMMAND, [], seed=1, drawing=0.05 * sum(frames)), 3)
+
+
+def test_a_kill_while_models_draw(tiny):
+    crash_models(tiny, 1, [2, 1, 1], seed=1)
 
 
 @pytest.mark.slow
 def test_fifty_kills(tiny):
-    crash(tiny, 50, [2, 1, 3] * 8, seed=0)
+    crash_models(tiny, 50, [2, 1, 3] * 8, seed=0)

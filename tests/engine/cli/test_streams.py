@@ -6,6 +6,7 @@ import itertools
 import json
 import os
 import pty
+import shlex
 import socket
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from acdc.engine.cli.inputs import read_lines
 from acdc.engine.storage.stories_file import read_requests
+from tests.helpers.acdc_fake import COMMAND
 from tests.helpers.cli_runs import files, refuse
 
 ROOT = Path(__file__).parents[3]
@@ -22,8 +24,9 @@ STORY = 'story "A fox sat in the snow." --steps 2'
 
 
 def shell(line: str, folder: Path, **how) -> subprocess.CompletedProcess[str]:
-    """``line`` as bash runs it; ``acdc`` in it is the command."""
-    command = f'acdc() {{ "{sys.executable}" -m acdc.engine "$@"; }}; set -o pipefail; {line}'
+    """``line`` as bash runs it; ``acdc`` in it is the command, ``fake_acdc`` the same with a fake engine."""
+    functions = f'acdc() {{ "{sys.executable}" -m acdc.engine "$@"; }}; fake_acdc() {{ {shlex.join(COMMAND)} "$@"; }}'
+    command = f"{functions}; set -o pipefail; {line}"
     variables = {**os.environ, "PYTHONPATH": str(ROOT.parent), **how.pop("env", {})}
     how = {"stdin": subprocess.DEVNULL, **how}
     return subprocess.run(
@@ -44,19 +47,27 @@ def test_a_command_works_without_streams(tmp_path: Path, closing: str) -> None:
     assert ("unknown command 'nonsense'" in done.stderr) == ("2>&-" not in closing)
 
 
+def test_a_story_is_drawn_without_streams(tmp_path: Path, tiny: str) -> None:
+    """By real models, whose files get the numbers of the streams."""
+    check_story(shell(f"acdc {STORY} --bundle '{tiny}' <&- >&- 2>&-", tmp_path), tmp_path)
+
+
 @pytest.mark.parametrize("streams", ["<&- >&- 2>&-", "2>&-", "> /dev/full 2> /dev/full", "2>&1 | head -c 1"])
-def test_a_story_is_drawn_whatever_the_streams(tmp_path: Path, tiny: str, streams: str) -> None:
-    done = shell(f"acdc {STORY} --bundle '{tiny}' {streams}", tmp_path)
+def test_a_story_is_drawn_whatever_the_streams(tmp_path: Path, streams: str) -> None:
+    check_story(shell(f"fake_acdc {STORY} {streams}", tmp_path), tmp_path)
+
+
+def check_story(done: subprocess.CompletedProcess[str], tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert {"story.json", "sheet.png", "frames/frame_01.png"} <= files(tmp_path / "out/story").keys()
     for name, content in files(tmp_path / "out/story").items():
         assert content.startswith(b"\x89PNG") if name.endswith(".png") else json.loads(content or b"0") is not None
 
 
-def test_many_stories_too(tmp_path: Path, tiny: str) -> None:
+def test_many_stories_too(tmp_path: Path) -> None:
     """pallets/click#625: both commands go on when the reader of their output is gone."""
     (tmp_path / "s.jsonl").write_text('{"sentences": ["A fox sat."]}\n' * 2)
-    done = shell(f"acdc generate --stories s.jsonl --steps 2 --bundle '{tiny}' 2>&1 | head -c 1", tmp_path)
+    done = shell("fake_acdc generate --stories s.jsonl --steps 2 2>&1 | head -c 1", tmp_path)
     assert done.returncode == 0
     assert len(files(tmp_path / "out/s") & {f"00000{n}/sheet.png": 0 for n in (1, 2)}.keys()) == 2
 
