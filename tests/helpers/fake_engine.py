@@ -55,7 +55,9 @@ class FakeEngine:
         return {"bundle": self.name, "threads": 1, **options.resolved(self.defaults).flat(), "sampler": "ddim"}
 
     def start(self, options: StoryOptions) -> dict[str, float]:
-        return {"timestep": 501, "alpha_bar": 0.25, "steps_run": 25} if options.correction.enabled else {}
+        chosen = options.resolved(self.defaults).correction
+        steps = int(chosen.num_inference_steps * chosen.strength)
+        return {"timestep": 501, "alpha_bar": 0.25, "steps_run": steps} if chosen.enabled else {}
 
     def stream(
         self,
