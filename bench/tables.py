@@ -9,8 +9,10 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .decoding import rules
 from .invariance import table as invariance
 from .overhead import table as study
+from .service_table import service_table
 from .storyworld.study import few_steps_table as few_steps
 
 RESULTS = Path(__file__).parent / "results"
@@ -280,5 +282,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "drift": drift_table,
     "few_steps": partial(with_source, "storyworld_few_steps_2*.json", few_steps.table),
     "invariance": partial(with_source, "invariance_cpu_2*.json", invariance.table),
+    "invariance_cost": partial(with_source, "invariance_cpu_2*.json", invariance.cost_table),
+    "rules": partial(with_source, "decoding_rules_cpu_2*.json", rules.table),
+    "service": lambda: service_table(*newest("service_cpu_2*.json")),
     "video": video_table,
 }

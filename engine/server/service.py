@@ -39,7 +39,7 @@ class Service:
         return self.settings.model
 
 
-def service(request: Request) -> Service:
+async def service(request: Request) -> Service:
     """The app's service."""
     found = request.app.state.service
     assert isinstance(found, Service)
