@@ -282,7 +282,6 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "drift": drift_table,
     "few_steps": partial(with_source, "storyworld_few_steps_2*.json", few_steps.table),
     "invariance": partial(with_source, "invariance_cpu_2*.json", invariance.table),
-    "invariance_cost": partial(with_source, "invariance_cpu_2*.json", invariance.cost_table),
     "rules": partial(with_source, "decoding_rules_cpu_2*.json", rules.table),
     "service": lambda: service_table(*newest("service_cpu_2*.json")),
     "video": video_table,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 LOG = logging.getLogger("acdc.serve.worker")
 TICK_S = 0.05
-LOOK_S = 0.25  # between two looks for jobs that were cancelled
+LOOK_S = 0.25  # between two looks for jobs that were cancelled, and for waiting ones in a store that was not written
 DRAIN_S = 20.0  # for the frames under way, when the worker stops
 MISTAKE, FAILED = 2, 1  # exit codes: the settings cannot be met; the engine has failed
 
@@ -46,6 +46,7 @@ class WorkerProcess:
         self.workers, self.wake, self.stopping = Workers(self.database), Event(), Event()
         self.drawing = Drawing(settings, self.claims, load, executors, self.wake)
         self._beaten, self._beaten_as, self._looked = 0.0, "", 0.0
+        self._written: int | None = None  # as the store was at the last look for jobs
 
     def stop(self, *_: Any) -> None:
         """Finish the frames under way, then end; the second call ends at once. For signal handlers, too."""
@@ -82,15 +83,24 @@ class WorkerProcess:
                 self._beaten = now
             if not self.drawing.ready.is_set():
                 return
-            if now - self._looked > LOOK_S:
-                if self.drawing.busy:
-                    self.drawing.drop(self._jobs() - self.claims.own())
-                if lost := self.drawing.given_up():
-                    self.claims.give_up(lost)
+            if due := now - self._looked > LOOK_S:
+                self._look()
                 self._looked = now
-            self._claim()
+            if self._was_written() or due:
+                self._claim()
         except SQLAlchemyError as error:
             LOG.warning("the store failed: %s", type(getattr(error, "orig", None) or error).__name__)
+
+    def _look(self) -> None:
+        if self.drawing.busy:
+            self.drawing.drop(self._jobs() - self.claims.own())
+        if lost := self.drawing.given_up():
+            self.claims.give_up(lost)
+
+    def _was_written(self) -> bool:
+        """Was the store written since the last call? Also True where only a query can tell."""
+        before, self._written = self._written, self.database.written()
+        return self._written is None or self._written != before
 
     def _beat(self) -> None:
         state = self._state()

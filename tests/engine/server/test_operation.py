@@ -7,6 +7,7 @@ from itertools import pairwise, product
 
 from acdc.engine.request import StoryRequest
 from acdc.engine.server import supervisor
+from acdc.engine.server.store.claims import Claims
 from acdc.engine.server.store.database import Database
 from acdc.engine.server.store.workers import Workers
 from acdc.engine.server.supervisor import Supervisor
@@ -61,6 +62,23 @@ def test_an_engine_that_cannot_draw_its_first_frame_is_none(tmp_path, monkeypatc
     worker.database.create_tables()
     assert worker.run() == FAILED
     assert not worker.drawing.ready.is_set()
+
+
+def test_a_worker_without_jobs_asks_the_store_seldom(tmp_path, monkeypatch):
+    """Each look costs as much as half a millisecond of drawing; a submission is seen at once all the same."""
+    settings, looks, waiting = settings_of(tmp_path), [], Claims.waiting
+
+    def counted(claims):
+        looks.append(time.monotonic())
+        return waiting(claims)
+
+    monkeypatch.setattr(Claims, "waiting", counted)
+    with client_of(settings) as client, worker_of(settings):
+        time.sleep(0.5)
+        began = time.monotonic()
+        time.sleep(1.5)
+        assert sum(look > began for look in looks) <= 10
+        assert len(ended(client, client.post("/v1/stories", json={"sentences": ["A fox sat."]}).json()["id"])["frames"])
 
 
 def test_metrics_count_what_happened(tmp_path):
