@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from socket import gethostname
 from typing import Any
 
@@ -15,6 +16,7 @@ from .claims import Claims
 from .database import Database
 from .tables import JOBS, WORKERS
 
+ENDED = ("Z", "X")  # states of a process in /proc (proc(5))
 LOADING, READY, BLOCKED = "loading", "ready", "blocked"  # blocked: it cannot write
 
 
@@ -75,10 +77,12 @@ class Workers:
 
 
 def _runs(pid: int) -> bool:
+    """Does the process run? One that has ended and waits for its parent (a zombie) does not; containers whose first
+    process looks seldom keep them for seconds."""
     try:
         os.kill(pid, 0)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ENDED
     except ProcessLookupError:
         return False
-    except OSError:
+    except OSError:  # another user's, or a system without /proc
         return True
-    return True

@@ -3,6 +3,7 @@
 import multiprocessing
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,7 @@ from acdc.engine.server.store.database import Database
 from acdc.engine.server.store.store import Store
 from acdc.engine.server.store.workers import Workers
 from tests.helpers.postgres import HAS_POSTGRES, postgres
+from tests.helpers.serving import wait_for
 
 JOBS, PROCESSES = 60, 3
 
@@ -94,17 +96,23 @@ def test_a_frame_clears_the_count_of_attempts(store, database):
     assert store.get("a").attempt == 0
 
 
-def test_jobs_of_a_dead_process_go_back_to_the_queue(store, database):
+@pytest.mark.parametrize("reaped", [True, False])
+def test_jobs_of_a_dead_process_go_back_to_the_queue(store, database, reaped):
+    """Also while nobody has asked for its exit code: a killed server's worker may stay as a zombie."""
     submit(store, "a")
     Claims(database, "dead").claim()
     Workers(database).beat("dead", "ready", time.time(), {})
     child = subprocess.Popen(["true"])
-    child.wait()
+    if reaped:
+        child.wait()
+    else:
+        wait_for(lambda: " Z " in Path(f"/proc/{child.pid}/stat").read_text())
     with database.write() as connection:
         connection.exec_driver_sql(f"update workers set pid = {child.pid}")
     Workers(database).bury_dead()
     assert store.get("a").state == "queued"
     assert Workers(database).get("dead") is None
+    child.wait()
 
 
 def draw(url: str, owner: str) -> None:
