@@ -177,6 +177,9 @@ class Drawing(Thread):
             self._warmed(event)
             return
         self.recorder.put(event)
+        work = self.stories.get(event.request.id)
+        if work is not None and work.job.attempt > 1:  # it may have ended a worker before its frames were on disk
+            self.recorder.wait()
         if self.draining and isinstance(event, FrameDone) and not event.last and self._many is not None:
             self._many.cancel(event.request.id)
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from ...outputs import Frame
 from ...scheduler.policy import SchedulerConfig, for_device
-from ...utils.malloc import limit_malloc_arenas
 from ..settings import Settings
 from ..store.records import Job
 from .clip_work import draws_clips
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 def load_engine(settings: Settings) -> Engine:
     """The bundle on its device. torch is imported here and not before, so that the process beats meanwhile."""
-    limit_malloc_arenas()
     import torch
 
     from ...engine import Engine

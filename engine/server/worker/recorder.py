@@ -42,6 +42,10 @@ class Recorder(Thread):
             raise self.error
         self._events.put((event, time.time()))
 
+    def wait(self) -> None:
+        """Until the events so far are written."""
+        self._events.join()
+
     def close(self) -> None:
         """Wait until all events are written; raises what has ended the writing."""
         self._events.put(None)
@@ -52,12 +56,14 @@ class Recorder(Thread):
     def run(self) -> None:
         """Until it is closed. After an error events are dropped: their frames are drawn again by the next worker."""
         while (item := self._events.get()) is not None:
-            if self.error is None:
-                try:
+            try:
+                if self.error is None:
                     self._record(*item)
-                except BaseException as error:
-                    self.error = error
-            self.wake.set()
+            except BaseException as error:
+                self.error = error
+            finally:
+                self._events.task_done()
+                self.wake.set()
 
     def fail(self, name: str, error: Exception) -> None:
         """End a job with its error; a store that cannot be written keeps it for the next attempt."""
