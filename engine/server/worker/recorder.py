@@ -78,12 +78,19 @@ class Recorder(Thread):
         if work is not None and work.request is event.request:  # else dropped meanwhile; its id may have a new story
             try:
                 self._write(work, event, came)
-            except Lost:
-                self.stories.pop(work.job.id, None)
-                self.on_lost(work.job.id)
-                if not self.claims.exists(work.job.id):
-                    shutil.rmtree(work.folder, ignore_errors=True)
+            except (Lost, FileNotFoundError) as error:
+                self._leave(work, error)
         self.writing = ""
+
+    def _leave(self, work: StoryWork, error: Exception) -> None:
+        """The job is not this worker's any more, or somebody has removed its folder: no other job ends by that."""
+        name = work.job.id
+        self.stories.pop(name, None)
+        self.on_lost(name)
+        if not self.claims.exists(name):
+            shutil.rmtree(work.folder, ignore_errors=True)
+        elif isinstance(error, FileNotFoundError):  # clients are not to see its path
+            self.fail(name, FileNotFoundError("the story's folder was removed while it was drawn"))
 
     def _write(self, work: StoryWork, event: EngineEvent, came: float) -> None:
         match event:

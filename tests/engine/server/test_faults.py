@@ -1,6 +1,7 @@
 """A full disk, a locked store, clients that leave: held up at most, nothing is lost."""
 
 import errno
+import shutil
 import sqlite3
 from contextlib import closing
 
@@ -42,6 +43,27 @@ def test_a_full_disk_holds_a_story_up_and_loses_nothing(tmp_path, monkeypatch, r
     assert [frame["index"] for frame in story["frames"]] == [0, 1, 2]
     stored = read_story(settings.stories / name)
     assert [frame.codes for frame in stored.frames] == [frame.codes for frame in frames_of(TEXTS, 5)]
+
+
+def test_a_folder_that_is_removed_while_a_frame_is_written_fails_that_story_alone(tmp_path, monkeypatch):
+    settings, write_png, removed = settings_of(tmp_path), story_writer.write_png, []
+
+    def after_removal(path, content):
+        if removed and removed[0] in path.parts:
+            shutil.rmtree(path.parent)
+        write_png(path, content)
+
+    monkeypatch.setattr(story_writer, "write_png", after_removal)
+    with client_of(settings) as client:
+        first, second = (client.post("/v1/stories", json={"sentences": TEXTS, "seed": 5}).json()["id"] for _ in "ab")
+        removed.append(first)
+        with worker_of(settings, frame_s=0.02) as worker:
+            error = ended(client, first, "failed")["error"]
+            assert len(ended(client, second)["frames"]) == 3
+            assert worker.drawing.is_alive()
+            assert not worker.drawing.recorder.persist.blocked
+    assert (error["code"], "removed" in error["message"]) == ("engine_error", True)
+    assert str(tmp_path) not in error["message"]
 
 
 def test_a_locked_store_is_a_503_and_stories_go_on_after_it(tmp_path, monkeypatch):
