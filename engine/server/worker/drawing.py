@@ -51,9 +51,8 @@ class Drawing(Thread):
         self.draining = False
         self.capacity = 1
         self._feed, self._progress = StoryFeed(), time.time()
-        self._lost: set[str] = (
-            set()
-        )  # jobs that are not this worker's any more, until nothing of theirs is drawn or written
+        # Jobs that are not this worker's any more, until nothing of theirs is drawn or written.
+        self._lost = set[str]()
         self._many: Many | None = None
         self._last_ran: list[Any] = []  # the launch that was the last one when somebody asked
 
