@@ -13,7 +13,6 @@ from ..outputs import StoryResult
 from ..storage.perfetto import trace_events
 from ..storage.sheet import draw_sheet
 from ..storage.story_reader import draft_name, image_name, read_story
-from ..utils.atomic import PNG_LEVEL
 from .errors import ApiError
 from .partials import partial_name
 
@@ -56,16 +55,14 @@ def made_file(folder: Path, name: str, media_type: str) -> Response:
     return Response(_read(folder / name, name), media_type=media_type, headers=BRIEFLY)
 
 
-def sheet(folder: Path) -> bytes:
-    """The contact sheet of the frames that are there, as PNG. It is drawn when it is asked for: a worker that drew all
-    of them would draw fewer frames."""
+def drawn_sheet(folder: Path) -> Image.Image:
+    """The contact sheet of the frames that are there. It is drawn when it is asked for: a worker that drew all of them
+    would draw fewer frames."""
     story = _story(folder)
-    buffer = BytesIO()
-    draw_sheet(story, story.sentences[0]).save(buffer, "PNG", compress_level=PNG_LEVEL)
-    return buffer.getvalue()
+    return draw_sheet(story, story.sentences[0])
 
 
-def trace(folder: Path) -> dict[str, Any]:
+def timeline(folder: Path) -> dict[str, Any]:
     """The timeline of the frames that are there, in Chrome's trace format."""
     return trace_events(_story(folder))
 

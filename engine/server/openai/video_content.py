@@ -11,9 +11,8 @@ from PIL import Image
 
 from ...storage.video_io import encode_mp4, no_mp4_reason
 from ...utils.atomic import write_bytes
-from .. import story_files
 from ..errors import NO_RETRY, ApiError
-from ..story_files import frame
+from ..story_files import drawn_sheet, frame
 
 MP4 = "video.mp4"
 QUALITY = 90
@@ -33,18 +32,18 @@ def film(folder: Path, frames: int, fps: float) -> bytes:
 
 def thumbnail(folder: Path) -> bytes:
     """The first frame as WebP."""
-    return _as(frame(folder, 0), "WEBP")
+    with Image.open(BytesIO(frame(folder, 0))) as picture:
+        return _as(picture, "WEBP")
 
 
 def sheet(folder: Path) -> bytes:
     """The contact sheet as JPEG."""
-    return _as(story_files.sheet(folder), "JPEG")
+    return _as(drawn_sheet(folder), "JPEG")
 
 
-def _as(png: bytes, form: str) -> bytes:
+def _as(picture: Image.Image, form: str) -> bytes:
     buffer = BytesIO()
-    with Image.open(BytesIO(png)) as picture:
-        picture.convert("RGB").save(buffer, form, quality=QUALITY)
+    picture.convert("RGB").save(buffer, form, quality=QUALITY)
     return buffer.getvalue()
 
 

@@ -8,10 +8,20 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Response
 
 from ...storage.story_reader import STORY_FILE
+from ...utils.atomic import png_bytes
 from ..service import Service, service
-from ..story_files import BRIEFLY, MAX_INDEX, as_png, as_webp, draft, estimate, frame, made_file
-from ..story_files import sheet as drawn_sheet
-from ..story_files import trace as trace_events_of
+from ..story_files import (
+    BRIEFLY,
+    MAX_INDEX,
+    as_png,
+    as_webp,
+    draft,
+    drawn_sheet,
+    estimate,
+    frame,
+    made_file,
+    timeline,
+)
 from ..submit import get_job
 
 router = APIRouter(prefix="/v1/stories/{name}", tags=["files"])
@@ -53,14 +63,14 @@ def estimate_png(index: Index, number: Index, folder: In) -> Response:
 @router.get("/sheet.png", response_class=Response)
 def sheet(folder: In) -> Response:
     """The contact sheet of the frames so far."""
-    return Response(drawn_sheet(folder), media_type="image/png", headers=BRIEFLY)
+    return Response(png_bytes(drawn_sheet(folder)), media_type="image/png", headers=BRIEFLY)
 
 
 @router.get("/trace.json")
 def trace(folder: In, response: Response) -> dict[str, Any]:
     """The timeline of the frames so far, in Chrome's trace format."""
     response.headers.update(BRIEFLY)
-    return trace_events_of(folder)
+    return timeline(folder)
 
 
 @router.get("/story.json", response_class=Response)
