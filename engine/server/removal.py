@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import shutil
 import time
@@ -10,6 +11,7 @@ from contextlib import suppress
 from .errors import NO_RETRY, ApiError
 from .service import Service
 
+LOG = logging.getLogger("acdc.serve")
 GIVE_UP_S = 10.0  # for its worker to give up a job that a client waits to see removed
 UNLIMITED = math.inf  # a lease ends: a worker that hangs holds nobody up for longer
 LOOK_S = 0.02
@@ -30,3 +32,15 @@ def remove(here: Service, name: str, *, cancel: bool = True, within: float = GIV
             time.sleep(LOOK_S)
         here.store.delete(name)
     shutil.rmtree(here.settings.stories / name, ignore_errors=True)
+
+
+def remove_later(here: Service, name: str, *, cancel: bool = True) -> None:
+    """As :func:`remove` does, however long its worker goes on; waits for nothing."""
+    here.removals.submit(_remove, here, name, cancel)
+
+
+def _remove(here: Service, name: str, cancel: bool) -> None:
+    try:
+        remove(here, name, cancel=cancel, within=UNLIMITED)
+    except Exception as error:  # nobody asks for the result
+        LOG.warning("job %r is not removed: %s", name, type(error).__name__)

@@ -82,6 +82,7 @@ def serve(settings: Settings, command: Sequence[str] | None = None) -> int:
     server.run()
     for supervisor in supervisors:
         supervisor.stop()
+    service.removals.shutdown()  # here, not as the app ends: they wait for workers, and requests may still ask for more
     database.close()
     return 2 if server.mistaken else 0 if server.started else 1
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Request
@@ -14,6 +15,8 @@ from .signing import Signer
 from .store.store import Store
 from .store.workers import READY, Worker, Workers
 from .watch import Watcher
+
+REMOVALS = 4  # threads: jobs whose workers are waited for at a time
 
 
 @dataclass
@@ -27,6 +30,8 @@ class Service:
     signer: Signer
     keys: Keys
     metrics: Metrics
+    # A removal waits for a worker; threads of asyncio, which are few on a small machine, are for the watcher, too.
+    removals: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(REMOVALS, "removal"))
 
     def ready_worker(self) -> Worker | None:
         """A worker whose model is loaded, or None."""

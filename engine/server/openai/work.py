@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import aclosing, suppress
-from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import Request
 
 from ..errors import NO_RETRY, ApiError, too_many, unavailable
 from ..follow import follow
-from ..removal import UNLIMITED, remove
+from ..removal import remove_later
 from ..service import Service
 from ..store.records import Job, StoredEvent
 
@@ -101,10 +100,10 @@ class Owned:
         loop = asyncio.get_running_loop()
         for job in () if self.kept else self.jobs:
             over = job.id in self.finished
-            if self.removed:
-                loop.run_in_executor(None, partial(remove, self.here, job.id, cancel=not over, within=UNLIMITED))
-            elif not over:
+            if not over:  # at once, also where its removal waits for others
                 loop.run_in_executor(None, self._cancel, job.id)
+            if self.removed:
+                remove_later(self.here, job.id, cancel=not over)
 
     def _cancel(self, name: str) -> None:
         with suppress(LookupError):  # another request has removed it

@@ -8,6 +8,7 @@ import pytest
 from acdc.engine.server.openai.sse import EventStream
 from acdc.engine.server.openai.work import Owned
 from acdc.engine.server.removal import remove
+from acdc.engine.server.store.claims import Claims
 from acdc.engine.server.store.store import Store
 from tests.helpers.fake_serving import frames_of
 from tests.helpers.openai_pictures import png
@@ -55,6 +56,30 @@ def test_the_files_of_a_job_are_removed_after_its_worker_has_given_it_up(tmp_pat
         removing.join(20)
         assert here.store.get("one") is None
     assert list(settings.stories.iterdir()) == []
+
+
+def test_removals_that_wait_for_a_worker_leave_threads_to_the_watcher(tmp_path):
+    """More of them than asyncio has threads on any machine."""
+    with client_of(settings_of(tmp_path)) as client:
+        here = client.app.state.service
+        jobs = [here.store.submit(f"job-{number}", "edit", BODY)[0] for number in range(40)]
+        hung = Claims(here.store.database, "hung")
+        assert all(hung.claim() for _ in jobs)
+
+        async def leave():
+            with Owned(here, jobs, removed=True):
+                pass
+
+        async def next_event():
+            async with here.watcher.subscribed("another") as events:
+                here.store.submit("another", "edit", BODY)
+                return (await asyncio.wait_for(events.get(), 10)).kind
+
+        client.portal.call(leave)
+        assert client.portal.call(next_event) == "queued"
+        wait_for(lambda: all(here.store.get(job.id).state == "cancelled" for job in jobs))
+        hung.give_up([job.id for job in jobs])
+        wait_for(lambda: not any(here.store.get(job.id) for job in jobs))
 
 
 def test_a_client_that_leaves_before_its_stream_begins_cancels_its_job(tmp_path):
