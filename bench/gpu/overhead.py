@@ -24,7 +24,7 @@ from typing import Any, NamedTuple
 import torch
 
 from ...engine.engine import Engine
-from ...engine.loading.bundle import embedded_names
+from ...engine.loading.bundle_place import embedded_names
 from ...engine.options import StoryOptions, make_options
 from ...engine.request import StoryRequest
 from ...engine.scheduler.policy import for_device

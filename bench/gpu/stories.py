@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ...engine.engine import Engine
-from ...engine.loading.bundle import embedded_names
+from ...engine.loading.bundle_place import embedded_names
 from ...engine.outputs import Frame
 from .record import Output, Record
 from .stages import fresh_peak

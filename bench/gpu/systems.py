@@ -21,7 +21,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ...engine import engine as engine_module
 from ...engine.engine import Engine
-from ...engine.loading.bundle import embedded_names, parse_dtype
+from ...engine.loading.bundle import parse_dtype
+from ...engine.loading.bundle_place import embedded_names
 from ...engine.outputs import Frame, Phase
 from ...engine.pipeline.clock import Clock
 from ..overhead.floors import weight_bytes

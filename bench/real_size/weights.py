@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from ...engine.loading.bundle import EMBEDDED
+from ...engine.loading.bundle_place import EMBEDDED
 from ...engine.loading.families.stable_diffusion import SIZES, make
 from ...engine.utils.weights import read_json
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from ..loading.bundle_place import embedded_names, published_names
 from ..memory import MEMORY_NAMES
 from ..options import SAMPLERS
 from ..utils.versions import OPTIONAL, installed, versions
@@ -28,7 +29,7 @@ def info(as_json: bool) -> None:
 def collect() -> dict[str, Any]:
     """Everything that ``acdc info`` shows; whatever is not available has its reason."""
     from ..loading.acdit import NAMES
-    from ..loading.bundle import embedded_names, loras_by_bundle, names_per_sentence, published_names
+    from ..loading.bundle import loras_by_bundle, names_per_sentence
 
     return {
         "versions": versions(),

@@ -11,6 +11,7 @@ from cloup import option, option_group
 from ...compile.cache import PlanCache
 from ..constraints import NONE, Constraints
 from ..examples import EXAMPLES
+from ..loading.bundle_place import find_place
 from ..memory import MemoryFailure, check_memory
 from ..options import EngineOptions, StoryOptions
 from ..outputs import StoryResult
@@ -128,7 +129,9 @@ def redraw(redo: Redo, pictures: Constraints, init_image: str | None, given: Giv
 
 
 def load_engine(options: EngineOptions, cache: PlanCache | None = None, *, num_frames: int | None = None) -> "Engine":
-    """The bundle on the device, for a run of ``num_frames`` (None: unknown). torch is imported here and not before."""
+    """The bundle on the device, for a run of ``num_frames`` (None: unknown). torch is imported here and not before,
+    and not for a bundle that is not there."""
+    find_place(options.bundle)
     set_threads(options.threads)
     from ..engine import Engine
 

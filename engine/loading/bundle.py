@@ -30,14 +30,13 @@ import torch
 from ..models.model_set import Models
 from ..options import FLAT_NAMES, Lora, StoryOptions, as_loras, make_options
 from ..utils.weights import read_json
+from .bundle_place import embedded_names, find_place, is_published, published_names
 from .fallbacks import FALLBACKS
 from .families import KINDS, ComponentSpec
 from .fingerprint import fingerprint, old_fingerprint
 from .model_store import find_model
 
 FORMAT = 1
-EMBEDDED = Path(__file__).parents[1] / "bundles"
-PUBLISHED = EMBEDDED / "published"
 PLAIN = {"arm": "lwm", "tokenizer": "vqgan", "corrector": "stable-diffusion"}  # the kinds of parts that are mere paths
 DTYPES = {
     "float32": torch.float32,
@@ -106,25 +105,15 @@ class Bundle:
         return fingerprint(self.parts)
 
 
-def embedded_names() -> list[str]:
-    """The bundles that the package ships."""
-    return sorted(path.parent.name for path in EMBEDDED.glob("*/bundle.json"))
-
-
-def published_names() -> list[str]:
-    """The bundles of published checkpoints, which the user has."""
-    return sorted(path.stem for path in PUBLISHED.glob("*.json"))
-
-
 def names_per_sentence() -> list[str]:
     """The published bundles whose ARM draws a frame from its sentence alone by default."""
-    kinds = {name: read_json(PUBLISHED / f"{name}.json")["arm"]["kind"] for name in published_names()}
+    kinds = {name: read_json(find_place(name))["arm"]["kind"] for name in published_names()}
     return [name for name, kind in kinds.items() if KINDS["arm"][kind].defaults.get("layout") == "independent"]
 
 
 def loras_by_bundle() -> dict[str, list[str]]:
     """The bundles whose correctors bring LoRAs, and their names."""
-    files = {name: _place(name) for name in (*embedded_names(), *published_names())}
+    files = {name: find_place(name) for name in (*embedded_names(), *published_names())}
     files = {name: path if path.is_file() else path / "bundle.json" for name, path in files.items()}
     entries = {name: (read_json(file).get("corrector"), file) for name, file in files.items()}
     found = {n: bundle_loras(said, file) if isinstance(said, dict) else () for n, (said, file) in entries.items()}
@@ -143,7 +132,7 @@ def find_bundle(
     ``models`` is the folder that holds published checkpoints, refused where none is sought there: by an embedded
     bundle, and with ``random_weights``.
     """
-    path = _place(bundle)
+    path = find_place(bundle)
     directory, file = (path.parent, path) if path.is_file() else (path, path / "bundle.json")
     raw = read_json(file)
     if raw.get("format") != FORMAT:
@@ -152,7 +141,7 @@ def find_bundle(
     own = {name: value for role, part in parts.items() for name, value in KINDS[role][part.kind].defaults.items()}
     defaults = {**FALLBACKS, **own, **_defaults(raw.get("defaults", {}), file)}
     found = Bundle(str(raw.get("name", directory.name)), path, parts, defaults)
-    if random_weights and file.parent != PUBLISHED:
+    if random_weights and not is_published(file):
         raise ValueError(f"random weights are for published bundles ({', '.join(published_names())}), not {found.name}")
     if models is not None and not any(_lies_in(models, part) for part in parts.values()):
         why = "is made of noise" if random_weights else "brings all its parts"
@@ -163,16 +152,6 @@ def find_bundle(
 def _lies_in(models: str | Path, part: ComponentSpec) -> bool:
     places = [*part.folders.values(), *(Path(lora.path) for lora in part.loras)]
     return any(place.is_relative_to(models) for place in places)
-
-
-def _place(bundle: str | Path) -> Path:
-    for path in (EMBEDDED / str(bundle), PUBLISHED / f"{bundle}.json"):
-        if str(bundle) in (*embedded_names(), *published_names()) and path.exists():
-            return path
-    if not Path(bundle).is_dir():
-        names = ", ".join((*embedded_names(), *published_names()))
-        raise ValueError(f"unknown bundle {str(bundle)!r}; choose {names} or a bundle's directory")
-    return Path(bundle)
 
 
 def _defaults(raw: Any, file: Path) -> dict[str, Any]:
@@ -235,14 +214,14 @@ def bundle_loras(said: Mapping[str, Any], file: Path) -> tuple[Lora, ...]:
 
 def _lora(lora: Lora, file: Path, directory: Path, models: str | Path | None) -> Lora:
     """The file next to the bundle's, or else the repository in the models folder."""
-    if file.parent != PUBLISHED and (directory / lora.path).is_file():
+    if not is_published(file) and (directory / lora.path).is_file():
         return replace(lora, path=str(directory / lora.path))
     return replace(lora, path=str(_folder("corrector.loras", "repository", lora.path, file, directory, models)))
 
 
 def _folder(role: str, key: str, said: Any, file: Path, directory: Path, models: str | Path | None) -> Path:
     """The folder ``said`` next to the file, or else the repository of that name in the models folder."""
-    published = file.parent == PUBLISHED
+    published = is_published(file)
     if isinstance(said, str) and not published and (directory / said).is_dir():
         return directory / said
     if key == "path" or not isinstance(said, str):

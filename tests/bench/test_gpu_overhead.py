@@ -20,7 +20,7 @@ from acdc.bench.overhead.energy import Found
 from acdc.bench.overhead.floors import Need, Rates
 from acdc.bench.overhead.variants import Variant
 from acdc.bench.roofline import Cost
-from acdc.engine.loading.bundle import published_names
+from acdc.engine.loading.bundle_place import published_names
 from acdc.engine.outputs import Phase
 from acdc.engine.scheduler.policy import SchedulerConfig
 from tests.helpers.small_systems import small_systems

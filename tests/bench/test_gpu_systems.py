@@ -11,7 +11,7 @@ from acdc.bench.gpu.__main__ import gpu
 from acdc.bench.gpu.systems import SYSTEMS, System
 from acdc.bench.roofline import Cost, Machine
 from acdc.engine.loading import stable_diffusion_xl
-from acdc.engine.loading.bundle import published_names
+from acdc.engine.loading.bundle_place import published_names
 from acdc.engine.outputs import Phase
 from tests.helpers.small_roofline import small_roofline
 from tests.helpers.small_sdxl import SIZES as SDXL_SIZES

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from acdc.engine.loading import bundle
+from acdc.engine.loading import bundle_place
 from acdc.engine.loading.families import KINDS
 from tests.helpers.small_if import TEXT
 from tests.helpers.small_if import UNETS as DEEPFLOYD
@@ -176,9 +176,9 @@ def own_parts(published: dict[str, Any]) -> dict[str, Any]:
 def small_systems(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Put them, as files in ``folder``, in the place of the full-size ones."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in bundle.PUBLISHED.glob("*.json"):
+    for path in bundle_place.PUBLISHED.glob("*.json"):
         raw = json.loads(path.read_text())
         for role in KINDS:
             raw[role]["config"] = {**SMALL[raw[role]["kind"]], **own_parts(raw[role].get("config", {}))}
         (folder / path.name).write_text(json.dumps(raw))
-    monkeypatch.setattr(bundle, "PUBLISHED", folder)
+    monkeypatch.setattr(bundle_place, "PUBLISHED", folder)

@@ -116,15 +116,16 @@ class TestInterrupt:
 
 
 class TestOtherCommands:
-    def test_help_and_version_need_no_torch(self):
+    def test_help_version_and_mistakes_need_no_torch(self, tmp_path):
         script = (
             "import sys; from acdc.engine.cli.main import main;"
             "codes = [main(['--help']), main(['story', '--help']), main(['--version']), main([])];"
             "codes.append(main(['story', 'A cat.', '--strength', '3']));"
+            f"codes.append(main(['story', 'A cat.', '--bundle', 'atlantis', '--out', {str(tmp_path / 'out')!r}]));"
             "print(codes, 'torch' in sys.modules)"
         )
         ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-        assert ran.stdout.splitlines()[-1] == "[0, 0, 0, 0, 2] False"
+        assert ran.stdout.splitlines()[-1] == "[0, 0, 0, 0, 2, 2] False"
 
     def test_module_and_exit_code(self):
         ran = subprocess.run(

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from acdc.engine.engine import Engine
-from acdc.engine.loading import bundle as bundle_module
-from acdc.engine.loading.bundle import embedded_names, find_bundle, published_names
+from acdc.engine.loading.bundle import find_bundle
+from acdc.engine.loading.bundle_place import EMBEDDED, PUBLISHED, embedded_names, published_names
 from acdc.engine.loading.families import KINDS, ComponentSpec, stable_diffusion
 from acdc.engine.models.diffusion.unet import UNet, UNetConfig
 from acdc.engine.models.layers.quantized import QuantizedLinear
@@ -36,7 +36,7 @@ def test_every_bundle_names_known_kinds_options_and_repositories(name: str, tmp_
         find_bundle(name)
     with pytest.raises(ValueError, match="download it: hf download"):
         find_bundle(name, tmp_path)
-    raw = json.loads((bundle_module.PUBLISHED / f"{name}.json").read_text())
+    raw = json.loads((PUBLISHED / f"{name}.json").read_text())
     names = [
         said[key] for said in (raw[role] for role in KINDS) for key in said if key not in ("kind", "config", "loras")
     ]
@@ -225,7 +225,7 @@ def test_folders_next_to_a_bundle_come_before_the_models_folder(tmp_path: Path) 
 @pytest.mark.parametrize("name", embedded_names())
 def test_a_models_folder_that_no_part_is_sought_in_is_refused(name: str, tmp_path: Path) -> None:
     said = rf"^models folder '.*' would not be used: bundle '{name}' brings all its parts; leave it out$"
-    for bundle in (name, bundle_module.EMBEDDED / name):
+    for bundle in (name, EMBEDDED / name):
         with pytest.raises(ValueError, match=said):
             find_bundle(bundle, tmp_path)
     with pytest.raises(ValueError, match=r"would not be used: bundle 'show-o\+sd15' is made of noise; leave it out"):

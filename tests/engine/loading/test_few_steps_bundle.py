@@ -10,7 +10,7 @@ from safetensors import safe_open
 
 from acdc.engine.cli.main import main
 from acdc.engine.engine import Engine
-from acdc.engine.loading.bundle import EMBEDDED
+from acdc.engine.loading.bundle_place import EMBEDDED
 from acdc.engine.options import StoryOptions
 from acdc.engine.request import StoryRequest
 from acdc.engine.scheduler.policy import SchedulerConfig

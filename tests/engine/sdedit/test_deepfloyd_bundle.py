@@ -18,7 +18,7 @@ from acdc.engine.cli.info import collect
 from acdc.engine.cli.main import main
 from acdc.engine.constraints import Constraints
 from acdc.engine.engine import Engine
-from acdc.engine.loading.bundle import published_names
+from acdc.engine.loading.bundle_place import published_names
 from acdc.engine.pipeline.phases import Phases
 from acdc.engine.runtime.backends import STAGES, WHOLE
 from acdc.engine.runtime.compiled import UNetPass, check_whole, compile_models
