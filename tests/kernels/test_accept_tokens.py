@@ -31,7 +31,7 @@ def restated(codes, accepted, computed, num_codes):
     vocab=st.sampled_from([1, 2, 8192]),
     seed=st.integers(0, 2**32 - 1),
 )
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_kernel_and_reference_equal_the_restatement(num_codes, width, extra, stories, vocab, seed):
     generator = torch.Generator().manual_seed(seed)
     codes = torch.randint(vocab, (stories, num_codes + width + extra), generator=generator)

@@ -39,7 +39,7 @@ def random(shape, dtype, seed, count):
     blended=st.booleans(),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=40, deadline=None)
 def test_kernel_equals_reference(shape, dtype, prediction, scale, clip, levels, kept, on_device, blended, seed):
     latents, cond, uncond, original, noise = random(shape, dtype, seed, 5)
     assert on_triton(latents), "otherwise the reference would be compared with itself"
@@ -58,7 +58,7 @@ def test_kernel_equals_reference(shape, dtype, prediction, scale, clip, levels, 
     dtype=st.sampled_from([torch.float32, torch.float64]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_reference_is_the_engines(prediction, clip, levels, dtype, seed):
     latents, cond, uncond = random((2, 4, 3, 3), dtype, seed, 3)
     config = SchedulerConfig(prediction_type=prediction, clip_sample=clip, clip_sample_range=1.5)

@@ -30,7 +30,7 @@ def distances(vectors, codebook):
     dtype=st.sampled_from([torch.float32, torch.bfloat16, torch.float16]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_kernel_and_reference_find_a_nearest_code(count, num_codes, channels, dtype, seed):
     generator = torch.Generator().manual_seed(seed)
     vectors = torch.randn(count, channels, generator=generator).to(dtype)

@@ -19,7 +19,7 @@ def by_text(row):
 
 
 @given(count=COUNTS, channels=st.integers(1, 30), dtype=DTYPES, seed=st.integers(0, 99))
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_there_and_back(count, channels, dtype, seed):
     vectors = torch.randn(count, channels, generator=torch.Generator().manual_seed(seed)).to(dtype)
     assert on_triton(vectors), "otherwise the reference would be compared with itself"

@@ -96,7 +96,7 @@ def test_golden_temperatures_and_their_start():
     temperature=st.sampled_from([0.0, 1.0, 50.0]),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=12, deadline=None)
 def test_kernel_equals_reference(shape, dtype, guidance, known, step, temperature, seed):
     cond, uncond = logits_of(shape, seed, dtype)
     codes = begin(*shape[:2], known, seed)

@@ -26,7 +26,7 @@ def keys_of(seeds, chunk=0, purpose=0):
     count=st.integers(1, 1030),
     kind=st.sampled_from(KINDS),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_kernel_equals_reference(seeds, chunk, positions, count, kind):
     keys, where = keys_of(seeds, chunk, 2), torch.tensor(positions)
     assert on_triton(keys), "otherwise the reference would be compared with itself"

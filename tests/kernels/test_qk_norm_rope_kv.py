@@ -98,7 +98,7 @@ def both(inputs, options):
     norm=st.sampled_from(list(WEIGHTS_OF)),
     seed=st.integers(0, 99),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_kernel_equals_reference(sizes, form, dtype, interleaved, norm, seed):
     inputs, options = arguments(sizes, form, dtype, interleaved, norm, seed)
     (q, keys, values), (wanted_q, wanted_keys, wanted_values) = both(inputs, options)

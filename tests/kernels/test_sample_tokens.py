@@ -47,7 +47,7 @@ def check(cond, uncond, keys, starts, forced, sampling):
 
 
 @given(
-    shape=st.sampled_from([(1, 1, 1), (1, 1, 70), (1, 2, 17), (2, 1, 33)]),
+    shape=st.sampled_from([(1, 1, 1), (1, 1, 130), (1, 2, 17), (2, 1, 100)]),
     dtype=st.sampled_from(DTYPES),
     sampling=st.builds(
         Sampling,
@@ -62,7 +62,7 @@ def check(cond, uncond, keys, starts, forced, sampling):
     steps=st.sampled_from([1, 8, 2**20]),  # coarse logits are full of ties
     seed=st.integers(0, 999),
 )
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_kernel_equals_reference(shape, dtype, sampling, first, forcing, steps, seed):
     generator = torch.Generator().manual_seed(seed)
     cond, uncond = ((torch.randn(2, *shape, generator=generator) * steps).round() / steps * 2).to(dtype)
@@ -111,7 +111,7 @@ ODD = st.lists(st.sampled_from([-torch.inf, -0.0, 0.0, 1e-40, -3.5, 88.0]), min_
 
 
 @given(row=ROWS | ODD, k=st.integers(1, 11), p=st.floats(0.01, 0.99), block=st.sampled_from([16, 4]))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_the_kept_sets_are_the_references(row, k, p, block):
     """Without a sort: the k best with all their ties, and of them the fewest that reach p."""
     logits = torch.tensor([row])
@@ -127,7 +127,7 @@ def test_the_kept_sets_are_the_references(row, k, p, block):
 
 
 def test_draws_follow_the_softmax():
-    """Chi-square at a level of 1e-4: of 40,000 draws by the reference, to which 30 by the kernel are equal."""
+    """Chi-square at a level of 1e-4: of 40,000 draws by the reference, to which 100 by the kernel are equal."""
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, 0.5])
     positions, sampling = 40_000, Sampling(temperature=1.5)
     rows = logits.expand(1, positions, -1)
@@ -135,8 +135,8 @@ def test_draws_follow_the_softmax():
     wanted = positions * (logits / 1.5).softmax(-1)
     counts = torch.bincount(tokens.flatten(), minlength=5)
     assert ((counts - wanted).square() / wanted).sum() < 23.5  # 4 degrees of freedom
-    few = sample_tokens(rows[:, :30], None, KEYS[:1], torch.zeros(1, dtype=torch.int64), free(positions), sampling)
-    assert torch.equal(few, tokens[:, :30])
+    few = sample_tokens(rows[:, :100], None, KEYS[:1], torch.zeros(1, dtype=torch.int64), free(positions), sampling)
+    assert torch.equal(few, tokens[:, :100])
 
 
 def test_noise_is_that_of_the_position():

@@ -32,7 +32,7 @@ def launches(simulated: Simulated) -> list:
 # -- what holds of every run ------------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 @given(costs_of, lengths, hows, options_of)
 def test_no_slot_holds_two_launches_and_stories_walk_in_order(costs, frames, config, options):
     simulated = run(costs, frames, config, options)
@@ -61,7 +61,7 @@ def drawn_on(ran, after) -> bool:
     return ran.phase is Phase.SAMPLE and after.phase is Phase.SAMPLE
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 @given(costs_of, lengths, hows, options_of)
 def test_launches_take_their_time_and_no_run_beats_the_bounds(costs, frames, config, options):
     simulated = run(costs, frames, config, options)
@@ -83,7 +83,7 @@ def test_launches_take_their_time_and_no_run_beats_the_bounds(costs, frames, con
     assert 0 <= simulated.exposed_memory_s <= sum(simulated.latencies) + CLOSE
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 @given(lengths, hows, costs_of)
 def test_no_slot_idles_while_a_story_could_run(frames, config, costs):
     config = SchedulerConfig(**{**vars(config), "split_across_slots": True})
@@ -102,7 +102,7 @@ def test_no_slot_idles_while_a_story_could_run(frames, config, costs):
         assert len(busy) == config.slots or len(running) == min(alive, config.stories)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 @given(costs_of, lengths, options_of)
 def test_one_after_another_takes_the_sum_of_all(costs, frames, options):
     simulated = run(costs, frames, SERIAL, options)
@@ -118,7 +118,7 @@ def test_one_after_another_takes_the_sum_of_all(costs, frames, options):
 # -- what helps, and how much -----------------------------------------------------------------------------
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 @given(times, lengths, hows)
 @example(1.0, [1], SchedulerConfig())
 def test_a_second_slot_that_disturbs_nobody_does_not_slow_down(seconds, frames, config):
@@ -141,7 +141,7 @@ def test_two_slots_that_share_nothing_take_half():
     assert two.seconds == pytest.approx(one.seconds / 2, rel=0.03)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 @given(times, st.floats(0, 3.0), st.integers(1, 3))
 def test_memory_is_hidden_while_frames_are_drawn(seconds, share, prompt_lookahead):
     config = SchedulerConfig(prompt_lookahead=prompt_lookahead, calls=12)
@@ -160,7 +160,7 @@ def test_memory_that_is_not_asked_ahead_is_exposed():
     assert run(flat(), [3], SchedulerConfig(stories=1, slots=1), memory_s=7.0).waited == pytest.approx([4.0, 2.0, 2.0])
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 @given(times, lengths, hows)
 def test_twice_the_stories_are_not_done_sooner(seconds, frames, config):
     assert run(flat(seconds), frames * 2, config).seconds >= run(flat(seconds), frames, config).seconds - CLOSE
@@ -216,7 +216,7 @@ def test_ten_thousand_stories_on_one_machine_and_on_many():
     assert rates[64] / rates[1] == pytest.approx(64, rel=0.05)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), max_size=60), st.integers(1, 9))
 def test_stories_go_where_the_fewest_frames_are(frames, machines):
     shares = shared_out(frames, machines)

@@ -36,7 +36,7 @@ FRAMES = st.builds(
     Frame, st.integers(0, 9), TEXTS, TEXTS, OPEN_TEXTS, st.booleans(), PICTURES, PICTURES, CODES, CODES, SPANS,
     OPEN_TEXTS, LATER,
 )  # fmt: skip
-FEW = settings(max_examples=20)
+FEW = settings(max_examples=30)
 STORY = StoryRequest("story", ("A cat sat.", "It ran."), 7)
 
 

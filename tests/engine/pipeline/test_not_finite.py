@@ -167,7 +167,12 @@ def test_the_command_line_says_it_in_one_line_and_keeps_what_was_drawn(bundle: P
 
 @pytest.mark.parametrize(
     "backend",
-    ["eager", "vae_decoder=openvino", pytest.param("correction=openvino", marks=pytest.mark.toolchain)],
+    [
+        "eager",
+        "vae_decoder=openvino",
+        pytest.param("unet=openvino,vae_decoder=openvino", marks=pytest.mark.toolchain),
+        pytest.param("correction=openvino", marks=pytest.mark.toolchain),
+    ],
 )
 def test_a_backends_clamp_hides_nothing(tiny_path: Path, backend: str) -> None:
     """Guidance that overflows gives infinite latents; the clamp of a plan makes a number of NaN."""

@@ -16,7 +16,6 @@ from tests.helpers.margin import check_same_story
 
 SENTENCES = ["Benny the beagle sat in a garden.", "He ran.", "Benny slept near a log.", "He woke."]
 OTHERS = ["Lu, a very small cat, lived in a forest far away.", "She hid.", "Lu ran to the lake at night.", "She sang."]
-THREE = SENTENCES[:3]  # one corrected frame before, at and after each option of VARIANTS
 QUICK = {"num_inference_steps": 6}
 VARIANTS = [
     {},
@@ -43,18 +42,18 @@ def same(one, other):
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
 def test_streaming_equals_batch_and_resume_equals_an_undisturbed_run(tiny_engine, variant):
-    whole = tiny_engine.generate(THREE, seed=3, **QUICK, **variant).frames
-    same(list(tiny_engine.stream(THREE, seed=3, **QUICK, **variant)), whole)
-    for done in range(1, len(THREE) + 1):
-        rest = list(tiny_engine.stream(THREE, seed=3, done=whole[:done], **QUICK, **variant))
+    whole = tiny_engine.generate(SENTENCES, seed=3, **QUICK, **variant).frames
+    same(list(tiny_engine.stream(SENTENCES, seed=3, **QUICK, **variant)), whole)
+    for done in range(len(SENTENCES) + 1):
+        rest = list(tiny_engine.stream(SENTENCES, seed=3, done=whole[:done], **QUICK, **variant))
         same(rest, whole[done:])
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
 def test_a_story_does_not_depend_on_its_neighbours(exact_engine, variant):
     """Batched equals single in float64 with zero flips, although the texts are ragged."""
-    together = exact_engine.generate_batch([THREE, OTHERS[:3]], seeds=[3, 4], **QUICK, **variant)
-    for result, sentences, seed in zip(together, (THREE, OTHERS[:3]), (3, 4), strict=True):
+    together = exact_engine.generate_batch([SENTENCES, OTHERS], seeds=[3, 4], **QUICK, **variant)
+    for result, sentences, seed in zip(together, (SENTENCES, OTHERS), (3, 4), strict=True):
         alone = exact_engine.generate(sentences, seed=seed, **QUICK, **variant)
         assert [f.codes for f in result.frames] == [f.codes for f in alone.frames]
         assert [f.draft_codes for f in result.frames] == [f.draft_codes for f in alone.frames]
@@ -64,7 +63,7 @@ def test_batches_and_threads_in_float32_agree_by_the_margin_rule(tiny_engine):
     before = torch.get_num_threads()
     flips = 0
     try:
-        for seed in range(2):
+        for seed in range(3):
             torch.set_num_threads(1)
             alone = tiny_engine.generate(SENTENCES, seed=seed, **QUICK)
             together = tiny_engine.generate_batch([SENTENCES, OTHERS], seeds=[seed, 4], **QUICK)[0]
@@ -73,7 +72,7 @@ def test_batches_and_threads_in_float32_agree_by_the_margin_rule(tiny_engine):
             flips += check_same_story(tiny_engine, alone, together) + check_same_story(tiny_engine, alone, threaded)
     finally:
         torch.set_num_threads(before)
-    assert flips <= 1, f"{flips} near ties in 4 comparisons is more than rounding explains"
+    assert flips <= 1, f"{flips} near ties in 6 comparisons is more than rounding explains"
 
 
 @given(seed=st.integers(0, 2**64 - 1), first=st.integers(0, 4), every=st.integers(1, 4))

@@ -97,7 +97,7 @@ def test_an_error_leaves_nothing_locked():
 def test_slots_compile_while_others_run(tiny_path, tmp_path, monkeypatch):
     """Every shape is new to both slots."""
     monkeypatch.setenv("ACDC_CACHE", str(tmp_path))
-    engine = Engine.from_pretrained(tiny_path, backend="vae_decoder=openvino,arm_prefill=openvino")
+    engine = Engine.from_pretrained(tiny_path, backend="unet=openvino,vae_decoder=openvino,arm_prefill=openvino")
     plain = Engine.from_pretrained(tiny_path)
     config = SchedulerConfig(slots=2, stories=4)
     made = {result.seed: result for result in engine.generate_many(STORIES, num_inference_steps=2, pipelining=config)}

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[3]
 @given(
     config=CONFIGS, plots=st.lists(PLOTS, min_size=1, max_size=14), seed=st.integers(0, 2**32), trouble=st.booleans()
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=400, deadline=None)
 def test_any_schedule_takes_every_story_to_its_end(config, plots, seed, trouble):
     world = World(config, plots, seed, trouble)
     world.run()
@@ -49,7 +49,7 @@ def test_any_schedule_takes_every_story_to_its_end(config, plots, seed, trouble)
     trouble=st.booleans(),
     fits=st.dictionaries(st.sampled_from(list(UNITS)), st.integers(1, 4)),
 )
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=200, deadline=None)
 def test_a_batch_that_does_not_fit_is_halved_for_good(config, plots, seed, trouble, fits):
     world = World(config, plots, seed, trouble, fits)
     world.run()

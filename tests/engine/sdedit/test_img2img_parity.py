@@ -27,7 +27,6 @@ from tests.helpers.published import END, TEXT, UNETS, VAES, load_theirs, randomi
 
 PROMPTS = ["Benny the beagle in a vibrant garden. Benny jumped up.", "Luna the fox in a forest. Luna slept."]
 SEEDS = [5, 6]
-SIZE = 64  # pixels: latents of 8 x 8, of which the deepest level of four sees one
 
 
 @pytest.fixture(scope="module", params=["tiny", "storyworld", "sd1", "sd2"])
@@ -116,10 +115,10 @@ def run_pipeline(pipeline, image, options):
     ).images  # fmt: skip
 
 
-@pytest.mark.parametrize(("strength", "steps", "guidance"), [(0.5, 8, 5.0), (0.3, 10, 1.0), (1.0, 4, 7.5)])
+@pytest.mark.parametrize(("strength", "steps", "guidance"), [(0.5, 20, 5.0), (0.3, 10, 1.0), (1.0, 4, 7.5)])
 def test_same_latents_and_noise_give_the_same_pictures(pipeline, corrector, monkeypatch, strength, steps, guidance):
     options = make_options(strength=strength, num_inference_steps=steps, guidance_scale=guidance, negative_prompt="fog")
-    noise = noise_of(corrector, SIZE, Purpose.NOISE)
+    noise = noise_of(corrector, 128, Purpose.NOISE)
     latents = torch.randn(noise.shape, generator=torch.Generator().manual_seed(0))
     monkeypatch.setattr(diffusers_img2img, "randn_tensor", draws(noise))
     theirs = run_pipeline(pipeline, latents, options)
@@ -133,9 +132,9 @@ def test_same_latents_and_noise_give_the_same_pictures(pipeline, corrector, monk
 
 
 def test_posterior_sampling_from_raw_pixels(pipeline, corrector, monkeypatch):
-    options = make_options(num_inference_steps=6, strength=0.5, guidance_scale=5.0, sample_posterior=True)
-    pixels = torch.rand(2, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(1)) * 2 - 1
-    posterior, noise = (noise_of(corrector, SIZE, purpose) for purpose in (Purpose.POSTERIOR, Purpose.NOISE))
+    options = make_options(num_inference_steps=10, strength=0.5, guidance_scale=5.0, sample_posterior=True)
+    pixels = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    posterior, noise = (noise_of(corrector, 128, purpose) for purpose in (Purpose.POSTERIOR, Purpose.NOISE))
     # The pipeline encodes (and draws the posterior) first, then draws the noise; a batch is encoded at once.
     monkeypatch.setattr(diffusers_vae, "randn_tensor", draws(posterior))
     monkeypatch.setattr(diffusers_img2img, "randn_tensor", draws(noise))

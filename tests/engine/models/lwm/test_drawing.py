@@ -67,7 +67,7 @@ def one_by_one(session: ArmSession, params: SamplingParams, noise_keys: Tensor) 
     context=st.sampled_from(CONTEXTS),
     sync_every=st.sampled_from([1, 1, 2, 5]),
 )
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_any_window_draws_the_codes_of_one_after_another(
     seed, spread, texts, params, windows, drafted, context, sync_every
 ):

@@ -51,7 +51,7 @@ def by_itself(arm: ShowOArm, one: Teller, options: StoryOptions) -> list[tuple[i
     at_once=st.booleans(),
     trouble=st.booleans(),
 )
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_any_batch_draws_what_each_draws_alone(arm, stories, laid_out, guided, seed, passes, at_once, trouble):
     """Stories at different frames, begun, regrouped, corrected, failed and resumed in any order and any batches."""
     options, chance = options_of(laid_out, guided), Random(seed)
