@@ -17,6 +17,7 @@ from tests.helpers.many_stories import QUICK, SMALL, ended, many_of, same
 pytestmark = pytest.mark.usefixtures("no_thread_is_left")
 
 SENTENCES = ("A bear slept.", "It woke.")
+WIDE = SchedulerConfig(slots=3, stories=9, split_across_slots=False, max_passes_per_launch=5)
 OWN = [
     {},
     {"strength": 1.0},
@@ -30,21 +31,22 @@ OWN = [
 ]
 
 
+class Drawn(list):
+    """The stories alone, by their place in ``OWN``. Its text is short: hypothesis prints it where an example fails."""
+
+    def __repr__(self) -> str:
+        return f"{len(self)} stories"
+
+
 @pytest.fixture(scope="module")
 def drawn(exact_engine):
-    """The stories alone, by their place in ``OWN``."""
-    return [exact_engine.generate(SENTENCES, seed=4, **{**QUICK, **own}) for own in OWN]
+    return Drawn(exact_engine.generate(SENTENCES, seed=4, **{**QUICK, **own}) for own in OWN)
 
 
 @settings(max_examples=2)
-@given(
-    order=st.permutations(range(len(OWN))),
-    config=st.sampled_from(
-        [SMALL, SchedulerConfig(slots=3, stories=9, split_across_slots=False, max_passes_per_launch=5)]
-    ),
-)
+@given(order=st.permutations(range(len(OWN))), config=st.sampled_from([SMALL, WIDE]))
 def test_each_story_is_drawn_with_its_own_options(exact_engine, drawn, order, config):
-    """Two of some, so that there are batches."""
+    """Two of some, which may share launches."""
     names = [*((place, "a") for place in order), *((place, "b") for place in order[:3])]
     requests = [StoryRequest(f"{place}-{twin}", SENTENCES, 4, options=OWN[place]) for place, twin in names]
     many = many_of(exact_engine, config, requests)
@@ -57,12 +59,19 @@ def test_each_story_is_drawn_with_its_own_options(exact_engine, drawn, order, co
 
 
 def check_launches(many) -> None:
-    """Equal options share launches, unequal ones only where a phase reads none of them."""
+    """Stories share launches only where a phase reads none of the options in which they differ."""
     keys = [batch_keys(make_options(**{**QUICK, **own})) for own in OWN]
-    batches = [(ran.phase, {int(name[0]) for name in ran.stories}, len(ran.stories)) for ran in many.timeline]
-    for phase, places, _ in batches:
-        assert len({keys[place].get(phase) for place in places}) == 1
-    assert max(size for phase, _, size in batches if phase is Phase.SAMPLE) > 1
+    for ran in many.timeline:
+        assert len({keys[int(name[0])].get(ran.phase) for name in ran.stories}) == 1
+
+
+def test_stories_that_start_together_share_launches_of_phases_that_read_equal_options(exact_engine):
+    requests = [StoryRequest(f"{place}-a", SENTENCES, 4, options=OWN[place]) for place in (0, 1)]
+    many = many_of(exact_engine, WIDE, requests)
+    assert len(list(many)) == 2
+    sizes = {phase: {len(ran.stories) for ran in many.timeline if ran.phase is phase} for phase in Phase}
+    assert 2 in sizes[Phase.SAMPLE]
+    assert sizes[Phase.SDEDIT] == {1}
 
 
 def test_which_options_share_launches():
