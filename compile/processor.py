@@ -36,6 +36,11 @@ def instructions(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
     return frozenset((known.get("flags") or known.get("Features") or "").split())
 
 
+def maker(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """``GenuineIntel``, ``AuthenticAMD``, ...; empty where the system does not say."""
+    return _first_processor(cpuinfo).get("vendor_id", "")
+
+
 @functools.cache
 def _first_processor(cpuinfo: Path) -> dict[str, str]:
     try:

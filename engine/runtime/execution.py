@@ -11,6 +11,7 @@ from torch import nn
 from ...kernels.attention import Attend, find_attention
 from ..models.diffusion.attention import set_attention
 from ..models.diffusion.stable_diffusion import StableDiffusion
+from ..models.layers.few_rows import turn
 from ..models.layers.half_precision import HALVES, emulated, widen
 from ..models.layers.kernels import check_kernels, enable_triton
 from ..models.layers.packed import pack
@@ -55,5 +56,7 @@ def prepare(
         widen(*networks, corrector.text_encoder)
     elif how.device.type == "cpu" and how.dtype in HALVES:
         pack(*eager_parts(corrector, backends))
+    elif how.device.type == "cpu":
+        turn(*networks, corrector.text_encoder)
     if how.kernels == "triton":
         enable_triton(*networks)

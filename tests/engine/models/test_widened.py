@@ -66,6 +66,18 @@ def test_exact_sums_are_rounded_once_whatever_the_slices(make, dtype, inputs, ou
 
 
 @pytest.mark.parametrize("dtype", HALVES)
+@pytest.mark.parametrize("rows", range(1, widened.FEW + 2))
+@pytest.mark.parametrize("bias", [True, False])
+def test_few_rows_are_rounded_once_too(dtype: torch.dtype, rows: int, bias: bool) -> None:
+    draw = torch.Generator().manual_seed(rows)
+    layer = filled(linear(300, 200, bias), draw, True, dtype)
+    x = torch.randint(-8, 9, (rows, 300), generator=draw).to(dtype)
+    wanted = in_float32(layer, x).to(dtype)
+    widen(layer)
+    assert torch.equal(layer(x), wanted)
+
+
+@pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("make", [linear, conv])
 def test_any_numbers_give_the_rounded_float32_product(make, dtype: torch.dtype) -> None:
     draw = torch.Generator().manual_seed(0)
@@ -102,6 +114,7 @@ class Widenings(TorchDispatchMode):
 @pytest.mark.parametrize("make", [linear, conv])
 def test_a_weight_is_never_wide_as_a_whole(make, monkeypatch) -> None:
     monkeypatch.setattr(widened, "WIDENED_AT_ONCE", MANY_SLICES)
+    monkeypatch.setattr(widened, "FEW", 0)
     draw = torch.Generator().manual_seed(0)
     layer = filled(make(8, 64, False), draw, False, torch.bfloat16)
     x = inputs_of(layer, draw, False)[:1]
@@ -202,3 +215,9 @@ def test_nothing_is_widened_in_other_dtypes_and_where_there_are_units(tiny_path,
     kinds = {type(layer) for layer in layers(Engine.from_pretrained(tiny_path, dtype=dtype))}
     assert kinds == {nn.Linear, nn.Conv2d}
     assert len(packed) == (4 if units else 0)
+
+
+@pytest.mark.parametrize(("slow_loops", "products"), [(True, torch.float32), (False, torch.bfloat16)])
+def test_products_are_float32s_where_they_are_widened(slow_loops, products, monkeypatch) -> None:
+    monkeypatch.setattr(widened, "emulated", lambda device, dtype: slow_loops)
+    assert widened.product_dtype(CPU, torch.bfloat16) == products
