@@ -15,7 +15,7 @@ from PIL import Image
 from ...request import StoryRequest
 from ...utils.atomic import write_bytes
 from ..errors import ApiError, refusing
-from ..removal import UNLIMITED, remove
+from ..removal import remove_later
 from ..service import Service
 from ..store.records import Job
 from ..submit import check_model, idempotency_key, new_id, new_seed, submit
@@ -80,7 +80,7 @@ def queue_all(
             jobs.append(submit(here, request, kind, body, asked={**sent, "number": number}, idempotency=own)[0])
     except ApiError:
         for job in jobs if key is None else ():
-            remove(here, job.id, within=UNLIMITED)
+            remove_later(here, job.id)
         raise
     return jobs
 
