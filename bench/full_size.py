@@ -8,7 +8,6 @@ NAME`` draws a picture or clip with ACDiT, which no corrector follows, and ``--r
 
 from __future__ import annotations
 
-import platform
 import resource
 import sys
 import time
@@ -38,6 +37,7 @@ from ..engine.utils.versions import versions
 from .acdit.draw import draw_one, floors
 from .layer_needs import LayerNeeds
 from .module_runs import Runs
+from .overhead.cli import machine
 from .overhead.floors import rates_of
 from .reference_times import draw_reference, make_reference
 from .roofline import Machine
@@ -92,10 +92,10 @@ def main(
     else:
         found = corrected_clip(bundle, device, dtype, steps, (clip, size, width or size), t5_layers)
     widened = emulated(parse_device(device), parse_dtype(dtype))
-    machine = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
     found |= {
         "versions": versions(),
-        "machine": {**machine, "widened": widened},  # to float32 for products, where units for the dtype are missing
+        # widened: to float32 for products, where units for the dtype are missing
+        "machine": {**machine(), "threads": torch.get_num_threads(), "widened": widened},
         "peak_bytes": peak_bytes(),
     }
     write_json(out, found)
@@ -127,12 +127,12 @@ def drawn_frame(
     with needs.counting():
         (frame,) = engine.stream([SENTENCE], on_phase=needs.begin, constraints=steering(engine), **options)
     seconds = {phase: ms / 1e3 for phase, ms in frame.phases_ms.items()}
-    machine = Machine.measure(parse_dtype(dtype), device)
+    rates = Machine.measure(parse_dtype(dtype), device)
     return {
         "settings": engine.settings(make_options(**options)),
         "seconds": {"made": made, **seconds},
-        "rates": machine._asdict(),
-        "layers": needs.shares(seconds, machine),
+        "rates": rates._asdict(),
+        "layers": needs.shares(seconds, rates),
         "changed_codes": sum(one != other for one, other in zip(frame.codes, frame.draft_codes, strict=True)),
         "codes": len(frame.codes),
     }

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from ..engine.models.layers.half_precision import product_dtype
 from .overhead import packed_flops
 from .overhead.floors import weight_bytes
 
@@ -30,9 +31,10 @@ class Machine(NamedTuple):
 
     @classmethod
     def measure(cls, dtype: torch.dtype = torch.float32, device: str = "cpu") -> Machine:
-        """The best of some runs: a rate that is reached at all is a bound that holds."""
+        """The best of some runs: a rate that is reached at all is a bound that holds. Products are those of models in
+        ``dtype``, in float32 where the CPU has no units for it."""
         side = MATRIX if device == "cpu" else GPU_MATRIX
-        a, b = torch.randn(2, side, side, device=device).to(dtype)
+        a, b = torch.randn(2, side, side, device=device).to(product_dtype(torch.device(device), dtype))
         product = torch.empty_like(a)
         source = torch.ones(COPY_BYTES, dtype=torch.uint8, device=device)
         target = torch.empty_like(source)

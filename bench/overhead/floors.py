@@ -24,6 +24,7 @@ from torch.utils.flop_counter import flop_registry
 
 from ...engine.memory.none import NoMemory
 from ...engine.models.layers.fused import Fused
+from ...engine.models.layers.half_precision import product_dtype
 from ...engine.options import StoryOptions
 from ...engine.outputs import Phase
 from ...engine.pipeline.phases import rewrite
@@ -88,13 +89,14 @@ def measure_rates(engine: Engine) -> Rates:
 
 
 def rates_of(device: torch.device, dtype: torch.dtype) -> Rates:
-    """The best of some products, copies and sums: a rate that is reached at all is a bound that holds.
+    """The best of some products, copies and sums: a rate that is reached at all is a bound that holds. Products are
+    those of models in ``dtype``, in float32 where a CPU has no units for it.
 
     Weights are only read. A copy reads and writes, and many a CPU also reads every line that it is about to write,
     which is in no count: there a sum, which reads alone, is the faster of the two. The faster one is taken.
     """
     side = MATRIX[device.type]
-    a, b = torch.ones(2, side, side, device=device, dtype=dtype)
+    a, b = torch.ones(2, side, side, device=device, dtype=product_dtype(device, dtype))
     product = torch.empty_like(a)
     source = torch.ones(COPY_BYTES // 4, dtype=torch.float32, device=device)
     target = torch.empty_like(source)
