@@ -8,7 +8,6 @@ noise does not say how it is with trained ones.
 
 from __future__ import annotations
 
-import platform
 import statistics
 import time
 from collections.abc import Callable
@@ -21,11 +20,14 @@ import torch
 from ..engine.loading.bundle import find_bundle, parse_dtype
 from ..engine.loading.families import ComponentSpec
 from ..engine.models.janus.family import JanusArm
+from ..engine.models.layers.few_rows import turn
+from ..engine.models.layers.half_precision import emulated, widen
 from ..engine.options import Decoding, make_options
 from ..engine.utils.atomic import write_json
 from ..engine.utils.rng import Purpose, make_keys
 from ..engine.utils.versions import versions
 from .full_size import peak_bytes
+from .overhead.cli import machine
 
 SENTENCE = "Benny the beagle sat in a vibrant garden."
 SCALE = 5.0
@@ -43,13 +45,17 @@ WARM = 3  # codes before the turns
 def main(size: str, stories: str, codes: int, rounds: int, dtype: str, out: Path) -> None:
     """Draw by both in turns; seconds a turn."""
     config = dict(find_bundle(f"janus-pro-{size}+sd15", random_weights=True).parts["arm"].config)
-    arm = ComponentSpec("janus", {}, {**config, "codes_per_frame": codes}).load(torch.device("cpu"), parse_dtype(dtype))
-    processor = {"processor": platform.processor() or platform.machine(), "threads": torch.get_num_threads()}
+    cpu, kind = torch.device("cpu"), parse_dtype(dtype)
+    arm = ComponentSpec("janus", {}, {**config, "codes_per_frame": codes}).load(cpu, kind)
+    (widen if emulated(cpu, kind) else turn)(arm.model)
+    where = {**machine(), "threads": torch.get_num_threads()}
     settings = {"size": size, "codes": codes, "dtype": dtype, "guidance_scale": SCALE, "decoding": "sequential"}
     ours, theirs, rows = engine_draw(arm), peer_draw(arm), []
     for count in (int(text) for text in stories.split(",")):
         rows.append(compare(arm, (ours, theirs), count, rounds))
-        write_json(out, {**settings, "rows": rows, "versions": versions(), **processor, "peak_bytes": peak_bytes()})
+        write_json(
+            out, {**settings, "rows": rows, "versions": versions(), "machine": where, "peak_bytes": peak_bytes()}
+        )
         medians = [rows[-1][name]["median"] for name in ("engine", "transformers")]
         said = "{} stories: engine {:.1f} s, transformers {:.1f} s, {:.2f} times as fast"
         click.echo(said.format(count, *medians, rows[-1]["times"]))

@@ -10,6 +10,7 @@ from statistics import median
 from typing import Any
 
 from .decoding import rules
+from .full_size_table import full_size_table, janus_table
 from .invariance import table as invariance
 from .overhead import table as study
 from .service_table import service_table
@@ -36,6 +37,11 @@ def newest(pattern: str) -> tuple[str, dict[str, Any]]:
         raise ValueError(f"no {pattern} under {RESULTS}")
     found: dict[str, Any] = json.loads(files[-1].read_text(encoding="utf-8"))
     return files[-1].name, found
+
+
+def every(pattern: str) -> dict[str, dict[str, Any]]:
+    """Name -> content of all results of that kind."""
+    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(pattern))}
 
 
 def newest_phases() -> dict[str, tuple[str, dict[str, Any]]]:
@@ -280,6 +286,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "cost": cost_table,
     "kernels": kernel_table,
     "drift": drift_table,
+    "full_size": lambda: full_size_table(every("systems_cpu_2*.json")),
+    "janus": lambda: janus_table(every("janus_generate_cpu_2*_*float*.json")),
     "few_steps": partial(with_source, "storyworld_few_steps_2*.json", few_steps.table),
     "invariance": partial(with_source, "invariance_cpu_2*.json", invariance.table),
     "rules": partial(with_source, "decoding_rules_cpu_2*.json", rules.table),
