@@ -17,7 +17,7 @@ PAGES = (
     "README.md",
     *(
         f"docs/{page}.md"
-        for page in ("backends", "benchmarks", "correct", "many_stories", "measuring", "quality", "videos")
+        for page in ("backends", "benchmarks", "correct", "many_stories", "measuring", "models", "quality", "videos")
     ),
 )
 BLOCK = re.compile(r"(<!-- table: (\w+) -->\n).*?(<!-- end -->)", flags=re.DOTALL)
