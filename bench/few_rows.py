@@ -35,15 +35,11 @@ def ways(outputs: int, inputs: int, rows: int) -> dict[str, Call]:
     single = [torch.randn(outputs, inputs, generator=draw) for _ in range(count)]
     half = [weight.bfloat16() for weight in single]
     x, bias = torch.randn(rows, inputs, generator=draw), torch.randn(outputs, generator=draw)
-
-    def turned(weight: Tensor) -> Tensor:
-        return torch.addmm(bias.unsqueeze(1), weight, x.t()).t().contiguous()
-
     singles: list[Iterator[Tensor]] = [cycle(single), cycle(single)]
     halves: list[Iterator[Tensor]] = [cycle(half), cycle(half)]
     return {
         "float32": lambda: F.linear(x, next(singles[0]), bias),
-        "float32 turned": lambda: turned(next(singles[1])),
+        "float32 turned": lambda: few_rows.multiply_turned(x, next(singles[1]), bias),
         "bfloat16": lambda: F.linear(x.bfloat16(), next(halves[0])),
         "bfloat16 widened": lambda: multiply(few_rows.multiply_rows, x.bfloat16(), next(halves[1]), None, -1),
     }

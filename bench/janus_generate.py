@@ -20,8 +20,7 @@ import torch
 from ..engine.loading.bundle import find_bundle, parse_dtype
 from ..engine.loading.families import ComponentSpec
 from ..engine.models.janus.family import JanusArm
-from ..engine.models.layers.few_rows import turn
-from ..engine.models.layers.half_precision import emulated, widen
+from ..engine.models.layers.products import choose_products
 from ..engine.options import Decoding, make_options
 from ..engine.utils.atomic import write_json
 from ..engine.utils.rng import Purpose, make_keys
@@ -47,7 +46,7 @@ def main(size: str, stories: str, codes: int, rounds: int, dtype: str, out: Path
     config = dict(find_bundle(f"janus-pro-{size}+sd15", random_weights=True).parts["arm"].config)
     cpu, kind = torch.device("cpu"), parse_dtype(dtype)
     arm = ComponentSpec("janus", {}, {**config, "codes_per_frame": codes}).load(cpu, kind)
-    (widen if emulated(cpu, kind) else turn)(arm.model)
+    choose_products(cpu, kind, [arm.model], [])
     where = {**machine(), "threads": torch.get_num_threads()}
     settings = {"size": size, "codes": codes, "dtype": dtype, "guidance_scale": SCALE, "decoding": "sequential"}
     ours, theirs, rows = engine_draw(arm), peer_draw(arm), []

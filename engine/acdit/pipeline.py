@@ -23,8 +23,7 @@ from ..models.acdit.config import ACDiTConfig
 from ..models.acdit.network import ACDiT
 from ..models.acdit.sampler import BlockSampler
 from ..models.diffusion.vae import VAE
-from ..models.layers.half_precision import HALVES, emulated, widen
-from ..models.layers.packed import pack
+from ..models.layers.products import choose_products
 from ..options import EngineOptions
 from ..runtime.float32 import exact_float32
 from ..scheduler.executor import Slot
@@ -74,10 +73,7 @@ class ACDiTPipeline:
             weights = acdit_fingerprint(Path(model), Path(vae), kind)
         check_fit(network.config, autoencoder)
         exact_float32(where)
-        if emulated(where, kind):
-            widen(network, autoencoder)
-        elif where.type == "cpu" and kind in HALVES:
-            pack(network, autoencoder.decoder)
+        choose_products(where, kind, [network, autoencoder], [network, autoencoder.decoder])
         return cls(network, autoencoder, weights)
 
     @property

@@ -11,10 +11,8 @@ from torch import nn
 from ...kernels.attention import Attend, find_attention
 from ..models.diffusion.attention import set_attention
 from ..models.diffusion.stable_diffusion import StableDiffusion
-from ..models.layers.few_rows import turn
-from ..models.layers.half_precision import HALVES, emulated, widen
 from ..models.layers.kernels import check_kernels, enable_triton
-from ..models.layers.packed import pack
+from ..models.layers.products import choose_products
 from .backends import choose_backends
 from .compiled import eager_parts
 from .float32 import exact_float32
@@ -52,11 +50,7 @@ def prepare(
     are those that the stages will run on. In place, before any plan is made."""
     for network in corrector.denoisers:  # no plan has taken its place yet
         set_attention(network, how.attend)
-    if emulated(how.device, how.dtype):
-        widen(*networks, corrector.text_encoder)
-    elif how.device.type == "cpu" and how.dtype in HALVES:
-        pack(*eager_parts(corrector, backends))
-    elif how.device.type == "cpu":
-        turn(*networks, corrector.text_encoder)
+    packable = eager_parts(corrector, backends)
+    choose_products(how.device, how.dtype, [*networks, corrector.text_encoder], packable)
     if how.kernels == "triton":
         enable_triton(*networks)

@@ -40,7 +40,12 @@ def multiply_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     rows = x.numel() // x.shape[-1]
     if not (1 < rows <= MOST_ROWS and weight.numel() >= LARGE and shares_rows()):
         return F.linear(x, weight, bias)
-    columns = x.reshape(rows, -1).t()
+    return multiply_turned(x, weight, bias)
+
+
+def multiply_turned(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """The second form, of the same tensors."""
+    columns = x.reshape(-1, x.shape[-1]).t()
     turned = weight @ columns if bias is None else torch.addmm(bias.unsqueeze(1), weight, columns)
     return turned.t().contiguous().view(*x.shape[:-1], len(weight))
 

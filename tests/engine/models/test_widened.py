@@ -211,7 +211,7 @@ def test_nothing_is_widened_in_other_dtypes_and_where_there_are_units(tiny_path,
     """With such units the corrector's four parts are packed for them instead (test_packed.py)."""
     without_units(monkeypatch, bfloat16=units)
     packed: list[nn.Module] = []
-    monkeypatch.setattr("acdc.engine.runtime.execution.pack", lambda *parts: packed.extend(parts))
+    monkeypatch.setattr("acdc.engine.models.layers.products.pack", lambda *parts: packed.extend(parts))
     kinds = {type(layer) for layer in layers(Engine.from_pretrained(tiny_path, dtype=dtype))}
     assert kinds == {nn.Linear, nn.Conv2d}
     assert len(packed) == (4 if units else 0)
