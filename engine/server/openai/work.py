@@ -99,11 +99,10 @@ class Owned:
     def __exit__(self, *_: object) -> None:
         loop = asyncio.get_running_loop()
         for job in () if self.kept else self.jobs:
-            over = job.id in self.finished
-            if not over:  # at once, also where its removal waits for others
+            if job.id not in self.finished:  # at once, also where its removal waits for others
                 loop.run_in_executor(None, self._cancel, job.id)
             if self.removed:
-                remove_later(self.here, job.id, cancel=not over)
+                remove_later(self.here, job.id, cancel=False)
 
     def _cancel(self, name: str) -> None:
         with suppress(LookupError):  # another request has removed it
