@@ -39,9 +39,10 @@ def newest(pattern: str) -> tuple[str, dict[str, Any]]:
     return files[-1].name, found
 
 
-def every(pattern: str) -> dict[str, dict[str, Any]]:
-    """Name -> content of all results of that kind."""
-    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(pattern))}
+def newest_of_all(kind: str) -> dict[str, dict[str, Any]]:
+    """Name -> content of the results ``KIND_cpu_DATE_NAME.json`` of the last date."""
+    date = max(path.name[: len(f"{kind}_cpu_YYYY-MM-DD")] for path in RESULTS.glob(f"{kind}_cpu_2???-??-??_*.json"))
+    return {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob(f"{date}_*.json"))}
 
 
 def newest_phases() -> dict[str, tuple[str, dict[str, Any]]]:
@@ -286,8 +287,8 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "cost": cost_table,
     "kernels": kernel_table,
     "drift": drift_table,
-    "full_size": lambda: full_size_table(every("systems_cpu_2*.json")),
-    "janus": lambda: janus_table(every("janus_generate_cpu_2*_*float*.json")),
+    "full_size": lambda: full_size_table(newest_of_all("systems")),
+    "janus": lambda: janus_table(newest_of_all("janus_generate")),
     "few_steps": partial(with_source, "storyworld_few_steps_2*.json", few_steps.table),
     "invariance": partial(with_source, "invariance_cpu_2*.json", invariance.table),
     "rules": partial(with_source, "decoding_rules_cpu_2*.json", rules.table),
