@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional
 
 from acdc.bench.storyworld.train.codebook import CodebookEma, usage
 from acdc.bench.storyworld.train.fast_coder import fuse_norms
 from acdc.bench.storyworld.train.fused_norm import FusedGroupNorm
 from acdc.bench.storyworld.train.pictures import Frames, picture_loss, psnr
+from acdc.bench.storyworld.train.winograd import WinogradConv2d
 from acdc.engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
 
 pytestmark = pytest.mark.training
@@ -73,6 +75,37 @@ def test_loss_and_psnr() -> None:
     pixels = torch.zeros(1, 3, 8, 8)
     assert float(picture_loss(pixels, pixels)) == 0.0
     assert psnr(pixels + 0.2, pixels) == pytest.approx(20.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("shape", [(1, 8, 8, 4, 4), (3, 32, 16, 8, 12), (2, 24, 40, 20, 4), (5, 8, 64, 16, 16)])
+def test_winograds_convolution_and_its_gradients_are_the_sums(shape: tuple[int, ...], bias: bool) -> None:
+    torch.manual_seed(sum(shape))
+    batch, inputs, outputs, height, width = shape
+    conv = WinogradConv2d(inputs, outputs, 3, padding=1, bias=bias)
+    x, dy = torch.randn(batch, inputs, height, width, requires_grad=True), torch.randn(batch, outputs, height, width)
+    ours = conv(x)
+    assert "Convolution" in type(ours.grad_fn).__name__
+    wide = [value.detach().double().requires_grad_() for value in (x, *conv.parameters())]
+    theirs = functional.conv2d(*wide, padding=1)
+    found = (ours, *torch.autograd.grad(ours, (x, *conv.parameters()), dy))
+    wanted = (theirs, *torch.autograd.grad(theirs, wide, dy.double()))
+    for mine, other in zip(found, wanted, strict=True):
+        assert (mine.double() - other).norm() < 1e-5 * other.norm()
+
+
+def test_what_winograd_does_not_serve_is_torchs_own() -> None:
+    torch.manual_seed(0)
+    for conv, side in (
+        (WinogradConv2d(8, 8, 3, padding=1), 6),  # no whole tiles
+        (WinogradConv2d(8, 8, 3, padding=1, stride=2), 8),
+        (WinogradConv2d(8, 8, 1), 8),
+        (WinogradConv2d(3, 8, 3, padding=1), 8),  # no whole vector of channels
+        (WinogradConv2d(8, 8, 3, padding=1).double(), 8),
+    ):
+        x = torch.randn(1, conv.in_channels, side, side, dtype=conv.weight.dtype)
+        wanted = functional.conv2d(x, conv.weight, conv.bias, conv.stride, conv.padding)
+        assert torch.equal(conv(x), wanted)
 
 
 def test_fused_norms_keep_weights_and_result() -> None:

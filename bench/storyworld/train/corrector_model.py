@@ -2,7 +2,7 @@
 
 The modules are diffusers' and transformers' own, so a checkpoint is a Stable Diffusion directory; only the way they
 are run in training differs: bfloat16 weights over float32 masters, plain matrix products for the attention (the
-CPU's flash attention is slow backwards for 64 tokens) and a fused group norm.
+CPU's flash attention is slow backwards for 64 tokens), a fused group norm and, in float32, Winograd's convolutions.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from transformers import CLIPTextConfig, CLIPTextModel
 from .caption_tokenizer import MODEL_MAX_LENGTH
 from .fused_norm import FusedGroupNorm
 from .precision import compute_dtype
+from .winograd import WinogradConv2d
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,8 @@ def prepare_for_training(unet: Any) -> None:
     for module in unet.modules():
         if type(module) is nn.GroupNorm:
             module.__class__ = FusedGroupNorm
+        elif type(module) is nn.Conv2d:
+            module.__class__ = WinogradConv2d
     for module in unet.modules():
         if type(module) is ResnetBlock2D:
             assert module.time_embedding_norm == "default"

@@ -6,10 +6,12 @@ import torch
 from torch import nn
 
 from .fused_norm import FusedGroupNorm
+from .winograd import WinogradConv2d
 
 
 def fuse_norms(coder: nn.Module) -> None:
-    """Join each group norm of `coder` with the SiLU after it, and turn its weights to channels-last, in place.
+    """Join each group norm of `coder` with the SiLU after it, give its convolutions Winograd's way, and turn its
+    weights to channels-last, in place.
 
     Only for networks in which every group norm is followed by a SiLU and no other SiLU exists: VQGAN and
     AutoencoderKL without attention.
@@ -20,6 +22,8 @@ def fuse_norms(coder: nn.Module) -> None:
             assert getattr(module, "silu", True), "a group norm without a SiLU"
             module.__class__ = FusedGroupNorm
             module.silu = True  # type: ignore[assignment]
+        if type(module) is nn.Conv2d:
+            module.__class__ = WinogradConv2d
         for name, child in module.named_children():
             if type(child) is nn.SiLU:
                 setattr(module, name, nn.Identity())
