@@ -1,4 +1,4 @@
-"""Tables of published systems at full size, of noise: ``python -m acdc.bench.tables``."""
+"""Tables of published systems at full size, with weights of noise: ``python -m acdc.bench.tables``."""
 
 from __future__ import annotations
 
@@ -34,6 +34,26 @@ def janus_table(files: Mapping[str, Record]) -> str:
             lines.append(f"| {row['stories']} | {record['dtype']} | {theirs} | {ours} | {row['times']:.2f} |")
     codes = next(iter(files.values()))["codes"]
     return "\n".join([*lines, "", f"{codes} of 576 codes, one after another, A B B A, {_where(files)}"])
+
+
+def real_size_table(name: str, record: Record) -> str:
+    """Seconds of Stable Diffusion 1.5's passes and corrections a contender, from ``bench.real_size``: medians, and in
+    brackets how many times as fast the first one is done."""
+    tables = record["tables"]
+    heads = ["", *(f"{_work(table)}, {table['size']} px, s" for table in tables)]
+    medians = [{row["name"]: row["median"] for row in table["rows"]} for table in tables]
+    first, *others = (name for name in medians[0] if all(name in column for column in medians))
+    lines = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    for contender in (first, *others):
+        cells = [f"{column[contender]:.2f} ({column[first] / column[contender]:.2f})" for column in medians]
+        lines.append(f"| {contender} | {' | '.join(cells)} |")
+    ran = {**record, "machine": {**record["machine"], "threads": tables[0]["threads"]}}
+    rounds = ", ".join(str(len(table["rates"])) for table in tables)
+    return "\n".join([*lines, "", f"Medians of {rounds} turns, A B C C B A, {_where({name: ran})}"])
+
+
+def _work(table: Record) -> str:
+    return "UNet pass" if table["work"] == "pass" else f"correction, {table['steps'] // 2} of {table['steps']} steps"
 
 
 def _range(seconds: list[float]) -> str:

@@ -26,7 +26,7 @@ from ..engine.request import StoryRequest
 from ..engine.scheduler.policy import SchedulerConfig
 from ..engine.scheduler.run import frames_of
 from ..engine.utils.atomic import make_directory, write_json
-from ..engine.utils.malloc import limit_malloc_arenas
+from ..engine.utils.malloc import keep_freed_memory
 from ..engine.utils.versions import versions
 from .options import BUNDLE, DEVICE, OUT, STEPS
 from .overhead.cli import machine
@@ -169,7 +169,7 @@ def main(
     """Measure what the pipelined loop gains over the serial one."""
     if 0 < thousand < SETTLED + HUNDRED or thousand < 0:
         raise click.BadParameter(f"--thousand {thousand} is too few; choose 0, or {SETTLED + HUNDRED} and more")
-    limit_malloc_arenas()
+    keep_freed_memory()
     make_directory(out.parent)
     requests, config = held_out(stories), SchedulerConfig()
     record: dict[str, Any] = {

@@ -29,7 +29,7 @@ from ..engine.scheduler.policy import SchedulerConfig, batch
 from ..engine.scheduler.run import frames_of
 from ..engine.scheduler.scheduler import phase_schedule
 from ..engine.utils.atomic import make_directory, write_json
-from ..engine.utils.malloc import limit_malloc_arenas
+from ..engine.utils.malloc import keep_freed_memory
 from ..engine.utils.versions import versions
 from .numbers import numbers
 from .options import BUNDLE, DEVICE, OUT, STEPS
@@ -220,7 +220,7 @@ def main(
     check_sizes(slots, batches, stories)
     if min(memory_ms) < 0:
         raise click.BadParameter(f"--memory-ms {min(memory_ms)} is negative; choose 0 or more")
-    limit_malloc_arenas()  # as acdc generate does
+    keep_freed_memory()  # as acdc generate does
     make_directory(out.parent)
     engine = Engine.from_pretrained(bundle, device=device, backend=backend)
     options = make_options(num_inference_steps=steps).resolved(engine.defaults)

@@ -23,7 +23,7 @@ from ..engine.options import StoryOptions
 from ..engine.request import StoryRequest
 from ..engine.scheduler.run import frames_of
 from ..engine.utils.atomic import make_directory, write_json
-from ..engine.utils.malloc import limit_malloc_arenas
+from ..engine.utils.malloc import keep_freed_memory
 from ..engine.utils.versions import versions
 from .options import BUNDLE, OUT
 from .overhead.cli import machine
@@ -93,7 +93,7 @@ def figures(load: Load, offline_rate: float) -> dict[str, Any]:
 @OUT
 def main(bundle: str, stories: int, share: float, out: Path) -> None:
     """Measure what the way over HTTP costs."""
-    limit_malloc_arenas()
+    keep_freed_memory()
     make_directory(out.parent)
     prompts = prompts_of(read_dataset(None), stories, 0, whole=True)
     warm = prompts_of(read_dataset(None), WARM, 1 << 20, whole=True)

@@ -10,7 +10,7 @@ from statistics import median
 from typing import Any
 
 from .decoding import rules
-from .full_size_table import full_size_table, janus_table
+from .full_size_table import full_size_table, janus_table, real_size_table
 from .invariance import table as invariance
 from .overhead import table as study
 from .service_table import service_table
@@ -288,6 +288,7 @@ TABLES: Mapping[str, Callable[[], str]] = {
     "kernels": kernel_table,
     "drift": drift_table,
     "full_size": lambda: full_size_table(newest_of_all("systems")),
+    "real_size": lambda: real_size_table(*newest("cpu_real_size_2???-??-??.json")),
     "janus": lambda: janus_table(newest_of_all("janus_generate")),
     "few_steps": partial(with_source, "storyworld_few_steps_2*.json", few_steps.table),
     "invariance": partial(with_source, "invariance_cpu_2*.json", invariance.table),

@@ -17,7 +17,7 @@ import torch
 
 from ...engine.engine import Engine
 from ...engine.utils.atomic import make_directory, write_json
-from ...engine.utils.malloc import limit_malloc_arenas
+from ...engine.utils.malloc import keep_freed_memory
 from ...engine.utils.versions import versions
 from ..choices import chosen
 from ..options import BUNDLE, OUT
@@ -75,7 +75,7 @@ def main(
     """Draw what is missing, compare, and write OUT. Exit status 75: blocks are missing; 1: a code changed that was not
     a near tie."""
     make_directory(out.parent)
-    limit_malloc_arenas()
+    keep_freed_memory()
     conditions = [CONDITIONS[name] for name in chosen(only, CONDITIONS, "condition")]
     until = float("inf") if minutes is None else time.monotonic() + 60 * minutes
     pieces = Pieces(folder, bundle, plain, corrected)

@@ -15,7 +15,7 @@ from ...engine.loading.acdit import NAMES
 from ...engine.memory import check_memory
 from ...engine.options import EngineOptions, StoryOptions, default_backend
 from ...engine.utils.atomic import check_parent, write_bytes, write_json
-from ...engine.utils.malloc import limit_malloc_arenas
+from ...engine.utils.malloc import keep_freed_memory
 from ...engine.utils.streams import log
 from .corrector_free import CorrectorFree
 from .study import Plan, run_study
@@ -59,7 +59,7 @@ def make_study(
     check_plots()
     check_name(sizes.corrector_free)
     check_memory(options.memory)
-    limit_malloc_arenas()
+    keep_freed_memory()
     engine = load(engine_options)
     if not asked and not draws_videos(engine):
         sweeps.remove(VIDEO)

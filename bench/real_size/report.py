@@ -37,13 +37,14 @@ def section(table: Mapping[str, Any]) -> Iterator[str]:
         f"{floor(table, False):.3f} and {floor(table, True):.3f} s."
     )
     yield ""
-    yield "| contender | s, median | min to max | times diffusers-bf16 | floor / time | MiB (peak) | differs | busy |"
+    yield "| contender | s, median | min to max | times diffusers | floor / time | MiB (peak) | differs | busy |"
     yield "|---" * 8 + "|"
-    peer = next((row["median"] for row in table["rows"] if row["name"] == "diffusers-bf16"), None)
+    medians = {row["name"]: row["median"] for row in table["rows"]}
     for row in table["rows"]:
         name, seconds = row["name"], row["median"]
         exact = name == "openvino" or name.endswith("float32")
         busy = sum(turn["others_cpu_seconds"] for turn in row["turns"]) / sum(turn["seconds"] for turn in row["turns"])
+        peer = medians.get("diffusers-float32" if exact else "diffusers-bf16")
         times = f"{peer / seconds:.2f}" if peer else ""
         yield (
             f"| {name} | {seconds:.3f} | {row['min']:.3f} to {row['max']:.3f} | {times} "
@@ -51,5 +52,8 @@ def section(table: Mapping[str, Any]) -> Iterator[str]:
             f"| {table['relative_difference'][name]:.1e} | {busy:.0%} |"
         )
     yield ""
-    yield "Difference: of the result's norm, to float32 or else to the first row. Busy: cores taken by other processes."
+    yield (
+        "Times diffusers: in the same number type. Difference: of the result's norm, to float32 or else to the first "
+        "row. Busy: cores taken by other processes."
+    )
     yield ""

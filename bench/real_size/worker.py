@@ -24,6 +24,7 @@ from torch import Tensor
 from ...engine.loading.families.stable_diffusion import SIZES
 from ...engine.models.diffusion.unet import UNet, UNetConfig
 from ...engine.runtime.compiled import UNetPass
+from ...engine.utils.malloc import keep_freed_memory
 from ...engine.utils.weights import skeleton
 from ..roofline import Cost, Machine
 from .contenders import CONTENDERS, Contender, Inputs
@@ -93,7 +94,8 @@ def count(size: int) -> dict[str, int]:
 
 
 def main() -> None:
-    """Answer until stdin ends."""
+    """Answer until stdin ends. Memory is kept as the commands keep it, for every contender."""
+    keep_freed_memory()
     setup = json.loads(sys.argv[1])
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what libraries print goes to stderr

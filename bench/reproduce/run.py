@@ -19,7 +19,7 @@ from ...engine.options import EngineOptions, StoryOptions
 from ...engine.request import StoryRequest
 from ...engine.storage.run_lock import RunLock
 from ...engine.utils.atomic import make_directory, write_bytes, write_json
-from ...engine.utils.malloc import limit_malloc_arenas
+from ...engine.utils.malloc import keep_freed_memory
 from ...engine.utils.streams import log
 from ..overhead.cli import machine
 from ..quality.evaluate import Evaluation
@@ -62,7 +62,7 @@ class Asked:
 def run(asked: Asked) -> bool:
     """Draw what is missing, measure, write; is every story part of it?"""
     make_directory(asked.out)
-    limit_malloc_arenas()
+    keep_freed_memory()
     with RunLock(asked.out / RECORD, asked.out / ".lock"):
         engine = load_engine(asked.engine, num_frames=asked.frames_of_a_row * len(asked.table.rows))
         failed = 0

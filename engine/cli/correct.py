@@ -17,6 +17,7 @@ from ..options import EngineOptions
 from ..storage.correction_run import CorrectionRun, Entry
 from ..storage.picture_files import PictureFile, find_picture, has_sound
 from ..utils.file_digest import file_digest
+from ..utils.malloc import keep_freed_memory
 from ..utils.streams import log, report
 from ..utils.versions import versions
 from .correct_work import Work
@@ -167,6 +168,7 @@ def load_corrector(options: EngineOptions, num_pictures: int) -> Corrector:
     if options.controlnet is not None or options.depth_model is not None:
         raise ValueError("a ControlNet and a depth model steer the frames of stories; leave them out")
     set_threads(options.threads)
+    keep_freed_memory()
     from ..corrector import Corrector
 
     arguments = {field.name: getattr(options, field.name) for field in fields(options)}

@@ -22,7 +22,7 @@ from ..storage.resume_run import Earlier, check_folders, earlier_run, names_to_c
 from ..storage.run_progress import RunProgress, make_many_progress
 from ..storage.run_writer import ManyWriter, frames_to_make
 from ..storage.stories_file import read_requests
-from ..utils.malloc import limit_malloc_arenas
+from ..utils.malloc import keep_freed_memory
 from ..utils.streams import is_input, log, report
 from ..utils.uninterrupted import uninterrupted
 from .constraints import check_all_constraints, constraints
@@ -119,7 +119,7 @@ def generate(
     check_folders(directory, [*(request.id for request in left), *stale])
     if left:
         check_memory(options.memory)
-    limit_malloc_arenas()
+    keep_freed_memory()
     num_frames = sum(len(request.sentences) for request in requests)
     opened: AbstractContextManager[Drawing]
     if choice is None:

@@ -18,6 +18,7 @@ from ..outputs import StoryResult
 from ..storage.progress import make_progress
 from ..storage.resume_story import check_request
 from ..storage.story_writer import StoryWriter, cut_remark, end_ms, shifted, story_title
+from ..utils.malloc import keep_freed_memory
 from ..utils.streams import log, report
 from ..utils.versions import versions
 from .constraints import check_control, constraints, read_constraints
@@ -133,6 +134,7 @@ def load_engine(options: EngineOptions, cache: PlanCache | None = None, *, num_f
     and not for a bundle that is not there."""
     find_place(options.bundle)
     set_threads(options.threads)
+    keep_freed_memory()
     from ..engine import Engine
 
     arguments = {field.name: getattr(options, field.name) for field in fields(options)}

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection
 
-from ..utils.malloc import limit_malloc_arenas
+from ..utils.malloc import keep_freed_memory
 from .host import EngineHost
 from .leases import EngineDied
 from .recipe import Recipe
@@ -94,7 +94,7 @@ def _serve(connection: Connection, recipe: Recipe, environment: Mapping[str, str
     """The process: answers until the driver is gone, and leaves at once, whatever its threads are at."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     os.environ.update(environment)
-    limit_malloc_arenas()
+    keep_freed_memory()
     host = EngineHost(recipe)
     with suppress(EOFError, OSError):
         while True:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from ..utils.malloc import limit_malloc_arenas
+from ..utils.malloc import keep_freed_memory
 from ..utils.streams import log
 from .host import EngineHost
 from .leases import EngineDied
@@ -57,7 +57,7 @@ class RayHost(EngineHost):
     """An engine in an actor."""
 
     def __init__(self, recipe: Recipe) -> None:
-        limit_malloc_arenas()
+        keep_freed_memory()
         super().__init__(recipe)
 
     def place(self) -> tuple[str, int]:

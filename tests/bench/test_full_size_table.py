@@ -2,7 +2,7 @@
 
 import pytest
 
-from acdc.bench.full_size_table import PHASES, full_size_table, janus_table
+from acdc.bench.full_size_table import PHASES, full_size_table, janus_table, real_size_table
 
 pytestmark = pytest.mark.measuring
 
@@ -34,3 +34,22 @@ def test_a_row_a_number_of_stories():
     table = janus_table({"a.json": {"dtype": "float32", "codes": 48, "rows": rows, **WHERE}}).splitlines()
     assert table[2] == "| 4 | float32 | 3.0 | 1.0 to 2.0 | 2.00 |"
     assert table[-1].startswith("48 of 576 codes")
+
+
+def test_a_row_a_contender_that_every_table_has():
+    rows = [{"name": "diffusers", "median": 3.0}, {"name": "ours", "median": 2.0}]
+    once = {
+        "work": "pass",
+        "size": 256,
+        "steps": 50,
+        "rates": [{}, {}],
+        "threads": 2,
+        "rows": [*rows, {"name": "c", "median": 1.0}],
+    }
+    whole = {"work": "correction", "size": 512, "steps": 10, "rates": [{}], "rows": rows}
+    table = real_size_table(
+        "a.json", {"tables": [once, whole], **WHERE, "machine": {"processor": "A CPU"}}
+    ).splitlines()
+    assert table[0] == "|  | UNet pass, 256 px, s | correction, 5 of 10 steps, 512 px, s |"
+    assert table[2:4] == ["| diffusers | 3.00 (1.00) | 3.00 (1.00) |", "| ours | 2.00 (1.50) | 2.00 (1.50) |"]
+    assert table[-1].startswith("Medians of 2, 1 turns")

@@ -1,6 +1,6 @@
 // 3 x 3 convolution by Winograd's F(4 x 4, 3 x 3) over points 0, +-1, +-2 (arXiv 1509.09308, section 4), float32, one
 // thread. Pixels are [N, H, W, C] with H and W multiples of 4 and C one of LANES. A few tiles at a time are transformed,
-// multiplied and transformed back within the second cache. Each map has its transpose beside it: the gradients are made
+// multiplied and transformed back within the second cache. Each map has its transpose next to it: the gradients are made
 // of them. Plain C interface, called through ctypes.
 #include <algorithm>
 #include <cstdint>

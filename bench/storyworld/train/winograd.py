@@ -39,7 +39,7 @@ def library() -> ctypes.CDLL | None:
 
 
 def serves(x: Tensor, conv: nn.Conv2d) -> bool:
-    """Whether `convolve` computes ``conv(x)``: float32 maps of whole tiles, channels of whole vectors."""
+    """True where the kernel computes ``conv(x)``: float32 maps of whole tiles, channels of whole vectors."""
     geometry = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
     return (
         geometry == ((3, 3), (1, 1), (1, 1), (1, 1), 1)

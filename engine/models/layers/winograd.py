@@ -21,7 +21,7 @@ TILE, INPUTS = 4, 6  # a side of a tile's outputs and inputs
 NARROWEST = 256  # channels: below it the transforms cost what the products save
 LARGEST = 1_300_000  # inputs x outputs of a layer
 TILES = 256  # at a time: their values stay in the cache, and the weights are read once for all of them
-# Of the points 0, 1, -1, 2, -2 and infinity: what is written in columns is a row each.
+# Matrices B^T, G and A^T for the points 0, 1, -1, 2, -2 and infinity.
 INPUT = ((4, 0, -5, 0, 1, 0), (0, -4, -4, 1, 1, 0), (0, 4, -4, -1, 1, 0), (0, -2, -1, 2, 1, 0), (0, 2, -1, -2, 1, 0),
          (0, 4, 0, -5, 0, 1))  # fmt: skip
 KERNEL = ((1 / 4, 0, 0), (-1 / 6, -1 / 6, -1 / 6), (-1 / 6, 1 / 6, -1 / 6), (1 / 24, 1 / 12, 1 / 6),
@@ -38,18 +38,26 @@ class WinogradConv2d(nn.Conv2d):
 
 
 def transform(*models: nn.Module) -> None:
-    """Every 3 x 3 convolution of the models that gains by it, in place, for good: its weight is neither saved, moved
-    nor exported. Only on a processor where it was measured."""
+    """Every 3 x 3 convolution that gains by it, in place, for good: its weight is neither saved, moved nor exported.
+    The model's other convolutions get their weights channels-last, as maps lie from then on. Only on a processor where
+    it was measured."""
     if torch.backends.cpu.get_cpu_capability() != "AVX2":
         return
-    for layer in (module for model in models for module in model.modules()):
-        if type(layer) is nn.Conv2d and gains(layer):
-            layer.weight = nn.Parameter(transformed(layer.weight.detach()), requires_grad=False)
-            layer.__class__ = WinogradConv2d
+    for model in models:
+        convolutions = [layer for layer in model.modules() if type(layer) is nn.Conv2d]
+        if not any(map(gains, convolutions)):
+            continue
+        for layer in convolutions:
+            weight = layer.weight.detach()
+            if gains(layer):
+                weight, layer.__class__ = transformed(weight), WinogradConv2d
+            else:
+                weight = weight.to(memory_format=torch.channels_last)
+            layer.weight = nn.Parameter(weight, requires_grad=False)
 
 
 def gains(conv: nn.Conv2d) -> bool:
-    """Whether the convolution is of the right kind, and wide enough but not too wide."""
+    """True for a convolution of the right kind that is wide, but not too wide."""
     kind = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode)
     channels = conv.in_channels, conv.out_channels
     return (

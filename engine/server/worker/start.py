@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
-from ...utils.malloc import limit_malloc_arenas
+from ...utils.malloc import keep_freed_memory
 from ..logs import set_up_logs
 from ..settings import Settings
 from .desk import Executor
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def start(name: str, load: Callable[[Settings], Engine], executors: Mapping[str, Executor]) -> int:
     """Run the worker ``name`` with the settings in the first line of standard input -> its exit code."""
-    limit_malloc_arenas()  # before there is another thread
+    keep_freed_memory()  # before there is another thread
     settings = Settings.model_validate_json(sys.stdin.readline())
     set_up_logs(settings.log_level)
     return run_worker(settings, name, load, executors, until_closed=True)

@@ -24,10 +24,10 @@ from acdc.engine.scheduler.policy import SchedulerConfig
 PRESSED = """
 import ctypes, sys
 import torch
-from acdc.engine.utils.malloc import limit_malloc_arenas
+from acdc.engine.utils.malloc import keep_freed_memory
 from acdc.bench.overhead.peak import Peak
 if sys.argv[1] == "shared":
-    limit_malloc_arenas()
+    keep_freed_memory()
 libc, cpu = ctypes.CDLL(None), torch.device("cpu")
 libc.malloc.restype = ctypes.c_void_p
 blocks = [libc.malloc(1 << 16) for _ in range(1024)]

@@ -1,5 +1,6 @@
 """One heap for all threads: counted by the C library itself, in a process of its own."""
 
+import os
 import platform
 import subprocess
 import sys
@@ -9,8 +10,8 @@ import pytest
 
 COUNT = """
 import ctypes, sys, tempfile, threading
-from acdc.engine.utils.malloc import limit_malloc_arenas
-print(limit_malloc_arenas() if sys.argv[1] == "shared" else None)
+from acdc.engine.utils.malloc import keep_freed_memory
+print(keep_freed_memory() if sys.argv[1] == "shared" else None)
 libc, barrier = ctypes.CDLL(None), threading.Barrier(4)
 def allocate():
     barrier.wait()
@@ -39,3 +40,31 @@ def heaps(how: str) -> tuple[str, int]:
 def test_threads_share_one_heap():
     assert heaps("shared") == ("True", 1)
     assert heaps("as it is")[1] > 1
+
+
+FAULTS = """
+import resource, sys, tempfile
+import torch
+from acdc.engine.utils.malloc import keep_freed_memory
+if sys.argv[1] == "kept":
+    keep_freed_memory()
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+for _ in range(2):
+    torch.ones(10 << 20)
+before = faults()
+for _ in range(5):
+    torch.ones(10 << 20)
+print(faults() - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of glibc")
+def test_a_large_tensor_gets_the_pages_of_the_last_one():
+    def faults(how: str) -> int:
+        root, environment = Path(__file__).parents[4], {**os.environ, "THP_MEM_ALLOC_ENABLE": "0"}
+        command = [sys.executable, "-c", FAULTS, how]
+        return int(subprocess.check_output(command, cwd=root, env=environment, text=True))
+
+    assert faults("kept") < 100  # of 10,240 pages each
+    assert faults("as it is") > 10_000
