@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn import functional
 
 from acdc.bench.storyworld.train.codebook import CodebookEma, usage
-from acdc.bench.storyworld.train.fast_coder import fuse_norms
+from acdc.bench.storyworld.train.fast_coder import speed_up
 from acdc.bench.storyworld.train.fused_norm import FusedGroupNorm
 from acdc.bench.storyworld.train.pictures import Frames, picture_loss, psnr
-from acdc.bench.storyworld.train.winograd import WinogradConv2d
+from acdc.bench.storyworld.train.winograd import WinogradConv2d, library
 from acdc.engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
 
 pytestmark = pytest.mark.training
@@ -85,7 +85,7 @@ def test_winograds_convolution_and_its_gradients_are_the_sums(shape: tuple[int, 
     conv = WinogradConv2d(inputs, outputs, 3, padding=1, bias=bias)
     x, dy = torch.randn(batch, inputs, height, width, requires_grad=True), torch.randn(batch, outputs, height, width)
     ours = conv(x)
-    assert "Convolution" in type(ours.grad_fn).__name__
+    assert type(ours.grad_fn).__name__.startswith("_Convolution") == (library() is not None)
     wide = [value.detach().double().requires_grad_() for value in (x, *conv.parameters())]
     theirs = functional.conv2d(*wide, padding=1)
     found = (ours, *torch.autograd.grad(ours, (x, *conv.parameters()), dy))
@@ -108,13 +108,13 @@ def test_what_winograd_does_not_serve_is_torchs_own() -> None:
         assert torch.equal(conv(x), wanted)
 
 
-def test_fused_norms_keep_weights_and_result() -> None:
+def test_a_coder_that_is_sped_up_keeps_weights_and_result() -> None:
     torch.manual_seed(0)
     config = VQGANConfig(16, 8, (1, 2), num_res_blocks=1, z_channels=4, codebook_size=8, num_groups=4)
     model = VQGAN(config)
     pixels = torch.rand(2, 3, 16, 16) * 2 - 1
     keys, before = list(model.state_dict()), model.latents(pixels)
-    fuse_norms(model)
+    speed_up(model)
     assert list(model.state_dict()) == keys
     assert {type(module) for module in model.modules() if isinstance(module, nn.GroupNorm)} == {FusedGroupNorm}
     assert torch.allclose(model.latents(pixels), before, atol=1e-5)

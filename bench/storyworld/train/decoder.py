@@ -20,7 +20,7 @@ from ....engine.models.tokenizers.vqgan import VQGAN
 from . import tokenizer, vae
 from .adversary import PatchDiscriminator, edge_loss, fooling_loss, telling_loss
 from .budget import Budget, budget_options, coder_optimizers
-from .fast_coder import fuse_norms
+from .fast_coder import speed_up
 from .loop import make_optimizers, step_rng
 from .pictures import Frames, picture_loss, to_pixels
 from .precision import autocast
@@ -83,7 +83,7 @@ def main(
     model.to(budget.device)
     for part in parts:
         part.requires_grad_(True)
-    fuse_norms(model)
+    speed_up(model)
     modules: dict[str, nn.Module] = {"model": model}
     optimizers = coder_optimizers(model, budget.lr, muon)
     judge = None

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ....engine.models.tokenizers.vqgan import VQGAN
 from .budget import keep_memory
-from .fast_coder import fuse_norms
+from .fast_coder import speed_up
 from .pictures import to_pixels
 from .precision import autocast
 
@@ -26,7 +26,7 @@ Encoder = Callable[[Tensor], Tensor]
 def tokenizer_encoder(folder: Path, device: str) -> Encoder:
     """Pixels [B, 3, H, W] to codes [B, h*w]; the convolutions in bf16 where that is fast, the nearest code in fp32."""
     model = VQGAN.from_directory(folder, device)
-    fuse_norms(model)
+    speed_up(model)
 
     def encode(pixels: Tensor) -> Tensor:
         with autocast(device):
@@ -43,7 +43,7 @@ def vae_encoder(folder: Path, device: str) -> Encoder:
     vae = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32)
     vae = vae.to(device, memory_format=torch.channels_last).eval()
     if not any(type(module).__name__ == "Attention" for module in vae.modules()):  # its group norm has no SiLU
-        fuse_norms(vae)
+        speed_up(vae)
 
     def encode(pixels: Tensor) -> Tensor:
         with autocast(device):

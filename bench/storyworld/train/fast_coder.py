@@ -9,7 +9,7 @@ from .fused_norm import FusedGroupNorm
 from .winograd import WinogradConv2d
 
 
-def fuse_norms(coder: nn.Module) -> None:
+def speed_up(coder: nn.Module) -> None:
     """Join each group norm of `coder` with the SiLU after it, give its convolutions Winograd's way, and turn its
     weights to channels-last, in place.
 

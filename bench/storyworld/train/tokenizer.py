@@ -19,7 +19,7 @@ from torch import Tensor
 from ....engine.models.tokenizers.vqgan import VQGAN, VQGANConfig
 from .budget import Budget, budget_options, coder_optimizers
 from .codebook import CodebookEma, usage
-from .fast_coder import fuse_norms
+from .fast_coder import speed_up
 from .pictures import Frames, picture_loss, psnr
 from .precision import autocast
 
@@ -103,7 +103,7 @@ def main(data: Path, out: Path, grid: int, muon: bool, budget: Budget) -> None:
     model = VQGAN(CONFIGS[frames.size, grid]).to(budget.device)
     book = CodebookEma(model.codebook).to(budget.device)
     start = min(300, budget.steps // 10)
-    fuse_norms(model)
+    speed_up(model)
     step_fn = make_step(model, book, frames, budget.batch, budget.device, start, budget.steps - budget.decay)
     modules = {"model": model, "codebook": book}
     done = budget.fit(step_fn, modules, coder_optimizers(model, budget.lr, muon), out, SEED)

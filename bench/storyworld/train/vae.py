@@ -16,7 +16,7 @@ from diffusers import AutoencoderKL
 from torch import Tensor
 
 from .budget import Budget, budget_options, coder_optimizers, numbers
-from .fast_coder import fuse_norms
+from .fast_coder import speed_up
 from .pictures import Frames, picture_loss, psnr
 from .precision import autocast
 
@@ -84,7 +84,7 @@ def main(data: Path, out: Path, channels: tuple[int, ...] | None, muon: bool, bu
     budget.begin(SEED)
     frames = Frames(data)
     vae = make_vae(frames.size, channels).to(budget.device)
-    fuse_norms(vae)
+    speed_up(vae)
     step_fn = make_step(vae, frames, budget.batch, budget.device)
     done = budget.fit(step_fn, {"vae": vae}, coder_optimizers(vae, budget.lr, muon), out, SEED)
     vae = vae.cpu().eval()
