@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ....engine.models.causal.stream import StreamConfig
 from ....engine.models.lwm.model import LWM, LWMConfig
+from ....engine.utils.malloc import keep_freed_memory
 from ....engine.utils.weights import load_into
 from .arm_data import (
     CODE_LOSS,
@@ -35,7 +36,6 @@ from .arm_data import (
 )
 from .arm_pass import fast_hidden
 from .arm_text import BOS, VISION, train_tokenizer
-from .budget import keep_memory
 from .loop import fit, make_optimizers, step_rng
 from .precision import autocast, compute_dtype
 
@@ -172,7 +172,7 @@ def main(
     every: int, threads: int, device: str, minutes: float | None, seed: int,
 ) -> None:  # fmt: skip
     """Train, evaluate on stories kept apart, export."""
-    keep_memory()
+    keep_freed_memory()
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     if not (data / "texts.json").is_file():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -14,6 +13,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
+from ....engine.utils.malloc import keep_freed_memory
 from .loop import StepFunction, fit, make_optimizers, restore
 from .matrix_muon import corrector_optimizers
 
@@ -36,7 +36,7 @@ class Budget:
 
     def begin(self, seed: int) -> None:
         """Set torch's threads and its seed for the initial weights, and keep freed memory."""
-        keep_memory()
+        keep_freed_memory()
         torch.set_num_threads(self.threads)
         torch.manual_seed(seed)
 
@@ -62,17 +62,6 @@ def coder_optimizers(module: nn.Module, lr: float, muon: bool) -> list[Optimizer
     """Optimizers of a picture coder: with ``muon`` Muon for hidden kernels, else AdamW for all, as the first weights
     had."""
     return corrector_optimizers(module, lr, True) if muon else make_optimizers(module, lr)
-
-
-def keep_memory() -> None:
-    """Tell glibc to keep freed memory: a step on the CPU else spends half its time in page faults."""
-    try:
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-    except (OSError, AttributeError):
-        return  # another C library: only slower
-    mallopt(-3, 1 << 30)  # M_MMAP_THRESHOLD
-    mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD
-    mallopt(-2, 1 << 26)  # M_TOP_PAD
 
 
 def numbers(_context: object, _parameter: object, value: str | None) -> tuple[int, ...] | None:

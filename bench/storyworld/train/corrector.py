@@ -17,7 +17,8 @@ import click
 import torch
 from torch import Tensor
 
-from .budget import keep_memory, numbers
+from ....engine.utils.malloc import keep_freed_memory
+from .budget import numbers
 from .caption_tokenizer import Pair, build_tokenizer, learn_merges, load_merges, save_tokenizer
 from .corrector_data import CaptionedLatents, read_texts
 from .corrector_export import export
@@ -188,7 +189,7 @@ def main(
         return
     if data is None:
         raise click.UsageError("training needs --data")
-    keep_memory()
+    keep_freed_memory()
     torch.manual_seed(SEED)
     attends = tuple(index > 0 for index in range(len(channels)))
     size = CorrectorSize(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ....engine.models.tokenizers.vqgan import VQGAN
-from .budget import keep_memory
+from ....engine.utils.malloc import keep_freed_memory
 from .fast_coder import speed_up
 from .pictures import to_pixels
 from .precision import autocast
@@ -80,7 +80,7 @@ def main(
     """Encode every frame with the tokenizer, the VAE or both."""
     if tokenizer is None and vae is None:
         raise click.UsageError("give --tokenizer, --vae or both")
-    keep_memory()
+    keep_freed_memory()
     torch.set_num_threads(threads)
     if not (data / "frames.npy").is_file():
         raise ValueError(

@@ -23,8 +23,9 @@ from ....engine.models.diffusion.motion import POSITIONS, MotionAdapter, MotionC
 from ....engine.models.diffusion.motion_unet import MotionUNet
 from ....engine.models.diffusion.stable_diffusion import StableDiffusion
 from ....engine.models.diffusion.unet import UNet
+from ....engine.utils.malloc import keep_freed_memory
 from .budget import Budget, budget_options
-from .corrector import keep_memory, takes_draft
+from .corrector import takes_draft
 from .diffusion_schedule import alphas_cumprod, noised, stratified_timesteps
 from .loop import fit, make_optimizers, step_rng
 from .motion_data import CaptionedClips
@@ -133,7 +134,7 @@ def export(joint: MotionUNet, base: Path, folder: Path) -> None:
 @budget_options(steps=1500, decay=600, batch=3, lr=1e-3)
 def main(base: Path, clips: Path, heldout: Path, out: Path, every: int, budget: Budget) -> None:
     """Train the motion modules, compared with the frozen UNet alone in OUT/evaluation.jsonl."""
-    keep_memory()
+    keep_freed_memory()
     budget.begin(SEED)
     networks = StableDiffusion.from_directory(base)
     unet = networks.unet

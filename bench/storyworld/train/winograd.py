@@ -1,9 +1,8 @@
 """3 x 3 convolutions by Winograd's F(4 x 4, 3 x 3) for float32 training on a CPU (arXiv 1509.09308, section 4).
 
-A tile of 4 x 4 outputs takes 36 products a pair of channels for 144 of the sum itself. oneDNN has none of this for
-AVX2, and its gradient of the weights runs at half the speed of its forward pass. The gradients are the transposed maps,
-so they are the exact ones of what was computed; results differ from the sum by about 1e-5 of the largest output. The
-engine's own (`engine/models/layers/winograd.py`) needs no compiler, serves wide layers alone and has no gradient.
+A tile of 4 x 4 outputs takes 36 products a pair of channels for 144 of the sum itself, which is what oneDNN computes on
+AVX2. The gradients are the transposed maps, so they are the exact ones of what was computed. The engine's own
+(`engine/models/layers/winograd.py`) needs no compiler, serves wide layers alone and has no gradient.
 """
 
 from __future__ import annotations
@@ -16,13 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from ....engine.models.layers.winograd import KERNEL
+from ....engine.models.layers.winograd import KERNEL, is_plain_3x3
 from .native import build
 
 PLACES = 36  # of a tile's 6 x 6 transformed values
 LANES = 8  # channels that the transforms take at once
-FILTER = torch.tensor(KERNEL, dtype=torch.float64)
-FILTERS = torch.kron(FILTER, FILTER).float()  # [36, 9]
+SIDE = torch.tensor(KERNEL, dtype=torch.float64)
+FILTERS = torch.kron(SIDE, SIDE).float()  # [36, 9]
 
 
 @cache
@@ -40,10 +39,8 @@ def library() -> ctypes.CDLL | None:
 
 def serves(x: Tensor, conv: nn.Conv2d) -> bool:
     """True where the kernel computes ``conv(x)``: float32 maps of whole tiles, channels of whole vectors."""
-    geometry = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
     return (
-        geometry == ((3, 3), (1, 1), (1, 1), (1, 1), 1)
-        and conv.padding_mode == "zeros"
+        is_plain_3x3(conv)
         and x.dtype == conv.weight.dtype == torch.float32
         and x.device.type == "cpu"
         and not torch.is_autocast_enabled("cpu")

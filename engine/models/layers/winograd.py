@@ -6,7 +6,7 @@ Summed over channels, each of the 36 places is a product of matrices, which the 
 transforms cost about as much again with 320 channels, less with more. oneDNN convolves by the sum itself there. The
 transformed weights are four times as large, so the widest layers keep the plain ones: of Stable Diffusion 1.5's UNet
 they hold most weights and the smallest maps. Results differ from the plain sum by its own rounding, three times over:
-6e-6 of the largest output for 2e-6, by the sum in float64.
+6e-6 of the largest output for 2e-6, by the sum in float64 (``bench/results/winograd_cpu_2026-12-01.json``).
 """
 
 from __future__ import annotations
@@ -58,14 +58,19 @@ def transform(*models: nn.Module) -> None:
 
 def gains(conv: nn.Conv2d) -> bool:
     """True for a convolution of the right kind that is wide, but not too wide."""
-    kind = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode)
     channels = conv.in_channels, conv.out_channels
     return (
-        kind == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
+        is_plain_3x3(conv)
         and conv.weight.dtype == torch.float32
         and min(channels) >= NARROWEST
         and channels[0] * channels[1] <= LARGEST
     )
+
+
+def is_plain_3x3(conv: nn.Conv2d) -> bool:
+    """True for a 3 x 3 kernel at every pixel, with zeros around and all channels together."""
+    kind = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups, conv.padding_mode)
+    return kind == ((3, 3), (1, 1), (1, 1), (1, 1), 1, "zeros")
 
 
 def transformed(weight: Tensor) -> Tensor:
