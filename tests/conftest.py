@@ -27,14 +27,6 @@ if not Path("/dev/nvidiactl").exists():
 # Test helpers are imported as ``tests.helpers.tiny`` whichever directory pytest was started from.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-LONG_FILES = {
-    "test_readme.py", "test_suite_ends.py", "test_generate_crash.py", "test_run_lock.py", "test_openvino.py",
-    "test_tracing.py", "test_processor.py", "test_jit.py", "test_generate_interrupt.py", "test_study_predict.py",
-    "test_study_report.py", "test_study_trouble.py", "test_capture_safety.py", "test_pipeline.py",
-    "test_restart.py", "test_whole_correction.py", "test_deepfloyd_bundle.py", "test_packaging.py", "test_equations.py",
-    "test_page.py", "test_page_restart.py",
-}  # fmt: skip
-
 pytest_plugins = ["tests.helpers.engine_fixtures", "tests.helpers.time_limit"]
 
 
@@ -57,8 +49,9 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files of few and long tests come first: last, one worker would run them while the others have nothing left."""
-    items.sort(key=lambda item: item.path.name not in LONG_FILES)
+    """Files with long tests come first: last, one worker would run them while the others have nothing left."""
+    long = {item.path for item in items if item.get_closest_marker("long")}
+    items.sort(key=lambda item: item.path not in long)
 
 
 @pytest.fixture(scope="session", autouse=True)

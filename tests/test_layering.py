@@ -86,6 +86,7 @@ def graph() -> Graph:
     return import_graph("engine", "compile", "kernels", "bench")
 
 
+@pytest.mark.long
 def test_no_module_imports_itself_through_others(graph):
     assert cycles(graph) == []
 
@@ -139,22 +140,26 @@ LIGHT = [
 LIGHT = [f"acdc.engine.{name}" for name in LIGHT] + ["acdc.bench.simulator.simulator"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("module", LIGHT)
 def test_decisions_import_no_torch(module):
     loaded = loaded_after(f"import {module}")
     assert "torch" not in loaded
 
 
+@pytest.mark.long
 def test_the_engine_runs_without_diffusers_and_transformers():
     loaded = loaded_after("import acdc.engine.engine")
     assert "torch" in loaded
     assert not {"diffusers", "transformers", "scipy", "matplotlib"} & loaded
 
 
+@pytest.mark.long
 def test_backends_are_loaded_when_they_are_asked_for():
     assert not {"openvino", "onnx", "tensorrt"} & loaded_after("import acdc.engine.engine")
 
 
+@pytest.mark.long
 def test_loading_a_bundle_does_not_wake_torchs_compiler():
     """Its import takes longer than all else that a start does."""
     statement = 'import sys; from acdc.engine.engine import Engine; Engine.from_pretrained("storyworld")'
@@ -180,6 +185,7 @@ def test_files_stay_small():
     assert not long
 
 
+@pytest.mark.long
 def test_a_run_without_training_and_measuring_loses_no_other_test():
     """It does not import the files of `tests/bench`, which tests/bench/conftest.py leaves out."""
     for path in (ROOT / "tests" / "bench").glob("test_*.py"):

@@ -43,6 +43,7 @@ def metadata(folder: Path) -> str:
     return done.stdout[done.stdout.index("Metadata-Version") :]
 
 
+@pytest.mark.long
 def test_the_project_table_changes_no_metadata(tmp_path: Path) -> None:
     """astral-sh/uv#8666: without the table ``uv sync`` installs nothing and says so nowhere."""
     with_table, without = tmp_path / "with", tmp_path / "without"
@@ -80,6 +81,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return unpacked
 
 
+@pytest.mark.long
 def test_the_wheel_holds_the_engine_and_two_measurements(wheel: Path) -> None:
     files = {str(path.relative_to(wheel)) for path in wheel.rglob("*") if path.is_file()}
     rooms = {name.split("/")[1] for name in files if name.startswith("acdc/")}
@@ -96,6 +98,7 @@ def test_the_wheel_holds_the_engine_and_two_measurements(wheel: Path) -> None:
     assert {Path(name).name for name in page} == {path.name for path in (ROOT / "engine/server/page").iterdir()}
 
 
+@pytest.mark.long
 def test_the_wheel_lacks_no_module_that_its_modules_import(wheel: Path) -> None:
     packed = {
         ".".join(path.relative_to(wheel / "acdc").with_suffix("").parts).removesuffix(".__init__")
@@ -106,6 +109,7 @@ def test_the_wheel_lacks_no_module_that_its_modules_import(wheel: Path) -> None:
     assert not missing
 
 
+@pytest.mark.long
 def test_every_command_of_the_wheel_starts(wheel: Path) -> None:
     script = (
         "from acdc.engine.cli.main import COMMANDS, main;"
@@ -131,4 +135,4 @@ def test_every_test_of_code_outside_the_wheel_carries_its_mark() -> None:
     measuring = {path.name for path in (ROOT / "tests" / "bench").glob("test_*.py")} - named
     assert measuring == {name for name, text in texts.items() if "pytestmark = pytest.mark.measuring" in text}
     assert "not measuring" in (ROOT / "pyproject.toml").read_text()
-    assert '-m "(training or measuring or toolchain) and not slow"' in (ROOT / ".ci" / "run").read_text()
+    assert '-m "(long or training or measuring or toolchain) and not slow"' in (ROOT / ".ci" / "run").read_text()

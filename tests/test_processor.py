@@ -31,6 +31,7 @@ def test_workers_have_a_thread_each_unless_more_are_set(environment: dict[str, s
     assert describe(XEON, environment, (2, 2), 4).endswith(f"; 4 workers of {threads} threads")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("flags", [["-q"], []])
 def test_a_run_names_its_processor_once(flags: list[str]) -> None:
     root = Path(__file__).parents[1]

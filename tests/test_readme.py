@@ -22,12 +22,14 @@ ACDC = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("block", PYTHON)
 def test_python_blocks_run(block, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     exec(compile(block, "README.md", "exec"), {"__name__": "readme"})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ACDC)
 def test_acdc_commands_run(command, tmp_path, monkeypatch):
     from acdc.engine.cli.main import main

@@ -43,6 +43,7 @@ def folder(tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 @pytest.mark.timeout(SECONDS + 20)
 @pytest.mark.parametrize("how", DEATHS)
 def test_a_worker_that_dies_or_hangs_fails_the_run_in_time(folder, how):
@@ -57,6 +58,7 @@ def test_a_worker_that_dies_or_hangs_fails_the_run_in_time(folder, how):
         assert re.search(r"Timeout.*most recent call first.*in test_it", ended.stderr, re.DOTALL), "and says where"
 
 
+@pytest.mark.long
 def test_a_run_of_good_tests_ends_well(folder):
     ended = run(folder, "-n", "2")
     assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -88,6 +88,7 @@ def hits(rule: str, text: str) -> list[int]:
     return [line + 1 for line in found if not QUOTED.match(lines[line])]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", RULES)
 def test_words(rule, written):
     found = [
@@ -115,6 +116,7 @@ def test_a_rule_finds_its_habit(rule, broken, fine):
     assert not hits(rule, fine)
 
 
+@pytest.mark.long
 def test_no_line_is_allowed_for_nothing(written):
     idle = [
         f"{path}: {rule}"

@@ -49,6 +49,7 @@ def builder(tmp_path, monkeypatch):
     made.close()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("job", "arguments", "said", "lasting"),
     [
@@ -104,6 +105,7 @@ def alive(pid: int) -> bool:
         return False
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs Linux's /proc")
 def test_what_a_compiler_started_ends_with_it(builder, tmp_path):
     with pytest.raises(PlanRefused):

@@ -14,6 +14,7 @@ from tests.helpers.stages import stage
 X = torch.ones(2, 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", STAGES)
 def test_no_stage_has_a_hazard(tiny_engine, name):
     """Neither does a stage do something else at its second call; and each trace reaches the weights."""
@@ -65,6 +66,7 @@ HAZARDS = {  # what the stage does: (function, what is said of it)
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", HAZARDS)
 def test_each_hazard_is_found(name):
     function, said = HAZARDS[name]

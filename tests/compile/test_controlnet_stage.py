@@ -33,11 +33,13 @@ def stage(engine):
         return ControlPass(control), [latents, shifts, control.hint(picture), *kv]
 
 
+@pytest.mark.long
 def test_a_cuda_graph_could_hold_it(stage):
     run, inputs = stage
     assert capture_hazards(run, StageSpec.of("controlnet", inputs)) == []
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_as_a_plan_it_equals_eager(stage, tmp_path):
     run, inputs = stage

@@ -46,6 +46,7 @@ def test_every_stage_equals_eager(tiny_engine, tmp_path, name, batch):
     check_against_eager(run, path, inputs, TOLERANCE)
 
 
+@pytest.mark.long
 def test_tensors_are_named_as_the_stage_names_them(blend):
     graph = onnx.load(blend).graph
     assert [value.name for value in graph.input] == ["codes", "parts_0", "parts_1"]
@@ -56,6 +57,7 @@ def test_tensors_are_named_as_the_stage_names_them(blend):
     check_against_eager(Blend(), blend, BLEND, 0)
 
 
+@pytest.mark.long
 def test_it_is_traced_where_the_weights_lie(tmp_path):
     path = export_onnx(Blend(), replace(SPEC, device="cuda"), tmp_path)
     check_against_eager(Blend(), path, BLEND, 0)
@@ -70,6 +72,7 @@ def test_a_file_of_other_weights_does_not_pass(blend, weight, found):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.long
 def test_every_file_is_checked(tmp_path, monkeypatch):
     def refuse(path):
         raise onnx.checker.ValidationError(path)

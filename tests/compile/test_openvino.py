@@ -55,6 +55,7 @@ def test_a_second_plan_comes_from_disk(tiny_engine, plans, monkeypatch):
     assert torch.equal(compile_stage(run, spec, "openvino", plans)(*inputs), first)
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_what_compiling_made_is_kept_and_a_damaged_copy_is_made_again(tiny_engine, tmp_path, caplog):
     name, run, inputs = one_stage(tiny_engine)
@@ -73,6 +74,7 @@ def test_what_compiling_made_is_kept_and_a_damaged_copy_is_made_again(tiny_engin
     assert len(list(cache.entries())) == 1
 
 
+@pytest.mark.long
 @torch.no_grad()
 @pytest.mark.parametrize(
     "name", ["tokenizer_decoder", *(pytest.param(s, marks=pytest.mark.slow) for s in ("unet", "arm_draw"))]
@@ -154,6 +156,7 @@ def test_stories_are_the_same_by_the_margin_rule(tiny_path, tiny_engine, plans, 
         check_same_story(tiny_engine, reference, engine.generate(SENTENCES, seed=seed, **options))
 
 
+@pytest.mark.long
 def test_a_batch_of_stories_too(tiny_path, tiny_engine, plans):
     engine = Engine.from_pretrained(tiny_path, backend="unet=openvino", cache=plans)
     chosen = {"stories": [SENTENCES] * 3, "seeds": [1, 2, 3], "num_inference_steps": 6}
@@ -255,6 +258,7 @@ def test_a_gated_layer_without_the_plugins_own_node_computes_the_same(beta):
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.long
 def test_bfloat16_shares_the_stored_plan(tiny_engine, tmp_path, monkeypatch):
     monkeypatch.setattr(openvino, "capabilities", lambda: ["FP32", "BF16"])
     name, run, inputs = one_stage(tiny_engine)
@@ -264,6 +268,7 @@ def test_bfloat16_shares_the_stored_plan(tiny_engine, tmp_path, monkeypatch):
     assert len(list(cache.entries())) == 1
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_a_gelu_layer_apart_computes_the_same_and_hides_no_nan():
     """In bfloat16 with one thread the plugin's own node for it divides by zero (openvino_ir.py)."""
@@ -288,6 +293,7 @@ def test_a_gelu_layer_apart_computes_the_same_and_hides_no_nan():
         assert np.isnan(compiled(np.full((1, 5, 192), np.nan, np.float32))[0]).all()
 
 
+@pytest.mark.long
 def test_its_conversion_reports_nothing_over_the_network():
     code = "import acdc.compile.openvino; from openvino.tools.ovc import telemetry_utils; print(telemetry_utils.tm)"
     root = Path(__file__).parents[3]

@@ -77,6 +77,7 @@ class TestBuild:
         assert TENSORRT_RTX.stored(run, spec, plans) == folder
         return folder
 
+    @pytest.mark.long
     def test_a_damaged_engine_is_built_again(self, plans, caplog):
         file = TENSORRT_RTX.stored(Scale(), SPEC, plans) / FILE
         whole = file.read_bytes()
@@ -92,6 +93,7 @@ class TestBuild:
         assert files[0] == files[2] != files[1]
         assert files[0].read_bytes() != files[1].read_bytes()
 
+    @pytest.mark.long
     def test_what_tensorrt_cannot_parse_is_one_line(self, tmp_path):
         class Determinant(nn.Module):
             def forward(self, x):

@@ -71,6 +71,7 @@ def test_merged_before_half_precision_is_packed_or_widened(tiny_path, lora):
     assert (first != second).any()
 
 
+@pytest.mark.long
 def test_resume_with_another_lora_is_refused(own_folder, capsys, tiny, lora):
     used = ["--bundle", tiny, "--lora", f"{lora}=0.5"]
     assert main([*STORY_ARGUMENTS, "out", *used]) == 0

@@ -150,6 +150,7 @@ def test_greedy_guided_frame_and_the_codes_after_it(model: LWM, golden: dict[str
     assert torch.equal(session.generate(params, KEYS)[0, :3], wanted[257:260])
 
 
+@pytest.mark.long
 def test_greedy_over_all_ids_as_published(model: LWM, golden: dict[str, Tensor]) -> None:
     """The published loop does not restrict the ids of a code, and overwrites every 257th with 8192."""
     session = session_for(model, golden, guided=True)
@@ -162,6 +163,7 @@ def test_greedy_over_all_ids_as_published(model: LWM, golden: dict[str, Tensor])
     assert torch.equal(torch.cat(ids), golden["greedy_first_frame"])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("guidance_scale", [5.0, 1.0])
 def test_greedy_continuation_of_a_given_frame(model: LWM, golden: dict[str, Tensor], guidance_scale: float) -> None:
     session = session_for(model, golden, guided=guidance_scale != 1)
@@ -172,6 +174,7 @@ def test_greedy_continuation_of_a_given_frame(model: LWM, golden: dict[str, Tens
     assert torch.equal(drawn[0, :12], wanted)
 
 
+@pytest.mark.long
 def test_the_video_procedure_starts_as_published(model: LWM, golden: dict[str, Tensor]) -> None:
     """Both steps, greedy: the frame, then its continuation where the second prompt has the words of the first."""
     caption = golden["ids_cond"][15:20].tolist()

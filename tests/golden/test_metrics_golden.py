@@ -64,6 +64,7 @@ def amt() -> nn.Module:
     return filled(AMT(), AMT_NORM)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "size", ["256x256", *(pytest.param(s, marks=pytest.mark.slow) for s in ("200x300", "333x517"))]
 )

@@ -143,6 +143,7 @@ def injected(monkeypatch: pytest.MonkeyPatch, golden: dict[str, Tensor]) -> Call
     return install
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", RUNS)
 def test_sampler_runs(
     arm: ShowOArm, golden: dict[str, Tensor], known: Tensor, injected: Callable[[str], None], run: str
@@ -177,6 +178,7 @@ def given(known: Tensor) -> Iterator[tuple[int, int]]:
     return ((slot, code) for slot, code in enumerate(known[0].tolist()) if code >= 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("run", RUNS)
 @torch.no_grad()
 def test_confidences(arm: ShowOArm, golden: dict[str, Tensor], known: Tensor, run: str) -> None:

@@ -93,6 +93,7 @@ def test_encoder(arm: UnifiedIO2Arm, golden: dict[str, Tensor]) -> None:
     assert max(largest(states[r, :n], found[r, :n]) for r, n in enumerate(counts)) < CHECK["encoder"]
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_logits_under_given_codes_and_guidance(arm: UnifiedIO2Arm, golden: dict[str, Tensor]) -> None:
     session, caches = begun(arm, golden)

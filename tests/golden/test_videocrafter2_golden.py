@@ -198,6 +198,7 @@ def test_first_stage(model: StableDiffusion, golden: dict[str, Tensor], pixels: 
     near(found.transpose(0, 1)[None], golden["z0"], VAE)
 
 
+@pytest.mark.long
 def test_a_guided_correction_step_by_step(model: StableDiffusion, golden: dict[str, Tensor]) -> None:
     """Latents are compared in the network's scale: they are the sampler's times the step's ``input_scale``."""
     schedule = schedule_of(model, make_options(num_inference_steps=8, strength=0.5).correction)
@@ -216,6 +217,7 @@ def test_a_guided_correction_step_by_step(model: StableDiffusion, golden: dict[s
     near(decoded[..., ::2, ::2].transpose(0, 1), golden["decoded"], DECODED)
 
 
+@pytest.mark.long
 def test_a_clip_from_pixels_to_pixels(model: StableDiffusion, golden: dict[str, Tensor], pixels: Tensor) -> None:
     schedule = schedule_of(model, make_options(num_inference_steps=8, strength=0.5, correction_fps=FPS).correction)
     conditioning = Conditioning.of(model.unet, golden["context"][:1], golden["context"][1:], GUIDANCE)
@@ -224,6 +226,7 @@ def test_a_clip_from_pixels_to_pixels(model: StableDiffusion, golden: dict[str, 
     near(shown[0, [0, 7], :, ::2, ::2].transpose(0, 1), golden["decoded"].clamp(-1, 1), STEPS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("timestep", "signal", "spread"),
     [(1, 0.998396, 0.041279), (201, 0.736195, 0.497852), (399, 0.456927, 0.757571), (481, 0.384870, 0.835287),

@@ -23,6 +23,7 @@ def distances(vectors, codebook):
     return (vectors.double()[:, None] - codebook.double()).square().sum(2)
 
 
+@pytest.mark.long
 @given(
     count=st.sampled_from([1, 2, ROWS, ROWS + 1, 37]),
     num_codes=st.sampled_from([1, 3, CODES, CODES + 1, 300]),

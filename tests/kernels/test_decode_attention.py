@@ -57,6 +57,7 @@ def settings_of_cases(draw):
     }
 
 
+@pytest.mark.long
 @given(chosen=settings_of_cases())
 @settings(max_examples=20, deadline=None)
 def test_kernel_equals_reference(chosen):
@@ -66,6 +67,7 @@ def test_kernel_equals_reference(chosen):
     near(decode_attention_reference(*arguments), wanted)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("apart", [False, True])
 @pytest.mark.parametrize("splits", [1, 2, 3, 64])
 def test_any_number_of_splits(splits, apart, monkeypatch):
@@ -74,6 +76,7 @@ def test_any_number_of_splits(splits, apart, monkeypatch):
     near(decode_attention(*arguments), exact(arguments))
 
 
+@pytest.mark.long
 def test_a_token_has_the_same_bits_in_every_window():
     """However many come after it, in the cache or apart: so a wider window of decoding flips nothing.
 

@@ -66,6 +66,7 @@ def near(found, wanted):
     torch.testing.assert_close(found, wanted, rtol=TOLERANCE[wanted.dtype], atol=TOLERANCE[wanted.dtype])
 
 
+@pytest.mark.long
 @given(
     shape=st.sampled_from(MAPS),
     layout=st.sampled_from(LAYOUTS),
@@ -90,6 +91,7 @@ def test_kernel_equals_reference(shape, layout, dtype, shift, silu, way, seed):
     assert found.is_contiguous(memory_format=layout)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_several_splits_of_several_tiles(layout):
     inputs = arguments((1, 6, 2, 9, 31), layout, shift="each")
@@ -137,6 +139,7 @@ def test_equal_numbers_have_no_variance(way):
     torch.testing.assert_close(found, torch.full_like(x, 2.0), rtol=1e-4, atol=0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("special", [float("nan"), float("inf"), -float("inf")])
@@ -150,6 +153,7 @@ def test_not_a_number_and_infinity_stay_in_their_group(way, layout, special):
     assert found.isfinite().sum() == found.numel() - 2 * 15
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("way", WAYS)
 def test_parts_and_repetitions_of_maps(way):
     _, groups, weight, bias, eps, _ = arguments((2, 6, 3, 4, 5))

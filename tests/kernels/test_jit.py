@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import pytest
 import torch
 
 IMPORTED = "import sys; print(sorted({name.partition('.')[0] for name in sys.modules} & {'triton', 'openvino'}))\n"
@@ -42,6 +43,7 @@ def python(code, **extra):
     return done.stdout.strip()
 
 
+@pytest.mark.long
 def test_a_kernel_imports_it_and_nothing_before():
     """Neither the engine nor all kernels' files nor a reference does: one process, a line of output after each."""
     cuda = torch.cuda.is_available()  # there the kernel runs in place of the reference
@@ -51,6 +53,7 @@ def test_a_kernel_imports_it_and_nothing_before():
     assert found == [*("[]" for _ in before), "['triton']"]
 
 
+@pytest.mark.long
 def test_without_triton_the_reference_serves():
     blocked = "import sys\nsys.modules['triton'] = None\n"
     code = blocked + A_REFERENCE + "from acdc.kernels.jit import installed, on_triton\n"

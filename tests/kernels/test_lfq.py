@@ -72,6 +72,7 @@ def test_too_many_channels_are_refused(channels):
         lfq_vectors(torch.zeros(2, dtype=torch.int64), channels)
 
 
+@pytest.mark.long
 def test_shapes_are_known_without_running():
     with torch.device("meta"):
         assert lfq_index(torch.empty(7, 13)).shape == (7,)

@@ -87,6 +87,7 @@ def test_golden_temperatures_and_their_start():
     assert maskgit_schedule(256, 18).dtype == torch.float32
 
 
+@pytest.mark.long
 @given(
     shape=st.sampled_from([(1, 1, 7), (1, 5, 33), (2, 3, 20), (1, 4, 1)]),
     dtype=st.sampled_from(DTYPES),
@@ -148,6 +149,7 @@ def test_rows_wider_than_a_block_and_more_slots_than_a_tile(monkeypatch):
     check(cond, uncond, begin(1, 7, 0.3, 1), maskgit_schedule(7, 4), 1, 1.75)
 
 
+@pytest.mark.long
 def test_a_whole_run_ends_known_and_never_takes_back():
     codes, schedule = begin(2, 6, 0.3), maskgit_schedule(6, 4)
     first = codes

@@ -23,6 +23,7 @@ def near(found, wanted):
         assert (found != wanted).sum() <= 1
 
 
+@pytest.mark.long
 @given(
     shape=SHAPES,
     dtype=st.sampled_from(list(TOLERANCE)),

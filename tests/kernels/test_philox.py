@@ -19,6 +19,7 @@ def keys_of(seeds, chunk=0, purpose=0):
     return torch.tensor([(seed % 2**32, seed // 2**32, chunk, purpose) for seed in seeds])
 
 
+@pytest.mark.long
 @given(
     seeds=st.lists(SEEDS, min_size=1, max_size=3),
     chunk=st.integers(0, 2**32 - 1),
@@ -107,6 +108,7 @@ def argmax(values, keys, positions, scores, ids, COUNT: tl.constexpr):
     tl.store(ids + row, id)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("scale", [0.0, 1.0, 1e4, 1e8])
 def test_the_best_noisy_value_is_found_as_if_all_noise_were_exact(scale):
     """Large values round many sums to the same number: then there are many near the top, and the first is right."""

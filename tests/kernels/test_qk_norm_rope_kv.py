@@ -90,6 +90,7 @@ def both(inputs, options):
     return results
 
 
+@pytest.mark.long
 @given(
     sizes=st.sampled_from(SIZES),
     form=st.sampled_from(FORMS),

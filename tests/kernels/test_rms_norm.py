@@ -1,5 +1,6 @@
 """The norm's kernel against its reference, interpreted on a CPU."""
 
+import pytest
 import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -20,6 +21,7 @@ def near(found, wanted, cuts=2):
     torch.testing.assert_close(found, wanted, rtol=tolerance, atol=TOLERANCE[wanted.dtype])
 
 
+@pytest.mark.long
 @given(
     shape=SHAPES,
     dtype=st.sampled_from(list(TOLERANCE)),

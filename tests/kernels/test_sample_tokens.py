@@ -46,6 +46,7 @@ def check(cond, uncond, keys, starts, forced, sampling):
     return found
 
 
+@pytest.mark.long
 @given(
     shape=st.sampled_from([(1, 1, 1), (1, 1, 130), (1, 2, 17), (2, 1, 100)]),
     dtype=st.sampled_from(DTYPES),
@@ -75,6 +76,7 @@ def test_kernel_equals_reference(shape, dtype, sampling, first, forcing, steps, 
         assert ((tokens >= sampling.allowed[0]) & (tokens < min(sampling.allowed[1], shape[2]))).all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(2.0, 0.8, 20, 0.9), Sampling(temperature=0.0)])
 def test_rows_wider_than_a_block(sampling, monkeypatch):
     monkeypatch.setattr(module, "WIDEST", 32)
@@ -110,6 +112,7 @@ ROWS = st.lists(st.integers(-12, 12).map(lambda n: n / 4), min_size=12, max_size
 ODD = st.lists(st.sampled_from([-torch.inf, -0.0, 0.0, 1e-40, -3.5, 88.0]), min_size=12, max_size=12)
 
 
+@pytest.mark.long
 @given(row=ROWS | ODD, k=st.integers(1, 11), p=st.floats(0.01, 0.99), block=st.sampled_from([16, 4]))
 @settings(max_examples=15, deadline=None)
 def test_the_kept_sets_are_the_references(row, k, p, block):
@@ -126,6 +129,7 @@ def test_the_kept_sets_are_the_references(row, k, p, block):
         assert torch.equal(kept[:, 1] & inside, keep_top_p(best, p) > -torch.inf)
 
 
+@pytest.mark.long
 def test_draws_follow_the_softmax():
     """Chi-square at a level of 1e-4: of 40,000 draws by the reference, to which 100 by the kernel are equal."""
     logits = torch.tensor([2.0, 1.0, 0.0, -1.0, 0.5])
@@ -149,6 +153,7 @@ def test_noise_is_that_of_the_position():
     assert together[0, 1] == by_hand
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("temperature", [0.0, 1.0])
 def test_what_is_not_finite(temperature):
     """As in the reference: no id for a row with a NaN among its allowed ids, the first of infinities."""

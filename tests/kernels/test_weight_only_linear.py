@@ -51,6 +51,7 @@ def near(x, weight, scales, bias):
     return found
 
 
+@pytest.mark.long
 @given(
     rows=st.sampled_from([1, 2, 3, 16, 17, 70]),
     outputs=st.sampled_from([1, 5, 33, 64, 70]),
@@ -71,6 +72,7 @@ def test_kernel_equals_reference(rows, outputs, inputs, kind, dtype, biased, see
     assert (found.shape, found.dtype) == ((rows, outputs), dtype)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [2, 5])
 @pytest.mark.parametrize("programs", [1, 4, PROGRAMS])
 def test_any_split_of_the_inputs_gives_the_same_bits_each_time(programs, rows, monkeypatch):
@@ -84,6 +86,7 @@ def test_any_split_of_the_inputs_gives_the_same_bits_each_time(programs, rows, m
     near(x[:, :576], *quantise(weight[:, :576], "int8", 64), bias)
 
 
+@pytest.mark.long
 @pytest.mark.filterwarnings("ignore:invalid value encountered in matmul")
 @pytest.mark.parametrize("kind", KINDS)
 def test_rows_do_not_know_of_one_another(kind):
@@ -104,6 +107,7 @@ def test_rows_do_not_know_of_one_another(kind):
     assert pair[1].isnan().all()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rows", [2, 16])
 @pytest.mark.parametrize("dtype", TOLERANCE)
 def test_every_packed_number_is_read_as_it_is(dtype, rows):

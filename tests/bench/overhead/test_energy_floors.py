@@ -81,6 +81,7 @@ class TestEnergy:
 
 
 class TestPeak:
+    @pytest.mark.long
     @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Linux lets the mark be reset")
     def test_what_is_taken_within_a_run_shows_and_is_gone_in_the_next(self):
         first = Peak(CPU)
@@ -116,6 +117,7 @@ class TestFloors:
         assert floor(launches, rates, overlapped=False) == 5.0
         assert floor(iter(launches), rates, overlapped=True) == 3.5  # 35 bytes at 10 a second
 
+    @pytest.mark.long
     def test_counts_of_the_tiny_bundle(self, tiny_engine):
         options = make_options(num_inference_steps=4).resolved(tiny_engine.defaults)
         one, two = (count(tiny_engine, options, n, 0)[1] for n in (1, 2))
@@ -127,6 +129,7 @@ class TestFloors:
             assert two[phase].flops == 2 * one[phase].flops
         assert one[Phase.SAMPLE].bytes > 2 * one[Phase.PREFILL].bytes  # every pass reads them again
 
+    @pytest.mark.long
     @pytest.mark.parametrize("context", ["window", "full"])
     def test_corrected_codes_of_the_first_frame_enter_with_the_second_sentence(self, tiny_engine, context):
         """In a window they take the place of the draft's, which is read again as well."""
@@ -169,6 +172,7 @@ class TestFloors:
         weights = sum(value.numel() * value.element_size() for value in tiny_engine.models.arm.model.parameters())
         assert 0 < held.bytes <= weights
 
+    @pytest.mark.long
     def test_more_steps_need_more(self, tiny_engine):
         asked = (make_options(num_inference_steps=n).resolved(tiny_engine.defaults) for n in (2, 8))
         few, many = (count(tiny_engine, options, 1, 0)[1][Phase.SDEDIT] for options in asked)

@@ -151,6 +151,7 @@ class TestBeside:
 
 
 class TestPeak:
+    @pytest.mark.long
     @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="free memory of glibc")
     @pytest.mark.parametrize("heap", ["shared", "as it is"])
     def test_memory_that_an_earlier_run_released_is_not_in_it(self, heap):
@@ -161,6 +162,7 @@ class TestPeak:
         assert float(done.stdout) > 50, "of 64 MiB in small blocks below one that is held"
 
 
+@pytest.mark.long
 def test_a_video_tells_its_first_chunk_and_no_memory(tiny_engine, monkeypatch):
     monkeypatch.setattr("acdc.bench.overhead.run.VIDEO_FRAMES", 4)
     options = make_options(num_inference_steps=2)

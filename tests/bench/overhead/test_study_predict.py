@@ -162,6 +162,7 @@ def spied(monkeypatch):
     return seen
 
 
+@pytest.mark.long
 def test_stages_are_timed_on_other_stories_of_the_same_lengths_and_by_rules(tiny_engine, spied):
     options = make_options(num_inference_steps=2, strength=1.0, **CHAT).resolved(tiny_engine.defaults)
     stories = make_stories(3, 2, 0)
@@ -194,6 +195,7 @@ def test_other_stories_have_the_lengths_that_are_asked_for():
     assert len({story[0] for story in stories_of([1])}) == len(BUILT_IN)
 
 
+@pytest.mark.long
 def test_a_study_predicts_first_and_its_record_serves_to_plan(tiniest_path, tmp_path, monkeypatch):
     order = []
 

@@ -51,9 +51,11 @@ def changed(record):
 
 
 class TestStudy:
+    @pytest.mark.long
     def test_three_files(self, studied):
         assert sorted(path.name for path in studied.iterdir()) == ["tiny.html", "tiny.json", "tiny.md"]
 
+    @pytest.mark.long
     def test_conditions_are_recorded(self, record):
         assert {"versions", "commit", "machine", "rates", "energy", "settings", "stories"} <= set(record)
         assert record["settings"]["seed"] == 0
@@ -182,6 +184,7 @@ class TestPages:
             assert any(story["id"] in part and "draw" in part for part in found.text)  # of the timeline
         assert found.tags.count("svg") == 5 + 2 + 1  # plots, timelines, the sweep
 
+    @pytest.mark.long
     def test_what_came_from_outside_is_escaped(self, record):
         bad = '<script>alert("x")</script>'
         other = json.loads(json.dumps(record))

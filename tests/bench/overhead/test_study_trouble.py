@@ -35,6 +35,7 @@ class TestWhatFails:
         assert "correct_first 1 failed: RuntimeError: CUDA out of memory" in capsys.readouterr().err
         return tmp_path
 
+    @pytest.mark.long
     def test_a_row_says_why_and_the_report_is_written(self, failed):
         record = json.loads((failed / "tiny.json").read_text())
         first, *swept = record["points"]

@@ -129,6 +129,7 @@ def test_a_row_that_is_there_does_not_change(tmp_path):
     assert sqlite3.connect(tmp_path / "a").execute("SELECT kind FROM files").fetchall() == [("picture",)]
 
 
+@pytest.mark.long
 @settings(max_examples=20)
 @given(st.lists(st.text(max_size=5), max_size=3), st.lists(st.text(max_size=5), max_size=3))
 def test_keys_of_texts_differ_where_texts_do(first, second):

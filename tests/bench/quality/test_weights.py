@@ -166,6 +166,7 @@ LOADERS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", LOADERS)
 def test_each_network_loads_strictly(name, tmp_path):
     """In the former format of ``torch.save``, wrapped; one key less is one line with file and key."""

@@ -69,6 +69,7 @@ def test_printed_figures_belong_to_columns_and_rows_have_names_of_their_own():
     assert round(100 * (gains[1] / gains[0] - 1), 2) == 7.16, "as the paper says"
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_chart")
 def test_a_run_that_was_killed_twice_gives_the_same_table(tiniest, monkeypatch, capsys):
     """Two rows: the first frames corrected, and all of them without memory."""
@@ -89,6 +90,7 @@ def test_a_run_that_was_killed_twice_gives_the_same_table(tiniest, monkeypatch, 
     assert all(one["seconds"] > 0 and one["peak_mib"] > 0 for one in spent.values())
 
 
+@pytest.mark.long
 def test_the_page_has_the_papers_figures_next_to_ours_and_says_what_was_not_measured(tiniest):
     argv = ("reproduce", "table1", *QUICK, "--bundle", tiniest, "--out", "out")
     assert main([*argv, "--reference", str(drawn("reference"))]) == 0
@@ -115,6 +117,7 @@ def drawn(folder: str) -> Path:
     return Path(folder)
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("no_chart")
 def test_videos_are_drawn_by_chunks_and_continue(tiniest, monkeypatch):
     lengths = ("--frames", "3", "--chunk-frames", "2")

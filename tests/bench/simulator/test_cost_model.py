@@ -121,6 +121,7 @@ CONFIGURATIONS = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("chosen", "config", "batches", "passes"), CONFIGURATIONS)
 def test_an_engine_is_measured(tiniest_path, chosen, config, batches, passes):
     options = make_options(num_inference_steps=2, decoding="sequential", **chosen)

@@ -73,6 +73,7 @@ class VirtualClock:
         return self.time.now
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(costs_of, lengths, hows, options_of)
 def test_the_real_loop_runs_the_same_launches_at_the_same_times(tiny_engine, costs, frames, config, options):

@@ -118,6 +118,7 @@ def test_one_after_another_takes_the_sum_of_all(costs, frames, options):
 # -- what helps, and how much -----------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(times, lengths, hows)
 @example(1.0, [1], SchedulerConfig())
@@ -141,6 +142,7 @@ def test_two_slots_that_share_nothing_take_half():
     assert two.seconds == pytest.approx(one.seconds / 2, rel=0.03)
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(times, st.floats(0, 3.0), st.integers(1, 3))
 def test_memory_is_hidden_while_frames_are_drawn(seconds, share, prompt_lookahead):
@@ -160,6 +162,7 @@ def test_memory_that_is_not_asked_ahead_is_exposed():
     assert run(flat(), [3], SchedulerConfig(stories=1, slots=1), memory_s=7.0).waited == pytest.approx([4.0, 2.0, 2.0])
 
 
+@pytest.mark.long
 @settings(deadline=None)
 @given(times, lengths, hows)
 def test_twice_the_stories_are_not_done_sooner(seconds, frames, config):
@@ -173,6 +176,7 @@ def test_time_grows_with_the_stories(config):
     assert seconds[2] / seconds[1] == pytest.approx(2, rel=0.1)
 
 
+@pytest.mark.long
 def test_64_machines_are_64_times_as_fast():
     frames = [3 + number % 4 for number in range(1280)]
     config, costs = SchedulerConfig(), flat(memory_s=0.3, loop_s=0.001)

@@ -118,6 +118,7 @@ class Stop:
         monkeypatch.setattr(BlockPhases, "sample", sample)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "stops"), [("img", (0, 3)), ("vid", (4,))])
 def test_resume_goes_on_after_the_last_finished_block(
     published: dict[str, list[str]],

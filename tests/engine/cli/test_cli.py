@@ -147,6 +147,7 @@ class TestOtherCommands:
         for name, entry in found["optional"].items():
             assert entry["available"] or f"pip install {name}" in entry["note"]
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "stages", [("tokenizer_decoder", "vae_encoder"), pytest.param(tuple(STAGES), marks=pytest.mark.slow)]
     )

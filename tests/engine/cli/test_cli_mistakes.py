@@ -120,6 +120,7 @@ class TestMistakes:
         assert word in line
         assert "choose" in line
 
+    @pytest.mark.long
     @pytest.mark.parametrize("part", ["arm", "tokenizer", "corrector/unet", "corrector/vae", "corrector/text_encoder"])
     @pytest.mark.parametrize("damage", ["truncated", "wrong", "text", "missing"])
     def test_damaged_weights(self, capsys, tmp_path, part, damage):

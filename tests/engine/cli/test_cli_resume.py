@@ -112,6 +112,7 @@ class TestResume:
         assert "damaged" in refuse(capsys, "story", *STORY, "--resume")
         assert files() == before
 
+    @pytest.mark.long
     @pytest.mark.parametrize("correction", [(), ("--no-correction",), ("--correct-every", "2")])
     @pytest.mark.parametrize("context", ["window", "full"])
     def test_the_real_engine_after_a_kill_at_every_later_frame(self, tiniest, monkeypatch, correction, context):

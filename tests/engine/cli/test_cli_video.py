@@ -42,6 +42,7 @@ def test_everything_is_written(tiniest, capsys) -> None:
     assert "5 frames in" in capsys.readouterr().out
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("more", "corrected"),
     [
@@ -61,6 +62,7 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kept", [0, 3])
 def test_a_killed_run_goes_on(tiniest, monkeypatch, kept: int) -> None:
     assert run(tiniest, "--out", "whole", "--dtype", "float64") == 0
@@ -130,6 +132,7 @@ def test_mistakes_are_one_line(tiniest, capsys) -> None:
     assert not Path("out").exists()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("fps", [1, 7, 8, 24, 30, 50, 51, 60])
 def test_a_gif_lasts_as_long_as_its_frames_and_no_player_slows_it(tmp_path: Path, fps: int) -> None:
     pictures = [np.full((8, 8, 3), index, np.uint8) for index in range(32)]

@@ -75,6 +75,7 @@ def test_prompts_from_a_file_one_a_picture(run, capsys):
     assert [entry["prompt"] for entry in found["pictures"]] == ["A cat.", "A dog."]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stop_at", range(4))
 def test_resume_after_an_interrupt_gives_the_same_files(run, monkeypatch, stop_at, capsys):
     names = ["a.png", "d.gif", "b.jpg", *PROMPT, "--chunk-frames", "3"]

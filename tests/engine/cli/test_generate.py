@@ -44,6 +44,7 @@ class TestWritten:
         assert set(manifest("out/s")) == {"000001", "000002", "dog"}
         assert engine.run.closed
 
+    @pytest.mark.long
     @pytest.mark.parametrize("options", [(), ("--correct-every", "2"), ("--no-correction",)])
     def test_each_story_is_what_the_story_command_writes(self, capsys, exact, tiny, options):
         shared = ["--bundle", tiny, "--dtype", "float64", "--steps", "4", *options]
@@ -71,6 +72,7 @@ class TestWritten:
             assert all(start >= end - 0.002 for (_, start, _), end in zip(spans[1:], ends, strict=False))
             assert min(start for frame in frames for _, start, _ in frame["spans"]) >= 0
 
+    @pytest.mark.long
     def test_memory_holds_stories_on_the_way_only(self, many, monkeypatch):
         many()
         held = []
@@ -135,6 +137,7 @@ class TestPipelining:
         assert self.config("--batch 2", "cuda").draw_batch == 2
         assert self.config("--batch 2 --set scheduler.draw_batch=8", "cuda").draw_batch == 8
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "flags", [("--serial",), ("--slots", "3", "--batch", "1", "--no-merge"), ("--run-ahead", "0")]
     )

@@ -120,6 +120,7 @@ def crash_models(tiny: str, kills: int, frames: list[int], seed: int) -> None:
     crash(Runs([sys.executable, "-m", "acdc.engine"], options, seed), kills)
 
 
+@pytest.mark.long
 def test_three_kills(monkeypatch):
     monkeypatch.setattr(generate_command, "load_engine", lambda given, **_: FakeMany())
     monkeypatch.setenv("FAKE_FRAME_S", "0.05")
@@ -128,6 +129,7 @@ def test_three_kills(monkeypatch):
     crash(Runs(COMMAND, [], seed=1, drawing=0.05 * sum(frames)), 3)
 
 
+@pytest.mark.long
 def test_a_kill_while_models_draw(tiny):
     crash_models(tiny, 1, [2, 1, 1], seed=1)
 

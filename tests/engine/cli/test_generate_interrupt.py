@@ -34,6 +34,7 @@ def test_130_with_a_hint_and_nothing_finished_is_lost(capsys, many, stop_at):
     assert_same("o", "whole")
 
 
+@pytest.mark.long
 def test_the_real_engine(capsys, exact, monkeypatch):
     add = generate_command.ManyWriter._add
     left = [4]
@@ -55,6 +56,7 @@ def test_the_real_engine(capsys, exact, monkeypatch):
     assert_same("o", "whole")
 
 
+@pytest.mark.long
 def test_a_real_signal(tiny):
     argv = [sys.executable, "-m", "acdc.engine", "generate", "--stories", write_file([3] * 300), "--out", "o"]
     # A shell that starts the tests in the background lets them, and what they start, ignore the signal.

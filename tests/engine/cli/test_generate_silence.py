@@ -7,11 +7,14 @@ import sys
 import time
 from functools import partial
 
+import pytest
+
 from tests.helpers.chat_server import ChatServer, hang
 
 PATIENCE = 60.0  # seconds for which the model would be silent
 
 
+@pytest.mark.long
 def test_ctrl_c_does_not_wait_for_an_answer(tiny_path, tmp_path):
     stories = tmp_path / "stories.jsonl"
     stories.write_text("".join(json.dumps({"sentences": ["A cat sat.", "It ran."]}) + "\n" for _ in range(3)))

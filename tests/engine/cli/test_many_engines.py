@@ -81,6 +81,7 @@ def test_gpus_are_shared(monkeypatch):
         visible_gpus(5, 1)
 
 
+@pytest.mark.long
 def test_two_engines_write_the_folders_of_one_process(capsys, tiny):
     """In float64 a story is the same with whichever stories it shares a launch."""
     asked = ["generate", "--stories", write_file([2, 1, 1]), "--bundle", tiny, *EXACT]

@@ -67,6 +67,7 @@ def test_sentences_from_a_file_and_from_stories(capsys: pytest.CaptureFixture[st
     assert pngs("out").items() <= pngs("many").items()  # noise is of the number, however many there are
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("stop_at", range(3))
 def test_resume_after_an_interrupt_draws_nothing_twice(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stop_at: int
@@ -98,6 +99,7 @@ def test_resume_after_an_interrupt_draws_nothing_twice(
     assert pngs("whole") == pngs("out")
 
 
+@pytest.mark.long
 def test_resume_of_another_run_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     own = ["--random-weights", "--out", "out"]
     assert run(*SENTENCES, "--out", "out") == 0

@@ -37,6 +37,7 @@ def shell(line: str, folder: Path, **how) -> subprocess.CompletedProcess[str]:
 CLOSINGS = ["".join(some) for count in range(4) for some in itertools.combinations(("<&- ", ">&- ", "2>&- "), count)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("closing", CLOSINGS)
 def test_a_command_works_without_streams(tmp_path: Path, closing: str) -> None:
     """treeverse/dvc#10041"""
@@ -47,11 +48,13 @@ def test_a_command_works_without_streams(tmp_path: Path, closing: str) -> None:
     assert ("unknown command 'nonsense'" in done.stderr) == ("2>&-" not in closing)
 
 
+@pytest.mark.long
 def test_a_story_is_drawn_without_streams(tmp_path: Path, tiny: str) -> None:
     """By real models, whose files get the numbers of the streams."""
     check_story(shell(f"acdc {STORY} --bundle '{tiny}' <&- >&- 2>&-", tmp_path), tmp_path)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("streams", ["<&- >&- 2>&-", "2>&-", "> /dev/full 2> /dev/full", "2>&1 | head -c 1"])
 def test_a_story_is_drawn_whatever_the_streams(tmp_path: Path, streams: str) -> None:
     check_story(shell(f"fake_acdc {STORY} {streams}", tmp_path), tmp_path)
@@ -98,6 +101,7 @@ def test_so_are_bytes_that_are_not_letters(tmp_path: Path) -> None:
     assert shell("acdc cache", tmp_path, env={**plain, "ACDC_CACHE": str(tmp_path / "狐")}).returncode == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("command", ["story --prompts -", "generate --stories -", "generate --stories /dev/stdin"])
 def test_input_that_is_closed_is_one_line(tmp_path: Path, command: str) -> None:
     """aws/aws-cli#2518"""
@@ -106,6 +110,7 @@ def test_input_that_is_closed_is_one_line(tmp_path: Path, command: str) -> None:
     assert "standard input is closed" in done.stderr
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["-", "/dev/stdin", "/proc/self/fd/0"])
 @pytest.mark.parametrize("command", ["story --prompts", "generate --stories"])
 def test_input_may_be_a_socket(tmp_path: Path, command: str, name: str) -> None:

@@ -61,6 +61,7 @@ def fleet_folders(path: Path, engines: int, count: int, *troubles: Trouble) -> l
     return drawn(path)
 
 
+@pytest.mark.long
 def test_two_kills_and_a_hang_in_the_middle(tmp_path, capsys):
     """The folders of one process; the slow tests have runs without an accident, and with more."""
     troubles = Trouble("s2", 1, "kill"), Trouble("s5", 2, "kill"), Trouble("s7", 1, "sleep")

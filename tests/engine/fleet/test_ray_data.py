@@ -16,6 +16,7 @@ def draw(tiny_path):
     return DrawStories(str(tiny_path), engine={"backend": "eager"}, num_inference_steps=4)
 
 
+@pytest.mark.long
 def test_rows_get_pictures_prompts_and_errors(draw, tiny_engine):
     sentences = np.empty(4, dtype=object)
     sentences[:] = [np.array(row, dtype=object) if isinstance(row, list) else row for row in ROWS]

@@ -26,6 +26,7 @@ def copy(adapter: tuple[Path, Any], tmp_path: Path) -> Path:
     return Path(shutil.copytree(adapter[0], tmp_path / "adapter"))
 
 
+@pytest.mark.long
 def test_directories_written_by_diffusers_load(base: Any, adapter: Any, corrector: AnimateDiff) -> None:
     state = corrector.unet.state_dict()
     wanted = base[1].unet.state_dict() | adapter[1].state_dict()
@@ -55,6 +56,7 @@ def resave(folder: Path, change: Callable[[dict[str, Tensor]], dict[str, Tensor]
     save_file({k: v.contiguous() for k, v in state.items()}, folder / name)
 
 
+@pytest.mark.long
 def test_adapter_in_half_precision_and_without_tables(base: Any, copy: Path, corrector: AnimateDiff) -> None:
     """Only the fp16 variant is there, and it lacks the tables of positions, which follow from the config."""
 
@@ -134,6 +136,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", DAMAGE)
 def test_adapter_damage_is_one_line(base: Any, copy: Path, case: str) -> None:
     damage, words = DAMAGE[case]

@@ -83,6 +83,7 @@ def test_a_frame_of_lwm_of_noise_is_drawn_and_corrected(small: None) -> None:
     assert story.settings["weights"] == "random"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["show-o+sd15", "show-o-512+sd15"])
 def test_a_story_of_noise_is_drawn_and_corrected(small: None, name: str) -> None:
     engine = Engine.from_pretrained(name, random_weights=True, dtype="float64")

@@ -53,6 +53,7 @@ def test_a_correction_depends_on_seed_and_frame_alone(engine: Engine) -> None:
     assert not torch.allclose(alone, elsewhere, atol=1e-2)
 
 
+@pytest.mark.long
 def test_pipelined_equals_serial(engine: Engine) -> None:
     stories = [StoryRequest("a", SENTENCES, 3), StoryRequest("b", SENTENCES[:1], 4)]
     config = SchedulerConfig(slots=2, stories=2, waiting=1, draw_batch=2, correct_batch=2)
@@ -61,6 +62,7 @@ def test_pipelined_equals_serial(engine: Engine) -> None:
         same(many[story.id].frames, engine.generate(story.sentences, seed=story.seed).frames)
 
 
+@pytest.mark.long
 def test_the_command_draws_and_goes_on(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     out = tmp_path / "o"
     argv = ["story", SENTENCES[0], "--bundle", NAME, "--out", str(out)]

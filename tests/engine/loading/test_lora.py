@@ -78,6 +78,7 @@ def refused(corrector, path):
     return str(caught.value)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("style", STYLES)
 def test_every_style_changes_its_layers_by_the_formula_and_no_other(tmp_path, ours, pairs, style):
     before = weights(ours)
@@ -170,6 +171,7 @@ DOWN, UP, ALPHA = (f"lora_unet_conv_in.{part}" for part in ("lora_down.weight", 
 ONE = torch.ones(())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("extra", "text"),
     [
@@ -219,6 +221,7 @@ def test_pickles_and_damaged_files_are_not_read(tmp_path, ours, pairs):
     assert "neither pytorch_lora_weights.safetensors nor" in refused(ours, tmp_path / "empty")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("said", "text"),
     [

@@ -230,6 +230,7 @@ print(ours - before, peak() - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's record of a process's peak memory")
 def test_peak_memory_is_bounded_by_the_largest_tensor_not_the_file(tmp_path: Path) -> None:
     """A stream of 152 MB, the largest tensor of which has 34 MB, in a process of its own."""

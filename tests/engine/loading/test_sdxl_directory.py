@@ -87,6 +87,7 @@ def test_a_lora_is_merged(copy: Path, style: str) -> None:
     assert (settings["steps"], settings["loras"][0]["weight"]) == (2, 0.7)
 
 
+@pytest.mark.long
 def test_the_command_draws_with_a_file_of_lightning(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Steps that the file was not distilled for, as the paper's 6, are named and run."""
     file, out = copy.parent / LIGHTNING, copy.parent / "out"
@@ -171,6 +172,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", DAMAGE)
 def test_damage_is_one_line(copy: Path, case: str) -> None:
     damage, words = DAMAGE[case]

@@ -59,6 +59,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "uio2"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_every_tensor_arrives_and_keeps_its_type(folder: Path, dtype: torch.dtype) -> None:
     tensors = write_model(folder, dtype=dtype)
@@ -121,6 +122,7 @@ def misshapen(tensors: dict[str, Tensor]) -> None:
     tensors["input_embedders.audio.projection.weight"] = torch.zeros(2, 3)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("spoil", "message"), [
     (without, "key 'decoder.layers_1.encoder_decoder_attention.key_norm.scale' is missing"),
     (besides, "key 'decoder.layers_2.mlp.wo.weight' is unexpected"),

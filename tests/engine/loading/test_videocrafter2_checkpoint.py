@@ -74,6 +74,7 @@ def test_the_published_layout_loads_to_the_exact_tensors(folder: Path) -> None:
     assert used == whole - unused - 1, "all but the last layer, the projection and logit_scale"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "form",
     [
@@ -143,6 +144,7 @@ CHANGES: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHANGES)
 def test_damage_is_one_line_with_file_and_key(folder: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     monkeypatch.chdir(folder)

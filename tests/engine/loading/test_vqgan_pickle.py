@@ -89,6 +89,7 @@ def test_a_bundle_takes_the_published_file(folder: Path) -> None:
         ComponentSpec("vqgan", {"path": folder}).load(torch.device("cpu"), torch.float32)
 
 
+@pytest.mark.long
 def test_codes_do_not_depend_on_the_dtype_of_the_decoder(folder: Path) -> None:
     exact, lower = load(folder), load(folder, torch.bfloat16)
     pixels = torch.rand(2, 3, 32, 32) * 2 - 1

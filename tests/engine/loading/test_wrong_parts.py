@@ -52,6 +52,7 @@ def test_a_folder_of_neither_layout_names_the_files_of_both(bundle: Path, part: 
     assert refusal(bundle).endswith(f"{part}/config.json: no such file, nor {files} as LWM is published")
 
 
+@pytest.mark.long
 def test_a_key_in_two_shards_is_refused(bundle: Path) -> None:
     folder = bundle / "corrector" / "unet"
     state = load_file(str(folder / WEIGHTS))

@@ -131,6 +131,7 @@ class TestMisbehaviour:
         assert rewrites(memory(server, on_failure="rules")) == [Rewrite(t) for t in (STORY[0], *GOOD[1:])]
         assert len(server.asked) == len(acts)
 
+    @pytest.mark.long
     @pytest.mark.parametrize("name", FAILS)
     def test_what_is_not_stops_or_falls_back_as_the_policy_says(self, server, monkeypatch, name):
         act, asked, words = FAILS[name]

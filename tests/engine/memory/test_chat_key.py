@@ -32,6 +32,7 @@ LEAKS = {
 
 
 class TestKey:
+    @pytest.mark.long
     @pytest.mark.parametrize("act", LEAKS.values(), ids=LEAKS)
     def test_it_shows_in_no_log_error_traceback_or_repr(self, server, monkeypatch, caplog, capfd, act):
         monkeypatch.setattr(chat, "Limits", lambda: QUICK)  # whether it answers in time does not matter here

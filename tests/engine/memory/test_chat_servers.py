@@ -125,6 +125,7 @@ REASONS = {  # vllm#12886 and the like
 
 
 class TestReasons:
+    @pytest.mark.long
     @pytest.mark.parametrize(("act", "words"), REASONS.values(), ids=REASONS)
     def test_the_server_is_quoted_in_one_line(self, server, monkeypatch, act, words):
         monkeypatch.setattr(chat, "Limits", lambda: PATIENT.within(4.0))  # of a server that is down, all of it
@@ -135,6 +136,7 @@ class TestReasons:
         assert str(stopped.value).isprintable()
         assert len(str(stopped.value)) < 500
 
+    @pytest.mark.long
     @pytest.mark.parametrize(
         "echo",
         [

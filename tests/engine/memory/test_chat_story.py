@@ -51,6 +51,7 @@ class TestCommand:
         line = refuse(capsys_of(capsys), *self.argv(server, tiny, "--resume", "--memory-calls", "story"))
         assert "cannot resume: memory_calls was 'chunk', now 'story'" in line
 
+    @pytest.mark.long
     @pytest.mark.parametrize("frames", [1, 2])
     def test_a_resumed_story_does_not_ask_for_the_whole_story_again(self, server, tiny, monkeypatch, frames):
         """Its one answer, which came with the second frame, is on disk; before that frame there is none."""
@@ -74,6 +75,7 @@ class TestCommand:
         assert record["refined_prompts"] == [STORY[0], *GOOD[1:]]
         assert "later_prompts" not in record, "there is nothing to come"
 
+    @pytest.mark.long
     @pytest.mark.parametrize("later", [["one", "too many"], [], "text", [3]])
     def test_later_prompts_that_do_not_fit_are_refused_or_asked_for(self, server, tiny, capsys, later):
         argv = self.argv(server, tiny, "--memory-calls", "story")

@@ -83,6 +83,7 @@ class TestAnswers:
         with pytest.raises(MemoryFailure, match=r"did not come to an end \(after 2 tries\)"):
             rewrites(language(LocalModel(model, tokenizer, SHORT)))
 
+    @pytest.mark.long
     @pytest.mark.parametrize("calls", ["story", "chunk"])
     def test_gibberish_is_handled_as_the_policy_says(self, folder, calls):
         model = load_local(str(folder))
@@ -247,6 +248,7 @@ class TestLoading:
 
 @pytest.mark.usefixtures("own_folder")
 class TestCommand:
+    @pytest.mark.long
     def test_a_story_by_either_policy(self, tiny, folder, capsys):
         argv = ["story", *STORY, "--bundle", tiny, "--steps", "2", "--memory", "local", "--memory-model", str(folder)]
         assert main(argv) == 1

@@ -105,6 +105,7 @@ def test_first_sentence_gets_a_head_only_if_its_subject_comes_late() -> None:
     assert Rules().refine([late]).startswith("The rabbit in a quiet meadow.")
 
 
+@pytest.mark.long
 @given(st.lists(SENTENCES, min_size=1, max_size=6), st.lists(SENTENCES, max_size=2))
 @settings(max_examples=300, deadline=None)
 def test_causal_deterministic_and_never_raises(story: list[str], later: list[str]) -> None:

@@ -135,6 +135,7 @@ def test_nothing_of_a_thought_is_left(thought: str, answer: str) -> None:
         assert without_thoughts(f"<think>{thought.replace('/think', '')}</think>{answer}") == answer
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "piece", ["<think>", "</think>", "<|channel|>", "**", "[", "<", "Sure, ", "here is ", "2. ", "`"]
 )

@@ -31,6 +31,7 @@ def depth_path(tmp_path_factory):
     return path
 
 
+@pytest.mark.long
 def test_a_local_depth_model_steers_frames_without_a_map(tiny_path, tmp_path, depth_path):
     engine = Engine.from_pretrained(tiny_path, controlnet=tiny_controlnet(tmp_path), depth_model=depth_path)
     model = engine.models.corrector.depth_model

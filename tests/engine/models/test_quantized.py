@@ -66,6 +66,7 @@ def test_the_kernel_multiplies_as_the_reference_does(kind: str) -> None:
     torch.testing.assert_close(layer(x), wanted, rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 def test_a_story_says_that_it_was_drawn_with_quantized_weights(tiny_path) -> None:
     engine = Engine.from_pretrained(tiny_path, quantization="int8")
     story = engine.generate(["Benny the beagle sat.", "He ran."], num_inference_steps=2)

@@ -67,6 +67,7 @@ def same(mine: list[Frame], theirs: list[Frame]) -> None:
         assert np.array_equal(one.image, other.image)
 
 
+@pytest.mark.long
 @torch.no_grad()
 @pytest.mark.parametrize("scale", [1.0, 3.0])
 def test_codes_with_a_cache_are_those_of_one_pass_without(engine: Engine, arm: CausalArm, scale: float) -> None:
@@ -148,6 +149,7 @@ def test_a_story_is_corrected_and_resumed(engine: Engine) -> None:
     same(list(engine.stream(sentences, seed=3, done=whole.frames[:1], **QUICK)), whole.frames[1:])
 
 
+@pytest.mark.long
 def test_many_stories_equal_each_alone(engine: Engine) -> None:
     """Overlapped, in launches of three passes, against the serial loop."""
     stories = [SENTENCES[:2], OTHERS, OTHERS[:1]]
@@ -167,6 +169,7 @@ INT8 = {"quantization": "int8"}
 PLANS = "arm_prefill=openvino,arm_draw=openvino,tokenizer_decoder=openvino,tokenizer_encoder=openvino"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "way",
     [pytest.param({"backend": PLANS}, marks=pytest.mark.toolchain, id="plans"), pytest.param(INT8, id="int8")],

@@ -56,6 +56,7 @@ def test_it_draws_a_story_that_is_corrected_fed_back_and_resumed(engine: Engine)
         same(list(engine.stream(SENTENCES, seed=3, done=whole.frames[:done], **QUICK)), whole.frames[done:])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("passes", [None, 3])
 def test_many_stories_equal_each_alone(engine: Engine, passes: int | None) -> None:
     stories = [SENTENCES, OTHERS, [*OTHERS, *SENTENCES]]
@@ -86,6 +87,7 @@ def test_its_tensors_are_known_to_the_streams(engine: Engine) -> None:
     assert len(list(batch.tensors())) == 4
 
 
+@pytest.mark.long
 def test_families_are_known_to_the_registry_alone() -> None:
     """No module outside of a family imports it but those that load it, and no family another."""
     for module, others in import_graph("engine").items():

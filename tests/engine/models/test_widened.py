@@ -191,6 +191,7 @@ def layers(engine: Engine) -> list[nn.Module]:
     return [layer for model in networks for layer in model.modules() if isinstance(layer, nn.Linear | nn.Conv2d)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_a_story_is_drawn_with_widened_products_and_no_weight_is_float32(tiny_path, monkeypatch, dtype: str) -> None:
     without_units(monkeypatch)

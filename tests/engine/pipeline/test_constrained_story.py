@@ -78,6 +78,7 @@ def test_the_masks_options(tiny_engine):
     assert (found["all"].image != found["all"].draft)[~INSIDE].any()
 
 
+@pytest.mark.long
 def test_a_depth_map_steers_and_propagates(steered):
     plain = steered.generate(SENTENCES, seed=SEED, **WHOLE)
     found = steered.generate(SENTENCES, seed=SEED, constraints=Constraints(depths={2: DEPTH}), **WHOLE)
@@ -88,6 +89,7 @@ def test_a_depth_map_steers_and_propagates(steered):
     assert "mask_strength" not in found.settings
 
 
+@pytest.mark.long
 def test_concurrent_stories_are_the_serial_ones(steered):
     """Masks of some frames of some stories, depth of others, both and neither in one launch."""
     own = [

@@ -64,6 +64,7 @@ def test_partial_images_change_no_frame(streamed):
             assert np.array_equal(one.image, frames[one.index].draft) == (one.step is None)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", [SMALL, SERIAL], ids=["slots", "inline"])
 def test_many_stories_hand_out_what_the_serial_loop_does(exact_engine, streamed, config):
     """Stories that want other pictures, or none, in the same launches."""

@@ -59,6 +59,7 @@ def test_a_story_does_not_depend_on_its_neighbours(exact_engine, variant):
         assert [f.draft_codes for f in result.frames] == [f.draft_codes for f in alone.frames]
 
 
+@pytest.mark.long
 def test_batches_and_threads_in_float32_agree_by_the_margin_rule(tiny_engine):
     before = torch.get_num_threads()
     flips = 0

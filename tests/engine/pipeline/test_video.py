@@ -93,6 +93,7 @@ def test_without_feeding_back_the_drafts_stay_in_the_context(exact_engine) -> No
     assert (video.frames[0].image != plain.frames[0].image).any()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("done", [3, 6])
 @pytest.mark.parametrize("correct_first", [0, 1, None])
 def test_what_was_interrupted_goes_on_as_if_it_were_not(exact_engine, done: int, correct_first: int | None) -> None:
@@ -140,6 +141,7 @@ def test_a_model_of_clips_corrects_the_frames_of_a_chunk_together(clips: Engine,
     assert np.abs(to_uint8(shown).astype(int) - np.stack(video.images[:3])).max() <= 1
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("together", [True, False])
 def test_a_plan_of_the_whole_correction_gives_the_same_video(
     clips: Engine, tiny_path: Path, monkeypatch: pytest.MonkeyPatch, together: bool

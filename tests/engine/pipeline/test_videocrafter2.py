@@ -70,6 +70,7 @@ def test_a_chunk_longer_than_its_training_is_refused(engine: Engine) -> None:
         engine.generate_video(CAPTION, num_frames=5, chunk_frames=5)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", [SMALL, SchedulerConfig(slots=3, stories=5)])
 def test_concurrent_stories_are_those_of_the_serial_loop(engine: Engine, config: SchedulerConfig) -> None:
     """Frames of stories are clips of one frame."""
@@ -83,6 +84,7 @@ class Killed(BaseException):
     """Nothing catches it."""
 
 
+@pytest.mark.long
 def test_a_killed_video_goes_on(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     command = ["video", "--prompt", CAPTION, "--bundle", str(path), "--frames", "4", "--chunk-frames", "2"]
@@ -106,6 +108,7 @@ def test_a_killed_video_goes_on(path: Path, tmp_path: Path, monkeypatch: pytest.
     assert without_times("whole") == without_times("parts")
 
 
+@pytest.mark.long
 def test_a_folder_with_the_published_file_corrects_clips(
     path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

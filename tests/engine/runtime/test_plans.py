@@ -60,6 +60,7 @@ def test_eager_stages_are_left_alone(tiny_path):
     assert not isinstance(models.corrector.unet, PlannedUNet)
 
 
+@pytest.mark.long
 def test_the_backend_is_part_of_what_decides_a_story(tiny_path):
     engine = Engine.from_pretrained(tiny_path, backend="unet=openvino")
     assert engine.settings(StoryOptions())["backend"] == "unet=openvino"

@@ -94,6 +94,7 @@ def test_an_error_leaves_nothing_locked():
         pass
 
 
+@pytest.mark.long
 def test_slots_compile_while_others_run(tiny_path, tmp_path, monkeypatch):
     """Every shape is new to both slots."""
     monkeypatch.setenv("ACDC_CACHE", str(tmp_path))

@@ -37,6 +37,7 @@ def drawn(exact_engine):
     return [exact_engine.generate(SENTENCES, seed=4, **{**QUICK, **own}) for own in OWN].__getitem__
 
 
+@pytest.mark.long
 @settings(max_examples=2)
 @given(order=st.permutations(range(len(OWN))), config=st.sampled_from([SMALL, WIDE]))
 def test_each_story_is_drawn_with_its_own_options(exact_engine, drawn, order, config):

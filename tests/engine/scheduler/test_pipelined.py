@@ -85,6 +85,7 @@ def in_order(times: Sequence[tuple[float, float]]) -> None:
     assert all(before[1] <= after[0] for before, after in pairwise(sorted(times)))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "options", [{}, {"context": "full", "correct_every": 2, "sampler": "tcd"}], ids=["window", "full"]
 )

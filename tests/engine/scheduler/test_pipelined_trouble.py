@@ -27,6 +27,7 @@ FULL = {"context": "full"}
 APART = SchedulerConfig(slots=2, stories=5, max_passes_per_launch=5, merge_replace=False)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_story_that_always_breaks_fails_alone(exact_engine, alone, phase):
     """At its second frame; in the middle of a launch with others, or after it."""
@@ -41,6 +42,7 @@ def test_a_story_that_always_breaks_fails_alone(exact_engine, alone, phase):
         same(frames[request.id], alone(request, **FULL)[: 1 if request.id in failed else None])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("phase", PHASES)
 def test_what_breaks_once_is_done_again(exact_engine, alone, phase):
     """The first launch of that phase that each story is in."""
@@ -59,6 +61,7 @@ def test_what_breaks_once_is_done_again(exact_engine, alone, phase):
         same(frames[request.id], alone(request, **FULL))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", [SchedulerConfig(), SERIAL])
 @pytest.mark.parametrize(
     ("sentence", "before"), [("Max the fox ran in the snow.", 0), ("He jumped.", 1), ("He fell.", 2)]
@@ -89,6 +92,7 @@ def test_a_story_that_cannot_begin_fails_alone(exact_engine, alone):
     assert set(ended(many_of(exact_engine, SMALL, load_memory=none))[1]) == {one.id for one in STORIES}
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("config", [SchedulerConfig(), SMALL, SERIAL])
 @pytest.mark.parametrize("moment", [0, 2, 5])
 def test_cancelled_stories_end_and_the_others_do_not_notice(exact_engine, alone, config, moment):

@@ -19,6 +19,7 @@ from tests.helpers.schedules import World
 ROOT = Path(__file__).parents[3]
 
 
+@pytest.mark.long
 @given(
     config=CONFIGS, plots=st.lists(PLOTS, min_size=1, max_size=14), seed=st.integers(0, 2**32), trouble=st.booleans()
 )

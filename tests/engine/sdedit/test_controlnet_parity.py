@@ -53,6 +53,7 @@ def ours_of(corrector, options, given=GIVEN):
     return correction.run(pixels(), conditioning, SEEDS, 0, given)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "chosen",
     [
@@ -81,6 +82,7 @@ def test_it_is_the_published_pipeline(both, monkeypatch, chosen):
     torch.testing.assert_close((ours_of(corrector, options) + 1) / 2, theirs, rtol=0, atol=5e-5)
 
 
+@pytest.mark.long
 @torch.inference_mode()
 def test_depth_changes_the_picture_and_scale_0_does_not(both):
     corrector, _ = both

@@ -49,6 +49,7 @@ def engine(path):
     return Engine.from_pretrained(path, dtype="float64", backend="eager")
 
 
+@pytest.mark.long
 def test_a_story_is_corrected_by_steps_that_draw(engine):
     drawn = engine.generate(STORY, seed=3, num_inference_steps=4)
     assert drawn.settings["sampler"] == "ddpm"
@@ -63,6 +64,7 @@ def test_a_story_is_corrected_by_steps_that_draw(engine):
     assert not np.array_equal(deterministic.frames[0].image, drawn.frames[0].image)
 
 
+@pytest.mark.long
 def test_many_stories_equal_each_alone(engine):
     results = {result.seed: result for result in many_of(engine, SMALL)}
     for request in STORIES:
@@ -83,6 +85,7 @@ def interrupted_at(number):
     return sdedit
 
 
+@pytest.mark.long
 def test_a_resumed_story_is_the_whole_one(path, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     how = ["--bundle", str(path), "--steps", "4", "--backend", "eager"]

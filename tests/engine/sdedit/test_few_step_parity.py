@@ -97,6 +97,7 @@ def check(models, monkeypatch, scheduler, options, **how):
     return SimpleNamespace(conditioning=conditioning, schedule=correction.schedule)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("strength", [0.4, 0.5, 0.6, 1.0])
 @pytest.mark.parametrize("steps", [1, 2, 4, 8])
 def test_a_distilled_lcm(distilled, monkeypatch, strength, steps):
@@ -138,6 +139,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", CASES)
 def test_an_ordinary_network(ordinary, monkeypatch, case):
     name, fields, strength, steps, guidance, how = CASES[case]

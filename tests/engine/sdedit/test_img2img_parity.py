@@ -115,6 +115,7 @@ def run_pipeline(pipeline, image, options):
     ).images  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("strength", "steps", "guidance"), [(0.5, 20, 5.0), (0.3, 10, 1.0), (1.0, 4, 7.5)])
 def test_same_latents_and_noise_give_the_same_pictures(pipeline, corrector, monkeypatch, strength, steps, guidance):
     options = make_options(strength=strength, num_inference_steps=steps, guidance_scale=guidance, negative_prompt="fog")
@@ -131,6 +132,7 @@ def test_same_latents_and_noise_give_the_same_pictures(pipeline, corrector, monk
     torch.testing.assert_close((ours + 1) / 2, theirs, rtol=0, atol=1e-3)
 
 
+@pytest.mark.long
 def test_posterior_sampling_from_raw_pixels(pipeline, corrector, monkeypatch):
     options = make_options(num_inference_steps=10, strength=0.5, guidance_scale=5.0, sample_posterior=True)
     pixels = torch.rand(2, 3, 128, 128, generator=torch.Generator().manual_seed(1)) * 2 - 1

@@ -46,6 +46,7 @@ def cut_to(mask):
     return mask if mask.shape == (HEIGHT, WIDTH) else cut(mask, (HEIGHT, WIDTH)).astype(np.uint8) * 255
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("strength", "steps", "guidance"), [(0.6, 5, 5.0), (0.6, 3, 1.0), (1.0, 4, 7.5)])
 def test_it_is_the_published_pipeline(both, monkeypatch, strength, steps, guidance):
     corrector, pipeline = both

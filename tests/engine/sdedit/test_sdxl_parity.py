@@ -43,6 +43,7 @@ def trailing(theirs: diffusers.StableDiffusionXLPipeline, prediction: str) -> No
     theirs.scheduler = diffusers.EulerDiscreteScheduler.from_config(theirs.scheduler.config, **changes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("steps", "prediction"), [(1, "sample"), *((steps, "epsilon") for steps in (1, 2, 4, 6, 8))])
 @pytest.mark.parametrize("prompt", [PROMPT, "", "the garden " * 20])
 def test_pictures_are_those_of_diffusers(
@@ -97,6 +98,7 @@ def test_the_published_sizes() -> None:
     assert [parameters(one) for one in (vae, first, second)] == [83_653_863, 123_060_480, 694_659_840]
 
 
+@pytest.mark.long
 def test_a_file_takes_the_place_of_the_unet(folder: Path, model: SDXL, tmp_path: Path) -> None:
     """As SDXL-Lightning's are published: half precision, diffusers' names; its name says steps and prediction."""
     other = diffusers.UNet2DConditionModel(**UNET)

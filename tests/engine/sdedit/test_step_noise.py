@@ -53,6 +53,7 @@ def test_a_sampler_without_noise_draws_none(tiny_engine, sampler):
     assert correction_of(tiny_engine, sampler=sampler).step_noise(torch.zeros(1, 3, 16, 16), [3], 0) is None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("sampler", DRAWING)
 def test_batched_equals_alone_and_resumed_equals_undisturbed(exact_engine, sampler):
     options = {"sampler": sampler, "num_inference_steps": 4, "strength": 0.75}

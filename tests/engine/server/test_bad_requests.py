@@ -131,6 +131,7 @@ def send(folder, count: int, seed: int, capfd, **settings) -> dict[int, int]:
     return statuses
 
 
+@pytest.mark.long
 def test_hundreds_of_bad_requests_are_answered_well(tmp_path, capfd):
     statuses = send(tmp_path, 400, 1, capfd)
     assert statuses[400] > 20
@@ -161,6 +162,7 @@ def test_a_full_queue_says_when_to_come_again(tmp_path):
     assert answers[2].json()["error"]["type"] == "rate_limit_error"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("body", "param", "code"),
     [

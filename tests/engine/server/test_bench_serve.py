@@ -11,6 +11,7 @@ from acdc.engine.cli.main import main
 from tests.helpers.serving import running
 
 
+@pytest.mark.long
 def test_the_load_is_drawn_and_every_frame_has_its_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     target = tmp_path / "load.json"
     with running(tmp_path / "data") as server:

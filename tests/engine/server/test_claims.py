@@ -147,6 +147,7 @@ def check_three_processes(url: str, jobs: int) -> None:
     database.close()
 
 
+@pytest.mark.long
 def test_three_processes_share_the_jobs_of_sqlite(tmp_path):
     check_three_processes(f"sqlite:///{tmp_path}/store.sqlite", JOBS)
 

@@ -45,6 +45,7 @@ def test_the_server_that_drew_the_frames_takes_their_pictures(token, first):
     assert mine == theirs
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "spoil", [lambda text: text[:-2], lambda text: "A" + text[1:], lambda text: "", lambda text: "é"]
 )

@@ -45,6 +45,7 @@ def test_readmes_openai_client_gets_a_picture(server, monkeypatch):
     assert base64.b64decode(space["picture"]).startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_the_page_names_every_route_of_stories(server):
     paths = server.http.get("/openapi.json").json()["paths"]
     for path in paths:

@@ -83,6 +83,7 @@ def test_a_locked_store_is_a_503_and_stories_go_on_after_it(tmp_path, monkeypatc
         assert len(ended(client, name)["frames"]) == 3
 
 
+@pytest.mark.long
 def test_a_client_that_leaves_in_mid_stream_is_forgotten(tmp_path):
     with running(tmp_path, env={"FAKE_FRAME_S": "0.1"}) as server:
         name = server.submit(*TEXTS * 5)

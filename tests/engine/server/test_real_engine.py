@@ -30,6 +30,7 @@ def check(client, name: str, frames) -> None:
         assert pixels(client, f"/v1/stories/{name}/estimates/{one['index']}/1.png").shape == frame.image.shape
 
 
+@pytest.mark.long
 def test_frames_are_the_engines(exact_engine, tmp_path):
     """Stories that are drawn together, with options of their own, and one that goes on from a continuation."""
     settings = settings_of(tmp_path, options={"correction.num_inference_steps": STEPS})

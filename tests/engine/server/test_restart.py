@@ -52,6 +52,7 @@ def kill_at_random(data, kills: int, stories: int, seed: int, **settings) -> Non
         assert f'worker_restarts_total{{model_name="storyworld"}} {kills}.0' in server.http.get("/metrics").text
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_under_load_loses_nothing(tmp_path):
     kill_at_random(tmp_path, kills=3, stories=8, seed=1)
 
@@ -68,6 +69,7 @@ def test_postgres_keeps_as_much_as_sqlite(tmp_path):
         kill_at_random(tmp_path, kills=3, stories=8, seed=3, database=url)
 
 
+@pytest.mark.long
 def test_a_server_that_is_killed_goes_on_where_it_was(tmp_path):
     server = start(tmp_path, env={"FAKE_FRAME_S": "0.1"}).wait_ready()
     names = {server.submit(*TEXTS, seed=number): number for number in range(4)}
@@ -80,6 +82,7 @@ def test_a_server_that_is_killed_goes_on_where_it_was(tmp_path):
         assert again.story(first)["frames"][: len(seen)] == seen
 
 
+@pytest.mark.long
 def test_a_server_that_is_stopped_hands_its_stories_to_the_next_one(tmp_path):
     server = start(tmp_path, env={"FAKE_FRAME_S": "0.1"}).wait_ready()
     names = {server.submit(*TEXTS, seed=number): number for number in range(4)}
@@ -115,6 +118,7 @@ def test_an_engine_that_hangs_is_ended(tmp_path):
         server.wait(server.submit("A fox sat."))
 
 
+@pytest.mark.long
 def test_settings_that_the_models_cannot_meet_end_the_server(tmp_path):
     """The worker says why in one line; the server does not try again."""
     command = [sys.executable, "-m", "acdc.engine", "serve", "no-such-bundle", "--port", "0", "--data", str(tmp_path)]

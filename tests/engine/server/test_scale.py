@@ -18,6 +18,7 @@ STORIES, WARM = 1000, 300
 GROWTH = 0.01
 
 
+@pytest.mark.long
 def test_the_api_process_starts_quickly_and_without_torch(tmp_path):
     code = f"""
 import sys, time

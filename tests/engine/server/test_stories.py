@@ -108,6 +108,7 @@ def test_a_cancelled_story_draws_no_more(server):
     assert len(server.story(name)["frames"]) == frames
 
 
+@pytest.mark.long
 def test_a_deleted_story_leaves_nothing(server):
     name = server.submit(*TEXTS)
     server.wait(name)
@@ -116,6 +117,7 @@ def test_a_deleted_story_leaves_nothing(server):
     assert not (server.data / "stories" / name).exists()
 
 
+@pytest.mark.long
 def test_a_deleted_storys_id_is_free_for_another_story(tmp_path):
     """Deleted while it is drawn; no late frame of the first story gets into the second."""
     settings, texts = settings_of(tmp_path), ["A fox sat.", "It ran."]
@@ -136,6 +138,7 @@ def test_a_deleted_storys_id_is_free_for_another_story(tmp_path):
     assert list(settings.stories.iterdir()) == []
 
 
+@pytest.mark.long
 def test_a_repeated_request_gives_the_same_story(server):
     body = {"sentences": TEXTS}
     first, again = (server.http.post("/v1/stories", json=body, headers={"idempotency-key": "one"}) for _ in range(2))

@@ -125,6 +125,7 @@ class TestStates:
         assert_same("o", "whole")
         assert resume(many).made == []
 
+    @pytest.mark.long
     def test_unfinished_stories_are_held_one_after_another(self, many, monkeypatch):
         write_file([3] * 12)
         many()

@@ -97,6 +97,7 @@ def set_frame(name, value):
     return lambda record: record["frames"][1].update({name: value})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "damage",
     [

@@ -116,6 +116,7 @@ def test_a_story_that_another_run_finished_meanwhile_is_kept(fake, capsys, monke
     assert without_times("o")["sentences"] == STORY
 
 
+@pytest.mark.long
 def test_two_commands_at_once_into_one_fresh_folder(fake: FakeEngine) -> None:
     """jswest/bartleby#553: one of them is refused, and the other's story is whole and its own."""
     stories = STORY, [sentence.replace("Benny", "Rex") for sentence in STORY]

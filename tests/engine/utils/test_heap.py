@@ -61,6 +61,7 @@ print(faults() - before)
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="heaps of glibc")
 def test_a_large_tensor_gets_the_pages_of_the_last_one():
     def faults(how: str) -> int:
@@ -68,4 +69,6 @@ def test_a_large_tensor_gets_the_pages_of_the_last_one():
         command = [sys.executable, "-c", FAULTS, how]
         return int(subprocess.check_output(command, cwd=Path(__file__).parents[4], env=environment, text=True))
 
-    assert faults("kept") < 1000 < faults("as it is")  # five times 10,240 pages, where none is kept
+    # Five times 10,240 pages, where none is kept. Kept, the heap may still grow by 2 MiB a tensor: 5 faults with large
+    # pages, 2,560 where the kernel has none left.
+    assert faults("kept") < 10_240 < faults("as it is")

@@ -25,6 +25,7 @@ def corrected(corrector: AnimateDiff, pixels: Tensor, prompts: list[str], seeds:
     return correction.run(pixels, conditioning, seeds, 0)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("strength", "guidance"), [(0.6, 5.0), (0.4, 1.0), (1.0, 7.5)])
 def test_it_is_diffusers_video_to_video(
     base: Any, adapter: Any, corrector: AnimateDiff, monkeypatch: pytest.MonkeyPatch, strength: float, guidance: float
@@ -70,6 +71,7 @@ def test_it_is_diffusers_video_to_video(
     torch.testing.assert_close((ours + 1) / 2, theirs, rtol=0, atol=1e-3)
 
 
+@pytest.mark.long
 def test_clips_side_by_side_are_the_clips_alone(base: Any, adapter: Any) -> None:
     exact = AnimateDiff.from_directory(base[0], "cpu", torch.float64, adapter[0])
     pixels = clips_of(2).double()

@@ -41,6 +41,7 @@ def called(theirs: Any, latents: Tensor, step: Tensor, context: Tensor, picture:
     return [*down, middle]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", NAMES)
 @torch.no_grad()
 def test_residuals_and_what_the_unet_makes_of_them_are_the_published_ones(name: str) -> None:

@@ -26,6 +26,7 @@ def clip_of(unet: UNet, clips: int, frames: int, height: int = 8, width: int = 1
     return normal(clips, frames, unet.config.in_channels, height, width)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", ADAPTERS)
 @torch.no_grad()
@@ -46,6 +47,7 @@ def test_unet_takes_sizes_that_do_not_halve() -> None:
     close(ours(latents, step, context), wanted, torch.float64)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ADAPTERS)
 @torch.no_grad()
 def test_frames_and_branches_share_what_is_computed_once(name: str) -> None:

@@ -154,6 +154,7 @@ CASES = [
 ]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("prediction_type", ["epsilon", "v_prediction", "sample"])
 @pytest.mark.parametrize(("name", "fields"), CASES)
 def test_any_run_of_steps_equals_diffusers(name, fields, prediction_type, monkeypatch):

@@ -36,6 +36,7 @@ SD_TURBO = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CLASSES)
 def test_fields_and_defaults_are_those_of_diffusers(name):
     """Read from its source: some of its classes are placeholders where an optional library is missing."""
@@ -118,6 +119,7 @@ def test_a_class_without_alpha_bars_is_refused(name):
         SchedulerConfig.from_dict({"_class_name": name})
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_config_without_fields_has_the_defaults_of_its_class(name):
     theirs, config = signature(name), asdict(SchedulerConfig.from_dict({"_class_name": name}))

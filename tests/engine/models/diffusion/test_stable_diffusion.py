@@ -111,6 +111,7 @@ def test_directory_with_shards(pipeline: tuple[Path, Any], copy: Path) -> None:
         StableDiffusion.from_directory(copy)
 
 
+@pytest.mark.long
 def test_directory_with_shards_in_half_precision_only(pipeline: tuple[Path, Any], copy: Path) -> None:
     """As diffusers writes a large fp16 variant: its own names for the index and the shards."""
     shutil.rmtree(copy / "unet")
@@ -138,6 +139,7 @@ SCHEDULERS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", SCHEDULERS)
 @torch.no_grad()
 def test_ddim_is_built_from_any_scheduler(copy: Path, name: str) -> None:
@@ -158,6 +160,7 @@ def test_ddim_is_built_from_any_scheduler(copy: Path, name: str) -> None:
         close(found, wanted.step(prediction, step.timestep, latents).prev_sample, torch.float32)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("field", "value"),
     [
@@ -261,6 +264,7 @@ DAMAGE: dict[str, tuple[Callable[[Path], Any], str]] = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("case", DAMAGE)
 def test_directory_damage_is_one_line(copy: Path, case: str) -> None:
     damage, words = DAMAGE[case]
@@ -276,6 +280,7 @@ def test_no_such_directory(tmp_path: Path) -> None:
         StableDiffusion.from_directory(tmp_path / "nothing")
 
 
+@pytest.mark.long
 def test_runtime_imports_neither_library() -> None:
     code = (
         "import sys, acdc.engine.models.diffusion.stable_diffusion\n"

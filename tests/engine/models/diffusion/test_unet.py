@@ -14,6 +14,7 @@ from acdc.engine.models.diffusion.vae import VAE, VAEConfig
 from tests.helpers.published import DTYPES, UNETS, close, normal, parameters, randomise, unet_pair
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("name", UNETS)
 @torch.no_grad()
@@ -48,6 +49,7 @@ def test_unet_takes_parts_computed_once() -> None:
         ours(latents, step, [*kv, kv[0]])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", UNETS)
 @torch.no_grad()
 def test_branches_share_what_comes_before_their_prompts(name: str) -> None:

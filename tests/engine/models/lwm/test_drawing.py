@@ -57,6 +57,7 @@ def one_by_one(session: ArmSession, params: SamplingParams, noise_keys: Tensor) 
     return torch.stack(codes, 1)
 
 
+@pytest.mark.long
 @given(
     seed=st.integers(0, 2**64 - 8),
     spread=st.sampled_from([0.1, 0.8, 3.0]),

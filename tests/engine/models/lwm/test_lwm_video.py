@@ -145,6 +145,7 @@ def test_the_second_prefill_is_one_pass_and_drops_the_null_stream(arm: Arm) -> N
     assert fed[2:] == [[21, 21]]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("policies", [SAMPLED, GUIDED], ids=["one branch", "two"])
 @pytest.mark.parametrize("first", [0, 1])
 def test_frames_replaced_together_equal_one_by_one_and_a_fresh_video(

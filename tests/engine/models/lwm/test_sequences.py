@@ -67,6 +67,7 @@ def test_any_batch_draws_what_each_draws_alone(arm, stories, context, guided, se
         assert one.drawn == alone(arm, one.texts, one.seed, one.fixes, options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("context", CONTEXTS)
 @pytest.mark.parametrize("guided", [False, True])
 def test_a_draw_is_parted_after_any_pass(arm, context, guided):
@@ -169,6 +170,7 @@ def test_groups_give_their_buffers_back(arm, context, counted):
     assert counted.held == []
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("guided", [False, True])
 @pytest.mark.parametrize("at_once", [False, True])
 def test_stories_that_stay_together_stay_in_their_buffers(arm, guided, at_once, counted):

@@ -85,6 +85,7 @@ def plain_run(
     return sample(logits, codes, draws, steps, g)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("g", [0.0, 1.75, 5.0])
 @pytest.mark.parametrize("steps", [1, 2, 7])
 @pytest.mark.parametrize("forced", [(), ((0, 3), (4, 11), (8, 0))])
@@ -200,6 +201,7 @@ def stage(model: ShowO) -> tuple[MaskGitPass, list[Tensor]]:
     return MaskGitPass(model, 4, 1.0, 2.75), inputs
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_kernels_take_the_same_step() -> None:
     """Interpreted on a CPU, compiled on a GPU."""
@@ -210,6 +212,7 @@ def test_kernels_take_the_same_step() -> None:
     assert torch.equal(found[1], wanted[1])
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("use_triton", [False, True])
 def test_a_step_is_safe_to_capture(use_triton: bool) -> None:
     model = small_model(torch.float32, SHALLOW)
@@ -219,6 +222,7 @@ def test_a_step_is_safe_to_capture(use_triton: bool) -> None:
     assert capture_hazards(run, StageSpec.of("arm_draw", inputs)) == []
 
 
+@pytest.mark.long
 def test_feeding_is_safe_to_capture() -> None:
     model, ids = small_model(torch.float32, SHALLOW), torch.zeros(4, 11, dtype=torch.int64)
     held = stage(model)[1][1:4]

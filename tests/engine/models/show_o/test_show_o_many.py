@@ -50,6 +50,7 @@ def finished(
     return found
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", range(len(VARIANTS)), ids=lambda number: str(VARIANTS[number]))
 def test_side_by_side_equals_alone(show_o_engine: Engine, number: int) -> None:
     """Stories of one to three frames, at different ones at a time; launches of several, whole draws and parts."""
@@ -64,6 +65,7 @@ def test_side_by_side_equals_alone(show_o_engine: Engine, number: int) -> None:
                 assert np.array_equal(mine.image, wanted.image), config
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("chosen", VARIANTS[3:6], ids=str)
 def test_interrupted_stories_go_on_as_if_they_had_not_been(show_o_engine: Engine, chosen: dict[str, Any]) -> None:
     whole = finished(show_o_engine, SERIAL, STORIES, **chosen)

@@ -42,6 +42,7 @@ def by_itself(arm: ShowOArm, one: Teller, options: StoryOptions) -> list[tuple[i
     return alone(arm, one.texts, one.seed, one.fixes, options)
 
 
+@pytest.mark.long
 @given(
     stories=STORIES,
     laid_out=st.sampled_from(LAID_OUT),
@@ -64,6 +65,7 @@ def test_any_batch_draws_what_each_draws_alone(arm, stories, laid_out, guided, s
         assert one.drawn == by_itself(arm, one, options)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("laid_out", LAID_OUT, ids=str)
 def test_who_has_run_fewer_steps_catches_up(arm: ShowOArm, laid_out: dict[str, Any]) -> None:
     """Two of three after two steps, one after none, one after three: together they are at four, the launch having

@@ -141,6 +141,7 @@ def test_truncate_then_another_ending(arm: ShowOArm, layout: str, context: str) 
     torch.testing.assert_close(seen(cut), seen(given(made(arm, layout, context), [frame_of(1)])), **TIGHT)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("layout", "context"), LAID_OUT)
 @pytest.mark.parametrize("guidance_scale", [1.0, 2.75])
 def test_a_ragged_batch_equals_single_runs(arm: ShowOArm, layout: str, context: str, guidance_scale: float) -> None:

@@ -36,6 +36,7 @@ VARIANTS: list[dict[str, Any]] = [
 IDS = [" ".join(f"{k}={v}" for k, v in variant.items()) or "defaults" for variant in VARIANTS]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("variant", VARIANTS, ids=IDS)
 def test_the_serial_loop_draws_stories(show_o_engine: Engine, variant: dict[str, Any]) -> None:
     """Batched equals single, and a resumed story equals an undisturbed one."""

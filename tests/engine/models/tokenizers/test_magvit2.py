@@ -138,6 +138,7 @@ def test_wrong_shapes_are_named() -> None:
         MODEL.decode(torch.zeros(1, 15, dtype=torch.int64))
 
 
+@pytest.mark.long
 @torch.no_grad()
 def test_kernels_give_the_same_codes_and_pixels() -> None:
     """Interpreted on a CPU, compiled on a GPU."""
@@ -150,6 +151,7 @@ def test_kernels_give_the_same_codes_and_pixels() -> None:
     torch.testing.assert_close(ours.latents(pixels()), latents, rtol=0, atol=1e-5)
 
 
+@pytest.mark.long
 def test_both_halves_are_safe_to_capture() -> None:
     for run, seen in ((MODEL.encoder, pixels()), (MODEL.decoder, torch.zeros(2, 5, 4, 4))):
         assert capture_hazards(run, StageSpec.of("stage", [seen])) == []

@@ -66,6 +66,7 @@ def largest(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max())
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("kind", "context", "frames"), [
     ("normed", "full", 0), ("normed", "full", 1), ("normed", "window", 3), ("cosine", "full", 3), ("normed", "full", 6),
 ])  # fmt: skip
@@ -122,6 +123,7 @@ def test_options_of_another_family_are_refused(arm: UnifiedIO2Arm, name: str) ->
         arm.check(OPTIONS.replace(**{name: value}))
 
 
+@pytest.mark.long
 @settings(deadline=None, max_examples=6)
 @given(
     frames=st.lists(st.integers(0, 6), min_size=2, max_size=3),

@@ -41,6 +41,7 @@ def same(mine: list[Frame], theirs: list[Frame]) -> None:
         assert np.array_equal(one.image, other.image)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("options", [{}, {"feed_back": False}, {"correct_first": 1, "context": "window"}])
 def test_a_story_is_resumed_from_the_pictures_on_disk(engine: Engine, options: dict) -> None:
     """Frames are seen in their stored levels, corrected or not: what follows is the same, in both loops."""
@@ -61,6 +62,7 @@ def test_the_next_frame_sees_the_corrected_picture(engine: Engine) -> None:
     assert one[1].draft_codes != other[1].draft_codes
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("passes", [None, 5])
 def test_many_stories_equal_each_alone(engine: Engine, passes: int | None) -> None:
     stories = [SENTENCES, OTHERS[:1], OTHERS]
@@ -95,6 +97,7 @@ def test_a_backend_may_run_both_stages(tmp_path: Path, monkeypatch: pytest.Monke
     same(planned.generate(SENTENCES[:2], **options).frames, eager.generate(SENTENCES[:2], **options).frames)
 
 
+@pytest.mark.long
 def test_its_floors_are_counted(engine: Engine) -> None:
     """The makers of states, keys and values are read once a frame, the rest of the decoder for each code."""
     first, later = count(engine, make_options(**QUICK).resolved(engine.defaults), stories=1, cache=0)

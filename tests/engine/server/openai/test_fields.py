@@ -143,6 +143,7 @@ JSON = st.recursive(
 )
 
 
+@pytest.mark.long
 @settings(max_examples=300, deadline=None)
 @given(data=st.data(), model=st.sampled_from(MODELS))
 def test_any_json_is_read_or_refused_in_one_line(data, model):

@@ -154,6 +154,7 @@ def test_an_idempotency_key_gives_the_same_picture_and_keeps_the_job(client):
     assert first.acdc == again.acdc
 
 
+@pytest.mark.long
 def test_keys_are_asked_for_and_a_full_queue_is_tried_again(tmp_path):
     with running(tmp_path, api_keys=["secret"], max_queue=1, env={"FAKE_FRAME_S": "1"}) as server:
         with pytest.raises(openai.AuthenticationError):
@@ -174,6 +175,7 @@ def test_keys_are_asked_for_and_a_full_queue_is_tried_again(tmp_path):
         room.join()
 
 
+@pytest.mark.long
 def test_a_worker_that_is_killed_costs_the_client_time_alone(tmp_path):
     with running(tmp_path, env={"FAKE_FRAME_S": "0.3"}) as server:
         client = client_of(server)

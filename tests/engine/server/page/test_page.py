@@ -15,6 +15,8 @@ from tests.helpers.chromium import PHONE
 from tests.helpers.page_parts import frames, stages_of, story_of, submit, wait_for_frames, watch_stages
 from tests.helpers.serving import Server, running
 
+pytestmark = pytest.mark.long
+
 SENTENCES = ("A fox sat in the snow.", "It ran.", "It slept.")
 
 

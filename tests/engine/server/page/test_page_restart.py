@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.helpers.chromium import SIZE
 from tests.helpers.page_parts import frames, story_of, submit, wait_for_frames, watch_stages
 from tests.helpers.serving import start
+
+pytestmark = pytest.mark.long
 
 SENTENCES = [f"Frame number {number} of a long story." for number in range(6)]
 
