@@ -29,15 +29,26 @@ class Persistence:
             try:
                 result = write()
             except (OSError, OperationalError) as error:
-                if self.stopped or isinstance(error, FileNotFoundError):
+                if isinstance(error, FileNotFoundError):
+                    self._goes_on()
                     raise
-                reason = getattr(error, "strerror", None) or str(getattr(error, "orig", None) or error)
-                if not self.blocked:
-                    LOG.error("nothing can be written (%s); waiting until it can", " ".join(reason.split()))
-                self.blocked, self.since = reason, time.time()
-                time.sleep(AGAIN_S)
-                continue
-            if self.blocked:
-                LOG.info("writing goes on")
-            self.blocked, self.since = "", time.time()
-            return result
+                if self.stopped:
+                    raise
+                self._waits(getattr(error, "strerror", None) or str(getattr(error, "orig", None) or error))
+            except Exception:
+                self._goes_on()  # the disk and the store had no objection
+                raise
+            else:
+                self._goes_on()
+                return result
+
+    def _waits(self, reason: str) -> None:
+        if not self.blocked:
+            LOG.error("nothing can be written (%s); waiting until it can", " ".join(reason.split()))
+        self.blocked, self.since = reason, time.time()
+        time.sleep(AGAIN_S)
+
+    def _goes_on(self) -> None:
+        if self.blocked:
+            LOG.info("writing goes on")
+        self.blocked, self.since = "", time.time()
