@@ -20,6 +20,7 @@ import click
 
 from ....engine.utils.atomic import write_json
 from ...run_folder import alone_in
+from .parts import take_parts
 from .stages import FULL, TOY, Stage, stages
 
 POLL_S = 0.5
@@ -119,7 +120,14 @@ class Training:
 @click.option("--toy", is_flag=True, help="A few pictures and steps: rehearses every stage in minutes.")
 @click.option("--few-steps", is_flag=True, help="Also distil the corrector for a few steps (storyworld-lcm).")
 @click.option("--until", help="Only this stage and what it waits for; all by default.")
-def main(out: Path, threads: int, device: str, toy: bool, few_steps: bool, until: str | None) -> None:
+@click.option(
+    "--parts",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Take trained parts from here instead of training them: folders named tokenizer, vae, judge, identity, arm.",
+)
+def main(
+    out: Path, threads: int, device: str, toy: bool, few_steps: bool, until: str | None, parts: Path | None
+) -> None:
     """Train the bundle of the second edition from an empty folder, or go on with it.
 
     Exit status: 0 all is finished, 1 a stage failed (the others went on without it).
@@ -128,6 +136,9 @@ def main(out: Path, threads: int, device: str, toy: bool, few_steps: bool, until
     try:
         with alone_in(out / "done"):
             same_size(out / "done" / "size.json", toy)
+            if parts is not None:
+                for name in take_parts(parts, out):
+                    click.echo(f"{name}: taken from {parts}")
             training = Training(out.absolute(), todo, threads, device)
             if not training.run():
                 left = ", ".join(stage.name for stage in todo if not training.is_done(stage.name))

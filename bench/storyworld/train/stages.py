@@ -9,7 +9,11 @@ from typing import NamedTuple
 
 TRAIN, JUDGE = "acdc.bench.storyworld.train.", "acdc.bench.storyworld.judge."
 TOKENIZER, VAE, ARM = "runs/tokenizer/tokenizer", "runs/vae/vae", "runs/arm/arm"
-JUDGES = "--judge runs/judge/weights --identity runs/identity/weights"
+JUDGE_WEIGHTS, IDENTITY_WEIGHTS = "runs/judge/weights", "runs/identity/weights"
+JUDGES = f"--judge {JUDGE_WEIGHTS} --identity {IDENTITY_WEIGHTS}"
+EXPORTS = {  # what a stage is run for, where others only read that
+    "tokenizer": TOKENIZER, "vae": VAE, "judge": JUDGE_WEIGHTS, "identity": IDENTITY_WEIGHTS, "arm": ARM,
+}  # fmt: skip
 
 
 class Size(NamedTuple):
