@@ -36,8 +36,8 @@ class Size(NamedTuple):
 
 FULL = Size(
     12_000, 400, 6_000,
-    tokenizer="--steps 6000 --decay 1500 --batch 16 --lr 3e-3",
-    vae="--channels 32,64,128 --steps 6000 --decay 1500 --batch 16 --lr 3e-3",
+    tokenizer="--steps 8000 --decay 3000 --batch 8 --lr 2.5e-3",
+    vae="--channels 32,64,128 --steps 8000 --decay 3000 --batch 8 --lr 2.5e-3",
     judge="--steps 1800 --decay 700 --stories 6000",
     identity="--steps 2400 --decay 800",
     arm="--layers 6 --hidden 256 --heads 4 --windows 1 0.9 --steps 6000 --decay 2000 --every 50",
