@@ -19,6 +19,8 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 PIECES = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+"
 # In this order: where two are the same text, the later one's flags (whether it is sought in raw text) count.
 SPECIAL = ("bos_token", "eos_token", "unk_token", "pad_token")
+ADDED = ("added_tokens_decoder", "additional_special_tokens", "extra_special_tokens")
+ADDED_IN = ("added_tokens.json", "special_tokens_map.json", "tokenizer.json")
 
 
 class CLIPTokenizer:
@@ -60,6 +62,7 @@ class CLIPTokenizer:
         path = folder / "tokenizer_config.json"
         config = read_json(path)
         _refuse_added(folder, config, vocab)
+        _refuse_left(path, config)
         length = config.get("model_max_length", 77)
         if not isinstance(length, int) or isinstance(length, bool) or not 3 <= length <= 10**6:
             raise ValueError(f"{path}: model_max_length={length!r} is not a length from 3 to 1000000")
@@ -159,12 +162,32 @@ def _merge(path: Path, pieces: list[str]) -> tuple[str, str]:
 def _refuse_added(folder: Path, config: dict[str, Any], vocab: dict[str, int]) -> None:
     """``ValueError`` for a token that a fine-tuning added (textual inversion): in a prompt it would be read as plain
     text, and what was learnt for it never used."""
-    added = list(read_json(folder / "added_tokens.json")) if (folder / "added_tokens.json").exists() else []
-    decoder = config.get("added_tokens_decoder", {})
-    added += [str(token.get("content")) for token in decoder.values() if isinstance(token, dict)]
-    for token in added:
+    for token in _added(folder, config):
         if token not in vocab:
             raise ValueError(f"{folder}: the added token {token!r} is not supported; leave textual inversions out")
+
+
+def _added(folder: Path, config: dict[str, Any]) -> list[str]:
+    """The names of added tokens in every place that some version of transformers writes them to."""
+    read = {name: read_json(folder / name) for name in ADDED_IN if (folder / name).exists()}
+    found: list[Any] = [*read.get("added_tokens.json", {})]
+    for values in (config, read.get("special_tokens_map.json", {})):
+        for name in ADDED:
+            found += _values(values.get(name))
+    found += _values(read.get("tokenizer.json", {}).get("added_tokens"))
+    return [str(token.get("content") if isinstance(token, dict) else token) for token in found]
+
+
+def _values(listed: Any) -> list[Any]:
+    """The entries of a list or of an object, which versions write in each other's place."""
+    return list(listed.values()) if isinstance(listed, dict) else listed if isinstance(listed, list) else []
+
+
+def _refuse_left(path: Path, config: dict[str, Any]) -> None:
+    """``ValueError`` for padding, or a cut, at the beginning: it moves every word to another position."""
+    for name in ("padding_side", "truncation_side"):
+        if (side := config.get(name)) not in (None, "right"):
+            raise ValueError(f"{path}: {name}={side!r} is not supported (served: 'right')")
 
 
 def _read_special(folder: Path, config: dict[str, Any]) -> dict[str, str | AddedToken]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -159,3 +160,48 @@ def test_tokenizer_refuses_damage(tmp_path: Path, name: str, text: str | None, w
         CLIPTokenizer.from_directory(tmp_path)
     assert "\n" not in str(error.value)
     assert str(tmp_path) in str(error.value)
+
+
+ADDED = "<fox>"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("added_tokens.json", {ADDED: 541}),
+        ("tokenizer_config.json", {"added_tokens_decoder": {"541": {"content": ADDED}}}),
+        ("tokenizer_config.json", {"additional_special_tokens": [ADDED]}),
+        ("tokenizer_config.json", {"extra_special_tokens": {"fox_token": ADDED}}),
+        ("special_tokens_map.json", {"additional_special_tokens": [{"content": ADDED}]}),
+    ],
+)
+def test_tokenizer_refuses_tokens_of_textual_inversions(tmp_path: Path, name: str, said: dict[str, Any]) -> None:
+    write_tokenizer(tmp_path)
+    path = tmp_path / name
+    path.write_text(json.dumps((json.loads(path.read_text()) if path.exists() else {}) | said))
+    with pytest.raises(ValueError, match="the added token '<fox>' is not supported"):
+        CLIPTokenizer.from_directory(tmp_path)
+
+
+@pytest.mark.parametrize("special", [False, True])
+def test_tokenizer_refuses_tokens_that_todays_transformers_keeps_in_one_file(tmp_path: Path, special: bool) -> None:
+    """Where there is no vocab.json; before, the word was read as its letters and what was learnt for it not used."""
+    (tmp_path / "before").mkdir()
+    write_tokenizer(tmp_path / "before")
+    theirs = transformers.CLIPTokenizer.from_pretrained(str(tmp_path / "before"))
+    theirs.add_tokens([ADDED], special_tokens=special)
+    theirs.save_pretrained(str(tmp_path / "after"))
+    with pytest.raises(ValueError, match="the added token '<fox>' is not supported"):
+        CLIPTokenizer.from_directory(tmp_path / "after")
+
+
+@pytest.mark.parametrize("name", ["padding_side", "truncation_side"])
+def test_tokenizer_refuses_another_side(tmp_path: Path, name: str) -> None:
+    write_tokenizer(tmp_path)
+    path = tmp_path / "tokenizer_config.json"
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps(said | {name: "right", "added_tokens_decoder": None}))
+    CLIPTokenizer.from_directory(tmp_path)
+    path.write_text(json.dumps(said | {name: "left"}))
+    with pytest.raises(ValueError, match=f"tokenizer_config.json: {name}='left' is not supported"):
+        CLIPTokenizer.from_directory(tmp_path)
