@@ -18,6 +18,13 @@ CONFIG_FILE, WEIGHTS_FILE = "adapter_config.json", "adapter_model.safetensors"
 METADATA_KEY = "lora_adapter_metadata"  # diffusers 0.34 and later
 NETWORKS = ("unet", "text_encoder")
 NUMBER = int | float
+# Beginnings of a training that leave the base's weights as they are; others take a part out of them, and PEFT does so
+# again when it loads the file.
+BEGINNINGS = (None, True, False, "gaussian", "eva", "orthogonal", "mica")
+# Fields that make the change another one than scale * up @ down at every layer and every token.
+OTHER_KINDS = (
+    "alora_invocation_tokens", "arrow_config", "kasa_config", "layer_replication", "use_bdlora", "use_qalora",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,7 @@ def _parse(where: str, parts: Mapping[str, Mapping[str, Any]], text: str = "") -
     for network, said in parts.items():
         if said.get("use_dora"):
             raise ValueError(f"{where}: DoRA (use_dora) cannot be merged; give a plain LoRA")
+        _refuse_other_kinds(where, said)
         if said.get("lora_alpha") is not None:
             alphas[network] = _number(where, "lora_alpha", said["lora_alpha"])
         if said:
@@ -78,6 +86,17 @@ def _parse(where: str, parts: Mapping[str, Mapping[str, Any]], text: str = "") -
     if len(roots) > 1:
         raise ValueError(f"{where}: use_rslora differs between UNet and text encoder, which is not supported")
     return AdapterConfig(alphas, patterns, roots == {True}, text)
+
+
+def _refuse_other_kinds(where: str, said: Mapping[str, Any]) -> None:
+    for name in OTHER_KINDS:
+        if said.get(name):
+            raise ValueError(f"{where}: {name}={said[name]!r} cannot be merged; give a plain LoRA")
+    if (beginning := said.get("init_lora_weights")) not in BEGINNINGS:
+        raise ValueError(
+            f"{where}: init_lora_weights={beginning!r} changes the model's own weights, too; convert the file with "
+            "PEFT (save_pretrained with path_initial_model_for_weight_conversion)"
+        )
 
 
 def _number(where: str, name: str, value: Any) -> float:

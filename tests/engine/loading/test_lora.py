@@ -230,11 +230,24 @@ def test_pickles_and_damaged_files_are_not_read(tmp_path, ours, pairs):
         ('{"unet.use_dora": true}', "DoRA"),
         ('{"unet.lora_alpha": "x"}', "not a number"),
         ('{"unet.alpha_pattern": {"q": 1}}', "not the name of a layer"),
+        ('{"unet.init_lora_weights": "pissa_niter_4"}', "init_lora_weights='pissa_niter_4' changes the model's own"),
+        ('{"text_encoder.init_lora_weights": "olora"}', "init_lora_weights='olora' changes the model's own weights"),
+        ('{"unet.alora_invocation_tokens": [3]}', "alora_invocation_tokens=[3] cannot be merged"),
+        ('{"unet.kasa_config": {}, "unet.layer_replication": [[0, 1]]}', "layer_replication=[[0, 1]] cannot be merged"),
     ],
 )
 def test_metadata_that_cannot_be_merged(tmp_path, ours, pairs, said, text):
     path = write(tmp_path / "l.safetensors", pairs, "peft", {"lora_adapter_metadata": said})
     assert text in refused(ours, path)
+
+
+@pytest.mark.parametrize("said", [True, False, None, "gaussian", "eva", "orthogonal"])
+def test_beginnings_that_leave_the_base_are_merged(tmp_path, ours, pairs, said):
+    folder = tmp_path / "adapter"
+    folder.mkdir()
+    write(folder / "adapter_model.safetensors", _with_alpha(pairs, None), "peft")
+    (folder / "adapter_config.json").write_text(json.dumps({"lora_alpha": 6, "init_lora_weights": said}))
+    assert read_loras(ours, [Lora(str(folder))])[0].changes.keys() == pairs.keys()
 
 
 def test_an_overflow_names_the_layer(tmp_path, base, pairs):
