@@ -26,16 +26,17 @@ from torch import Tensor, nn
 from ...utils.weights import read_json, skeleton
 from .attention import KV, for_branches
 from .checkpoint import load_component
+from .config import refuse
 from .unet import FIXED, EncoderConfig, UNetConfig, UNetEncoder
 
 CONTROLNET_FIXED: dict[str, tuple[Any, ...]] = {
     **FIXED,
     "_class_name": ("ControlNetModel",),
     "conditioning_channels": (3,),
-    "controlnet_conditioning_channel_order": ("rgb", "bgr"),  # the same for grey pictures
     "global_pool_conditions": (False,),
     "time_cond_proj_dim": (None,),
 }
+ORDERS = ("rgb", "bgr")
 
 
 @dataclass(frozen=True)
@@ -45,11 +46,18 @@ class ControlNetConfig(EncoderConfig):
     FIXED: ClassVar = CONTROLNET_FIXED
 
     conditioning_embedding_out_channels: tuple[int, ...] = (16, 32, 96, 256)
+    controlnet_conditioning_channel_order: str = "rgb"
 
     @property
     def downscale(self) -> int:
         """Pixels of the picture per latent along one side."""
         return int(2 ** (len(self.conditioning_embedding_out_channels) - 1))
+
+    def check(self, where: str) -> None:
+        super().check(where)
+        order = "controlnet_conditioning_channel_order"
+        if (found := getattr(self, order)) not in ORDERS:
+            refuse(where, order, found, " or ".join(ORDERS))
 
     def check_fit(self, unet: UNetConfig, downscale: int, where: str) -> None:
         """Raises ValueError (one line, begins with `where`) that names the field in which it is another UNet's.
@@ -116,8 +124,9 @@ class ControlNet(UNetEncoder):
         return network
 
     def hint(self, picture: Tensor) -> Tensor:
-        """The picture's part of the first map, which no step changes: [B, 3, H, W] in [0, 1] -> [B, C, h, w]."""
-        hint: Tensor = self.controlnet_cond_embedding(picture)
+        """The picture's part of the first map, which no step changes: RGB [B, 3, H, W] in [0, 1] -> [B, C, h, w]."""
+        turned = self.config.controlnet_conditioning_channel_order == "bgr"
+        hint: Tensor = self.controlnet_cond_embedding(picture.flip(1) if turned else picture)
         return hint
 
     def forward(self, latents: Tensor, shifts: Tensor, hint: Tensor, kv: Sequence[KV]) -> list[Tensor]:

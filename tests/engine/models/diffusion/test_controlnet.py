@@ -63,6 +63,21 @@ def test_residuals_and_what_the_unet_makes_of_them_are_the_published_ones(name: 
     assert not torch.allclose(unet(latents, step, context), theirs)
 
 
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+@torch.no_grad()
+def test_a_coloured_picture_is_read_in_the_order_of_the_channels_that_the_config_names(order: str) -> None:
+    theirs = published("bundle-like").to(torch.float64)
+    theirs.register_to_config(controlnet_conditioning_channel_order=order)
+    ours = ControlNet(ControlNetConfig.from_dict(theirs.config)).to(torch.float64).eval()
+    ours.load_state_dict(theirs.state_dict(), strict=True)
+    latents, step, context = normal(1, 4, 8, 8), torch.tensor([401]), normal(1, 5, 12, seed=2)
+    picture = normal(1, 3, 64, 64, seed=3).sigmoid()
+    wanted = called(theirs, latents, step, context, picture)
+    found = ours(latents, ours.time_shifts(step), ours.hint(picture), ours.context_kv(context))
+    for one, other in zip(found, wanted, strict=True):
+        close(one, other, torch.float64)
+
+
 def test_scales_of_guess_mode() -> None:
     wanted = torch.logspace(-1, 0, 13, dtype=torch.float64)
     torch.testing.assert_close(torch.tensor(guess_scales(13), dtype=torch.float64), wanted)
