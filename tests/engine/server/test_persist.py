@@ -1,4 +1,4 @@
-"""What holds a worker's writing up, and what ends its wait."""
+"""A worker's writing: it waits for a full disk, and for nothing else."""
 
 from collections.abc import Callable
 

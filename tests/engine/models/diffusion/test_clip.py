@@ -185,7 +185,7 @@ def test_tokenizer_refuses_tokens_of_textual_inversions(tmp_path: Path, name: st
 
 @pytest.mark.parametrize("special", [False, True])
 def test_tokenizer_refuses_tokens_that_todays_transformers_keeps_in_one_file(tmp_path: Path, special: bool) -> None:
-    """Where there is no vocab.json; before, the word was read as its letters and what was learnt for it not used."""
+    """A folder without vocab.json; before, the word was read as its letters and what was learnt for it not used."""
     (tmp_path / "before").mkdir()
     write_tokenizer(tmp_path / "before")
     theirs = transformers.CLIPTokenizer.from_pretrained(str(tmp_path / "before"))
